@@ -1,0 +1,116 @@
+"""The frozen settings of a gateway: what every source of configuration is read into.
+
+Times are seconds (``math.inf`` for ``infinity``), sizes are bytes (``sys.maxsize`` for
+``infinity``). Nothing here reads a file; see ``load`` for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal
+
+UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
+IPNetwork = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAddress:
+    """One way to the XMPP server.
+
+    ``host`` is a name or an address without brackets; for ``unix`` the socket's path, for
+    ``srv`` the domain whose SRV records are asked. ``port`` is 0 for ``unix`` and ``srv``.
+    """
+
+    scheme: UpstreamScheme
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.scheme in ("unix", "srv"):
+            return f"{self.scheme}:{self.host}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHandler:
+    """A path prefix, as decoded segments, and the module that answers below it."""
+
+    path: tuple[str, ...]
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """One ``websocket_session`` listener; fields carry the option names of the table in ``options``."""
+
+    ip: str
+    port: int
+    backlog: int
+    tls: bool
+    certfile: Path | None
+    request_handlers: tuple[RequestHandler, ...]
+    #: Tried in order.
+    upstream: tuple[UpstreamAddress, ...]
+    upstream_cafile: Path | None
+    upstream_verify: bool
+    #: PEM files named by the same configuration; their certificates are trusted as they stand.
+    upstream_certfiles: tuple[Path, ...]
+    upstream_proxy_protocol: Literal["off", "v1", "v2"]
+    use_proxy_protocol: bool
+    #: Allowed ``Origin`` values, lower-cased; empty allows any.
+    websocket_origin: tuple[str, ...]
+    websocket_ping_interval: float
+    websocket_timeout: float
+    pong_timeout: float
+    tls_handshake_timeout: float
+    handshake_timeout: float
+    open_timeout: float
+    auth_timeout: float
+    connect_timeout: float
+    send_timeout: float
+    close_timeout: float
+    max_stanza_size: int
+    max_stanza_size_preauth: int
+    max_header_size: int
+    max_depth: int
+    max_attributes: int
+    max_sessions: int
+    max_sessions_per_ip: int
+    #: New connections per second and address, and how many may come at once.
+    max_connect_rate_per_ip: float
+    max_connect_burst_per_ip: int
+    send_buffer_high: int
+    send_buffer_hard: int
+    #: Bytes per second from one browser; None does not limit.
+    shaper: int | None
+    #: ``@HOST@`` stands for the host the XMPP server names in ``see-other-host``.
+    see_other_uri: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListenerConfig:
+    """One ``wsgw_admin`` listener."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole gateway."""
+
+    #: Where it was read from; empty when it came from the command line.
+    source: str
+    #: Domains served, lower-cased A-labels without trailing dot.
+    hosts: tuple[str, ...]
+    listeners: tuple[ListenerConfig, ...]
+    admin_listeners: tuple[AdminListenerConfig, ...]
+    #: Every hop is believed (``{trusted_proxies, all}``).
+    trust_all_proxies: bool
+    trusted_proxies: tuple[IPNetwork, ...]
+    drain_timeout: float
+    #: Warnings to be logged at start, each a whole sentence.
+    warnings: tuple[str, ...]

@@ -1,0 +1,118 @@
+"""Every error wsgw raises on purpose; each carries the reply it deserves.
+
+    WsgwError
+     ├── ConfigError            what `check` prints: every problem of the file, exit 2
+     ├── HandshakeRefused       HTTP status and reason phrase
+     ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
+     ├── SessionError           a stream error (RFC 6120 section 4.9.3) and a Close code
+     │    └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
+     └── ConnectionLost         the peer of a socket is gone; nothing can be answered
+
+This module knows nothing of sockets, frames or XML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+
+class CloseCode(IntEnum):
+    """Close codes wsgw sends itself (RFC 6455 section 7.4.1 and its IANA registry)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+
+
+class Farewell(Enum):
+    """What the XMPP server hears when a session ends: decides whether it may be resumed (XEP-0198)."""
+
+    #: A bare FIN: the server keeps the session for resumption.
+    FIN = "fin"
+    #: The closing stream tag, then FIN: the session is over.
+    END = "end"
+    #: A stream error and the closing tag: the session is over, and the server knows why.
+    ERROR = "error"
+
+
+class WsgwError(Exception):
+    """Base of everything wsgw raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConfigProblem:
+    """One mistake in a configuration file."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
+
+
+class ConfigError(WsgwError):
+    """A configuration that cannot be run; ``problems`` holds every mistake found, in file order."""
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class HandshakeRefused(WsgwError):
+    """An upgrade request is refused with ``status`` and the reason ``phrase`` (no body)."""
+
+    def __init__(self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(f"{status} {phrase}")
+        self.status = status
+        self.phrase = phrase
+        self.headers = tuple(headers)
+
+
+class WebSocketViolation(WsgwError):
+    """The browser broke RFC 6455, or sent what this endpoint does not take: Close with ``code``."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class SessionError(WsgwError):
+    """The session ends with the stream error ``condition`` and the Close code ``code``.
+
+    ``text`` is the human-readable cause that both sides may read; it never holds a peer's payload.
+    """
+
+    def __init__(
+        self,
+        condition: str,
+        text: str,
+        code: int = CloseCode.POLICY_VIOLATION,
+        farewell: Farewell = Farewell.ERROR,
+    ) -> None:
+        super().__init__(f"{condition}: {text}")
+        self.condition = condition
+        self.text = text
+        self.code = code
+        self.farewell = farewell
+
+
+class UpstreamFailed(SessionError):
+    """No usable connection to the XMPP server; the browser hears ``remote-connection-failed``."""
+
+    def __init__(self, text: str, farewell: Farewell = Farewell.FIN) -> None:
+        super().__init__("remote-connection-failed", text, CloseCode.INTERNAL_ERROR, farewell)
+
+
+class ConnectionLost(WsgwError):
+    """The peer of a socket is gone (RST, FIN, or a write that cannot be finished)."""
