@@ -91,14 +91,6 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminListenerConfig:
-    """One ``wsgw_admin`` listener."""
-
-    ip: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """A whole gateway."""
 
@@ -107,7 +99,6 @@ class Config:
     #: Domains served, lower-cased A-labels without trailing dot.
     hosts: tuple[str, ...]
     listeners: tuple[ListenerConfig, ...]
-    admin_listeners: tuple[AdminListenerConfig, ...]
     #: Every hop is believed (``{trusted_proxies, all}``).
     trust_all_proxies: bool
     trusted_proxies: tuple[IPNetwork, ...]
