@@ -1,0 +1,42 @@
+"""A certificate authority of the test run's own, made by the ``openssl`` command."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_DAYS = "30"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """``pem`` holds chain and key in one file, as wsgw and ejabberd read it; ``chain`` and ``key`` the parts."""
+
+    ca: Path
+    chain: Path
+    key: Path
+    pem: Path
+
+
+def make_certificate(folder: Path, name: str = "localhost", extra: str = "IP:127.0.0.1") -> Certificate:
+    """A new CA and, signed by it, a certificate for ``name``; everything below ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ca, ca_key = folder / "ca.pem", folder / "ca.key"
+    chain, key, request = folder / "chain.pem", folder / "key.pem", folder / "request.pem"
+    extensions = folder / "extensions"
+    extensions.write_text(f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\nbasicConstraints=CA:FALSE\n")
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    _openssl("req", "-x509", *new_key, "-days", _DAYS, "-subj", "/CN=wsgw test CA", "-keyout", ca_key, "-out", ca)
+    _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+    signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", _DAYS, "-extfile", extensions)
+    _openssl("x509", "-req", "-in", request, *signing, "-out", chain)
+    pem = folder / "chain-and-key.pem"
+    pem.write_bytes(chain.read_bytes() + key.read_bytes())
+    return Certificate(ca=ca, chain=chain, key=key, pem=pem)
+
+
+def _openssl(*arguments: str | Path) -> None:
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"openssl {arguments[0]}: {done.stderr}")

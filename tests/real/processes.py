@@ -1,0 +1,135 @@
+"""Child processes that never outlive the test run, and ports nobody else takes meanwhile.
+
+Every child leads its own process group, so that ending it ends its children too. Nothing here sleeps for
+luck: readiness is polled for, with a deadline.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_POLL_SECONDS = 0.02
+
+
+class ReservedPort:
+    """A port of the loopback address, held from the moment it is chosen until the test run lets go of it.
+
+    The holding socket is bound but never listens: a server that sets SO_REUSEADDR may listen on the port,
+    while the kernel gives it to nobody who asks for any free one.
+    """
+
+    def __init__(self) -> None:
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.number: int = self._holder.getsockname()[1]
+
+    def release(self) -> None:
+        self._holder.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll ``condition`` until it holds; TimeoutError naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(_POLL_SECONDS)
+
+
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on the port now."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class Child:
+    """A program in a process group of its own, its output in ``log``."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+    ) -> None:
+        self.argv = list(argv)
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+        self._killed = False
+        atexit.register(self.kill)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
+    def wait_for_ports(self, *ports: int, seconds: float = 30) -> None:
+        """Until every port accepts; RuntimeError with the log if the program ends before that."""
+
+        def ready() -> bool:
+            if self.returncode is not None:
+                raise RuntimeError(f"{self.argv[0]} ended with {self.returncode}:\n{self.tail()}")
+            return all(accepts(port) for port in ports)
+
+        try:
+            wait_until(ready, seconds, f"{self.argv[0]} on {ports}")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.tail()}") from None
+
+    def signal(self, number: int) -> None:
+        """Signal the program itself, not its children."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.returncode is None:
+                os.kill(self.pid, number)
+
+    def terminate(self, seconds: float = 10) -> int | None:
+        """SIGTERM, and SIGKILL to the whole group after ``seconds``; the exit status of an orderly end."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to whatever is left of the group."""
+        if self._killed:
+            return
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+        atexit.unregister(self.kill)
+
+    def text(self) -> str:
+        """All output so far."""
+        return self.log.read_text("utf-8", "replace")
+
+    def tail(self, characters: int = 4000) -> str:
+        """The end of the output so far, for failure messages."""
+        return self.text()[-characters:]
