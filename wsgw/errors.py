@@ -4,6 +4,8 @@
      ├── ConfigError            what `check` prints: every problem of the file, exit 2
      ├── HandshakeRefused       HTTP status and reason phrase
      ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
+     │    ├── InvalidText       1007; the stream ends with an error
+     │    └── MessageTooBig     1009; the stream ends with an error
      ├── SessionError           a stream error (RFC 6120 section 4.9.3) and a Close code
      │    └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
      └── ConnectionLost         the peer of a socket is gone; nothing can be answered
@@ -85,6 +87,20 @@ class WebSocketViolation(WsgwError):
         super().__init__(f"{code} {reason}")
         self.code = code
         self.reason = reason
+
+
+class InvalidText(WebSocketViolation):
+    """A text message is not UTF-8 (RFC 6455 section 8.1)."""
+
+    def __init__(self) -> None:
+        super().__init__(CloseCode.INVALID_PAYLOAD, "text is not UTF-8")
+
+
+class MessageTooBig(WebSocketViolation):
+    """A message is above ``limit`` bytes (RFC 6455 section 10.4); seen on its header."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(CloseCode.MESSAGE_TOO_BIG, f"stanza above {limit} bytes")
 
 
 class SessionError(WsgwError):

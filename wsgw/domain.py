@@ -1,0 +1,64 @@
+"""Domain names in the one spelling wsgw compares them in (RFC 7622 section 3.2, IDNA with UTS 46).
+
+Knows nothing of DNS: no name is looked up here.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+
+import idna
+
+#: An XMPP domainpart is at most 1023 bytes (RFC 7622 section 3.2.1), a DNS name 253.
+_MAX_DOMAINPART = 1023
+_MAX_NAME = 253
+#: Wider than DNS host names: XMPP domains with underscores exist.
+_ASCII_LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
+
+
+def normalise_domain(domain: str) -> str:
+    """Return ``domain`` as lower-cased A-labels without trailing dot; addresses in their shortest form.
+
+    Raises ValueError, with a reason fit for a message, for what cannot be a domain.
+    """
+    if not 0 < len(domain) <= _MAX_DOMAINPART:
+        raise ValueError("a domain has 1 to 1023 characters")
+    literal = _address_literal(domain)
+    if literal is not None:
+        return literal
+    try:
+        mapped = idna.uts46_remap(domain, std3_rules=False, transitional=False)
+    except idna.IDNAError as error:
+        raise ValueError(f"not a domain: {error}") from error
+    labels = mapped.removesuffix(".").split(".")
+    name = ".".join(_normalise_label(label) for label in labels)
+    if len(name) > _MAX_NAME:
+        raise ValueError(f"a domain has at most {_MAX_NAME} characters")
+    return name
+
+
+def _address_literal(domain: str) -> str | None:
+    try:
+        if domain.startswith("[") and domain.endswith("]"):
+            return f"[{IPv6Address(domain[1:-1])}]"
+        if ":" in domain:
+            return str(IPv6Address(domain))
+    except ValueError as error:
+        raise ValueError(f"not an IPv6 address: {error}") from error
+    try:
+        return str(IPv4Address(domain))
+    except ValueError:
+        return None
+
+
+def _normalise_label(label: str) -> str:
+    """One label, already mapped by UTS 46, as its A-label."""
+    if label.isascii() and not label.startswith("xn--"):
+        if not _ASCII_LABEL.fullmatch(label):
+            raise ValueError(f"{label!r} is not a label of a domain" if label else "a label is empty")
+        return label
+    try:
+        return idna.alabel(label).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as error:
+        raise ValueError(f"not a domain: {error}") from error

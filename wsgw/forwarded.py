@@ -1,0 +1,85 @@
+"""Who the client is, behind proxies: ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239).
+
+The chain is the header's entries and then the socket's peer. It is walked from the right for as
+long as a hop is trusted; the first that is not is the client. Erlang twin: the address handling of
+``websocket_xmpp``, which trusted the leftmost entry and crashed on a malformed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+class TrustedProxies:
+    """The hops that are believed: loopback, the networks given, or everyone (``trust_all``)."""
+
+    def __init__(self, networks: Iterable[IPNetwork] = (), *, trust_all: bool = False) -> None:
+        self._networks = tuple(networks)
+        self._trust_all = trust_all
+
+    def __contains__(self, hop: IPAddress) -> bool:
+        return self._trust_all or hop.is_loopback or any(hop in network for network in self._networks)
+
+
+def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: TrustedProxies) -> str:
+    """Return the client's address as text.
+
+    ``peer`` is the address of the socket's other end (no address for a Unix socket: it is trusted).
+    ``headers`` are (lower-cased name, value) in order. A malformed entry stops the walk at the hop
+    before it; if every hop is trusted the leftmost is the client.
+    """
+    hop = _parse(peer)
+    if hop is None:
+        return peer
+    for entry in reversed(_entries(headers)):
+        if hop not in trusted:
+            break
+        before = _parse(entry)
+        if before is None:
+            break
+        hop = before
+    return str(hop)
+
+
+def _entries(headers: Sequence[tuple[str, str]]) -> list[str]:
+    """The addresses of ``X-Forwarded-For``; without that header, of ``Forwarded``'s ``for=``.
+
+    Never of both: most proxies write the first and pass a client's own ``Forwarded`` through.
+    """
+    entries = [entry for name, value in headers if name == "x-forwarded-for" for entry in value.split(",")]
+    if entries:
+        return entries
+    return [
+        _for_parameter(element)
+        for name, value in headers
+        if name == "forwarded"
+        for element in value.split(",")
+    ]
+
+
+def _for_parameter(element: str) -> str:
+    for pair in element.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "for":
+            return value.strip().strip('"')
+    return ""
+
+
+def _parse(entry: str) -> IPAddress | None:
+    """Read an address with or without brackets and port; IPv4 mapped into IPv6 counts as IPv4."""
+    text = entry.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,129 @@
+"""Judges an upgrade request (RFC 6455 section 4.2, RFC 7395 section 3.1): the 101 or the refusal.
+
+The checks, their order and their phrases are those of the module wsgw replaces, so that its
+monitoring and its users' scripts go on reading them. It parses no HTTP and writes none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import unquote
+
+from wsgw.errors import HandshakeRefused
+
+Handler = TypeVar("Handler")
+
+SUBPROTOCOL = "xmpp"
+SWITCHING = "101 Switching protocol to XMPP over WebSocket"
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """A request head: ``version`` as (major, minor), header names lower-cased, in order, repeats kept."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Sequence[tuple[str, str]]
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of every header line called ``name`` (lower-case)."""
+        return [value for key, value in self.headers if key == name]
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the elements of a comma-separated header, over all its lines (RFC 9110 section 5.6.1)."""
+        return [token.strip() for value in self.values(name) for token in value.split(",") if token.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade(Generic[Handler]):
+    """An accepted request: the client's key as sent, and the handler of the path."""
+
+    key: str
+    handler: Handler
+
+
+def judge(
+    request: UpgradeRequest,
+    find_handler: Callable[[Sequence[str]], Handler | None],
+    allowed_origins: Iterable[str] = (),
+) -> Upgrade[Handler]:
+    """Return the upgrade, or raise HandshakeRefused for the first check that fails.
+
+    ``find_handler`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
+    empty allows any, and a client that sends no Origin is no browser and is let in.
+    """
+    _require(request.method == "GET", "invalid method")
+    _require(request.version >= (1, 1), "need HTTP/1.1 or higher")
+    _require(len(request.values("host")) == 1, "need exactly one 'Host' header")
+    _require(_has_token(request, "upgrade", "websocket"), "'Upgrade' header doesn't include 'websocket'")
+    _require(_has_token(request, "connection", "upgrade"), "'Connection' header doesn't include 'upgrade'")
+    _require(
+        SUBPROTOCOL in request.tokens("sec-websocket-protocol"),
+        "'Sec-WebSocket-Protocol' doesn't include 'xmpp'",
+    )
+    keys = request.values("sec-websocket-key")
+    _require(len(keys) == 1, "need exactly one 'Sec-WebSocket-Key' header")
+    versions = request.values("sec-websocket-version")
+    _require(len(versions) == 1, "need exactly one 'Sec-WebSocket-Version' header")
+    if versions[0].strip() != "13":
+        # RFC 6455 section 4.4 wants the versions we do speak named.
+        raise HandshakeRefused(
+            426,
+            "Bad request: unsupported version of WebSocket protocol",
+            [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")],
+        )
+    key = keys[0].strip()
+    _require(_is_key(key), "invalid 'Sec-WebSocket-Key' header")
+    handler = find_handler(path_segments(request.target))
+    if handler is None:
+        raise HandshakeRefused(404, "Not found")
+    _check_origin(request, frozenset(allowed_origins))
+    return Upgrade(key, handler)
+
+
+def path_segments(target: str) -> tuple[str, ...]:
+    """Return the decoded segments of a request target: query dropped, ``.`` and ``..`` resolved.
+
+    Split on ``/`` before decoding, so that an encoded slash stays inside its segment. Raises
+    HandshakeRefused for a NUL.
+    """
+    path = target.partition("?")[0].partition("#")[0]
+    if not path.startswith("/"):  # absolute-form, RFC 9112 section 3.2.2
+        path = path.partition("://")[2].partition("/")[2]
+    segments: list[str] = []
+    for raw in path.split("/"):
+        segment = unquote(raw)
+        _require("\0" not in segment, "invalid path")
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return tuple(segments)
+
+
+def _require(condition: bool, phrase: str) -> None:
+    if not condition:
+        raise HandshakeRefused(400, f"Bad request: {phrase}")
+
+
+def _has_token(request: UpgradeRequest, header: str, token: str) -> bool:
+    return any(value.lower() == token for value in request.tokens(header))
+
+
+def _is_key(key: str) -> bool:
+    """RFC 6455 section 4.2.1: a base64 value that decodes to 16 bytes."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _check_origin(request: UpgradeRequest, allowed: frozenset[str]) -> None:
+    origins = request.values("origin")
+    if allowed and any(origin.strip().lower() not in allowed for origin in origins):
+        raise HandshakeRefused(403, "Forbidden: origin not allowed")

@@ -1,0 +1,317 @@
+"""RFC 6455 section 5: frames to bytes and bytes to messages.
+
+``FrameParser`` is the reading half of a server: it takes bytes as they come and gives whole
+messages, with every rule of section 5 checked on the header, before a payload is buffered, and
+UTF-8 checked as it arrives (section 8.1). ``make*`` build the frames a server sends.
+
+It knows nothing of the closing handshake's state, of XMPP or of sockets. Erlang twin:
+``websocket_frame`` (``parse_stream``, ``make``, ``make_binary``, ``make_close``, ``make_ping``,
+``make_pong``); fragments, masks, limits and UTF-8 are new.
+"""
+
+from __future__ import annotations
+
+import codecs
+from enum import IntEnum
+
+from wsgw.errors import CloseCode, InvalidText, MessageTooBig, WebSocketViolation
+
+
+class Opcode(IntEnum):
+    """Frame opcodes (RFC 6455 section 5.2)."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+#: RFC 6455 section 5.5: a control frame's payload, and what a Close leaves for its reason.
+MAX_CONTROL_PAYLOAD = 125
+MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
+
+_FIN = 0x80
+_RSV = 0x70
+_CONTROL = 0x08
+_MASK = 0x80
+_KNOWN_OPCODES = frozenset(Opcode)
+_SHORT_TEXT_HEADERS = tuple(bytes((_FIN | Opcode.TEXT, size)) for size in range(126))
+#: Codes a peer may send (section 7.4.1 and the IANA registry); 3000-4999 belong to applications.
+_PEER_CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
+
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def make(payload: bytes) -> bytes:
+    """Return one whole text frame holding ``payload`` (UTF-8)."""
+    size = len(payload)
+    if size < 126:
+        return _SHORT_TEXT_HEADERS[size] + payload
+    return _frame(Opcode.TEXT, payload)
+
+
+def make_binary(payload: bytes) -> bytes:
+    """Return one whole binary frame."""
+    return _frame(Opcode.BINARY, payload)
+
+
+def make_ping(payload: bytes = b"") -> bytes:
+    """Return a ping frame; ``payload`` is at most 125 bytes."""
+    return _frame(Opcode.PING, payload)
+
+
+def make_pong(payload: bytes = b"") -> bytes:
+    """Return a pong frame; ``payload`` is at most 125 bytes (section 5.5.3: the ping's own bytes)."""
+    return _frame(Opcode.PONG, payload)
+
+
+def make_close(code: int = CloseCode.NORMAL, reason: bytes = b"") -> bytes:
+    """Return a Close frame; ``reason`` is cut to 123 bytes of whole UTF-8 characters (section 5.5.1)."""
+    if len(reason) > MAX_CLOSE_REASON:
+        reason = reason[:MAX_CLOSE_REASON].decode("utf-8", "ignore").encode()
+    return _frame(Opcode.CLOSE, code.to_bytes(2, "big") + reason)
+
+
+def _frame(opcode: Opcode, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((_FIN | opcode, size)) + payload
+    if size < 1 << 16:
+        return bytes((_FIN | opcode, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
+def parse_close(payload: bytes) -> tuple[int, bytes]:
+    """Return the (code, reason) of a Close frame's payload; an empty one counts as 1000.
+
+    Raises WebSocketViolation: 1002 for a body of one byte or a code no endpoint may send
+    (section 7.4), 1007 for a reason that is not UTF-8.
+    """
+    if not payload:
+        return CloseCode.NORMAL, b""
+    if len(payload) == 1:
+        raise WebSocketViolation(CloseCode.PROTOCOL_ERROR, "Close body of one byte")
+    code = int.from_bytes(payload[:2], "big")
+    if code not in _PEER_CLOSE_CODES and not 3000 <= code <= 4999:
+        raise WebSocketViolation(CloseCode.PROTOCOL_ERROR, f"Close code {code} must not be sent")
+    reason = payload[2:]
+    try:
+        reason.decode()
+    except UnicodeDecodeError:
+        raise WebSocketViolation(CloseCode.INVALID_PAYLOAD, "Close reason is not UTF-8") from None
+    return code, reason
+
+
+def unmask(payload: bytes, mask: bytes) -> bytes:
+    """XOR ``payload`` with ``mask`` (4 bytes) repeated (section 5.3), as one big integer."""
+    size = len(payload)
+    key = (mask * ((size + 3) // 4))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+
+
+class FrameParser:
+    """Cuts what one client sends into messages.
+
+    Feed bytes with ``feed``, then call ``parse_stream`` until it gives None. After it raised, the
+    stream is out of step and the parser must not be used again.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_decoder",
+        "_frame_is_final",
+        "_mask",
+        "_message",
+        "_message_opcode",
+        "_position",
+        "_remaining",
+        "accept_binary",
+        "max_message_size",
+    )
+
+    def __init__(self, max_message_size: int, *, accept_binary: bool = False) -> None:
+        #: Bytes of one whole message; may be changed between messages.
+        self.max_message_size = max_message_size
+        self.accept_binary = accept_binary
+        self._buffer = b""
+        self._position = 0
+        self._reset_message()
+        self._remaining = 0
+        self._frame_is_final = False
+        self._mask = b""
+
+    def _reset_message(self) -> None:
+        #: None between messages; else TEXT or BINARY, and what has come of it so far.
+        self._message_opcode: Opcode | None = None
+        self._message: bytearray | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what came from the client."""
+        if self._position == len(self._buffer):
+            self._buffer = data
+        else:
+            self._buffer = self._buffer[self._position :] + data
+        self._position = 0
+
+    def parse_stream(self) -> tuple[int, bytes] | None:
+        """Return the next whole message or control frame as (opcode, payload), or None.
+
+        Raises WebSocketViolation (1002; 1003 for binary where it is not taken), MessageTooBig,
+        InvalidText; each as soon as the offending byte is seen.
+        """
+        while True:
+            if self._remaining:
+                if not self._read_payload():
+                    return None
+                message = self._end_frame()
+            else:
+                message = self._read_frame()
+                if message is _MORE:
+                    return None
+            if message is not None:
+                return message
+
+    def _read_frame(self) -> tuple[int, bytes] | None:
+        """Read a header and, where it is at hand, the whole frame. None: a fragment was taken."""
+        buffer, start = self._buffer, self._position
+        available = len(buffer) - start
+        if available < 2:
+            return _MORE
+        first, second = buffer[start], buffer[start + 1]
+        opcode = first & 0x0F
+        size = second & 0x7F
+        self._check_header(first, opcode, second, size)
+        header = 6
+        if size >= 126:
+            extended = 2 if size == 126 else 8
+            header += extended
+            if available < 2 + extended:
+                return _MORE
+            size = self._extended_size(buffer[start + 2 : start + 2 + extended])
+        if not opcode & _CONTROL:
+            self._check_size(size)
+        if available < header:
+            return _MORE
+        payload_start = start + header
+        mask = buffer[payload_start - 4 : payload_start]
+        if available >= header + size:
+            self._position = payload_start + size
+            payload = unmask(buffer[payload_start : self._position], mask)
+            return self._take_frame(opcode, bool(first & _FIN), payload)
+        if opcode & _CONTROL:
+            return _MORE
+        self._begin_partial_frame(opcode, bool(first & _FIN), size, mask)
+        self._position = payload_start
+        return None
+
+    def _check_header(self, first: int, opcode: int, second: int, size: int) -> None:
+        if first & _RSV:
+            raise _protocol_error("reserved bits without an extension")
+        if opcode not in _KNOWN_OPCODES:
+            raise _protocol_error(f"reserved opcode {opcode}")
+        if not second & _MASK:
+            raise _protocol_error("unmasked frame from a client")
+        if opcode & _CONTROL:
+            if not first & _FIN:
+                raise _protocol_error("fragmented control frame")
+            if size > MAX_CONTROL_PAYLOAD:
+                raise _protocol_error("control frame above 125 bytes")
+        elif opcode == Opcode.CONTINUATION:
+            if self._message_opcode is None:
+                raise _protocol_error("continuation of nothing")
+        elif self._message_opcode is not None:
+            raise _protocol_error("data frame inside a fragmented message")
+        elif opcode == Opcode.BINARY and not self.accept_binary:
+            raise WebSocketViolation(CloseCode.UNSUPPORTED_DATA, "XMPP over WebSocket forbid binary frames")
+
+    @staticmethod
+    def _extended_size(field: bytes) -> int:
+        size = int.from_bytes(field, "big")
+        if size >> 63:
+            raise _protocol_error("64-bit length with its top bit set")
+        if size < 126 or (len(field) == 8 and size < 1 << 16):
+            raise _protocol_error("length not in its shortest form")
+        return size
+
+    def _check_size(self, size: int) -> None:
+        total = size if self._message is None else size + len(self._message)
+        if total > self.max_message_size:
+            raise MessageTooBig(self.max_message_size)
+
+    def _take_frame(self, opcode: int, final: bool, payload: bytes) -> tuple[int, bytes] | None:
+        if opcode & _CONTROL:
+            return opcode, payload
+        if opcode != Opcode.CONTINUATION:
+            if final:  # by far the commonest: one message, one frame
+                if opcode == Opcode.TEXT and not payload.isascii():
+                    _check_utf8(payload)
+                return opcode, payload
+            self._begin_message(opcode)
+        self._frame_is_final = final
+        self._append(payload)
+        return self._end_frame()
+
+    def _begin_message(self, opcode: int) -> None:
+        self._message_opcode = Opcode(opcode)
+        self._message = bytearray()
+        self._decoder = _Utf8Decoder() if opcode == Opcode.TEXT else None
+
+    def _begin_partial_frame(self, opcode: int, final: bool, size: int, mask: bytes) -> None:
+        if opcode != Opcode.CONTINUATION:
+            self._begin_message(opcode)
+        self._frame_is_final = final
+        self._remaining = size
+        self._mask = mask
+
+    def _read_payload(self) -> bool:
+        """Take what is there of the frame under way; True when it is whole."""
+        chunk = self._buffer[self._position : self._position + self._remaining]
+        if chunk:
+            self._position += len(chunk)
+            self._remaining -= len(chunk)
+            self._append(unmask(chunk, self._mask))
+            turn = len(chunk) % 4
+            self._mask = self._mask[turn:] + self._mask[:turn]
+        return not self._remaining
+
+    def _append(self, payload: bytes) -> None:
+        assert self._message is not None
+        self._message += payload
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(payload)
+            except UnicodeDecodeError:
+                raise InvalidText from None
+
+    def _end_frame(self) -> tuple[int, bytes] | None:
+        """End the data frame under way; give the message when it was the last one."""
+        if not self._frame_is_final:
+            return None
+        assert self._message is not None
+        assert self._message_opcode is not None
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(b"", True)
+            except UnicodeDecodeError:
+                raise InvalidText from None
+        message = (int(self._message_opcode), bytes(self._message))
+        self._reset_message()
+        return message
+
+
+#: Told apart from every real message by identity: more bytes are needed.
+_MORE: tuple[int, bytes] = (-1, b"")
+
+
+def _check_utf8(payload: bytes) -> None:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        raise InvalidText from None
+
+
+def _protocol_error(reason: str) -> WebSocketViolation:
+    return WebSocketViolation(CloseCode.PROTOCOL_ERROR, reason)

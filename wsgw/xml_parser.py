@@ -1,0 +1,250 @@
+"""The one place where expat parsers are made, behind defusedxml's guards (RFC 6120 section 11).
+
+It also names what expat refuses in XMPP's own terms, and reads the one message that opens a
+stream. Cutting and checking stanzas is ``xml_stream``'s part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+from xml.parsers import expat
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.expatreader import DefusedExpatParser
+
+from wsgw.errors import CloseCode, SessionError
+
+STREAMS = "http://etherx.jabber.org/streams"
+#: An element's expanded name is written as expat gives it: namespace, space, local name.
+STREAM = f"{STREAMS} stream"
+
+WHITESPACE = b" \t\r\n"
+
+#: One complete tag; ``>`` inside a quoted attribute value does not end it.
+_TAG = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>""")
+_XML_DECLARATION = re.compile(
+    rb"""<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:"1\.[0-9]+"|'1\.[0-9]+')"""
+    rb"""(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z0-9._-]+)["'])?"""
+    rb"""(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*["'](?:yes|no)["'])?[ \t\r\n]*\?>"""
+)
+
+_UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
+MISPLACED_DECLARATION = expat.errors.codes[expat.errors.XML_ERROR_MISPLACED_XML_PI]
+
+#: defusedxml's handlers keep no state, so that one instance guards every parser.
+_guard = DefusedExpatParser(forbid_dtd=True)
+
+
+def make_parser(*, namespaces: bool = True, prefixes: bool = False) -> expat.XMLParserType:
+    """Return a parser that knows no DTD, no entities, no comments, no processing instructions.
+
+    Names come as ``namespace local``, with ``prefixes`` as ``namespace local prefix``, without
+    ``namespaces`` as written; attributes as a flat list. Its ``Parse`` may raise ExpatError,
+    DefusedXmlException or SessionError; see ``refused``.
+    """
+    parser = expat.ParserCreate("utf-8", " " if namespaces else None, {})
+    parser.namespace_prefixes = prefixes
+    parser.ordered_attributes = True
+    parser.StartDoctypeDeclHandler = _guard.defused_start_doctype_decl
+    parser.EntityDeclHandler = _guard.defused_entity_decl
+    parser.UnparsedEntityDeclHandler = _guard.defused_unparsed_entity_decl
+    parser.ExternalEntityRefHandler = _guard.defused_external_entity_ref_handler  # type: ignore[assignment]
+    parser.CommentHandler = _refuse_comment
+    parser.ProcessingInstructionHandler = _refuse_processing_instruction
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+    return parser
+
+
+def _refuse_comment(_text: str) -> NoReturn:
+    raise restricted("a comment")
+
+
+def _refuse_processing_instruction(_target: str, _data: str) -> NoReturn:
+    raise restricted("a processing instruction")
+
+
+def restricted(what: str) -> SessionError:
+    """The error for a feature of XML that XMPP forbids (RFC 6120 section 11.1)."""
+    return SessionError("restricted-xml", f"{what} is not allowed in XMPP")
+
+
+def not_well_formed(what: str) -> SessionError:
+    """The error for XML that breaks XML's own rules (RFC 6120 section 4.9.3.13)."""
+    return SessionError("not-well-formed", what)
+
+
+def refused(error: Exception, chunk: bytes, position: int) -> SessionError:
+    """The stream error for what a parser raised at ``position`` of ``chunk``.
+
+    Inside an element a DOCTYPE fires no handler, it is a syntax error at ``<!``.
+    """
+    if not isinstance(error, expat.ExpatError):
+        return restricted("a document type")
+    if error.code == _UNDEFINED_ENTITY:
+        return restricted("an entity reference")
+    if error.code == MISPLACED_DECLARATION:
+        return restricted("a second XML declaration")
+    if chunk[max(position - 2, 0) : position] == b"<!":
+        return restricted("a document type or markup declaration")
+    return not_well_formed(expat.ErrorString(error.code) or "not well-formed")
+
+
+def without_declaration(text: bytes) -> bytes:
+    """Return ``text`` without white space around it and without a leading XML declaration.
+
+    Raises SessionError ``unsupported-encoding`` for a declared encoding that is not UTF-8
+    (RFC 6120 section 11.6).
+    """
+    text = text.strip(WHITESPACE)
+    if not text.startswith(b"<?xml") or text[5:6] not in (b" ", b"\t", b"\r", b"\n"):
+        return text
+    match = _XML_DECLARATION.match(text)
+    if match is None:
+        raise not_well_formed("malformed XML declaration")
+    if match[1] is not None and match[1].lower() != b"utf-8":
+        raise SessionError("unsupported-encoding", "XMPP is UTF-8 only", CloseCode.INVALID_PAYLOAD)
+    return text[match.end() :].lstrip(WHITESPACE)
+
+
+def end_of_tag(text: bytes, start: int = 0) -> int:
+    """Return the position after the tag that begins at ``start``, or -1 if it is not complete."""
+    match = _TAG.match(text, start)
+    return match.end() if match else -1
+
+
+def end_of_element(text: bytes, start: int, position: int) -> int:
+    """Return the position after an element that starts at ``start`` (-1: before ``text``).
+
+    ``position`` is where expat saw it end: at its end tag, or after the tag of an empty element.
+    """
+    if text[position : position + 2] != b"</":
+        return position
+    if start >= 0 and text[position - 2 : position] == b"/>" and end_of_tag(text, start) == position:
+        return position
+    return text.index(b">", position) + 1
+
+
+def children(root: bytes, element: bytes) -> list[tuple[str, bytes]]:
+    """Return (expanded name, bytes) of each child of a well-formed ``element``.
+
+    ``root`` is a start tag with the bindings the element relies on.
+    """
+    parser = make_parser()
+    parser.Parse(root)
+    found: list[tuple[str, bytes]] = []
+    depth, start, begun = 0, 0, ""
+
+    def start_element(name: str, _attributes: list[str]) -> None:
+        nonlocal depth, start, begun
+        depth += 1
+        if depth == 2:
+            start, begun = parser.CurrentByteIndex - len(root), name
+
+    def end_element(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 1:
+            end = end_of_element(element, start, parser.CurrentByteIndex - len(root))
+            found.append((begun, element[start:end]))
+
+    parser.StartElementHandler = start_element
+    parser.EndElementHandler = end_element
+    parser.Parse(element)
+    return found
+
+
+def undeclared_prefixes(element: bytes) -> set[str]:
+    """Return the prefixes that a well-formed ``element`` uses without declaring them.
+
+    The empty prefix is among them if an element relies on a default namespace from outside.
+    """
+    parser = make_parser(namespaces=False)
+    scopes: list[set[str]] = [{"xml", "xmlns"}]
+    missing: set[str] = set()
+
+    def start_element(name: str, attributes: list[str]) -> None:
+        names = attributes[::2]
+        declared = {key.partition(":")[2] for key in names if key == "xmlns" or key.startswith("xmlns:")}
+        scopes.append(scopes[-1] | declared)
+        used = {key.partition(":")[0] for key in names if ":" in key}
+        used.add(name.rpartition(":")[0])
+        missing.update(used - scopes[-1])
+
+    def end_element(_name: str) -> None:
+        scopes.pop()
+
+    parser.StartElementHandler = start_element
+    parser.EndElementHandler = end_element
+    parser.Parse(element, True)
+    return missing
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A start tag read on its own: a stream header, or RFC 7395's ``<open/>``."""
+
+    #: Expanded name, and the prefix it was written with (empty for none).
+    name: str
+    prefix: str
+    #: (name as written, value) in order; namespace declarations are not among them.
+    attributes: tuple[tuple[str, str], ...]
+    #: (prefix, namespace) of every declaration; the prefix of the default namespace is empty.
+    namespaces: tuple[tuple[str, str], ...]
+    #: The tag's own bytes.
+    tag: bytes
+
+    def get(self, attribute: str) -> str:
+        """Return an attribute's value, empty if it is not there."""
+        return next((value for name, value in self.attributes if name == attribute), "")
+
+
+def parse_opening(text: bytes) -> Opening:
+    """Read a message that opens a stream: one element without content, self-closed or left open.
+
+    ``text`` is what ``without_declaration`` gave. Raises SessionError.
+    """
+    parser = make_parser(prefixes=True)
+    seen: list[tuple[str, list[str]]] = []
+    namespaces: list[tuple[str, str]] = []
+
+    def start(name: str, attributes: list[str]) -> None:
+        if seen:
+            raise not_well_formed("a stream header has no content")
+        seen.append((name, attributes))
+
+    def declare(prefix: str | None, uri: str | None) -> None:
+        namespaces.append((prefix or "", uri or ""))
+
+    parser.StartElementHandler = start
+    parser.StartNamespaceDeclHandler = declare
+    try:
+        parser.Parse(text)
+    except (expat.ExpatError, DefusedXmlException) as error:
+        raise refused(error, text, max(parser.ErrorByteIndex, 0)) from None
+    end = end_of_tag(text)
+    if not seen or end < 0:
+        raise not_well_formed("a message starts with its element")
+    if not _is_nothing_or_end_tag(text[end:].strip(WHITESPACE)):
+        raise not_well_formed("text after the stream header")
+    name, prefix = _split_prefix(seen[0][0])
+    values = iter(seen[0][1])
+    attributes = tuple((_as_written(key), value) for key, value in zip(values, values, strict=True))
+    return Opening(name, prefix, attributes, tuple(namespaces), text[:end])
+
+
+def _is_nothing_or_end_tag(rest: bytes) -> bool:
+    """expat has checked that an end tag matches; what is left to see is that it stands alone."""
+    return not rest or (rest.startswith(b"</") and rest.find(b">") == len(rest) - 1)
+
+
+def _split_prefix(triplet: str) -> tuple[str, str]:
+    parts = triplet.split(" ")
+    return " ".join(parts[:2]), parts[2] if len(parts) == 3 else ""
+
+
+def _as_written(triplet: str) -> str:
+    parts = triplet.split(" ")
+    return f"{parts[2]}:{parts[1]}" if len(parts) == 3 else parts[-1]

@@ -1,0 +1,398 @@
+"""Cuts XML into stanzas, for both directions, and gives back the sender's own bytes.
+
+``ServerStream`` finds the borders in the byte stream of an XMPP server; ``ClientStanzas`` checks
+that a WebSocket message is exactly one element. There is no tree and no serialiser here.
+
+Two habits of expat shape this module. An incomplete token may be held back although its rest has
+come (reparse deferral: expat 2.6 and patched older ones), so a parser is only ever fed up to the
+``>`` that ends a tag. And a parser keeps every name it has seen, so it is replaced, between
+stanzas, once it knows many.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers import expat
+
+from defusedxml.common import DefusedXmlException
+
+from wsgw.errors import SessionError
+from wsgw.xml_parser import (
+    MISPLACED_DECLARATION,
+    STREAM,
+    WHITESPACE,
+    end_of_element,
+    end_of_tag,
+    make_parser,
+    not_well_formed,
+    parse_opening,
+    refused,
+    restricted,
+    without_declaration,
+)
+
+#: The event of a stream's closing tag; no element can have this name.
+STREAM_END = ""
+
+#: A parser that has interned this many names, or parsed this much, is replaced at a border.
+_MAX_NAMES = 512
+_MAX_PARSED = 8 * 1024 * 1024
+#: What a server may send as one stanza: a roster of ten thousand contacts is about 2 MiB.
+SERVER_STANZA_LIMIT = 8 * 1024 * 1024
+
+_QUOTE_OR_END = re.compile(rb"""["'>]""")
+_CDATA = b"<![CDATA["
+_CDATA_END = b"]]>"
+
+
+class _StreamHeader(Exception):
+    """A start tag of a stream where a stanza may stand; leaves the parser at once."""
+
+
+class ClientStanzas:
+    """Checks the messages of one client, one element each, with one long-lived parser.
+
+    ``root`` is a start tag: the bindings the elements may rely on. In legacy framing that is the
+    client's own header; in RFC 7395 framing nothing is bound.
+    """
+
+    __slots__ = (
+        "_depth",
+        "_end",
+        "_max_attributes",
+        "_max_depth",
+        "_name",
+        "_opened",
+        "_parsed",
+        "_parser",
+        "_root",
+    )
+
+    def __init__(self, root: bytes, max_depth: int, max_attributes: int) -> None:
+        self._root = root
+        self._max_depth = max_depth
+        self._max_attributes = 2 * max_attributes  # expat lists names and values
+        self._parser: expat.XMLParserType | None = None
+        self._parsed = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._depth = 0
+        self._opened = 0
+        self._name = ""
+        self._end = -1
+
+    def check(self, text: bytes) -> tuple[str, bytes]:
+        """Return (expanded name, bytes) of the one element that ``text`` is.
+
+        A start tag of a stream (a restart in legacy framing) is returned as it stands, unclosed or
+        not, with the name ``STREAM``. Raises SessionError; the checker is then of no more use.
+        """
+        parser = self._parser or self._new_parser()
+        self._reset()
+        text = text.strip(WHITESPACE)
+        if text.startswith(b"<?"):
+            text = without_declaration(text)
+        if not text.startswith(b"<"):
+            raise not_well_formed("a message starts with '<'")
+        before = self._parsed
+        self._parsed += len(text)
+        try:
+            parser.Parse(text)
+        except _StreamHeader:
+            self._parser = None
+            return STREAM, text
+        except (expat.ExpatError, DefusedXmlException) as error:
+            raise refused(error, text, parser.ErrorByteIndex - before) from None
+        self._require_one_whole_element(text, self._end - before)
+        if self._parsed > _MAX_PARSED or len(parser.intern) > _MAX_NAMES:
+            self._parser = None
+        return self._name, text
+
+    def _new_parser(self) -> expat.XMLParserType:
+        parser = self._parser = make_parser()
+        parser.Parse(self._root)
+        parser.StartElementHandler = self._start_element
+        parser.EndElementHandler = self._end_element
+        self._parsed = len(self._root)
+        return parser
+
+    def _start_element(self, name: str, attributes: list[str]) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            self._opened += 1
+            self._name = name
+            if name == STREAM:
+                raise _StreamHeader
+        elif self._depth > self._max_depth:
+            raise SessionError("policy-violation", "elements nested too deeply")
+        if len(attributes) > self._max_attributes:
+            raise SessionError("policy-violation", "too many attributes")
+
+    def _end_element(self, _name: str) -> None:
+        self._depth -= 1
+        if not self._depth:
+            assert self._parser is not None
+            self._end = self._parser.CurrentByteIndex
+
+    def _require_one_whole_element(self, text: bytes, end: int) -> None:
+        """``end`` is where expat saw the element end: at its end tag, or after an empty one."""
+        if self._opened != 1 or self._depth:
+            raise not_well_formed("a message is exactly one element")
+        if end == len(text):
+            return
+        if text[end : end + 2] != b"</" or text.find(b">", end) != len(text) - 1:
+            raise not_well_formed("text after the element")
+
+
+class ServerStream:
+    """Cuts the bytes of an XMPP server into stream headers, stanzas and the end tag.
+
+    A new stream on the same connection (a restart) is seen in the server's own bytes; nothing the
+    client does resets this side.
+    """
+
+    __slots__ = (
+        "_base",
+        "_chunk",
+        "_depth",
+        "_events",
+        "_markup",
+        "_name",
+        "_parsed",
+        "_parser",
+        "_pending",
+        "_restart",
+        "_root",
+        "_start",
+        "failure",
+        "limit",
+        "namespaces",
+    )
+
+    def __init__(self, limit: int = SERVER_STANZA_LIMIT) -> None:
+        #: Bytes of one stanza.
+        self.limit = limit
+        #: (prefix, namespace) bound by the newest stream header.
+        self.namespaces: tuple[tuple[str, str], ...] = ()
+        #: Why nothing more can be read from this server.
+        self.failure: SessionError | None = None
+        self._markup = _CompleteMarkup()
+        self._pending = bytearray()
+        self._events: list[tuple[str, bytes]] = []
+        self._chunk = b""
+        self._root = b""
+        self._parsed = 0
+        self._base = 0
+        self._forget_stream()
+
+    def _forget_stream(self) -> None:
+        self._parser: expat.XMLParserType | None = None
+        self._depth = 0
+        #: Where the stanza under way starts in the chunk; -1: in an earlier one, or none.
+        self._start = -1
+        self._name = ""
+        #: Where the next stream starts in the chunk; -1: nowhere.
+        self._restart = -1
+
+    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
+        """Return what ``data`` completes, as (expanded name, bytes) in order.
+
+        A header comes as ``STREAM`` with the bytes of its tag, a stream's end as ``STREAM_END``.
+        White space between stanzas is dropped. If the server broke the rules, ``failure`` is set
+        and what came before is returned.
+        """
+        events: list[tuple[str, bytes]] = []
+        self._events = events
+        if self.failure is None:
+            try:
+                chunk = self._markup.feed(data)
+                while chunk:
+                    chunk = self._parse(chunk)
+                self._check_held()
+            except SessionError as error:
+                self.failure = error
+        return events
+
+    def _check_held(self) -> None:
+        """What waits for more bytes: white space between stanzas goes, the rest is bounded."""
+        markup = self._markup
+        if not markup.held and not self._pending:
+            return
+        if self._depth <= 1 and markup.held.isspace():
+            markup.clear()
+        elif markup.refused is not None:
+            raise markup.refused
+        elif not self._depth and not markup.held.lstrip(WHITESPACE).startswith(b"<"):
+            raise not_well_formed("the server does not speak XML")
+        elif len(self._pending) + len(markup.held) > self.limit:
+            raise SessionError("policy-violation", f"the server sent a stanza above {self.limit} bytes")
+
+    def _parse(self, chunk: bytes) -> bytes:
+        """Parse up to the end, or to where a new stream begins; return what is left from there."""
+        if not self._depth:
+            chunk = chunk.lstrip(WHITESPACE)
+        parser = self._parser or self._new_parser()
+        self._chunk = chunk
+        self._base = self._parsed
+        self._parsed += len(chunk)
+        if self._depth > 1:
+            self._start = -1
+        try:
+            parser.Parse(chunk)
+        except _StreamHeader:
+            return self._begin_stream()
+        except (expat.ExpatError, DefusedXmlException) as error:
+            position = parser.ErrorByteIndex - self._base
+            if getattr(error, "code", None) != MISPLACED_DECLARATION or self._depth != 1:
+                raise refused(error, chunk, position) from None
+            self._restart = position
+            return self._begin_stream()
+        self._keep_unfinished()
+        return b""
+
+    def _keep_unfinished(self) -> None:
+        if self._depth > 1:
+            self._pending += self._chunk[max(self._start, 0) :]
+        elif self._parsed > _MAX_PARSED or (self._parser and len(self._parser.intern) > _MAX_NAMES):
+            self._parser = None
+        self._chunk = b""
+
+    def _begin_stream(self) -> bytes:
+        rest = self._chunk[self._restart :]
+        self._chunk = b""
+        self._forget_stream()
+        return rest
+
+    def _new_parser(self) -> expat.XMLParserType:
+        """Make a parser that stands where this stream stands: at its start, or between stanzas."""
+        parser = self._parser = make_parser()
+        self._parsed = 0
+        if self._depth:
+            parser.Parse(self._root)
+            self._parsed = len(self._root)
+        parser.StartElementHandler = self._start_element
+        parser.EndElementHandler = self._end_element
+        return parser
+
+    def _position(self) -> int:
+        assert self._parser is not None
+        return self._parser.CurrentByteIndex - self._base
+
+    def _start_element(self, name: str, _attributes: list[str]) -> None:
+        self._depth += 1
+        if self._depth == 2:
+            self._start = self._position()
+            if name == STREAM:
+                self._restart = self._start
+                raise _StreamHeader
+            self._name = name
+        elif self._depth == 1:
+            self._take_header(name)
+
+    def _take_header(self, name: str) -> None:
+        if name != STREAM:
+            raise SessionError("invalid-namespace", "the server does not open an XMPP stream")
+        start = self._position()
+        self._root = self._chunk[start : end_of_tag(self._chunk, start)]
+        self.namespaces = parse_opening(self._root).namespaces
+        self._events.append((STREAM, self._root))
+
+    def _end_element(self, _name: str) -> None:
+        self._depth -= 1
+        if self._depth == 1:
+            end = end_of_element(self._chunk, self._start, self._position())
+            stanza = self._chunk[max(self._start, 0) : end]
+            if self._pending:
+                stanza = bytes(self._pending + stanza)
+                self._pending.clear()
+            self._events.append((self._name, stanza))
+        elif not self._depth:
+            self._events.append((STREAM_END, b""))
+
+
+class _CompleteMarkup:
+    """Holds back what does not end in a complete tag or CDATA section; looks at each byte once."""
+
+    __slots__ = ("_scanned", "_until", "held", "refused")
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        #: Markup that no stanza may hold stands at the start of what is held.
+        self.refused: SessionError | None = None
+        self._scanned = 0
+        #: What ends the construct under way; empty in text.
+        self._until = b""
+
+    def clear(self) -> None:
+        """Forget what is held, which is text."""
+        self.held.clear()
+        self._scanned = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Return everything up to the last complete tag, in order; keep the rest."""
+        if not self.held and b"<!" not in data:
+            last = data.rfind(b"<")
+            if last >= 0 and end_of_tag(data, last) == len(data):
+                return data  # the commonest: a chunk is whole stanzas
+        self.held += data
+        complete = self._scan()
+        chunk = bytes(self.held[:complete])
+        del self.held[:complete]
+        self._scanned -= complete
+        return chunk
+
+    def _scan(self) -> int:
+        """Look at what is new; return the position after the last complete markup."""
+        complete = 0
+        if not self._until and self.held.find(b"<!", max(self._scanned - 1, 0)) < 0:
+            last = self.held.rfind(b"<", self._scanned)
+            if last > 0:
+                complete = self.held.rfind(b">", 0, last) + 1
+                self._scanned = last
+        while self.refused is None:
+            ended, known = self._step()
+            if not known:
+                break
+            complete = ended or complete
+        return complete
+
+    def _step(self) -> tuple[int, bool]:
+        """Take one construct: (position after markup that ended here or 0, whether to go on)."""
+        held, position, until = self.held, self._scanned, self._until
+        if not until:
+            return 0, self._enter_markup(held.find(b"<", position))
+        if until == b">":
+            match = _QUOTE_OR_END.search(held, position)
+            found = match.start() if match else -1
+        else:
+            found = held.find(until, position)
+        if found < 0:
+            self._scanned = max(position, len(held) - len(until) + 1)
+            return 0, False
+        self._scanned = found + len(until)
+        if until in (b">", _CDATA_END) and held.startswith(until, found):
+            self._until = b""
+            return self._scanned, True
+        self._until = bytes(held[found : found + 1]) if until == b">" else b">"
+        return 0, True
+
+    def _enter_markup(self, start: int) -> bool:
+        if start < 0:
+            self._scanned = len(self.held)
+            return False
+        self._scanned = start
+        head = self.held[start : start + len(_CDATA)]
+        if head == _CDATA:
+            self._until = _CDATA_END
+            self._scanned += len(_CDATA)
+        elif head.startswith(b"<!"):
+            if not _CDATA.startswith(bytes(head)):
+                self.refused = restricted("a comment, document type or markup declaration")
+            return False
+        elif len(head) == 1:
+            return False
+        else:
+            self._until = b">"
+            self._scanned += 1
+        return True

@@ -1,0 +1,270 @@
+"""Two framings of XMPP in WebSocket messages, told apart by the root of the first one.
+
+``Rfc7395Framing`` speaks ``<open/>`` and ``<close/>``; every message is a document of its own, so
+what the server's stream header declares is restored on the server's own bytes. ``LegacyFraming``
+is the draft before it: an unclosed ``<stream:stream>`` and bare elements, passed as they are.
+
+No sockets, no state of a session: see ``websocket_xmpp``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from abc import ABC, abstractmethod
+from xml.sax.saxutils import escape
+
+from wsgw.errors import SessionError
+from wsgw.xml_parser import STREAM, STREAMS, Opening, children, end_of_tag, parse_opening, undeclared_prefixes
+
+FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
+OPEN = f"{FRAMING} open"
+CLOSE = f"{FRAMING} close"
+CLIENT = "jabber:client"
+FEATURES = f"{STREAMS} features"
+ERROR = f"{STREAMS} error"
+_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
+_STARTTLS = "urn:ietf:params:xml:ns:xmpp-tls starttls"
+_COMPRESSION = "http://jabber.org/features/compress compression"
+
+_DECLARATION = b"<?xml version='1.0'?>"
+_ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
+_ATTRIBUTE_NAME = re.compile(rb"""\s([^\s=<>"'/]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_CHARACTER_DATA = re.compile(rb">([^<]*)<")
+_ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+
+
+def choose_framing(opening: Opening) -> Framing:
+    """Return the framing that a client's first message speaks.
+
+    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither's, and
+    ``bad-format`` for anything that opens no stream.
+    """
+    if opening.name == OPEN:
+        return Rfc7395Framing(opening)
+    if opening.name == STREAM:
+        return LegacyFraming(opening)
+    namespace, _, local = opening.name.rpartition(" ")
+    if local in ("open", "stream"):
+        raise SessionError("invalid-namespace", f"the stream's namespace is not {namespace or 'empty'}"[:200])
+    raise SessionError("bad-format", "the first message must open a stream")
+
+
+def attribute(name: str, value: str) -> str:
+    """Return `` name='value'``, escaped (the original module did not)."""
+    return f" {name}='{escape(value, _ATTRIBUTE_ENTITIES)}'"
+
+
+def stream_error(prefix: str, condition: str, text: str, declaration: str = "") -> bytes:
+    """Return a stream error (RFC 6120 section 4.9.2) whose root is written with ``prefix``."""
+    root = f"{prefix}:error" if prefix else "error"
+    return (
+        f"<{root}{declaration}><{condition} xmlns='{_CONDITIONS}'/>"
+        f"<text xmlns='{_CONDITIONS}' xml:lang='en'>{escape(text)}</text></{root}>"
+    ).encode()
+
+
+class Framing(ABC):
+    """How one client's messages and one server's stream translate into each other."""
+
+    #: A name for logs.
+    name: str
+    #: What ends the stream towards the browser, a whole message.
+    close: bytes
+    #: The tag whose bindings the client's elements may rely on.
+    client_root: bytes
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self._server_root = b""
+
+    @property
+    @abstractmethod
+    def upstream_header(self) -> bytes:
+        """The stream header for the server: every attribute the client gave (RFC 6120 section 4.7)."""
+
+    @property
+    @abstractmethod
+    def upstream_prefix(self) -> str:
+        """The prefix that header gave to the streams namespace."""
+
+    @property
+    def upstream_end(self) -> bytes:
+        """The tag that ends the stream towards the server."""
+        name = f"{self.upstream_prefix}:stream" if self.upstream_prefix else "stream"
+        return f"</{name}>".encode()
+
+    def upstream_error(self, condition: str, text: str) -> bytes:
+        """A stream error for the server."""
+        return stream_error(self.upstream_prefix, condition, text)
+
+    def restart(self, opening: Opening) -> None:
+        """Take the client's header for a new stream on the same connection (RFC 6120 section 4.3.3)."""
+        self.opening = opening
+
+    def server_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
+        """Return the message that answers the client's header; remember what ``tag`` binds.
+
+        ``namespaces`` are its declarations as (prefix, namespace).
+        """
+        self._server_root = tag
+        return self._translate_header(tag, namespaces)
+
+    @abstractmethod
+    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes: ...
+
+    @abstractmethod
+    def own_header(self, domain: str) -> bytes:
+        """The message that opens a stream in the gateway's own name (RFC 6120 section 4.9.1.2)."""
+
+    @abstractmethod
+    def stanza(self, element: bytes) -> bytes:
+        """Return the message for one first-level element of the server."""
+
+    @abstractmethod
+    def error(self, condition: str, text: str) -> bytes:
+        """A stream error in the gateway's own name."""
+
+    def close_towards(self, uri: str) -> bytes:
+        """What ends the stream and sends the client elsewhere, where the framing can say so."""
+        return self.close
+
+    def features(self, element: bytes) -> tuple[bytes, bool]:
+        """Return the server's features without STARTTLS and compression, and whether STARTTLS is required.
+
+        TLS with the browser is the WebSocket's (RFC 7395 section 3.9); nothing else is touched.
+        """
+        requires_starttls = False
+        for name, child in children(self._server_root, element):
+            if name in (_STARTTLS, _COMPRESSION):
+                element = element.replace(child, b"", 1)
+                requires_starttls |= name == _STARTTLS and b"required" in child
+        return element, requires_starttls
+
+    def condition(self, element: bytes) -> tuple[str, str]:
+        """Return the (condition, character data) of a server's stream error."""
+        for name, child in children(self._server_root, element):
+            namespace, _, local = name.rpartition(" ")
+            if namespace == _CONDITIONS and local != "text":
+                data = _CHARACTER_DATA.search(child)
+                return local, data[1].decode() if data else ""
+        return "undefined-condition", ""
+
+
+class Rfc7395Framing(Framing):
+    """RFC 7395: each message one document, with all its declarations in it."""
+
+    name = "rfc7395"
+    #: Strophe compares this string byte for byte.
+    close = b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" />'
+    client_root = b"<messages>"
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._default_declaration = b""
+        #: (``prefix:``, declaration) of what the server's header binds.
+        self._prefixes: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def upstream_prefix(self) -> str:
+        return "stream"
+
+    @property
+    def upstream_header(self) -> bytes:
+        written = "".join(attribute(name, value) for name, value in self.opening.attributes)
+        used = {name.partition(":")[0] for name, _ in self.opening.attributes if ":" in name}
+        declared = "".join(
+            attribute(f"xmlns:{prefix}", namespace)
+            for prefix, namespace in self.opening.namespaces
+            if prefix in used and prefix != "stream"
+        )
+        header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'{declared}{written}>"
+        return _DECLARATION + header.encode()
+
+    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
+        bound = dict(namespaces)
+        default = bound.pop("", "")
+        self._default_declaration = attribute("xmlns", default).encode() if default else b""
+        self._prefixes = tuple(
+            (f"{prefix}:".encode(), f' xmlns:{prefix}="{escape(namespace, _ATTRIBUTE_ENTITIES)}"'.encode())
+            for prefix, namespace in bound.items()
+        )
+        written = (attribute(name, value) for name, value in parse_opening(tag).attributes)
+        return f"<open xmlns='{FRAMING}'{''.join(written)}/>".encode()
+
+    def own_header(self, domain: str) -> bytes:
+        sender = attribute("from", domain) if domain else ""
+        return f"<open xmlns='{FRAMING}'{sender} id='{_stream_id()}' version='1.0' xml:lang='en'/>".encode()
+
+    def stanza(self, element: bytes) -> bytes:
+        """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``."""
+        name = _ELEMENT_NAME.match(element)
+        assert name is not None
+        used = [(prefix, declaration) for prefix, declaration in self._prefixes if prefix in element]
+        if used or b":" in name[0]:
+            missing = undeclared_prefixes(element)
+            insert = b"".join(text for prefix, text in used if prefix[:-1].decode() in missing)
+            if "" in missing:
+                insert += self._default_declaration
+        elif b"xmlns" in element and b"xmlns" in _ATTRIBUTE_NAME.findall(element, 0, end_of_tag(element)):
+            return element
+        else:
+            insert = self._default_declaration
+        return element[: name.end()] + insert + element[name.end() :]
+
+    def error(self, condition: str, text: str) -> bytes:
+        return stream_error("stream", condition, text, f' xmlns:stream="{STREAMS}"')
+
+    def close_towards(self, uri: str) -> bytes:
+        return f'<close xmlns="{FRAMING}" see-other-uri="{escape(uri, _ATTRIBUTE_ENTITIES)}" />'.encode()
+
+
+class LegacyFraming(Framing):
+    """The framing before RFC 7395: the stream's tags and elements, a message each, as on TCP."""
+
+    name = "legacy"
+    close = b"</stream:stream>"
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self.client_root = _left_open(opening.tag)
+
+    @property
+    def upstream_prefix(self) -> str:
+        return self.opening.prefix
+
+    @property
+    def upstream_header(self) -> bytes:
+        return _DECLARATION + self.client_root
+
+    def restart(self, opening: Opening) -> None:
+        super().restart(opening)
+        self.client_root = _left_open(opening.tag)
+
+    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
+        return tag
+
+    def own_header(self, domain: str) -> bytes:
+        sender = attribute("from", domain) if domain else ""
+        return (
+            f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
+            f"{sender} id='{_stream_id()}' version='1.0' xml:lang='en'>"
+        ).encode()
+
+    def stanza(self, element: bytes) -> bytes:
+        return element
+
+    def error(self, condition: str, text: str) -> bytes:
+        return stream_error("stream", condition, text)
+
+    def is_end(self, message: bytes) -> bool:
+        """Whether ``message`` is the tag that ends the client's stream."""
+        return message.startswith(b"</") and message[2:-1].rstrip() == self.upstream_end[2:-1]
+
+
+def _left_open(tag: bytes) -> bytes:
+    return tag[:-2].rstrip() + b">" if tag.endswith(b"/>") else tag
+
+
+def _stream_id() -> str:
+    return secrets.token_hex(8)
