@@ -1,0 +1,135 @@
+"""Presence (RFC 6121 section 4): broadcast, first presence, directed presence, and the end of a session.
+
+Subscriptions are in ``subscriptions``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
+
+from wsgw.demo.elements import NS_CLIENT
+from wsgw.demo.session import Session
+from wsgw.demo.stanzas import StanzaError, parse_jid, presence, readdressed
+
+if TYPE_CHECKING:
+    from wsgw.demo.host import Host
+
+_SUBSCRIPTION_TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
+
+
+class Presences:
+    """Tells the sessions of a host who is there."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def handle(self, session: Session, stanza: Element) -> None:
+        """One presence stanza of a client. Raises StanzaError."""
+        kind = stanza.get("type")
+        recipient = stanza.get("to")
+        if kind in _SUBSCRIPTION_TYPES:
+            self._host.subscriptions.handle(session, kind, stanza)
+        elif kind == "probe":
+            # Probes are between servers (RFC 6121 section 4.3); this server answers its own.
+            return
+        elif kind not in (None, "unavailable", "error"):
+            raise StanzaError("bad-request", "No such type of presence.")
+        elif recipient is not None:
+            self._direct(session, stanza, recipient)
+        elif kind is None:
+            self._available(session, stanza)
+        elif kind == "unavailable":
+            self._unavailable(session, stanza)
+
+    def gone(self, session: Session) -> None:
+        """The session ended: whoever saw it hears ``unavailable`` (RFC 6121 sections 4.5.2 and 4.6.4)."""
+        if session.available or session.directed:
+            self._unavailable(session, presence("unavailable", session.full))
+
+    def tell(self, asker: str, localpart: str) -> None:
+        """Answer a probe: the available sessions of ``asker`` (bare) get the account's presence."""
+        for session in self._host.sessions.available(localpart):
+            assert session.presence is not None
+            for recipient in self._sessions_of(asker):
+                recipient.deliver(readdressed(session.presence, session.full, recipient.bare))
+
+    def hide(self, asker: str, localpart: str) -> None:
+        """``asker`` (bare) may no longer see the account: its sessions go unavailable for it."""
+        for session in self._host.sessions.available(localpart):
+            for recipient in self._sessions_of(asker):
+                recipient.deliver(presence("unavailable", session.full, recipient.bare))
+
+    def _available(self, session: Session, stanza: Element) -> None:
+        session.priority = _priority(stanza)
+        initial = not session.available
+        session.presence = stanza
+        for recipient in self._audience(session):
+            recipient.deliver(readdressed(stanza, session.full, recipient.bare))
+        if initial:
+            self._welcome(session)
+
+    def _welcome(self, session: Session) -> None:
+        """After first presence: the others', and what was asked meanwhile (RFC 6121 section 4.2.2)."""
+        roster = self._host.roster(session.localpart)
+        accounts = [jid for jid in roster.subscribed_to() if jid != session.bare]
+        others = [peer for jid in accounts for peer in self._sessions_of(jid)]
+        others += [peer for peer in self._host.sessions.available(session.localpart) if peer is not session]
+        for peer in others:
+            assert peer.presence is not None
+            session.deliver(readdressed(peer.presence, peer.full, session.full))
+        for request in roster.requests.values():
+            session.deliver(request)
+
+    def _unavailable(self, session: Session, stanza: Element) -> None:
+        audience = (
+            [peer for peer in self._audience(session) if peer is not session] if session.available else []
+        )
+        for jid in session.directed:
+            audience += [peer for peer in self._targets(jid) if peer not in audience and peer is not session]
+        session.presence = None
+        session.directed.clear()
+        for recipient in audience:
+            recipient.deliver(readdressed(stanza, session.full, recipient.bare))
+
+    def _direct(self, session: Session, stanza: Element, recipient: str) -> None:
+        """RFC 6121 section 4.6."""
+        jid = parse_jid(recipient)
+        if stanza.get("type") is None:
+            session.directed.add(str(jid))
+        elif stanza.get("type") == "unavailable":
+            session.directed.discard(str(jid))
+        for target in self._targets(str(jid)):
+            target.deliver(stanza)
+
+    def _audience(self, session: Session) -> list[Session]:
+        """All who see the session's broadcasts, its own account's resources among them."""
+        subscribers = self._host.roster(session.localpart).subscribers()
+        accounts = [session.bare, *(jid for jid in subscribers if jid != session.bare)]
+        return [peer for jid in accounts for peer in self._sessions_of(jid)]
+
+    def _targets(self, jid: str) -> list[Session]:
+        """The session of a full JID, or the available ones of a bare JID."""
+        parsed = parse_jid(jid)
+        if not parsed.resource:
+            return self._sessions_of(jid)
+        session = self._host.router.full_jid_session(parsed)
+        return [] if session is None else [session]
+
+    def _sessions_of(self, bare: str) -> list[Session]:
+        jid = parse_jid(bare)
+        if jid.domain != self._host.domain:
+            return []
+        return self._host.sessions.available(str(jid.local))
+
+
+def _priority(stanza: Element) -> int:
+    """RFC 6121 section 4.7.2.3: between -128 and 127, 0 if not given."""
+    text = (stanza.findtext(f"{{{NS_CLIENT}}}priority") or "0").strip()
+    try:
+        priority = int(text)
+    except ValueError as error:
+        raise StanzaError("bad-request", "The priority is not a number.") from error
+    if not -128 <= priority <= 127:
+        raise StanzaError("bad-request", "The priority is out of bounds.")
+    return priority

@@ -1,0 +1,74 @@
+"""Rosters (RFC 6121 section 2): items, their subscription states, and how they are written.
+
+Data only: who is told of a change is in ``subscriptions`` and ``roster_requests``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element
+
+from sleekxmpp.stanza.roster import RosterItem as RosterItemStanza
+
+from wsgw.demo.elements import NS_ROSTER, make
+
+
+@dataclass(slots=True)
+class RosterItem:
+    """One contact: ``jid`` is bare; ``to`` and ``from_`` are the two halves of the subscription."""
+
+    jid: str
+    name: str = ""
+    groups: list[str] = field(default_factory=list)
+    to: bool = False
+    from_: bool = False
+    #: A subscription request was sent and not answered.
+    ask: bool = False
+
+    @property
+    def subscription(self) -> str:
+        """The ``subscription`` attribute."""
+        if self.to and self.from_:
+            return "both"
+        if self.to:
+            return "to"
+        return "from" if self.from_ else "none"
+
+    def element(self, subscription: str | None = None) -> Element:
+        """The ``<item/>``; ``subscription`` overrides the item's own (``remove``)."""
+        item = RosterItemStanza()
+        item["jid"] = self.jid
+        item["subscription"] = subscription or self.subscription
+        if self.name:
+            item["name"] = self.name
+        if self.ask and subscription is None:
+            item["ask"] = "subscribe"
+        item["groups"] = self.groups
+        element = item.xml
+        assert isinstance(element, Element)
+        return element
+
+
+class Roster:
+    """One account's items, and the subscription requests it has not answered."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, RosterItem] = {}
+        #: Bare JID of the asker → the ``subscribe`` stanza.
+        self.requests: dict[str, Element] = {}
+
+    def item(self, jid: str) -> RosterItem:
+        """The item of the bare ``jid``, made if there is none."""
+        return self.items.setdefault(jid, RosterItem(jid))
+
+    def query(self) -> Element:
+        """The whole roster as the ``<query/>`` of a result."""
+        return make(NS_ROSTER, "query", None, *(item.element() for item in self.items.values()))
+
+    def subscribed_to(self) -> list[str]:
+        """Bare JIDs whose presence the account receives."""
+        return [item.jid for item in self.items.values() if item.to]
+
+    def subscribers(self) -> list[str]:
+        """Bare JIDs that receive the account's presence."""
+        return [item.jid for item in self.items.values() if item.from_]

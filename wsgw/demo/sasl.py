@@ -1,0 +1,126 @@
+"""The SASL mechanisms of the demo server: PLAIN (RFC 4616), SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, 7677).
+
+An exchange takes the client's octets and answers with a ``Step``. Base64 and the failure conditions are
+here (RFC 6120 section 6.5); the elements that carry them are in ``stream``. No channel binding.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scramp import ScramException, ScramMechanism
+
+from wsgw.demo.accounts import Accounts, ScramKeys, prepare
+from wsgw.errors import WsgwError
+
+MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
+
+
+class SaslFailure(WsgwError):
+    """The login fails with ``condition`` (RFC 6120 section 6.5)."""
+
+    def __init__(self, condition: str, text: str = "") -> None:
+        super().__init__(f"{condition}: {text}" if text else condition)
+        self.condition = condition
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The server's answer: a challenge, or with ``localpart`` set the success; ``data`` goes along."""
+
+    data: bytes
+    localpart: str | None = None
+
+
+class Exchange(Protocol):
+    """One login by one mechanism."""
+
+    def respond(self, data: bytes) -> Step:
+        """The answer to the client's ``data``. Raises SaslFailure."""
+
+
+def begin(mechanism: str, accounts: Accounts) -> Exchange:
+    """A new exchange. Raises SaslFailure ``invalid-mechanism``."""
+    if mechanism == "PLAIN":
+        return PlainExchange(accounts)
+    if mechanism in MECHANISMS:
+        return ScramExchange(mechanism, accounts)
+    raise SaslFailure("invalid-mechanism")
+
+
+def decode(text: str | None) -> bytes | None:
+    """The octets of an ``<auth/>`` or ``<response/>``; None if it has none, as opposed to ``=``, none at all.
+
+    Raises SaslFailure ``incorrect-encoding``.
+    """
+    stripped = (text or "").strip(" \t\r\n")
+    if stripped in ("", "="):
+        return b"" if stripped else None
+    try:
+        return b64decode(stripped, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SaslFailure("incorrect-encoding") from error
+
+
+def encode(data: bytes) -> str | None:
+    """``data`` as the text of a ``<challenge/>`` or ``<success/>``; None where nothing is to be said."""
+    return b64encode(data).decode("ascii") if data else None
+
+
+class PlainExchange:
+    """``authzid NUL authcid NUL password``, once."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def respond(self, data: bytes) -> Step:
+        try:
+            authzid, authcid, password = data.decode("utf-8").split("\0")
+        except ValueError as error:
+            raise SaslFailure("malformed-request", "PLAIN wants three fields.") from error
+        localpart = prepare(authcid)
+        if localpart is None or not self._accounts.verify(localpart, password):
+            raise SaslFailure("not-authorized", "Wrong name or password.")
+        if authzid and prepare(authzid.partition("@")[0]) != localpart:
+            raise SaslFailure("invalid-authzid")
+        return Step(b"", localpart)
+
+
+class ScramExchange:
+    """Client-first, server-first, client-final, server-final, by scramp."""
+
+    def __init__(self, mechanism: str, accounts: Accounts) -> None:
+        self._mechanism = mechanism
+        self._accounts = accounts
+        self._localpart: str | None = None
+        self._started = False
+        self._server: Any = ScramMechanism(mechanism).make_server(self._keys)
+
+    def respond(self, data: bytes) -> Step:
+        try:
+            text = data.decode("utf-8")
+            if not self._started:
+                self._started = True
+                self._server.set_client_first(text)
+                return Step(self._server.get_server_first().encode())
+            self._server.set_client_final(text)
+            return Step(self._server.get_server_final().encode(), self._localpart)
+        except UnicodeDecodeError as error:
+            raise SaslFailure("malformed-request", "SCRAM is UTF-8.") from error
+        except ScramException as error:
+            raise self._failure(error) from error
+
+    def _keys(self, username: str) -> ScramKeys | None:
+        self._localpart = prepare(username)
+        return self._accounts.scram_keys(self._localpart, self._mechanism) if self._localpart else None
+
+    @staticmethod
+    def _failure(error: ScramException) -> SaslFailure:
+        reason = error.server_error.value if error.server_error is not None else "other-error"
+        if reason in ("unknown-user", "invalid-proof"):
+            return SaslFailure("not-authorized", "Wrong name or password.")
+        return SaslFailure("malformed-request", f"SCRAM: {reason}.")

@@ -1,0 +1,149 @@
+"""The least of a WebSocket client (RFC 6455) that the probe needs: ``ws://``, text messages.
+
+Deliberately its own: a probe that shared the gateway's codec would not notice its mistakes. No TLS, no
+extensions; fragments are joined, pings answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from hashlib import sha1
+from itertools import cycle
+from types import TracebackType
+from typing import BinaryIO, Self
+from urllib.parse import urlsplit
+
+from gevent import socket
+
+_ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
+_MAX_MESSAGE = 1024 * 1024
+
+
+class WebSocketFailed(Exception):
+    """The peer does not behave like a WebSocket server; says how."""
+
+
+class WebSocketClient:
+    """A connection to ``url`` with the subprotocol ``xmpp``. Raises WebSocketFailed, OSError."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "ws" or parts.hostname is None:
+            raise WebSocketFailed(f"{url} is not a ws:// address")
+        self._sock = socket.create_connection((parts.hostname, parts.port or 80))
+        self._reader: BinaryIO = self._sock.makefile("rb")
+        try:
+            self._shake_hands(parts.netloc.rpartition("@")[2], parts.path or "/", parts.query)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, text: str) -> None:
+        """Send one text message."""
+        self._send_frame(_TEXT, text.encode())
+
+    def receive(self) -> str:
+        """The next text message. Raises WebSocketFailed when the server closes instead."""
+        message = b""
+        while True:
+            final, opcode, payload = self._read_frame()
+            if opcode == _PING:
+                self._send_frame(_PONG, payload)
+            elif opcode == _CLOSE:
+                raise WebSocketFailed(f"the WebSocket was closed: {_describe_close(payload)}")
+            elif opcode in (_TEXT, _CONTINUATION):
+                message += payload
+                if len(message) > _MAX_MESSAGE:
+                    raise WebSocketFailed("a message is too long")
+                if final:
+                    return message.decode()
+            elif opcode != _PONG:
+                raise WebSocketFailed(f"a frame has the opcode {opcode:#x}")
+
+    def finish(self) -> None:
+        """Say Close and wait for the server's (RFC 6455 section 7.1.2)."""
+        self._send_frame(_CLOSE, (1000).to_bytes(2, "big"))
+        while self._read_frame()[1] != _CLOSE:
+            pass
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._reader.close()
+        self._sock.close()
+
+    def _shake_hands(self, host: str, path: str, query: str) -> None:
+        key = b64encode(secrets.token_bytes(16))
+        target = f"{path}?{query}" if query else path
+        self._sock.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: xmpp\r\n\r\n".encode()
+        )
+        status, headers = self._read_head()
+        if status.split(" ")[1:2] != ["101"]:
+            raise WebSocketFailed(f"the upgrade was refused: {status!r}")
+        accept = b64encode(sha1(key + _ACCEPT_GUID).digest()).decode()
+        if headers.get("sec-websocket-accept") != accept:
+            raise WebSocketFailed("Sec-WebSocket-Accept does not fit the key")
+        if headers.get("sec-websocket-protocol") != "xmpp":
+            raise WebSocketFailed("the subprotocol xmpp was not agreed to")
+
+    def _read_head(self) -> tuple[str, dict[str, str]]:
+        status = self._read_line()
+        headers: dict[str, str] = {}
+        while line := self._read_line():
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return status, headers
+
+    def _read_line(self) -> str:
+        line = self._reader.readline(8192)
+        if not line.endswith(b"\n"):
+            raise WebSocketFailed("the connection ended during the upgrade")
+        return line.decode("latin-1").rstrip("\r\n")
+
+    def _read_frame(self) -> tuple[bool, int, bytes]:
+        first, second = self._read_exactly(2)
+        if second & 0x80:
+            raise WebSocketFailed("the server masked a frame")
+        length = second & 0x7F
+        if length >= 126:
+            length = int.from_bytes(self._read_exactly(2 if length == 126 else 8), "big")
+        if length > _MAX_MESSAGE:
+            raise WebSocketFailed("a frame is too long")
+        return bool(first & 0x80), first & 0x0F, self._read_exactly(length)
+
+    def _read_exactly(self, size: int) -> bytes:
+        data = self._reader.read(size)
+        if len(data) < size:
+            raise WebSocketFailed("the connection was lost")
+        return data
+
+    def _send_frame(self, opcode: int, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            header = bytes([0x80 | opcode, 0x80 | size])
+        elif size < 65536:
+            header = bytes([0x80 | opcode, 0x80 | 126]) + size.to_bytes(2, "big")
+        else:
+            header = bytes([0x80 | opcode, 0x80 | 127]) + size.to_bytes(8, "big")
+        mask = secrets.token_bytes(4)
+        masked = bytes(byte ^ key for byte, key in zip(payload, cycle(mask), strict=False))
+        self._sock.sendall(header + mask + masked)
+
+
+def _describe_close(payload: bytes) -> str:
+    if len(payload) < 2:
+        return "no status code"
+    reason = payload[2:].decode(errors="replace")
+    return f"{int.from_bytes(payload[:2], 'big')} {reason}".rstrip()

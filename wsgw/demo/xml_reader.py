@@ -1,0 +1,195 @@
+"""Cuts the bytes of one XML stream into stream headers, first-level elements and the stream's end.
+
+RFC 6120 sections 4 and 11. The parser is defusedxml's. Only whole tags are given to it: recent versions
+of expat hold an incomplete token back even when its rest has come, and a stanza must be seen at its last
+byte. What RFC 6120 section 11.1 forbids is refused by its first bytes. What the elements mean is not
+known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.parsers.expat import errors as expat_errors
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from wsgw.errors import SessionError
+
+#: Deeper trees are refused; it keeps every recursion over a tree shallow.
+MAX_DEPTH = 100
+
+_WHITESPACE = b" \t\r\n"
+_TAG = re.compile(rb"""<(?:[^>"'=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["']))|["'])*+>""")
+_CDATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
+_CDATA_OPEN = b"<![CDATA["
+_DECLARATION_OPEN = b"<?xml"
+_DECLARATION = re.compile(rb"<\?xml[ \t\r\n][^<>]*?\?>")
+_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
+
+_EXPAT_CONDITIONS = {
+    expat_errors.codes[expat_errors.XML_ERROR_UNDEFINED_ENTITY]: "restricted-xml",
+    expat_errors.codes[expat_errors.XML_ERROR_UNBOUND_PREFIX]: "bad-namespace-prefix",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The opening tag of a stream, as ``{namespace}name``; ``default_namespace`` is empty if undeclared."""
+
+    tag: str
+    attributes: dict[str, str]
+    default_namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The closing tag of the stream."""
+
+
+Event = StreamOpened | StreamClosed | Element
+
+
+class StreamReader:
+    """Bytes in, events out; ``stanza_limit`` bounds one first-level element, in bytes."""
+
+    def __init__(self, stanza_limit: int) -> None:
+        self._stanza_limit = stanza_limit
+        self._buffer = b""
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream (RFC 6120 section 4.3.3); bytes not parsed yet belong to it."""
+        self._target = _Target()
+        self._parser = DefusedXMLParser(target=self._target, encoding="utf-8", forbid_dtd=True)
+        # The attribute exists in ElementTree's Python implementation, the one that defusedxml uses.
+        expat = self._parser.parser
+        if hasattr(expat, "SetReparseDeferralEnabled"):
+            expat.SetReparseDeferralEnabled(False)
+        self._declared = False
+        self._stanza_size = 0
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Yield each event that ``data`` completes, as it is parsed, so that ``reset`` may come in between.
+
+        Raises SessionError with the stream error condition that the bytes deserve.
+        """
+        self._buffer += data
+        while (token := self._next_token()) is not None:
+            self._grow(len(token))
+            self._parse(token)
+            while self._target.events:
+                event = self._target.events.pop(0)
+                self._stanza_size = 0
+                yield event
+        self._grow(len(self._buffer), keep=False)
+
+    def _grow(self, size: int, keep: bool = True) -> None:
+        if self._stanza_size + size > self._stanza_limit:
+            raise SessionError("policy-violation", f"A stanza may have {self._stanza_limit} bytes.")
+        if keep:
+            self._stanza_size += size
+
+    def _next_token(self) -> bytes | None:
+        """The next whole tag or CDATA section, with the text before it, or None until more bytes come."""
+        if self._target.depth <= 1:
+            self._buffer = self._buffer.lstrip(_WHITESPACE)
+            self._skip_declaration()
+        start = self._buffer.find(b"<")
+        if self._buffer and start != 0 and self._target.depth <= 1:
+            condition = "bad-format" if self._target.depth else "not-well-formed"
+            raise SessionError(condition, "Text stands outside of every element.")
+        if start < 0:
+            return None
+        match = self._pattern_at(start).match(self._buffer, start)
+        if match is None:
+            return None
+        token, self._buffer = self._buffer[: match.end()], self._buffer[match.end() :]
+        return token
+
+    def _pattern_at(self, start: int) -> re.Pattern[bytes]:
+        head = self._buffer[start : start + len(_CDATA_OPEN)]
+        if not head.startswith((b"<!", b"<?")):
+            return _TAG
+        if _CDATA_OPEN.startswith(head):
+            return _CDATA
+        if self._may_declare() and _DECLARATION_OPEN.startswith(head):
+            return _DECLARATION
+        if (
+            self._may_declare()
+            and head.startswith(_DECLARATION_OPEN)
+            and head[5:6] in (b" ", b"\t", b"\r", b"\n")
+        ):
+            return _DECLARATION
+        raise SessionError(
+            "restricted-xml", "Comments, processing instructions and declarations have no place here."
+        )
+
+    def _may_declare(self) -> bool:
+        return self._target.depth == 0 and not self._declared
+
+    def _skip_declaration(self) -> None:
+        """Drop an XML declaration before a stream header (RFC 6120 section 11.5)."""
+        match = _DECLARATION.match(self._buffer)
+        if match is None or not self._may_declare():
+            return
+        encoding = _ENCODING.search(match[0])
+        if encoding is not None and encoding[1].lower() != b"utf-8":
+            raise SessionError("unsupported-encoding", "XMPP is UTF-8.")
+        self._declared = True
+        self._buffer = self._buffer[match.end() :].lstrip(_WHITESPACE)
+
+    def _parse(self, token: bytes) -> None:
+        try:
+            self._parser.feed(token)
+        except ParseError as error:
+            condition = _EXPAT_CONDITIONS.get(error.code, "not-well-formed")
+            raise SessionError(condition, "The XML is not well-formed.") from error
+        except DefusedXmlException as error:
+            raise SessionError("restricted-xml", "Declarations have no place here.") from error
+
+
+class _Target:
+    """What the parser calls: keeps the depth, builds one tree for each first-level element."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.depth = 0
+        self._default_namespace = ""
+        self._builder = TreeBuilder()
+
+    def start_ns(self, prefix: str, uri: str) -> None:
+        if self.depth == 0 and not prefix:
+            self._default_namespace = uri
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise SessionError("policy-violation", f"Elements may nest {MAX_DEPTH} deep.")
+        if self.depth == 1:
+            self.events.append(StreamOpened(tag, attributes, self._default_namespace))
+            return
+        if self.depth == 2:
+            self._builder = TreeBuilder()
+        self._builder.start(tag, attributes)
+
+    def data(self, text: str) -> None:
+        if self.depth > 1:
+            self._builder.data(text)
+        elif text.strip(" \t\r\n"):
+            raise SessionError("bad-format", "Text stands outside of every element.")
+
+    def end(self, tag: str) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.events.append(StreamClosed())
+            return
+        self._builder.end(tag)
+        if self.depth == 1:
+            self.events.append(self._builder.close())
+
+    def close(self) -> None:
+        """The parser wants one; a stream's end is the closing tag."""
