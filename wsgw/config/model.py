@@ -105,3 +105,5 @@ class Config:
     drain_timeout: float
     #: Warnings to be logged at start, each a whole sentence.
     warnings: tuple[str, ...]
+    #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.
+    certfiles: tuple[Path, ...] = ()

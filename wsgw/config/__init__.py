@@ -1,0 +1,41 @@
+"""Configuration: Erlang terms or YAML, or the command line, into the frozen settings of ``model``.
+
+    terms            the form both file formats are read into, each term with its line
+    erlang_scanner, erlang_terms, yaml_terms
+                     the two readers
+    document, macros ejabberd's layer: includes, macros, options of single hosts
+    listeners, hosts, server_facts
+                     what of it concerns the gateway
+    kinds, network_kinds, options
+                     the option table
+    chosen, coherence, interpret
+                     from terms to settings, all mistakes at once
+    describe         what ``check`` and ``options`` print
+
+Its errors are ``ConfigError``. It opens no socket.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsgw.config.command_line import from_arguments
+from wsgw.config.describe import describe, options_table
+from wsgw.config.document import read_document
+from wsgw.config.files import find_config
+from wsgw.config.interpret import interpret
+from wsgw.config.model import Config
+from wsgw.config.terms import Problems
+
+__all__ = ["describe", "find_config", "from_arguments", "load", "options_table"]
+
+
+def load(path: Path) -> Config:
+    """Read the configuration ``path``; raises ConfigError with every problem of it and its includes.
+
+    ``.yml`` and ``.yaml`` are YAML, ``.cfg`` is Erlang terms; others are told apart by their beginning.
+    """
+    problems = Problems()
+    config = interpret(read_document(path, problems), problems)
+    problems.raise_if_any()
+    return config

@@ -1,0 +1,115 @@
+"""Which value each option has: the listener's own, else the top level's, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wsgw.config.document import Document, Setting
+from wsgw.config.kinds import Context, Flag, nearest
+from wsgw.config.listeners import RawListener
+from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Option, Scope
+from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, name_of, show
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A value and where it was given."""
+
+    value: Any
+    mark: Mark
+
+
+class Choices:
+    """The options of one listener: those given, by name, over the defaults of the table."""
+
+    def __init__(self, given: Mapping[str, Chosen], listener: Mark) -> None:
+        self._given = given
+        self._listener = listener
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._given
+
+    def __getitem__(self, name: str) -> Any:
+        """The value given, or the table's default; a computed default is not the table's to give."""
+        if name in self._given:
+            return self._given[name].value
+        default = BY_NAME[name].default
+        assert not isinstance(default, Computed), name
+        return default
+
+    def get(self, name: str, default: Any) -> Any:
+        return self._given[name].value if name in self._given else default
+
+    def mark(self, *names: str) -> Mark:
+        """Where the first of ``names`` was given, or the listener."""
+        return next((self._given[name].mark for name in names if name in self._given), self._listener)
+
+
+def top_choices(document: Document, context: Context, problems: Problems) -> dict[str, Chosen]:
+    """The options of ours at the top level that are for every listener.
+
+    The main file wins over those it includes, so that an included file need not be changed.
+    """
+    chosen: dict[str, Chosen] = {}
+    for option in OPTIONS:
+        if option.scope is not Scope.BOTH:
+            continue
+        settings = document.all(option.name)
+        own = [setting for setting in settings if setting.mark.file == document.source]
+        value = _only(own or settings[:1], option, context, problems)
+        if value is not None:
+            chosen[option.name] = value
+    return chosen
+
+
+def _only(settings: list[Setting], option: Option, context: Context, problems: Problems) -> Chosen | None:
+    for again in settings[1:]:
+        problems.add(again.mark, f"{option.name} is given in line {settings[0].mark.line} already")
+    return _parse(option, settings[0].value, settings[0].mark, context, problems) if settings else None
+
+
+def listener_choices(
+    raw: RawListener, top: Mapping[str, Chosen], context: Context, problems: Problems
+) -> Choices:
+    """The options of a listener of ours; whatever is wrong with them goes to ``problems``."""
+    given: dict[str, Chosen] = {}
+    seen: dict[str, int] = {}
+    for key, value in raw.options:
+        name = name_of(key)
+        if name in seen:
+            problems.add(key.mark, f"{name} is given in line {seen[name]} already")
+        elif name is None or name not in LISTENER_NAMES:
+            problems.add(key.mark, _unknown(key))
+        else:
+            seen[name] = key.mark.line
+            chosen = _parse(BY_NAME[name], value, key.mark, context, problems)
+            if chosen is not None:
+                given[name] = chosen
+    return Choices({**top, **given}, raw.mark)
+
+
+def _unknown(key: Term) -> str:
+    name = name_of(key)
+    if name is None:
+        return f"expected an option, {{name, value}}, found {show(key)}"
+    if name in BY_NAME:
+        return f"{name} stands at the top level of the file, not in a listener"
+    return f"unknown option {name}{nearest(name, LISTENER_NAMES)}"
+
+
+def _parse(
+    option: Option, value: Term | None, mark: Mark, context: Context, problems: Problems
+) -> Chosen | None:
+    if value is None and isinstance(option.kind, Flag):
+        value = Atom("true", mark)
+    if value is None:
+        problems.add(mark, f"{option.name} needs a value: {option.kind.label}")
+        return None
+    try:
+        return Chosen(option.kind.parse(value, context), mark)
+    except Misfit as misfit:
+        for place, reason in misfit.faults:
+            problems.add(place, f"{option.name}: {reason}")
+    return None

@@ -1,0 +1,111 @@
+"""What no single option can tell: options that contradict each other, and settings worth a warning."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+from wsgw.config.chosen import Choices
+from wsgw.config.files import check_certificate_and_key, check_certificates
+from wsgw.config.model import ListenerConfig
+from wsgw.config.terms import Mark, Problems
+
+#: Descriptors for listening sockets, logs and what the gateway itself needs.
+_RESERVED_DESCRIPTORS = 200
+_MANY_DESCRIPTORS = 1_000_000
+
+
+def session_limit() -> int:
+    """Connections the limit of open files leaves room for; each needs one to either side."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        limit = _MANY_DESCRIPTORS
+    return max(1, (limit - _RESERVED_DESCRIPTORS) // 2)
+
+
+def check_listener(listener: ListenerConfig, choices: Choices, problems: Problems) -> None:
+    """Add what is contradictory in ``listener`` to ``problems``, at the line of the option at fault."""
+    if listener.tls:
+        _check_tls(listener, choices, problems)
+    if listener.upstream_cafile is not None:
+        mark = choices.mark("upstream_cafile")
+        _check_file(listener.upstream_cafile, mark, "upstream_cafile", problems, key=False)
+    if listener.send_buffer_hard < listener.send_buffer_high:
+        problems.add(
+            choices.mark("send_buffer_hard", "send_buffer_high"),
+            f"send_buffer_hard ({listener.send_buffer_hard}) is below send_buffer_high "
+            f"({listener.send_buffer_high})",
+        )
+    if listener.max_stanza_size_preauth > listener.max_stanza_size:
+        problems.add(
+            choices.mark("max_stanza_size_preauth", "max_stanza_size"),
+            f"max_stanza_size_preauth ({listener.max_stanza_size_preauth}) is above max_stanza_size "
+            f"({listener.max_stanza_size})",
+        )
+    if "inet6" in choices and choices["inet6"] and ":" not in listener.ip:
+        problems.add(choices.mark("inet6"), f"inet6 contradicts the IPv4 address {listener.ip}")
+
+
+def _check_tls(listener: ListenerConfig, choices: Choices, problems: Problems) -> None:
+    mark = choices.mark("certfile", "tls")
+    if listener.certfile is None:
+        problems.add(mark, "tls needs a certfile: a PEM file with certificate, chain and key")
+    else:
+        _check_file(listener.certfile, mark, "certfile", problems, key=True)
+    if listener.see_other_uri is not None and listener.see_other_uri.startswith("ws:"):
+        problems.add(
+            choices.mark("see_other_uri"), "see_other_uri sends clients from TLS to ws://; use wss://"
+        )
+
+
+def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool) -> None:
+    try:
+        (check_certificate_and_key if key else check_certificates)(path)
+    except ValueError as error:
+        problems.add(mark, f"{name}: {path} {error}")
+
+
+def warnings_about(listener: ListenerConfig, choices: Choices, unusable: tuple[str, ...]) -> list[str]:
+    """Whole sentences on what works and is yet likely not meant."""
+    where = f"The listener on port {listener.port}"
+    found = []
+    if not listener.request_handlers:
+        found.append(f"{where} has no request_handlers: it answers every request with 404.")
+    if listener.max_stanza_size == sys.maxsize:
+        found.append(f"{where} takes stanzas of any size: one client can use up the memory.")
+    if listener.websocket_timeout <= listener.websocket_ping_interval < math.inf:
+        found.append(f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
+    if listener.max_sessions > session_limit() and "max_sessions" in choices:
+        found.append(
+            f"{where} has max_sessions {listener.max_sessions}, but the limit of open files "
+            f"leaves room for {session_limit()}."
+        )
+    return found + _upstream_warnings(where, listener, unusable)
+
+
+def _upstream_warnings(where: str, listener: ListenerConfig, unusable: tuple[str, ...]) -> list[str]:
+    found = [
+        f"{where} reaches {address} without TLS: passwords cross the network in clear."
+        for address in listener.upstream
+        if address.scheme == "tcp" and not _is_loopback(address.host)
+    ]
+    secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
+    if secured and not listener.upstream_verify:
+        found.append(f"{where} has upstream_verify false: it does not know whom it gives the passwords to.")
+    elif not listener.upstream_verify:
+        found.append(f"{where} has upstream_verify false.")
+    if secured and listener.upstream_verify:
+        found.extend(
+            f"The XMPP server's certificate cannot be trusted from a file: {why}." for why in unusable
+        )
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

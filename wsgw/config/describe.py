@@ -1,0 +1,133 @@
+"""What ``check`` and ``options`` print, out of the option table."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, Final
+
+from wsgw.config.model import Config, ListenerConfig, RequestHandler
+from wsgw.config.options import OPTIONS, Computed, Option, Scope
+
+_INTRODUCTION: Final = """\
+# Options
+
+Times are seconds, or strings with a unit, as in `"30 seconds"`, `"5 minutes"`, `"500 ms"`. Sizes are bytes.
+Where `infinity` is allowed there is no limit. Strings may be written as binaries, and flags alone: `tls` is
+`{tls, true}`. Relative file names start at the directory of the file that names them. Unknown options,
+options given twice and values out of bounds are errors.
+
+In Erlang terms an option is `{name, value}`, in YAML `name: value`.
+"""
+_LISTENER_HEADING: Final = """\
+## In a `websocket_session` listener
+
+    {5288, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}, {max_sessions, 500}]}
+
+The port may carry an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. Options with a * may stand
+at the top level too, for all such listeners; what the listener says comes first.
+"""
+_TOP_HEADING: Final = "## At the top level\n"
+_COLUMNS: Final = "| option | type | default | meaning | precedent |\n|---|---|---|---|---|"
+
+
+def options_table() -> str:
+    """The option table as Markdown."""
+    rows = [option for option in OPTIONS if option.scope is not Scope.TOP]
+    tops = [option for option in OPTIONS if option.scope is Scope.TOP]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            _LISTENER_HEADING,
+            _COLUMNS,
+            *map(_row, rows),
+            "",
+            _TOP_HEADING,
+            _COLUMNS,
+            *map(_row, tops),
+            "",
+        ]
+    )
+
+
+def _row(option: Option) -> str:
+    star = "*" if option.scope is Scope.BOTH else ""
+    default = option.default.text if isinstance(option.default, Computed) else f"`{_default(option)}`"
+    cells = (f"`{option.name}`{star}", option.kind.label, default, option.meaning, option.precedent)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(option: Option) -> str:
+    return _shown(option.name, option.default)
+
+
+def describe(config: Config) -> str:
+    """The settings in force, one line each, with the warnings at the end."""
+    lines = [
+        f"configuration: {config.source or 'the command line'}",
+        _line("hosts", config.hosts),
+        _line("trusted_proxies", "all" if config.trust_all_proxies else config.trusted_proxies),
+        _line("certfiles", config.certfiles),
+        _line("drain_timeout", config.drain_timeout),
+    ]
+    for listener in config.listeners:
+        lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
+    if config.warnings:
+        lines += ["", *(f"warning: {warning}" for warning in config.warnings)]
+    return "\n".join(lines)
+
+
+def _place(listener: ListenerConfig) -> str:
+    host = f"[{listener.ip}]" if ":" in listener.ip else listener.ip
+    return f"{host}:{listener.port}"
+
+
+def _listener_lines(listener: ListenerConfig) -> list[str]:
+    lines = []
+    for option in OPTIONS:
+        if option.name in ("inet6", "drain_timeout") or option.scope is Scope.TOP:
+            continue
+        value: Any = getattr(listener, option.name)
+        if option.name == "max_connect_rate_per_ip":
+            value = (value, listener.max_connect_burst_per_ip)
+        lines.append(_line(option.name, value, option))
+        if option.name == "upstream_cafile":
+            lines.append(_line("upstream_certfiles", listener.upstream_certfiles))
+    return lines
+
+
+def _line(name: str, value: Any, option: Option | None = None) -> str:
+    shown = _shown(name, value)
+    is_default = option is not None and value == option.default
+    return f"  {name:<25} {shown}{'  (default)' if is_default else ''}"
+
+
+_EMPTY: Final = {
+    "websocket_origin": "any",
+    "shaper": "none",
+    "trusted_proxies": "[]",
+    "request_handlers": "[]",
+}
+
+
+def _shown(name: str, value: Any) -> str:
+    if value == () or value is None:
+        return _EMPTY.get(name, "none")
+    if name == "max_connect_rate_per_ip":
+        rate, burst = value
+        return "infinity" if rate == math.inf else f"{{{rate:g}, {burst}}}"
+    if isinstance(value, tuple):
+        return ", ".join(_shown(name, item) for item in value)
+    return _shown_one(value)
+
+
+def _shown_one(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value == math.inf or value == sys.maxsize:
+        return "infinity"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, RequestHandler):
+        return f"/{'/'.join(value.path)} {value.module}"
+    return str(value)

@@ -1,0 +1,194 @@
+"""ejabberd's own layer over the terms: included files, macros, options of single hosts.
+
+After it, a configuration is a flat list of settings, whichever of the two formats its files have.
+What is malformed here is left out without complaint, as it is ejabberd's business; only files that
+cannot be read or parsed are mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsgw.config.erlang_terms import read_erlang
+from wsgw.config.files import read_bytes
+from wsgw.config.macros import Macros
+from wsgw.config.terms import (
+    MapTerm,
+    Mark,
+    Problems,
+    Term,
+    TupleTerm,
+    entries_of,
+    items_of,
+    name_of,
+    text_of,
+)
+from wsgw.config.yaml_terms import read_yaml
+
+#: Files included, directly or not; more is a loop spelled with symbolic links.
+_MAX_FILES = 100
+_YAML_SUFFIXES = (".yml", ".yaml")
+_ERLANG_SUFFIXES = (".cfg", ".config", ".terms")
+_ERLANG_START = re.compile(r"(?:\s+|[%#][^\n]*)*(?:\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One top-level option; ``host`` if it stands in ``host_config``, ``adds`` if it does not replace."""
+
+    name: str
+    value: Term
+    mark: Mark
+    host: str | None = None
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    source: str
+    settings: tuple[Setting, ...]
+
+    def all(self, name: str) -> list[Setting]:
+        """The settings of ``name`` that are for all hosts, in file order."""
+        return [setting for setting in self.settings if setting.name == name and setting.host is None]
+
+
+def read_document(path: Path, problems: Problems) -> Document:
+    """Read ``path`` and what it includes; mistakes go to ``problems``."""
+    source = Mark(str(path), 0)
+    terms = _Files(problems).read(path, source, ())
+    problems.incomplete = len(problems) > 0
+    try:
+        return document_of(terms, str(path))
+    except RecursionError:
+        problems.add(source, "its macros are nested too deeply")
+        return Document(str(path), ())
+
+
+def document_of(terms: list[Term], source: str) -> Document:
+    macros = Macros(terms)
+    settings: list[Setting] = []
+    for term in terms:
+        if _term_name(term) != "define_macro":
+            settings.extend(_settings(macros.expand(term), None, False))
+    return Document(source, tuple(settings))
+
+
+# Files
+
+
+class _Files:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._count = 0
+
+    def read(self, path: Path, named_at: Mark, including: tuple[Path, ...]) -> list[Term]:
+        """The terms of ``path``, those of included files in the place of their include."""
+        self._count += 1
+        try:
+            if self._count > _MAX_FILES:
+                raise ValueError(f"is one of more than {_MAX_FILES} included files")
+            if path.resolve() in including:
+                raise ValueError("includes itself")
+            content = read_bytes(path)
+            terms = self._parse(path, content)
+        except (ValueError, OSError, RuntimeError) as error:
+            reason = f"{error}" if not including else f"the included file {path} {error}"
+            self._problems.add(named_at, reason)
+            return []
+        including = (*including, path.resolve())
+        return [part for term in terms for part in self._included(term, path, including)]
+
+    def _parse(self, path: Path, content: bytes) -> list[Term]:
+        erlang = path.suffix in _ERLANG_SUFFIXES
+        text = _decode(content, not erlang and path.suffix in _YAML_SUFFIXES)
+        if not erlang and path.suffix not in _YAML_SUFFIXES:
+            erlang = _ERLANG_START.match(text) is not None
+        read = read_erlang if erlang else read_yaml
+        return read(text, str(path), self._problems)
+
+    def _included(self, term: Term, path: Path, including: tuple[Path, ...]) -> Iterable[Term]:
+        if not isinstance(term, TupleTerm) or not term.items:
+            return [term]
+        if name_of(term.items[0]) != "include_config_file":
+            return [term]
+        terms: list[Term] = []
+        for name, options in _includes(term.items[1:]):
+            included = self.read(path.parent / name, term.mark, including)
+            terms.extend(_filtered(included, options))
+        return terms
+
+
+def _decode(content: bytes, must_be_utf8: bool) -> str:
+    """Old ``ejabberd.cfg`` files are Latin-1, as Erlang's sources were."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if must_be_utf8:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"is not UTF-8 in line {line}") from error
+        return content.decode("latin-1")
+
+
+def _includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
+    """The files an ``include_config_file`` names, each with its options, in any of its forms."""
+    if not arguments:
+        return
+    single = text_of(arguments[0])
+    if single is not None:
+        yield single, arguments[1] if len(arguments) > 1 else None
+        return
+    for key, options in entries_of(arguments[0]):
+        name = text_of(key)
+        if name is not None:
+            yield name, options
+
+
+def _filtered(terms: list[Term], options: Term | None) -> list[Term]:
+    """Keep what ``allow_only`` names, and drop what ``disallow`` names."""
+    for key, value in entries_of(options) if options is not None else ():
+        names = {name_of(item) for item in items_of(value) or ()} if value is not None else set()
+        if name_of(key) == "allow_only":
+            terms = [term for term in terms if _term_name(term) in names]
+        elif name_of(key) == "disallow":
+            terms = [term for term in terms if _term_name(term) not in names]
+    return terms
+
+
+def _term_name(term: Term) -> str | None:
+    return name_of(term.items[0]) if isinstance(term, TupleTerm) and term.items else name_of(term)
+
+
+# Settings
+
+
+def _settings(term: Term, host: str | None, adds: bool) -> Iterator[Setting]:
+    """What one top-level term sets; ``host`` and ``adds`` while inside a host's own options."""
+    if not isinstance(term, TupleTerm) or len(term.items) < 2:
+        return  # override_global and its like: nothing of ours can be overridden
+    key, *values = term.items
+    name = name_of(key)
+    if isinstance(key, TupleTerm) and len(key.items) == 2 and name_of(key.items[0]) in ("add", "append"):
+        name, adds = name_of(key.items[1]), True
+    if name in ("host_config", "append_host_config") and host is None:
+        yield from _host_settings(values, adds or name == "append_host_config")
+    elif name is not None:
+        value = values[0] if len(values) == 1 else replace(term, items=tuple(values))
+        yield Setting(name, value, term.mark, host, adds)
+
+
+def _host_settings(values: list[Term], adds: bool) -> Iterator[Setting]:
+    """``{host_config, "h", [...]}`` or ``host_config: {h: {...}}``."""
+    bodies: list[tuple[Term, Term | None]] = []
+    if len(values) == 2:
+        bodies.append((values[0], values[1]))
+    elif isinstance(values[0], MapTerm) or items_of(values[0]) is not None:
+        bodies.extend(entries_of(values[0]))
+    for host_term, body in bodies:
+        host = name_of(host_term)
+        for key, value in entries_of(body) if host is not None and body is not None else ():
+            if value is not None:
+                yield from _settings(TupleTerm((key, value), key.mark), host, adds)

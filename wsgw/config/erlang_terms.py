@@ -1,0 +1,251 @@
+"""Reads a file of Erlang terms, each ended by a dot, as ``file:consult/1`` does.
+
+A mistake does not end the reading: a missing or superfluous comma is noted and passed over, after
+anything worse the reading goes on behind the next dot, so that one run shows all mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wsgw.config.erlang_scanner import BadSyntax, Kind, Scanner, Token
+from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
+
+#: Deeper than any configuration, far from Python's own limit.
+_MAX_DEPTH = 100
+#: A file of another kind altogether shall not fill the screen.
+_MAX_SYNTAX_PROBLEMS = 50
+
+_CLOSERS = {"{": "}", "[": "]", "<<": ">>"}
+
+
+def read_erlang(text: str, file: str, problems: Problems) -> list[Term]:
+    """Return the terms of ``text``; its mistakes go to ``problems``, under the name ``file``."""
+    return _Reader(text, file, problems).read()
+
+
+class _Reader:
+    def __init__(self, text: str, file: str, problems: Problems) -> None:
+        self._scanner = Scanner(text)
+        self._file = file
+        self._problems = problems
+        self._found = 0
+        self._ahead: Token | None = None
+        self._last_line = 1
+        #: The first quoted token of this term that runs over a line's end: a quote forgotten?
+        self._suspect: Token | None = None
+
+    def read(self) -> list[Term]:
+        terms: list[Term] = []
+        while self._found < _MAX_SYNTAX_PROBLEMS:
+            self._suspect = None
+            try:
+                if self._peek().kind is Kind.END:
+                    break
+                term = self._term(0)
+                terms.append(term)
+                self._finish(term)
+            except BadSyntax as mistake:
+                self._recover(mistake)
+        return terms
+
+    # Tokens
+
+    def _peek(self) -> Token:
+        if self._ahead is None:
+            self._ahead = self._scanner.next_token()
+            if self._ahead.last_line > self._ahead.line and self._suspect is None:
+                self._suspect = self._ahead
+        return self._ahead
+
+    def _next(self) -> Token:
+        token = self._peek()
+        self._ahead = None
+        self._last_line = token.last_line
+        return token
+
+    def _accept(self, punctuation: str) -> bool:
+        if self._peek().is_(punctuation):
+            self._next()
+            return True
+        return False
+
+    def _mark(self, token: Token) -> Mark:
+        return Mark(self._file, token.line)
+
+    # Mistakes
+
+    def _note(self, line: int, reason: str) -> None:
+        self._found += 1
+        self._problems.add(Mark(self._file, line), reason)
+
+    def _recover(self, mistake: BadSyntax) -> None:
+        """Report ``mistake`` and go on behind the next dot."""
+        suspect_start = mistake.start if mistake.unclosed_quote else None
+        if self._suspect is not None:
+            suspect_start = self._suspect.start
+        self._ahead = None if suspect_start is not None else self._ahead
+        if suspect_start is None:
+            self._note(mistake.line, mistake.reason)
+            self._skip_to_dot()
+            return
+        line = self._scanner.line_at(suspect_start)
+        self._note(line, "a quote opened on this line is not closed on it")
+        resume = self._scanner.next_line(suspect_start)
+        opened = self._scanner.text[suspect_start:resume]
+        self._scanner.offset = resume
+        if not opened.partition("%")[0].rstrip().endswith("."):
+            self._skip_to_dot()
+
+    def _skip_to_dot(self) -> None:
+        self._suspect = None
+        while True:
+            try:
+                if self._next().kind in (Kind.DOT, Kind.END):
+                    return
+            except BadSyntax as mistake:
+                self._ahead = None
+                if mistake.unclosed_quote:
+                    self._scanner.offset = self._scanner.next_line(mistake.start)
+
+    # Terms
+
+    def _finish(self, term: Term) -> None:
+        """Take the dot behind a whole term."""
+        last_line = self._last_line
+        token = self._peek()
+        if token.kind is Kind.DOT:
+            self._next()
+        elif (token.is_("{") and token.line > last_line) or token.kind is Kind.END:
+            self._note(last_line, "missing '.' behind this term")
+        else:
+            raise BadSyntax(token.line, f"expected '.' behind the term, found {token}", token.start)
+
+    def _term(self, depth: int) -> Term:
+        token = self._next()
+        if depth > _MAX_DEPTH:
+            raise BadSyntax(token.line, f"nested more than {_MAX_DEPTH} deep", token.start)
+        match token.kind:
+            case Kind.ATOM:
+                return Atom(str(token.value), self._mark(token))
+            case Kind.STRING:
+                return Text(self._adjacent_strings(token), self._mark(token))
+            case Kind.INTEGER | Kind.FLOAT:
+                assert not isinstance(token.value, str)
+                return Number(token.value, self._mark(token))
+            case Kind.PUNCTUATION:
+                return self._compound(token, depth)
+            case Kind.VARIABLE:
+                reason = f"{token} is a variable here; a name in capitals stands in single quotes: '{token}'"
+                raise BadSyntax(token.line, reason, token.start)
+        raise self._unexpected(token)
+
+    def _unexpected(self, token: Token) -> BadSyntax:
+        if token.kind in (Kind.DOT, Kind.END):
+            self._ahead = token  # the skipping stops at this very dot
+        return BadSyntax(token.line, f"expected a term, found {token}", token.start)
+
+    def _adjacent_strings(self, first: Token) -> str:
+        parts = [str(first.value)]
+        while self._peek().kind is Kind.STRING:
+            parts.append(str(self._next().value))
+        return "".join(parts)
+
+    def _compound(self, token: Token, depth: int) -> Term:
+        match token.value:
+            case "{":
+                items, _ = self._sequence(token, depth)
+                return TupleTerm(tuple(items), self._mark(token))
+            case "[":
+                return self._list(token, depth)
+            case "<<":
+                return self._binary(token)
+            case "-" | "+":
+                return self._signed(token)
+        raise self._unexpected(token)
+
+    def _list(self, token: Token, depth: int) -> Term:
+        items, tail = self._sequence(token, depth)
+        if isinstance(tail, ListTerm):  # [a | [b, c]] is [a, b, c]
+            items, tail = [*items, *tail.items], tail.tail
+        return ListTerm(tuple(items), self._mark(token), tail)
+
+    def _sequence(self, opener: Token, depth: int) -> tuple[list[Term], Term | None]:
+        """The items up to the closing bracket, and the tail behind the bar of a list."""
+        closer = _CLOSERS[str(opener.value)]
+        items: list[Term] = []
+        if self._accept(closer):
+            return items, None
+        while True:
+            items.append(self._term(depth + 1))
+            if closer == "]" and self._accept("|"):
+                tail = self._term(depth + 1)
+                if not self._accept(closer):
+                    raise self._unclosed(opener, closer)
+                return items, tail
+            if self._sequence_ends(opener, closer):
+                return items, None
+
+    def _sequence_ends(self, opener: Token, closer: str) -> bool:
+        """After an item: take the comma or the closing bracket, and say whether it was the latter."""
+        if self._accept(closer):
+            return True
+        token = self._peek()
+        if self._accept(","):
+            if not self._peek().is_(closer):
+                return False
+            self._note(token.line, f"a ',' too many before '{closer}'")
+            self._next()
+            return True
+        if token.kind in (Kind.ATOM, Kind.STRING, Kind.INTEGER, Kind.FLOAT) or token.is_("{"):
+            self._note(token.line, f"missing ',' before {token}")
+            return False
+        raise self._unclosed(opener, closer)
+
+    def _unclosed(self, opener: Token, closer: str) -> BadSyntax:
+        token = self._peek()
+        opened = f"the {opener} of line {opener.line}"
+        if token.kind in (Kind.DOT, Kind.END):
+            return BadSyntax(token.line, f"{opened} is not closed before {token}", token.start)
+        return BadSyntax(token.line, f"expected ',' or '{closer}' for {opened}, found {token}", token.start)
+
+    def _signed(self, sign: Token) -> Term:
+        token = self._next()
+        if token.kind not in (Kind.INTEGER, Kind.FLOAT):
+            raise BadSyntax(token.line, f"expected a number behind {sign}, found {token}", token.start)
+        assert not isinstance(token.value, str)
+        return Number(-token.value if sign.value == "-" else token.value, self._mark(sign))
+
+    def _binary(self, opener: Token) -> Term:
+        """``<<"text", 10, "more"/utf8>>``; sizes in bits have no place in a configuration."""
+        segments: list[str | int] = []
+        while not self._accept(">>"):
+            token = self._next()
+            octet = token.kind is Kind.INTEGER and 0 <= int(token.value) <= 255
+            if token.kind is not Kind.STRING and not octet:
+                raise BadSyntax(token.line, f"expected strings or bytes in <<>>, found {token}", token.start)
+            segments.append(token.value if isinstance(token.value, str) else int(token.value))
+            if self._accept("/"):
+                self._next()
+            if not self._accept(",") and not self._peek().is_(">>"):
+                raise self._unclosed(opener, ">>")
+        return Text(_binary_text(segments), self._mark(opener))
+
+
+def _binary_text(segments: Sequence[str | int]) -> str:
+    """The text of a binary: strings as written, runs of byte values as UTF-8 if they are, else Latin-1."""
+    text, run = "", bytearray()
+    for segment in [*segments, ""]:
+        if isinstance(segment, int):
+            run.append(segment)
+            continue
+        text += _decoded(run) + segment
+        run.clear()
+    return text
+
+
+def _decoded(octets: bytearray) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")

@@ -1,0 +1,108 @@
+"""Finding and reading files, with reasons an admin can act on when that fails."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from wsgw.errors import ConfigError, ConfigProblem
+
+#: In this order; the first that exists is read.
+SEARCHED = (
+    Path("/etc/wsgw/wsgw.yml"),
+    Path("/etc/wsgw/ejabberd.cfg"),
+    Path("/etc/ejabberd/ejabberd.cfg"),
+    Path("/etc/ejabberd/ejabberd.yml"),
+)
+#: Far above any configuration or certificate; whoever names /dev/zero hears of it.
+_MAX_SIZE = 8 * 1024 * 1024
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_KEY = b" KEY-----"
+_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+
+
+def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
+    """The file ``--config`` or ``$WSGW_CONFIG`` names, else the first of ``SEARCHED`` that exists.
+
+    Raises ConfigError if there is none, saying where it looked.
+    """
+    if explicit:
+        return Path(explicit)
+    named = environ.get("WSGW_CONFIG")
+    if named:
+        return Path(named)
+    looked = []
+    for path in SEARCHED:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            looked.append(str(path))
+        except OSError as error:
+            looked.append(f"{path} ({why_unreadable(path, error)})")
+        else:
+            return path
+    reason = f"no configuration: no --config, no $WSGW_CONFIG, and none at {', '.join(looked)}"
+    raise ConfigError([ConfigProblem("wsgw", 0, reason)])
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of ``path``; raises ValueError with the reason, owner and mode named if refused."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_SIZE + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(why_unreadable(path, error)) from error
+    if len(content) > _MAX_SIZE:
+        raise ValueError(f"is longer than {_MAX_SIZE} bytes")
+    return content
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why ``path`` could not be opened: the owner and mode of it, or of the directory that bars the way."""
+    if isinstance(error, PermissionError):
+        for place in (path, *path.absolute().parents):
+            try:
+                status = place.stat()
+            except OSError:
+                continue
+            kind = "directory " if stat.S_ISDIR(status.st_mode) else "it "
+            name = f"{place} " if kind != "it " else ""
+            owner = f"{_user_name(status.st_uid)}:{_group_name(status.st_gid)}"
+            return f"cannot be read: {kind}{name}belongs to {owner}, mode {stat.S_IMODE(status.st_mode):04o}"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "does not exist"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be read: {reason}"
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def check_certificates(path: Path) -> None:
+    """Raise ValueError unless ``path`` is a readable PEM file with a certificate in it."""
+    if _CERTIFICATE not in read_bytes(path):
+        raise ValueError("holds no PEM certificate")
+
+
+def check_certificate_and_key(path: Path) -> None:
+    """Raise ValueError unless the PEM file ``path`` holds a certificate and its key, not encrypted."""
+    check_certificates(path)
+    content = read_bytes(path)
+    if _KEY not in content:
+        raise ValueError("holds a certificate but no private key; one PEM file holds both")
+    if any(sign in content for sign in _ENCRYPTED):
+        raise ValueError("holds a private key under a passphrase, which nobody is there to type")

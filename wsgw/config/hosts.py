@@ -1,0 +1,66 @@
+"""The domains served: all ``hosts``, or those of them that have ``mod_websocket``."""
+
+from __future__ import annotations
+
+from wsgw.config.document import Document, Setting
+from wsgw.config.kinds import Context
+from wsgw.config.network_kinds import Hosts
+from wsgw.config.terms import Mark, Misfit, Problems, Term, entries_of, name_of
+from wsgw.domain import normalise_domain
+
+_MODULE = "mod_websocket"
+
+
+def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
+    """The domains served, each once, in file order; having none is a mistake."""
+    before = len(problems)
+    named: dict[str, None] = {}
+    for setting in [*document.all("hosts"), *document.all("host")]:
+        try:
+            named.update(dict.fromkeys(Hosts().parse(setting.value, Context())))
+        except Misfit as misfit:
+            for fault in misfit.faults:
+                problems.add(*fault)
+    if not named:
+        if len(problems) == before:
+            problems.add_missing(
+                Mark(document.source, 0), "no hosts: name the domains to serve in the option hosts"
+            )
+        return ()
+    return _those_with_module(document, tuple(named), problems)
+
+
+def _those_with_module(document: Document, named: tuple[str, ...], problems: Problems) -> tuple[str, ...]:
+    mentions = [setting for setting in _modules(document) if _names_module(setting.value)]
+    if not mentions:
+        return named
+    everywhere = any(setting.host is None for setting in mentions)
+    served = tuple(host for host in named if _has_module(document, host, everywhere))
+    if not served:
+        problems.add_missing(mentions[0].mark, f"none of the hosts has {_MODULE} in its modules")
+    return served
+
+
+def _modules(document: Document) -> list[Setting]:
+    return [setting for setting in document.settings if setting.name == "modules"]
+
+
+def _has_module(document: Document, host: str, everywhere: bool) -> bool:
+    """``modules`` of a host stand in place of the global ones; what is appended comes on top of either."""
+    has = everywhere
+    own = [setting for setting in _modules(document) if _is_of(setting, host)]
+    replacing = [setting for setting in own if not setting.adds]
+    if replacing:
+        has = any(_names_module(setting.value) for setting in replacing)
+    return has or any(setting.adds and _names_module(setting.value) for setting in own)
+
+
+def _is_of(setting: Setting, host: str) -> bool:
+    try:
+        return setting.host is not None and normalise_domain(setting.host) == host
+    except ValueError:
+        return False
+
+
+def _names_module(modules: Term) -> bool:
+    return any(name_of(key) == _MODULE for key, _ in entries_of(modules))

@@ -1,0 +1,184 @@
+"""From a document to the gateway's settings; all that is ejabberd's own business is passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wsgw.config.chosen import Choices, listener_choices, top_choices
+from wsgw.config.coherence import check_listener, session_limit, warnings_about
+from wsgw.config.document import Document
+from wsgw.config.hosts import served_hosts
+from wsgw.config.kinds import Context, Count, nearest
+from wsgw.config.listeners import RawListener, raw_listeners
+from wsgw.config.model import Config, IPNetwork, ListenerConfig, UpstreamAddress
+from wsgw.config.network_kinds import Networks, parse_address
+from wsgw.config.options import LISTENER_NAMES
+from wsgw.config.server_facts import ServerFacts, server_facts
+from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
+
+LISTENER_MODULE = "websocket_session"
+ADMIN_MODULE = "wsgw_admin"
+_PORT = Count(0, 65535)
+#: Names of the table that are no field of ``ListenerConfig``, or more than one.
+_NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", "drain_timeout"})
+
+
+def interpret(document: Document, problems: Problems) -> Config:
+    """The settings ``document`` comes to; not to be used if ``problems`` has any."""
+    facts = server_facts(document)
+    context = Context(_shapers(document))
+    top = top_choices(document, context, problems)
+    listeners: list[ListenerConfig] = []
+    choices: list[Choices] = []
+    warnings: list[str] = []
+    for raw in _own_listeners(document, problems):
+        chosen = listener_choices(raw, top, context, problems)
+        listener = _listener(raw, chosen, facts, problems)
+        check_listener(listener, chosen, problems)
+        warnings.extend(warnings_about(listener, chosen, facts.unusable))
+        listeners.append(listener)
+        choices.append(chosen)
+    if any(raw.module == ADMIN_MODULE for raw in raw_listeners(document)):
+        warnings.append(f"This version does not serve the {ADMIN_MODULE} listener.")
+    trusted = _trusted_proxies(document, problems)
+    return Config(
+        source=document.source,
+        hosts=served_hosts(document, problems),
+        listeners=tuple(listeners),
+        trust_all_proxies=trusted is None,
+        trusted_proxies=trusted or (),
+        drain_timeout=max((chosen["drain_timeout"] for chosen in choices), default=0.0),
+        warnings=tuple(dict.fromkeys(warnings)),
+        certfiles=facts.certfiles,
+    )
+
+
+# Listeners
+
+
+def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
+    """The listeners to serve; having none, or two on one port, is a mistake."""
+    every = list(raw_listeners(document))
+    own = [raw for raw in every if raw.module == LISTENER_MODULE]
+    if not own:
+        mark, hint = _closest_listener(document, every)
+        reason = f"no {LISTENER_MODULE} listener: add {{5288, {LISTENER_MODULE}, [...]}} to listen{hint}"
+        problems.add_missing(mark, reason)
+    return own
+
+
+def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
+    """Where to look for the missing listener: one whose module is misspelled, or the list of them."""
+    for raw in every:
+        if nearest(raw.module, [LISTENER_MODULE]):
+            return raw.mark, f" (is {raw.module} meant to be one?)"
+    settings = document.all("listen")
+    return (settings[0].mark if settings else Mark(document.source, 0)), ""
+
+
+def _listener(raw: RawListener, chosen: Choices, facts: ServerFacts, problems: Problems) -> ListenerConfig:
+    """One listener, with the computed defaults filled in."""
+    computed: dict[str, Any] = {
+        "ip": _ip(raw, chosen, problems),
+        "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)),
+        "max_stanza_size": chosen.get("max_stanza_size", facts.max_stanza_size),
+        "max_sessions": chosen.get("max_sessions", session_limit()),
+        "upstream": _upstream(raw, chosen, facts, problems),
+        "upstream_proxy_protocol": _upstream_proxy_protocol(chosen, facts),
+    }
+    table = {
+        name: chosen[name] for name in LISTENER_NAMES if name not in computed and name not in _NOT_FIELDS
+    }
+    rate, burst = chosen["max_connect_rate_per_ip"]
+    return ListenerConfig(
+        port=_port(raw, problems),
+        upstream_certfiles=facts.upstream_certfiles,
+        max_connect_rate_per_ip=rate,
+        max_connect_burst_per_ip=burst,
+        **table,
+        **computed,
+    )
+
+
+def _port(raw: RawListener, problems: Problems) -> int:
+    if raw.transport != "tcp":
+        problems.add(raw.mark, f"{LISTENER_MODULE} listens on tcp, not {raw.transport}")
+    if raw.port is None:
+        problems.add(raw.mark, "the listener has no port")
+        return 0
+    try:
+        return _PORT.parse(raw.port, Context())
+    except Misfit as misfit:
+        _, reason = misfit.faults[0]
+        problems.add(misfit.faults[0][0], f"port: {reason}")
+        return 0
+
+
+def _ip(raw: RawListener, chosen: Choices, problems: Problems) -> str:
+    """The address listened on: that of ``{Port, IP}``, of ``ip``, or every one."""
+    if raw.ip is not None:
+        if "ip" in chosen:
+            problems.add(chosen.mark("ip"), "ip is given twice: with the port already")
+        try:
+            return str(parse_address(raw.ip))
+        except Misfit as misfit:
+            problems.add(misfit.faults[0][0], f"ip: {misfit.faults[0][1]}")
+    return str(chosen.get("ip", "::" if chosen["inet6"] else "0.0.0.0"))
+
+
+def _upstream(
+    raw: RawListener, chosen: Choices, facts: ServerFacts, problems: Problems
+) -> tuple[UpstreamAddress, ...]:
+    upstream: tuple[UpstreamAddress, ...] = chosen.get("upstream", facts.upstream)
+    if not upstream and not raw.has("upstream"):
+        reason = (
+            "no XMPP server to connect to: the file has no ejabberd_c2s listener; "
+            'add {upstream, "tcp://127.0.0.1:5222"} to this one'
+        )
+        problems.add_missing(raw.mark, reason)
+    return upstream
+
+
+def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
+    default = "off" if "upstream" in chosen else facts.upstream_proxy_protocol
+    return str(chosen.get("upstream_proxy_protocol", default))
+
+
+# The top level
+
+
+def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork, ...] | None:
+    """The networks of all ``trusted_proxies`` together, or None for ``all``."""
+    networks: dict[IPNetwork, None] = {}
+    settings = document.all("trusted_proxies")
+    everyone: list[Mark] = []
+    for setting in settings:
+        try:
+            parsed = Networks().parse(setting.value, Context())
+        except Misfit as misfit:
+            for place, reason in misfit.faults:
+                problems.add(place, f"trusted_proxies: {reason}")
+            continue
+        if parsed is None:
+            everyone.append(setting.mark)
+        else:
+            networks.update(dict.fromkeys(parsed))
+    if everyone and networks:
+        problems.add(everyone[0], "trusted_proxies is all here, and a list elsewhere: give one of them")
+    return None if everyone else tuple(networks)
+
+
+def _shapers(document: Document) -> Mapping[str, Term]:
+    """``{shaper, normal, {maxrate, 1000}}`` or ``shaper: {normal: 1000}``, by name."""
+    shapers: dict[str, Term] = {}
+    for setting in document.all("shaper"):
+        value = setting.value
+        pairs = (
+            [value.items[:2]] if isinstance(value, TupleTerm) and len(value.items) == 2 else entries_of(value)
+        )
+        for key, speed in pairs:
+            name = name_of(key)
+            if name is not None and speed is not None:
+                shapers[name] = speed
+    return shapers

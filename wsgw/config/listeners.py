@@ -1,0 +1,107 @@
+"""The listeners of a configuration, whoever's they are, out of the forms ejabberd has had for them.
+
+{5288, Module, Options}      {{5288, "::"}, Module, Options}      {{5288, {127,0,0,1}, tcp}, Module, Options}
+- {port: 5288, ip: "::", transport: tcp, module: Module, OPTION: VALUE, ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wsgw.config.document import Document
+from wsgw.config.terms import (
+    Atom,
+    MapTerm,
+    Mark,
+    Number,
+    Term,
+    Text,
+    TupleTerm,
+    entries_of,
+    items_of,
+    name_of,
+)
+
+#: What a YAML listener has beside its options.
+_PLACE = ("port", "module", "transport")
+_TRANSPORTS = ("tcp", "udp")
+
+
+@dataclass(frozen=True, slots=True)
+class RawListener:
+    """One listener, its options unread; an option that is a bare word has no value."""
+
+    module: str
+    mark: Mark
+    port: Term | None
+    ip: Term | None
+    transport: str
+    options: tuple[tuple[Term, Term | None], ...]
+
+    def has(self, name: str) -> bool:
+        return any(name_of(key) == name for key, _ in self.options)
+
+    def option(self, name: str) -> Term | None:
+        """The value of the first option of that name; for a bare word, the atom ``true``."""
+        for key, value in self.options:
+            if name_of(key) == name:
+                return Atom("true", key.mark) if value is None else value
+        return None
+
+    def flag(self, name: str) -> bool:
+        return name_of(self.option(name)) == "true"
+
+
+def raw_listeners(document: Document) -> Iterator[RawListener]:
+    """All listeners, in file order; what does not look like one is left out."""
+    for setting in document.all("listen"):
+        items = (setting.value,) if isinstance(setting.value, MapTerm) else items_of(setting.value)
+        for item in items or ():
+            listener = _of_tuple(item) if isinstance(item, TupleTerm) else _of_map(item)
+            if listener is not None:
+                yield listener
+
+
+def _of_tuple(term: TupleTerm) -> RawListener | None:
+    if len(term.items) < 2 or not isinstance(term.items[1], Atom | Text):
+        return None
+    port, ip, transport = _port_ip_transport(term.items[0])
+    module = name_of(term.items[1]) or ""
+    options = tuple(entries_of(term.items[2])) if len(term.items) > 2 else ()
+    return RawListener(module, term.mark, port, ip, transport, options)
+
+
+def _port_ip_transport(term: Term) -> tuple[Term, Term | None, str]:
+    if not isinstance(term, TupleTerm) or not term.items:
+        return term, None, "tcp"
+    port, *rest = term.items
+    transport = "tcp"
+    if rest and name_of(rest[-1]) in _TRANSPORTS:
+        transport = name_of(rest.pop()) or transport
+    return port, rest[0] if rest else None, transport
+
+
+def _of_map(term: Term) -> RawListener | None:
+    if not isinstance(term, MapTerm):
+        return None
+    place: dict[str, Term] = {}
+    options: list[tuple[Term, Term | None]] = []
+    for key, value in term.pairs:
+        name = name_of(key)
+        if name in _PLACE and name not in place:
+            place[name] = value
+        else:
+            options.append((key, value))
+    module = name_of(place.get("module"))
+    if module is None:
+        return None
+    transport = name_of(place.get("transport")) or "tcp"
+    return RawListener(module, term.mark, place.get("port"), None, transport, tuple(options))
+
+
+def port_number(term: Term | None) -> int | None:
+    """A port to connect to, or None."""
+    if isinstance(term, Number) and isinstance(term.value, int) and 1 <= term.value <= 65535:
+        return term.value
+    return None

@@ -1,0 +1,86 @@
+"""Macros of ejabberd's configuration: ``{define_macro, 'NAME', Value}`` and their use.
+
+A use is an atom of that name anywhere in any file read, or ``{use_macro, 'NAME', Default}``. A macro
+that uses itself, or grows without measure, stays unexpanded; it is a mistake only where the gateway
+needs its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from wsgw.config.terms import Atom, ListTerm, MapTerm, Number, Term, Text, TupleTerm, entries_of
+
+#: Terms a macro may come to, all macros in it expanded.
+_MAX_SIZE = 1_000_000
+#: Macros within macros.
+_MAX_DEPTH = 8
+
+
+class Macros:
+    """The macros that ``terms`` define; the first definition of a name counts, as in ejabberd."""
+
+    def __init__(self, terms: list[Term]) -> None:
+        self._values: dict[str, Term] = {}
+        self._expanded: dict[str, tuple[Term, int] | None] = {}
+        self._depth = 0
+        self._size = 0
+        for name, value in _definitions(terms):
+            self._values.setdefault(name, value)
+
+    def expand(self, term: Term) -> Term:
+        """``term`` with every known macro replaced by its value, placed at the line of its use."""
+        if not self._values:
+            return term
+        self._size += 1
+        match term:
+            case Atom(name) if name in self._values:
+                return self._use(name, term)
+            case TupleTerm((Atom("use_macro"), Atom(name), default)):
+                return self._use(name, term) if name in self._values else self.expand(default)
+            case TupleTerm(items):
+                return replace(term, items=tuple(map(self.expand, items)))
+            case ListTerm(items, _, tail):
+                end = None if tail is None else self.expand(tail)
+                return replace(term, items=tuple(map(self.expand, items)), tail=end)
+            case MapTerm(pairs):
+                expanded = tuple((self.expand(key), self.expand(value)) for key, value in pairs)
+                return replace(term, pairs=expanded)
+        return term
+
+    def _use(self, name: str, use: Term) -> Term:
+        if name not in self._expanded:
+            self._expanded[name] = None  # while it is being expanded, and for good if that fails
+            self._expanded[name] = self._expand_value(name)
+        known = self._expanded[name]
+        if known is None or self._size + known[1] > _MAX_SIZE:
+            return use
+        self._size += known[1]
+        return replace(known[0], mark=use.mark)
+
+    def _expand_value(self, name: str) -> tuple[Term, int] | None:
+        if self._depth >= _MAX_DEPTH:
+            return None
+        before, self._size = self._size, 0
+        self._depth += 1
+        value = self.expand(self._values[name])
+        self._depth -= 1
+        size, self._size = self._size, before
+        return (value, size) if size <= _MAX_SIZE else None
+
+
+def _definitions(terms: list[Term]) -> Iterator[tuple[str, Term]]:
+    for term in terms:
+        match term:
+            case TupleTerm((Atom("define_macro"), Atom(name), value)):
+                yield name, value
+            case TupleTerm((Atom("define_macro"), ListTerm() | MapTerm() as definitions)):
+                yield from _mapped(definitions)
+
+
+def _mapped(definitions: Term) -> Iterator[tuple[str, Term]]:
+    """YAML's form; newer ejabberd takes names in double quotes too."""
+    for key, value in entries_of(definitions):
+        if isinstance(key, Atom | Text) and value is not None and not isinstance(key, Number):
+            yield (key.name if isinstance(key, Atom) else key.value), value

@@ -1,0 +1,297 @@
+"""The option table: one row per option gives its parsing, the output of ``check`` and ``options``, the docs.
+
+ejabberd's name wherever ejabberd has the option. Rows with a computed default say so in words; the
+values come from ``server_facts`` and ``interpret``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from wsgw.config.kinds import Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
+from wsgw.config.network_kinds import (
+    Address,
+    Hosts,
+    Networks,
+    Origins,
+    RequestHandlers,
+    SeeOtherUri,
+    Upstreams,
+)
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+DAY: Final = 86400
+#: What RFC 6120 section 13.12 demands every server to take.
+STANZA_FLOOR: Final = 10_000
+DEFAULT_STANZA_SIZE: Final = 262_144
+
+
+class Scope(Enum):
+    """Where an option stands."""
+
+    #: In a ``websocket_session`` listener only.
+    LISTENER = "listener"
+    #: At the top level for all our listeners, or in one, where it wins.
+    BOTH = "listener or top level"
+    #: At the top level only.
+    TOP = "top level"
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A default that depends on the rest of the configuration or on the machine, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    name: str
+    kind: Kind
+    default: Any
+    meaning: str
+    #: Who else has it, or the reason for the default.
+    precedent: str
+    scope: Scope = Scope.LISTENER
+
+
+def _timeout(name: str, default: float, meaning: str, precedent: str, infinity: bool = False) -> Option:
+    return Option(name, Seconds(0.1, DAY, infinity), default, meaning, precedent)
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        "request_handlers",
+        RequestHandlers(),
+        (),
+        "Path prefixes and what answers below them; every other path is 404. A path is a string or a list of "
+        "segments. The module is `mod_websocket`.",
+        "ejabberd",
+    ),
+    Option(
+        "ip",
+        Address(),
+        Computed("all IPv4 addresses"),
+        "The address to listen on: a string, or a tuple of numbers.",
+        "ejabberd",
+    ),
+    Option("inet6", Flag(), False, "Without `ip`: listen on all IPv6 addresses.", "ejabberd 2"),
+    Option(
+        "backlog",
+        Count(1, 65535),
+        1024,
+        "Connections the system holds until they are accepted.",
+        "ejabberd has 5, too few for a wave of reconnects; capped by net.core.somaxconn",
+    ),
+    Option("tls", Flag(), False, "Speak `wss://` instead of `ws://`.", "ejabberd"),
+    Option(
+        "certfile",
+        FilePath(),
+        Computed("the first of `certfiles` that holds both"),
+        "The PEM file with certificate, chain and key.",
+        "ejabberd",
+    ),
+    Option(
+        "use_proxy_protocol",
+        Flag(),
+        False,
+        "Every connection begins with a PROXY header, version 1 or 2, that names the client.",
+        "ejabberd",
+    ),
+    Option(
+        "websocket_origin",
+        Origins(),
+        (),
+        "Origins that browsers may come from, others get 403: `any`, or a list. Clients that send no origin "
+        "are no browsers.",
+        "ejabberd; RFC 6455 section 10.2",
+        Scope.BOTH,
+    ),
+    Option(
+        "websocket_ping_interval",
+        Seconds(1, DAY, infinity=True, zero_is_infinity=True),
+        30.0,
+        "Quiet time after which a client is pinged. 0 or `infinity`: never.",
+        "ejabberd has 60; many proxies cut at 60",
+        Scope.BOTH,
+    ),
+    Option(
+        "websocket_timeout",
+        Seconds(1, DAY, infinity=True),
+        300.0,
+        "Time without anything from the client, pongs included, after which it is cut.",
+        "ejabberd",
+        Scope.BOTH,
+    ),
+    _timeout("pong_timeout", 20.0, "Time a client has to answer a ping.", "python websockets: 20", True),
+    _timeout("tls_handshake_timeout", 10.0, "Time for the TLS handshake.", "python websockets: 10"),
+    _timeout(
+        "handshake_timeout",
+        10.0,
+        "Time for the PROXY header, and for the whole HTTP request.",
+        "python websockets: 10; haproxy's timeout http-request",
+    ),
+    _timeout(
+        "open_timeout", 10.0, "Time from the upgrade to the client's stream header.", "as the one before"
+    ),
+    _timeout(
+        "auth_timeout",
+        60.0,
+        "Time from the upgrade to the end of authentication.",
+        "Prosody's c2s_timeout is 300; ejabberd's negotiation_timeout 120",
+        True,
+    ),
+    _timeout("connect_timeout", 5.0, "Time to connect to one XMPP server, TLS included.", "haproxy: 5"),
+    _timeout(
+        "send_timeout",
+        15.0,
+        "Time a peer may leave data unread before it is cut.",
+        "ejabberd's send_timeout: 15",
+    ),
+    _timeout(
+        "close_timeout", 5.0, "Time for the closing handshake.", "python websockets: 10; RFC 6455 7.1.1"
+    ),
+    Option(
+        "max_stanza_size",
+        Count(STANZA_FLOOR, 1024 * MIB, "bytes", infinity=True),
+        Computed(f"that of the first `ejabberd_c2s` listener, else {DEFAULT_STANZA_SIZE}"),
+        "The largest stanza a client may send.",
+        "ejabberd; RFC 6120 section 13.12",
+    ),
+    Option(
+        "max_stanza_size_preauth",
+        Count(STANZA_FLOOR, 1024 * MIB, "bytes"),
+        STANZA_FLOOR,
+        "The same before the client has authenticated.",
+        "Prosody: 10000; RFC 6120 section 13.12",
+    ),
+    Option(
+        "max_header_size",
+        Count(KIB, MIB, "bytes"),
+        16 * KIB,
+        "The largest HTTP request head; more is answered 431.",
+        "Apache 8 KiB, haproxy 16 KiB, Node.js 16 KiB",
+    ),
+    Option("max_depth", Count(2, 1000), 100, "Levels of elements within a stanza.", "none has more than 20"),
+    Option("max_attributes", Count(8, 10_000), 256, "Attributes of one element.", "none has more than 20"),
+    Option(
+        "max_sessions",
+        Count(1, 10_000_000),
+        Computed("(limit of open files - 200) / 2"),
+        "Connections at one time.",
+        "two descriptors each; nginx's worker_connections counts the same",
+    ),
+    Option(
+        "max_sessions_per_ip",
+        Count(1, 10_000_000, infinity=True),
+        1000,
+        "Connections at one time from one address. Loopback and trusted proxies are spared.",
+        "an office behind one address fits in",
+    ),
+    Option(
+        "max_connect_rate_per_ip",
+        Rate(),
+        (50.0, 200),
+        "New connections a second from one address, and how many may come at once: `{50, 200}`; in YAML "
+        "`{rate: 50, burst: 200}`. A number alone allows four times itself at once.",
+        "Prosody's mod_limits has the same two numbers for bytes",
+    ),
+    Option(
+        "shaper",
+        Shaper(),
+        None,
+        "Bytes a second taken from one client, or the name of a shaper defined by `shaper`.",
+        "ejabberd",
+    ),
+    Option(
+        "send_buffer_high",
+        Count(4 * KIB, 64 * MIB, "bytes"),
+        64 * KIB,
+        "Data waiting for one peer above which the other side is not read.",
+        "Node.js 16 KiB, asyncio 64 KiB",
+    ),
+    Option(
+        "send_buffer_hard",
+        Count(4 * KIB, 1024 * MIB, "bytes"),
+        MIB,
+        "Data waiting for one peer above which it is cut.",
+        "well above the largest stanza most servers take",
+    ),
+    Option(
+        "upstream",
+        Upstreams(),
+        Computed("the first `ejabberd_c2s` listener"),
+        "The XMPP server, or several tried in order: `tcp://HOST:PORT`, `starttls://HOST:PORT`, "
+        "`tls://HOST:PORT`, `unix:/PATH`, `srv:DOMAIN`.",
+        "named after what every reverse proxy has",
+    ),
+    Option(
+        "upstream_cafile",
+        FilePath(),
+        None,
+        "Authorities trusted for the server's certificate, beside those of the system.",
+        "nginx's proxy_ssl_trusted_certificate",
+    ),
+    Option(
+        "upstream_verify",
+        Flag(),
+        True,
+        "Check the server's certificate. `false` warns at every start.",
+        "haproxy's verify",
+    ),
+    Option(
+        "upstream_proxy_protocol",
+        Choice(("off", "v1", "v2")),
+        Computed("`off`; `v2` if the listener that is the default upstream has `use_proxy_protocol`"),
+        "Tell the server the client's address with a PROXY header of this version.",
+        "haproxy's send-proxy, send-proxy-v2",
+    ),
+    Option(
+        "see_other_uri",
+        SeeOtherUri(),
+        None,
+        "Where to send a client whose server says `see-other-host`; `@HOST@` is the host it names.",
+        "RFC 7395 section 3.6.1",
+    ),
+    Option(
+        "drain_timeout",
+        Seconds(0, DAY),
+        30.0,
+        "Time for sessions to end when the gateway stops or is replaced. Of several, the longest counts.",
+        "Kubernetes gives 30",
+        Scope.BOTH,
+    ),
+    Option(
+        "hosts",
+        Hosts(),
+        Computed("must be given"),
+        "Domains served. If `mod_websocket` stands in any `modules`, only those that have it.",
+        "ejabberd",
+        Scope.TOP,
+    ),
+    Option(
+        "trusted_proxies",
+        Networks(),
+        (),
+        "Proxies whose `X-Forwarded-For` is believed: `all`, or a list of addresses and networks. Loopback "
+        "always is.",
+        "ejabberd",
+        Scope.TOP,
+    ),
+    Option(
+        "certfiles",
+        FilePath(),
+        (),
+        "PEM files, with wildcards; also `domain_certfile`. They serve listeners without a `certfile`, and "
+        "certificates in them are trusted at the XMPP server as they stand.",
+        "ejabberd",
+        Scope.TOP,
+    ),
+)
+
+BY_NAME: Final = {option.name: option for option in OPTIONS}
+#: Names that may stand in a ``websocket_session`` listener.
+LISTENER_NAMES: Final = tuple(option.name for option in OPTIONS if option.scope is not Scope.TOP)

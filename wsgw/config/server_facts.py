@@ -1,0 +1,155 @@
+"""What the configuration of the XMPP server tells the gateway: its address, its limits, its certificates.
+
+It is the server's configuration, so nothing in it is a mistake here: what cannot be used is passed over.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Literal
+
+from wsgw.config.document import Document
+from wsgw.config.files import check_certificate_and_key, check_certificates
+from wsgw.config.listeners import RawListener, port_number, raw_listeners
+from wsgw.config.model import UpstreamAddress
+from wsgw.config.network_kinds import parse_address
+from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
+from wsgw.config.terms import Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
+
+#: A wildcard over a whole disk is not meant.
+_MAX_CERTFILES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    #: Ways to the first ``ejabberd_c2s`` listener, tried in order; empty if there is none.
+    upstream: tuple[UpstreamAddress, ...]
+    upstream_proxy_protocol: Literal["off", "v2"]
+    max_stanza_size: int
+    #: Global PEM files that hold both a certificate and its key.
+    certfiles: tuple[Path, ...]
+    #: PEM files with certificates, the c2s listener's among them.
+    upstream_certfiles: tuple[Path, ...]
+    #: Of the files named for certificates, those without a usable one: a sentence each.
+    unusable: tuple[str, ...]
+
+
+def server_facts(document: Document) -> ServerFacts:
+    listener = next(filter(_is_usable_c2s, raw_listeners(document)), None)
+    everywhere = list(dict.fromkeys(_global_certfiles(document)))
+    named = [*everywhere]
+    own = listener.option("certfile") if listener is not None else None
+    if own is not None:
+        named[:0] = _paths(own)
+    usable, unusable = _sorted_out(list(dict.fromkeys(named)))
+    return ServerFacts(
+        upstream=() if listener is None else _addresses(listener),
+        upstream_proxy_protocol="v2"
+        if listener is not None and listener.flag("use_proxy_protocol")
+        else "off",
+        max_stanza_size=_max_stanza_size(listener),
+        certfiles=tuple(path for path in everywhere if _holds_both(path)),
+        upstream_certfiles=usable,
+        unusable=unusable,
+    )
+
+
+# Where it listens
+
+
+def _is_usable_c2s(listener: RawListener) -> bool:
+    if listener.module != "ejabberd_c2s" or listener.transport != "tcp":
+        return False
+    return port_number(listener.port) is not None or _unix_path(listener) is not None
+
+
+def _unix_path(listener: RawListener) -> str | None:
+    text = text_of(listener.port) if listener.port is not None else None
+    path = text.removeprefix("unix:") if text is not None and text.startswith("unix:") else ""
+    return path if path.startswith("/") else None
+
+
+def _addresses(listener: RawListener) -> tuple[UpstreamAddress, ...]:
+    path = _unix_path(listener)
+    if path is not None:
+        return (UpstreamAddress("unix", path, 0),)
+    scheme: Literal["tcp", "starttls", "tls"] = "tcp"
+    if listener.flag("tls"):
+        scheme = "tls"
+    elif listener.flag("starttls_required"):
+        scheme = "starttls"
+    port = port_number(listener.port) or 0
+    return tuple(UpstreamAddress(scheme, host, port) for host in _connectable(listener))
+
+
+def _connectable(listener: RawListener) -> tuple[str, ...]:
+    """Addresses that reach a listener on this machine.
+
+    One on ``::`` takes IPv4 too unless the system says otherwise (net.ipv6.bindv6only), and in many
+    containers there is no ``::1``: both are tried.
+    """
+    term = listener.ip or listener.option("ip")
+    address: IPv4Address | IPv6Address | None = None
+    try:
+        address = parse_address(term) if term is not None else None
+    except Misfit:
+        address = None
+    if address is not None and not address.is_unspecified:
+        return (str(address),)
+    on_ipv6 = address.version == 6 if address is not None else listener.flag("inet6")
+    return ("127.0.0.1", "::1") if on_ipv6 else ("127.0.0.1",)
+
+
+def _max_stanza_size(listener: RawListener | None) -> int:
+    term = listener.option("max_stanza_size") if listener is not None else None
+    if name_of(term) == "infinity":
+        return sys.maxsize
+    if isinstance(term, Number) and isinstance(term.value, int) and term.value > 0:
+        return min(max(term.value, STANZA_FLOOR), sys.maxsize)
+    return DEFAULT_STANZA_SIZE
+
+
+# Its certificates
+
+
+def _global_certfiles(document: Document) -> Iterator[Path]:
+    """Files of ``certfiles``, and of ``domain_certfile`` in any form, for all hosts or one."""
+    for setting in document.settings:
+        if setting.name == "certfiles" or setting.name == "domain_certfile":
+            yield from _paths(setting.value)
+
+
+def _paths(term: Term) -> Iterator[Path]:
+    if isinstance(term, TupleTerm) and term.items:  # {domain_certfile, "example.org", "/path.pem"}
+        term = term.items[-1]
+    for item in items_of(term) or (term,):
+        text = text_of(item)
+        if not text or "\0" in text:
+            continue
+        path = Path(item.mark.file).parent / text
+        yield from map(Path, sorted(glob(str(path)))[:_MAX_CERTFILES]) if has_magic(text) else (path,)
+
+
+def _holds_both(path: Path) -> bool:
+    try:
+        check_certificate_and_key(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _sorted_out(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    usable: list[Path] = []
+    unusable: list[str] = []
+    for path in paths:
+        try:
+            check_certificates(path)
+            usable.append(path)
+        except ValueError as error:
+            unusable.append(f"{path} {error}")
+    return tuple(usable), tuple(unusable)

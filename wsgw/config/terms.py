@@ -1,0 +1,207 @@
+"""Located terms: the one form both file formats are read into.
+
+Erlang terms and YAML nodes become the same six classes, each with the file and line it stands at.
+As in ejabberd, a YAML word that is plain or in single quotes is an atom, one in double quotes a
+string; ``true``, ``false``, ``infinity`` and ``undefined`` (YAML's null) are atoms too.
+
+Nothing here knows what a term means; see ``document`` and ``options`` for that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from wsgw.errors import ConfigError, ConfigProblem
+
+#: Atoms that are values of their own and never a name or a piece of text.
+_VALUE_ATOMS = frozenset({"true", "false", "infinity", "undefined"})
+_MACRO_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_SHOWN_CHARACTERS = 60
+_SHOWN_DEPTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file; line 0 where there are no lines (the command line)."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    name: str
+    mark: Mark = field(compare=False)
+
+    @property
+    def looks_like_macro(self) -> bool:
+        """Whether it is spelled as macros are; an undefined one is worth a message of its own."""
+        return _MACRO_NAME.fullmatch(self.name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string or a binary."""
+
+    value: str
+    mark: Mark = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    value: int | float
+    mark: Mark = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TupleTerm:
+    items: tuple[Term, ...]
+    mark: Mark = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListTerm:
+    """``tail`` is what stands after the bar of an improper list ``[a | tail]``."""
+
+    items: tuple[Term, ...]
+    mark: Mark = field(compare=False)
+    tail: Term | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapTerm:
+    """A YAML mapping, repeated keys kept."""
+
+    pairs: tuple[tuple[Term, Term], ...]
+    mark: Mark = field(compare=False)
+
+
+Term = Atom | Text | Number | TupleTerm | ListTerm | MapTerm
+
+
+class Problems:
+    """Collects every mistake, so that all are reported at once."""
+
+    def __init__(self) -> None:
+        self._found: set[ConfigProblem] = set()
+        #: Parts of a file could not be read: what seems missing may stand there.
+        self.incomplete = False
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, mark: Mark, reason: str) -> None:
+        self._found.add(ConfigProblem(mark.file, mark.line, reason))
+
+    def add_missing(self, mark: Mark, reason: str) -> None:
+        """Add that something is not there, unless it may well be."""
+        if not self.incomplete:
+            self.add(mark, reason)
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise ConfigError(sorted(self._found))
+
+
+class Misfit(Exception):
+    """A term is not what the option takes; carries one or more places with reasons."""
+
+    def __init__(self, mark: Mark, reason: str) -> None:
+        super().__init__(reason)
+        self.faults: list[tuple[Mark, str]] = [(mark, reason)]
+
+    @classmethod
+    def joined(cls, misfits: Sequence[Misfit]) -> Misfit:
+        first = misfits[0]
+        first.faults = [fault for misfit in misfits for fault in misfit.faults]
+        return first
+
+
+def name_of(term: Term | None) -> str | None:
+    """The name an atom or a string spells, or None."""
+    if isinstance(term, Atom):
+        return term.name
+    return term.value if isinstance(term, Text) else None
+
+
+def text_of(term: Term) -> str | None:
+    """The text a string, a binary or a bare word spells; None for numbers, ``true`` and the like."""
+    if isinstance(term, Atom) and (term.name in _VALUE_ATOMS or term.looks_like_macro):
+        return None
+    return name_of(term)
+
+
+def items_of(term: Term) -> tuple[Term, ...] | None:
+    """The items of a proper list, or None; Erlang's empty string is the empty list."""
+    if isinstance(term, ListTerm) and term.tail is None:
+        return term.items
+    return () if isinstance(term, Text) and not term.value else None
+
+
+def entries_of(term: Term) -> Iterator[tuple[Term, Term | None]]:
+    """The key/value pairs of a mapping or property list; a bare word has no value.
+
+    Reads ``{k: v}``, ``[{k: v}, ...]``, ``[{k, v}, ...]`` and ``[k, ...]``. An item that is none of
+    these comes as a key of its own kind, for the caller to skip or to complain of.
+    """
+    if isinstance(term, MapTerm):
+        yield from term.pairs
+        return
+    for item in items_of(term) or ():
+        if isinstance(item, MapTerm):
+            yield from item.pairs
+        elif isinstance(item, TupleTerm) and len(item.items) == 2:
+            yield item.items[0], item.items[1]
+        else:
+            yield item, None
+
+
+def is_entries(term: Term) -> bool:
+    return isinstance(term, MapTerm) or items_of(term) is not None
+
+
+def show(term: Term) -> str:
+    """``term`` in Erlang notation, cut to fit a message."""
+    text = write(term, _SHOWN_DEPTH)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def write(term: Term, depth: int = 1000) -> str:
+    """``term`` in Erlang notation, below ``depth`` levels as ``...``; mappings as ``#{...}``."""
+    if depth <= 0:
+        return "..."
+    match term:
+        case Atom(name):
+            plain = name.isascii() and name[:1].islower() and name.replace("_", "a").isalnum()
+            return name if plain else _quoted(name, "'")
+        case Text(value):
+            return _quoted(value, '"')
+        case Number(value):
+            return repr(value)
+        case TupleTerm(items):
+            return "{" + _joined(items, depth) + "}"
+        case ListTerm(items, _, tail):
+            bar = "" if tail is None else f" | {write(tail, depth - 1)}"
+            return "[" + _joined(items, depth) + bar + "]"
+        case MapTerm(pairs):
+            shown = (f"{write(key, depth - 1)} => {write(value, depth - 1)}" for key, value in pairs[:20])
+            return "#{" + ", ".join(shown) + "}"
+
+
+def _joined(items: tuple[Term, ...], depth: int) -> str:
+    most = items if depth > _SHOWN_DEPTH else items[:20]
+    return ", ".join(write(item, depth - 1) for item in most)
+
+
+def _quoted(text: str, quote: str) -> str:
+    characters = []
+    for character in text:
+        if character in ("\\", quote):
+            characters.append("\\" + character)
+        elif character.isprintable():
+            characters.append(character)
+        else:
+            characters.append(f"\\x{{{ord(character):x}}}")
+    return quote + "".join(characters) + quote
