@@ -25,9 +25,13 @@ def make_certificate(folder: Path, name: str = "localhost", extra: str = "IP:127
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     chain, key, request = folder / "chain.pem", folder / "key.pem", folder / "request.pem"
     extensions = folder / "extensions"
-    extensions.write_text(f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\nbasicConstraints=CA:FALSE\n")
+    extensions.write_text(
+        f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\nbasicConstraints=CA:FALSE\n"
+    )
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    _openssl("req", "-x509", *new_key, "-days", _DAYS, "-subj", "/CN=wsgw test CA", "-keyout", ca_key, "-out", ca)
+    _openssl(
+        "req", "-x509", *new_key, "-days", _DAYS, "-subj", "/CN=wsgw test CA", "-keyout", ca_key, "-out", ca
+    )
     _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
     signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", _DAYS, "-extfile", extensions)
     _openssl("x509", "-req", "-in", request, *signing, "-out", chain)

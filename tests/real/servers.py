@@ -127,7 +127,9 @@ class Ejabberd(Server):
         if not Path(erl).exists() or libraries is None:
             raise Missing("ejabberd is not installed (Debian package ejabberd)")
         (self.folder / "ejabberd.yml").write_text(self._config())
-        (self.folder / "inetrc").write_text('{lookup,["file","native"]}.\n{host,{127,0,0,1},["localhost"]}.\n')
+        (self.folder / "inetrc").write_text(
+            '{lookup,["file","native"]}.\n{host,{127,0,0,1},["localhost"]}.\n'
+        )
         environment = {
             "ERL_LIBS": libraries,
             "ERL_INETRC": str(self.folder / "inetrc"),
@@ -138,7 +140,18 @@ class Ejabberd(Server):
             "HOME": str(self.folder),
         }
         spool = self.folder / "spool"
-        arguments = ["+K", "true", "+P", "250000", "-mnesia", "dir", f'"{spool}"', "-s", "ejabberd", "-noinput"]
+        arguments = [
+            "+K",
+            "true",
+            "+P",
+            "250000",
+            "-mnesia",
+            "dir",
+            f'"{spool}"',
+            "-s",
+            "ejabberd",
+            "-noinput",
+        ]
         return Child([erl, *arguments], self.folder / "console.log", environment, cwd=self.folder)
 
     def _config(self) -> str:
