@@ -11,7 +11,7 @@ _DAYS = "30"
 
 @dataclass(frozen=True)
 class Certificate:
-    """``pem`` holds chain and key in one file, as wsgw and ejabberd read it; ``chain`` and ``key`` the parts."""
+    """``pem`` holds chain and key in one file, as wsgw and ejabberd read it; the others the parts."""
 
     ca: Path
     chain: Path

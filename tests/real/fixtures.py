@@ -16,10 +16,10 @@ import pytest
 from .certificates import Certificate, make_certificate
 from .gateway import Gateway
 from .processes import ROOT
-from .servers import Ejabberd, Missing, Prosody, Server
+from .servers import Demo, Ejabberd, Missing, Prosody, Server
 
 #: In the order a matrix runs them.
-SERVERS: dict[str, type[Server]] = {"ejabberd": Ejabberd, "prosody": Prosody}
+SERVERS: dict[str, type[Server]] = {"ejabberd": Ejabberd, "prosody": Prosody, "demo": Demo}
 
 
 def missing(reason: str) -> NoReturn:
@@ -65,7 +65,8 @@ def start_server(
             finally:
                 if name not in running:
                     server.close()
-            for user in ("alice", "bob"):
+            # The demo server has these two already.
+            for user in ("alice", "bob") if name != "demo" else ():
                 server.register(user, f"secret-{secrets.token_hex(8)}")
         return running[name]
 
@@ -86,7 +87,7 @@ def prosody(start_server: Callable[[str], Server]) -> Server:
 
 @pytest.fixture(params=list(SERVERS))
 def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]) -> Server:
-    """Each real server in turn."""
+    """Each server in turn."""
     return start_server(request.param)
 
 
@@ -125,7 +126,7 @@ def gateway(server: Server, start_gateway: Callable[[Server], Gateway]) -> Gatew
 
 @pytest.fixture(scope="session")
 def new_account() -> Callable[[Server], Account]:
-    """``new_account(server)``: an account no other test knows, its password fit to be searched for in logs."""
+    """``new_account(server)``: an account no other test knows, its password one that can be found in a log."""
     numbers = itertools.count()
 
     def create(server: Server) -> Account:

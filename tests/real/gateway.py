@@ -133,7 +133,7 @@ class Gateway:
 
 
 def _spellings(user: str, password: str) -> list[str]:
-    """The password and every base64 text that shows it (the three alignments, and the whole PLAIN message)."""
+    """The password, and base64 texts that show it: the PLAIN message, and the three alignments."""
     spellings = [password, base64.b64encode(f"\0{user}\0{password}".encode()).decode()]
     raw = password.encode()
     for shift in range(3):

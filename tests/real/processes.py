@@ -100,6 +100,10 @@ class Child:
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.tail()}") from None
 
+    def wait(self, seconds: float) -> int:
+        """The exit status; subprocess.TimeoutExpired if it still runs after ``seconds``."""
+        return self._popen.wait(seconds)
+
     def signal(self, number: int) -> None:
         """Signal the program itself, not its children."""
         with contextlib.suppress(ProcessLookupError):

@@ -1,17 +1,19 @@
-"""Private XMPP servers on loopback: Debian's ejabberd and Prosody, each in a folder of its own.
+"""Private XMPP servers on loopback: Debian's ejabberd and Prosody, and wsgw's demo server, each in its own folder.
 
-A server has three client ports (plain, STARTTLS, direct TLS) and its own WebSocket, against which the test
-clients can be tried without wsgw. Accounts are made over the wire by in-band registration (XEP-0077).
+The real ones have three client ports (plain, STARTTLS, direct TLS) and a WebSocket of their own, against which
+the test clients can be tried without wsgw. Accounts are made over the wire by in-band registration (XEP-0077).
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import ssl
+import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -27,7 +29,10 @@ class Missing(Exception):
 
 
 class Server(ABC):
-    """One private server. ``c2s_port`` is plain; ``c2s_tls_port`` direct TLS; see the subclasses for STARTTLS."""
+    """One private server.
+
+    ``c2s_port`` is plain, ``c2s_tls_port`` direct TLS; what STARTTLS is on which port, the subclasses say.
+    """
 
     name: str
     domain = DOMAIN
@@ -107,13 +112,16 @@ class Server(ABC):
 
     def register(self, user: str, password: str) -> str:
         """Make an account; returns its bare JID."""
-        register_in_band(self.c2s_tls_port, self.certificate.ca, user, password)
+        register_in_band(self.c2s_tls_port, user, password, self.certificate.ca)
         self.accounts[user] = password
         return f"{user}@{self.domain}"
 
 
 class Ejabberd(Server):
-    """Debian's ejabberd, run by ``erl`` itself: no distribution, so neither epmd nor a system user is needed."""
+    """Debian's ejabberd; STARTTLS is required on ``c2s_starttls_port`` and unknown on the plain one.
+
+    Run by ``erl`` itself, without distribution: neither epmd nor a system user is needed.
+    """
 
     name = "ejabberd"
     native_path = "/ws"
@@ -155,8 +163,11 @@ class Ejabberd(Server):
         return Child([erl, *arguments], self.folder / "console.log", environment, cwd=self.folder)
 
     def _config(self) -> str:
-        c2s = 'ip: "127.0.0.1", module: ejabberd_c2s, backlog: 1024, max_stanza_size: 262144, shaper: none, access: all'
-        http = 'ip: "127.0.0.1", module: ejabberd_http, backlog: 1024, request_handlers: {"/ws": ejabberd_http_ws}'
+        common = 'ip: "127.0.0.1", backlog: 1024'
+        c2s = f"{common}, module: ejabberd_c2s, max_stanza_size: 262144, shaper: none, access: all"
+        http = (
+            f'{common}, module: ejabberd_http, request_handlers: {{"{self.native_path}": ejabberd_http_ws}}'
+        )
         return f"""\
 hosts: ["{self.domain}"]
 loglevel: warning
@@ -171,12 +182,17 @@ auth_method: internal
 registration_timeout: infinity
 acme: {{auto: false}}
 shaper_rules: {{max_user_sessions: 100000}}
-modules: {{mod_roster: {{}}, mod_disco: {{}}, mod_ping: {{}}, mod_stream_mgmt: {{}}, mod_register: {{password_strength: 0}}}}
+modules:
+  mod_roster: {{}}
+  mod_disco: {{}}
+  mod_ping: {{}}
+  mod_stream_mgmt: {{}}
+  mod_register: {{password_strength: 0}}
 """
 
 
 class Prosody(Server):
-    """Debian's Prosody. STARTTLS is offered on its plain port, and required there with ``require_encryption``."""
+    """Debian's Prosody; STARTTLS is offered on both plain ports, and required with ``require_encryption``."""
 
     name = "prosody"
     native_path = "/xmpp-websocket"
@@ -220,13 +236,35 @@ VirtualHost "{self.domain}"
 """
 
 
-def register_in_band(port: int, ca: Path, user: str, password: str, domain: str = DOMAIN) -> None:
-    """XEP-0077 over a direct-TLS client port; RuntimeError with the server's words if it refuses."""
-    context = ssl.create_default_context(cafile=str(ca))
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=20) as raw,
-        context.wrap_socket(raw, server_hostname=domain) as stream,
-    ):
+class Demo(Server):
+    """The server that ``wsgw demo`` starts, alone: one plain port, no WebSocket of its own."""
+
+    name = "demo"
+    native_path = ""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.c2s_port,)
+
+    def _launch(self) -> Child:
+        argv = [sys.executable, "-m", "wsgw.demo", "--port", str(self.c2s_port), "--domain", self.domain]
+        return Child(argv, self.log)
+
+    def register(self, user: str, password: str) -> str:
+        register_in_band(self.c2s_port, user, password)
+        self.accounts[user] = password
+        return f"{user}@{self.domain}"
+
+
+def register_in_band(
+    port: int, user: str, password: str, ca: Path | None = None, domain: str = DOMAIN
+) -> None:
+    """XEP-0077 over a client port: direct TLS if ``ca`` is given. RuntimeError if the server refuses."""
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        if ca is not None:
+            context = ssl.create_default_context(cafile=str(ca))
+            stream = stack.enter_context(context.wrap_socket(stream, server_hostname=domain))
         stream.sendall(
             f"<stream:stream to='{domain}' xmlns='jabber:client' version='1.0'"
             f" xmlns:stream='http://etherx.jabber.org/streams'>".encode()
@@ -247,7 +285,7 @@ def plain_initial_response(user: str, password: str) -> str:
     return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
 
 
-def _read_until(stream: ssl.SSLSocket, *ends: bytes) -> bytes:
+def _read_until(stream: socket.socket, *ends: bytes) -> bytes:
     answer = b""
     while not answer.rstrip().endswith(ends):
         chunk = stream.recv(65536)

@@ -1,7 +1,7 @@
 """SleekXMPP over WebSocket: the scenario of ``scenario.mjs`` for a client that knows only TCP.
 
-SleekXMPP gets a socket that is a WebSocket underneath (RFC 7395, the ``websocket-client`` package): the stream
-header becomes ``<open/>`` and back again, every other element travels as its own message.
+SleekXMPP gets a socket that is a WebSocket underneath (RFC 7395, the ``websocket-client`` package): the
+stream header becomes ``<open/>`` and back again, every other element travels as its own message.
 """
 
 from __future__ import annotations
