@@ -126,7 +126,7 @@ def gateway(server: Server, start_gateway: Callable[[Server], Gateway]) -> Gatew
 
 @pytest.fixture(scope="session")
 def new_account() -> Callable[[Server], Account]:
-    """``new_account(server)``: an account no other test knows, its password one that can be found in a log."""
+    """``new_account(server)``: an account no other test knows, its password unmistakable in a log."""
     numbers = itertools.count()
 
     def create(server: Server) -> Account:

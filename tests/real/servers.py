@@ -1,7 +1,8 @@
-"""Private XMPP servers on loopback: Debian's ejabberd and Prosody, and wsgw's demo server, each in its own folder.
+"""Private XMPP servers on loopback: Debian's ejabberd and Prosody, and wsgw's own demo server.
 
-The real ones have three client ports (plain, STARTTLS, direct TLS) and a WebSocket of their own, against which
-the test clients can be tried without wsgw. Accounts are made over the wire by in-band registration (XEP-0077).
+The real ones have three client ports (plain, STARTTLS, direct TLS) and a WebSocket of their own, against
+which the test clients can be tried without wsgw. Accounts are made over the wire, by in-band registration
+(XEP-0077).
 """
 
 from __future__ import annotations

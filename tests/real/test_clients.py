@@ -1,7 +1,7 @@
 """Clients no one here wrote log in and live through wsgw: each × server × transport × mechanism.
 
-With ``--native`` the same programs also run against the servers' own WebSocket endpoints, which shows whether a
-failure is wsgw's or theirs.
+With ``--native`` the same programs also run against the servers' own WebSocket endpoints, which shows
+whether a failure is wsgw's or theirs.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]) -> Server:
+    return start_server(request.param)
+
+
+@pytest.fixture
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
     """``endpoint(server, "ws")``: the URL to log in at."""
     if request.param == "native":
@@ -79,7 +84,7 @@ def test_client_lives_through_everything(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    """Login, restart, roster, messages both ways, loss and resumption, clean end (``clients/scenario.mjs``)."""
+    """Login, restart, roster, messages, loss and resumption, clean end (``clients/scenario.mjs``)."""
     if client == "sleek":
         pytest.importorskip("websocket", reason="websocket-client is not installed")
         argv = [sys.executable, str(CLIENTS / "sleek.py")]
