@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.demo.raw_client import RawClient
+from demo.raw_client import RawClient
 from wsgw.demo import DemoServer
 
 ACCOUNTS = {"alice": "secret", "bob": "secret", "carol": "secret", "jörg": "straße"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import gevent
 import pytest
 
-from tests.demo.raw_client import END, FEATURES, HEADER, RawClient, plain
+from demo.raw_client import END, FEATURES, HEADER, RawClient, plain
 from wsgw.demo import DemoServer
 
 Connect = Callable[[], RawClient]
@@ -189,7 +189,8 @@ def test_every_byte_on_its_own(connect: Connect) -> None:
     trickle(HEADER)
     client.until(FEATURES)
     trickle(
-        b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\xc3\xa4</resource></bind></iq>"
+        b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+        b"<resource>\xc3\xa4</resource></bind></iq>"
     )
     assert "<jid>alice@localhost/ä</jid>" in client.until("</iq>")
     trickle("<message to='alice@localhost/ä' id='>'><body>😀 &lt;<![CDATA[<&>]]></body></message>".encode())

@@ -25,9 +25,13 @@ class ScramKeys(NamedTuple):
 
 
 class Accounts:
-    """Localpart → password; ``passwords`` may name the localparts unprepared (``Alice``)."""
+    """Localpart → password of ``domain``; ``passwords`` may name the localparts unprepared (``Alice``).
 
-    def __init__(self, passwords: Mapping[str, str]) -> None:
+    Raises ValueError for a name that cannot be a localpart.
+    """
+
+    def __init__(self, domain: str, passwords: Mapping[str, str]) -> None:
+        self._domain = domain
         self._passwords: dict[str, str] = {}
         self._scram_keys: dict[tuple[str, str], ScramKeys] = {}
         for name, password in passwords.items():
@@ -55,6 +59,15 @@ class Accounts:
         if expected is None:
             return False
         return hmac.compare_digest(_normalised(expected), _normalised(password))
+
+    def may_act_as(self, localpart: str, authzid: str) -> bool:
+        """Whether ``authzid`` means the account itself; there is no acting for others."""
+        if "@" not in authzid:
+            return prepare(authzid) == localpart
+        try:
+            return str(parse_jid(authzid).bare) == f"{localpart}@{self._domain}"
+        except StanzaError:
+            return False
 
     def scram_keys(self, localpart: str, mechanism: str) -> ScramKeys | None:
         """The account's keys for ``mechanism`` (``SCRAM-SHA-256``), made once; None without the account."""

@@ -35,7 +35,7 @@ class Host:
         resumption_window: float,
     ) -> None:
         self.domain = str(parse_jid(domain).domain)
-        self.accounts = Accounts(passwords)
+        self.accounts = Accounts(self.domain, passwords)
         self.allow_registration = allow_registration
         self.sessions = Sessions(resumption_window, self._overflow)
         self.router = Router(self)
