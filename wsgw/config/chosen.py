@@ -8,7 +8,7 @@ from typing import Any
 
 from wsgw.config.document import Document, Setting
 from wsgw.config.kinds import Context, Flag, nearest
-from wsgw.config.listeners import RawListener
+from wsgw.config.listeners import PLACE, RawListener
 from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Option, Scope
 from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, name_of, show
 
@@ -94,6 +94,8 @@ def _unknown(key: Term) -> str:
     name = name_of(key)
     if name is None:
         return f"expected an option, {{name, value}}, found {show(key)}"
+    if name in PLACE:
+        return f"{name} is given twice"
     if name in BY_NAME:
         return f"{name} stands at the top level of the file, not in a listener"
     return f"unknown option {name}{nearest(name, LISTENER_NAMES)}"

@@ -30,6 +30,8 @@ class _Reader:
         self._file = file
         self._problems = problems
         self._found = 0
+        #: Mistakes passed over in this term; void where they turn out to stand inside a string.
+        self._notes: list[tuple[int, str]] = []
         self._ahead: Token | None = None
         self._last_line = 1
         #: The first quoted token of this term that runs over a line's end: a quote forgotten?
@@ -47,6 +49,7 @@ class _Reader:
                 self._finish(term)
             except BadSyntax as mistake:
                 self._recover(mistake)
+            self._report_notes()
         return terms
 
     # Tokens
@@ -76,8 +79,13 @@ class _Reader:
     # Mistakes
 
     def _note(self, line: int, reason: str) -> None:
-        self._found += 1
-        self._problems.add(Mark(self._file, line), reason)
+        self._notes.append((line, reason))
+
+    def _report_notes(self) -> None:
+        for line, reason in self._notes:
+            self._problems.add(Mark(self._file, line), reason)
+        self._found += len(self._notes)
+        self._notes.clear()
 
     def _recover(self, mistake: BadSyntax) -> None:
         """Report ``mistake`` and go on behind the next dot."""
@@ -90,6 +98,7 @@ class _Reader:
             self._skip_to_dot()
             return
         line = self._scanner.line_at(suspect_start)
+        self._notes = [note for note in self._notes if note[0] < line]
         self._note(line, "a quote opened on this line is not closed on it")
         resume = self._scanner.next_line(suspect_start)
         opened = self._scanner.text[suspect_start:resume]

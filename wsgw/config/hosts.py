@@ -19,8 +19,8 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
         try:
             named.update(dict.fromkeys(Hosts().parse(setting.value, Context())))
         except Misfit as misfit:
-            for fault in misfit.faults:
-                problems.add(*fault)
+            for place, reason in misfit.faults:
+                problems.add(place, f"hosts: {reason}")
     if not named:
         if len(problems) == before:
             problems.add_missing(

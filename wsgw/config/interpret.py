@@ -32,9 +32,11 @@ def interpret(document: Document, problems: Problems) -> Config:
     listeners: list[ListenerConfig] = []
     choices: list[Choices] = []
     warnings: list[str] = []
+    places: dict[tuple[str, int], int] = {}
     for raw in _own_listeners(document, problems):
         chosen = listener_choices(raw, top, context, problems)
         listener = _listener(raw, chosen, facts, problems)
+        _check_place(listener, raw, places, problems)
         check_listener(listener, chosen, problems)
         warnings.extend(warnings_about(listener, chosen, facts.unusable))
         listeners.append(listener)
@@ -58,13 +60,15 @@ def interpret(document: Document, problems: Problems) -> Config:
 
 
 def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
-    """The listeners to serve; having none, or two on one port, is a mistake."""
+    """The listeners to serve; having none is a mistake."""
     every = list(raw_listeners(document))
     own = [raw for raw in every if raw.module == LISTENER_MODULE]
     if not own:
         mark, hint = _closest_listener(document, every)
-        reason = f"no {LISTENER_MODULE} listener: add {{5288, {LISTENER_MODULE}, [...]}} to listen{hint}"
-        problems.add_missing(mark, reason)
+        form = f"{{5288, {LISTENER_MODULE}, [...]}}"
+        if document.source.endswith((".yml", ".yaml")):
+            form = f"'- {{port: 5288, module: {LISTENER_MODULE}, ...}}'"
+        problems.add_missing(mark, f"no {LISTENER_MODULE} listener: add {form} to listen{hint}")
     return own
 
 
@@ -99,6 +103,16 @@ def _listener(raw: RawListener, chosen: Choices, facts: ServerFacts, problems: P
         **table,
         **computed,
     )
+
+
+def _check_place(
+    listener: ListenerConfig, raw: RawListener, places: dict[tuple[str, int], int], problems: Problems
+) -> None:
+    """Note where ``listener`` listens; two in one place is a mistake, except on port 0, which is any."""
+    place = (listener.ip, listener.port)
+    if listener.port and place in places:
+        problems.add(raw.mark, f"port {listener.port} has its listener in line {places[place]} already")
+    places[place] = raw.mark.line
 
 
 def _port(raw: RawListener, problems: Problems) -> int:

@@ -190,9 +190,7 @@ class Choice:
 class FilePath:
     """A file's name; if relative, from the directory of the file that names it."""
 
-    @property
-    def label(self) -> str:
-        return "a file name"
+    label: str = "a file name"
 
     def parse(self, term: Term, context: Context) -> Path:
         text = text_of(term)

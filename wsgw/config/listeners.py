@@ -24,7 +24,7 @@ from wsgw.config.terms import (
 )
 
 #: What a YAML listener has beside its options.
-_PLACE = ("port", "module", "transport")
+PLACE = ("port", "module", "transport")
 _TRANSPORTS = ("tcp", "udp")
 
 
@@ -89,7 +89,7 @@ def _of_map(term: Term) -> RawListener | None:
     options: list[tuple[Term, Term | None]] = []
     for key, value in term.pairs:
         name = name_of(key)
-        if name in _PLACE and name not in place:
+        if name in PLACE and name not in place:
             place[name] = value
         else:
             options.append((key, value))

@@ -166,7 +166,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Count(STANZA_FLOOR, 1024 * MIB, "bytes"),
         STANZA_FLOOR,
         "The same before the client has authenticated.",
-        "Prosody: 10000; RFC 6120 section 13.12",
+        "the least RFC 6120 section 13.12 allows",
     ),
     Option(
         "max_header_size",
@@ -197,7 +197,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         (50.0, 200),
         "New connections a second from one address, and how many may come at once: `{50, 200}`; in YAML "
         "`{rate: 50, burst: 200}`. A number alone allows four times itself at once.",
-        "Prosody's mod_limits has the same two numbers for bytes",
+        "a token bucket, as in Prosody's mod_limits",
     ),
     Option(
         "shaper",
@@ -283,7 +283,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         "certfiles",
-        FilePath(),
+        FilePath("a list of file names"),
         (),
         "PEM files, with wildcards; also `domain_certfile`. They serve listeners without a `certfile`, and "
         "certificates in them are trusted at the XMPP server as they stand.",

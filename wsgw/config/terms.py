@@ -179,7 +179,8 @@ def write(term: Term, depth: int = 1000) -> str:
         case Text(value):
             return _quoted(value, '"')
         case Number(value):
-            return repr(value)
+            text = repr(value)
+            return text.replace("e", ".0e") if "e" in text and "." not in text else text
         case TupleTerm(items):
             return "{" + _joined(items, depth) + "}"
         case ListTerm(items, _, tail):

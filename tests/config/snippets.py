@@ -1,0 +1,87 @@
+"""Configurations that the tests of this room build theirs from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import geteuid, seteuid
+from pathlib import Path
+
+from wsgw.config import load
+from wsgw.config.document import Document, document_of
+from wsgw.config.erlang_terms import read_erlang
+from wsgw.config.model import Config
+from wsgw.config.terms import Problems, Term
+from wsgw.config.yaml_terms import read_yaml
+from wsgw.errors import ConfigError
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+_NOBODY = 65534
+
+#: What a working file needs beside what a test is about, in one line each.
+HOSTS = '{hosts, ["example.org"]}.'
+C2S = "{5222, ejabberd_c2s, []}"
+
+
+def terms(text: str) -> list[Term]:
+    """The terms of Erlang ``text``, which has no mistakes."""
+    problems = Problems()
+    found = read_erlang(text, "t.cfg", problems)
+    problems.raise_if_any()
+    return found
+
+
+def term(text: str) -> Term:
+    """The one term ``text`` spells, its dot left off."""
+    (found,) = terms(f"{text}.")
+    return found
+
+
+def yaml_value(text: str) -> Term:
+    """The value ``text`` spells in YAML."""
+    problems = Problems()
+    (found,) = read_yaml(f"key: {text}", "t.yml", problems)
+    problems.raise_if_any()
+    return found.items[1]  # type: ignore[union-attr]
+
+
+def document(text: str) -> Document:
+    return document_of(terms(text), "t.cfg")
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def listener(options: str, more: str = C2S) -> str:
+    """A whole file of Erlang terms in one line, with ``options`` in our listener."""
+    return f"{HOSTS} {{listen, [{more}, {{5288, websocket_session, [{options}]}}]}}."
+
+
+def load_text(directory: Path, text: str, name: str = "ejabberd.cfg") -> Config:
+    return load(write(directory / name, text))
+
+
+def mistakes(directory: Path, text: str, name: str = "ejabberd.cfg") -> list[str]:
+    """The problems of ``text``, each as ``line: reason``; empty if there are none."""
+    try:
+        load_text(directory, text, name)
+    except ConfigError as error:
+        return [f"{problem.line}: {problem.reason}" for problem in error.problems]
+    return []
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As a user who may not read everything; root may."""
+    before = geteuid()
+    if before == 0:
+        seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        if before == 0:
+            seteuid(before)

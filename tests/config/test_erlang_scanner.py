@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from wsgw.config.erlang_scanner import BadSyntax, Kind, Scanner
+
+
+def _tokens(text: str) -> list[tuple[Kind, object]]:
+    scanner = Scanner(text)
+    found = []
+    while (token := scanner.next_token()).kind is not Kind.END:
+        found.append((token.kind, token.value))
+    return found
+
+
+def test_tokens_of_a_term() -> None:
+    assert _tokens("{a, 'B', 1.5, 7}. % end") == [
+        (Kind.PUNCTUATION, "{"),
+        (Kind.ATOM, "a"),
+        (Kind.PUNCTUATION, ","),
+        (Kind.ATOM, "B"),
+        (Kind.PUNCTUATION, ","),
+        (Kind.FLOAT, 1.5),
+        (Kind.PUNCTUATION, ","),
+        (Kind.INTEGER, 7),
+        (Kind.PUNCTUATION, "}"),
+        (Kind.DOT, "."),
+    ]
+
+
+def test_a_dot_ends_a_term_only_before_a_blank_a_comment_or_the_end() -> None:
+    assert _tokens("1.") == [(Kind.INTEGER, 1), (Kind.DOT, ".")]
+    assert _tokens("1.%x")[1] == (Kind.DOT, ".")
+    with pytest.raises(BadSyntax):
+        _tokens("a.b")
+
+
+def test_lines() -> None:
+    scanner = Scanner('a\n\n"b\nc"\nd')
+    tokens = [scanner.next_token() for _ in range(4)]
+    assert [(token.line, token.last_line) for token in tokens] == [(1, 1), (3, 4), (5, 5), (5, 5)]
+
+
+@pytest.mark.parametrize("text", ['"abc', "'abc", '"abc\\"', "$", "~", "1#1", "99#1", "16#xyz"])
+def test_what_is_no_token(text: str) -> None:
+    scanner = Scanner(text)
+    with pytest.raises(BadSyntax):
+        scanner.next_token()
+    assert scanner.offset > 0, "the reading goes on behind it"
+
+
+def test_a_number_longer_than_any() -> None:
+    with pytest.raises(BadSyntax):
+        _tokens("9" * 10_000)
