@@ -142,7 +142,7 @@ def node() -> str:
     """Path of a Node.js that runs the clients, with their packages installed."""
     if not (ROOT / "node_modules" / "strophe.js").is_dir():
         missing("the npm packages are not installed (npm ci)")
-    ours = ROOT / "node_modules" / "node" / "bin" / "node"
+    ours = ROOT / ".node" / "node_modules" / "node" / "bin" / "node"
     program = os.environ.get("NODE") or (str(ours) if ours.exists() else shutil.which("node"))
     if program is None or not Path(program).exists():
         missing("no Node.js found")

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Everything a change must pass: lint, types, tests with real servers, clients and a browser.
+# Arguments go to pytest: `scripts/test.sh -k browser`. What is not installed is skipped; with CI=true it fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+debian_packages=(ejabberd prosody chromium haproxy openssl libexpat1)
+xml_tests=(tests/test_xml_parser.py tests/test_xml_stream.py tests/test_xmpp_framing.py)
+failures=()
+
+# check NAME COMMAND...: runs it; a failure is remembered and told at the end.
+check() {
+    say "$1"
+    "${@:2}" || failures+=("$1")
+}
+
+install_servers() {
+    mapfile -t missing < <(missing_packages "${debian_packages[@]}")
+    if is_root && { [ ${#missing[@]} -gt 0 ] || [ "${CI:-}" = true ]; }; then
+        note "installing ${missing[*]:-nothing new}, and the newest libexpat1"
+        apt_install "${debian_packages[@]}" || note "apt-get failed; going on with what is there"
+    elif [ ${#missing[@]} -gt 0 ]; then
+        note "not installed, their tests are skipped: ${missing[*]} (as root they would be installed)"
+    fi
+}
+
+install_node_packages() {
+    if ! command -v npm >/dev/null; then
+        note "no npm: installing Debian's"
+        apt_install npm || true
+        command -v npm >/dev/null || { note "no npm, the JavaScript clients are skipped" && return; }
+    fi
+    NODE=$(find_node) || { note "no Node.js 20.10 or newer, the JavaScript clients are skipped" && return; }
+    export NODE
+    local sum
+    sum=$(cksum <package-lock.json)
+    if [ "$(cat node_modules/.installed 2>/dev/null)" != "$sum" ]; then
+        npm_quietly ci --ignore-scripts >/dev/null || { note "npm ci failed" && return; }
+        echo "$sum" >node_modules/.installed
+    fi
+    note "$("$NODE" --version) at $NODE"
+}
+
+# A second Python with another expat: Debian's, linked with the libexpat1 of the system.
+test_xml_under_debian_python() {
+    local python=/usr/bin/python3 files=() file
+    python_is_new_enough "$python" || { note "skipped: no $python of version 3.11 or newer" && return; }
+    for file in "${xml_tests[@]}"; do [ -e "$file" ] && files+=("$file"); done
+    [ ${#files[@]} -gt 0 ] || { note "skipped: no XML tests" && return; }
+    make_venv .venv-debian "$python"
+    grep -hE '^(defusedxml|hypothesis|pytest|pytest-timeout)[<>=]' requirements*.txt >.venv-debian/requirements.txt
+    pip_install .venv-debian .venv-debian/requirements.txt || return
+    note "$(.venv-debian/bin/python -c 'import pyexpat, sys; print("Python", sys.version.split()[0], pyexpat.EXPAT_VERSION)')" \
+        "of $(dpkg-query -W libexpat1 2>/dev/null || echo unknown origin)"
+    .venv-debian/bin/python -m pytest -q "${files[@]}"
+}
+
+python=$(find_python)
+say "Python packages in .venv ($("$python" --version))"
+make_venv .venv "$python"
+pip_install .venv requirements-dev.txt
+say "Debian packages: ${debian_packages[*]}"
+install_servers
+say "Node.js and the npm packages"
+install_node_packages
+
+run=.venv/bin/python
+check "ruff check" "$run" -m ruff check --quiet .
+check "ruff format" "$run" -m ruff format --check --quiet .
+check "mypy --strict wsgw" "$run" -m mypy --strict --no-error-summary wsgw
+check "XML tests under Debian's Python" test_xml_under_debian_python
+check "all tests" "$run" -m pytest -q -n "${WORKERS:-2}" "$@"
+
+if [ ${#failures[@]} -gt 0 ]; then
+    say "FAILED: $(IFS=, && echo "${failures[*]}")"
+    exit 1
+fi
+say "all passed"
