@@ -22,7 +22,15 @@ class TrustedProxies:
         self._trust_all = trust_all
 
     def __contains__(self, hop: IPAddress) -> bool:
-        return self._trust_all or hop.is_loopback or any(hop in network for network in self._networks)
+        return self._trust_all or self._is_listed(hop)
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether ``address`` is loopback, in a network given, or no address at all (a Unix socket)."""
+        hop = _parse(address)
+        return hop is None or self._is_listed(hop)
+
+    def _is_listed(self, hop: IPAddress) -> bool:
+        return hop.is_loopback or any(hop in network for network in self._networks)
 
 
 def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: TrustedProxies) -> str:

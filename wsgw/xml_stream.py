@@ -214,6 +214,11 @@ class ServerStream:
                 self.failure = error
         return events
 
+    @property
+    def at_border(self) -> bool:
+        """Whether nothing is under way: everything fed has been given back."""
+        return self._depth == 1 and not self._markup.held
+
     def _check_held(self) -> None:
         """What waits for more bytes: white space between stanzas goes, the rest is bounded."""
         markup = self._markup

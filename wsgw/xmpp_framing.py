@@ -24,7 +24,11 @@ CLIENT = "jabber:client"
 FEATURES = f"{STREAMS} features"
 ERROR = f"{STREAMS} error"
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
-_STARTTLS = "urn:ietf:params:xml:ns:xmpp-tls starttls"
+_TLS = "urn:ietf:params:xml:ns:xmpp-tls"
+#: What features hold when TLS is offered, and the answer to asking for it (RFC 6120 section 5.4).
+STARTTLS = _TLS.encode()
+STARTTLS_PROCEED = f"{_TLS} proceed"
+_STARTTLS = f"{_TLS} starttls"
 _COMPRESSION = "http://jabber.org/features/compress compression"
 
 _DECLARATION = b"<?xml version='1.0'?>"
@@ -53,6 +57,12 @@ def choose_framing(opening: Opening) -> Framing:
 def attribute(name: str, value: str) -> str:
     """Return `` name='value'``, escaped (the original module did not)."""
     return f" {name}='{escape(value, _ATTRIBUTE_ENTITIES)}'"
+
+
+def starttls_header(domain: str) -> bytes:
+    """Return the stream header that is sent to the server before TLS."""
+    header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
+    return _DECLARATION + f"{header}{attribute('to', domain)} version='1.0'>".encode()
 
 
 def stream_error(prefix: str, condition: str, text: str, declaration: str = "") -> bytes:
@@ -116,6 +126,10 @@ class Framing(ABC):
     @abstractmethod
     def own_header(self, domain: str) -> bytes:
         """The message that opens a stream in the gateway's own name (RFC 6120 section 4.9.1.2)."""
+
+    def is_end(self, message: bytes) -> bool:
+        """Whether ``message`` is the tag that ends the client's stream."""
+        return False
 
     @abstractmethod
     def stanza(self, element: bytes) -> bytes:
@@ -258,7 +272,7 @@ class LegacyFraming(Framing):
         return stream_error("stream", condition, text)
 
     def is_end(self, message: bytes) -> bool:
-        """Whether ``message`` is the tag that ends the client's stream."""
+        message = message.rstrip()
         return message.startswith(b"</") and message[2:-1].rstrip() == self.upstream_end[2:-1]
 
 

@@ -1,0 +1,106 @@
+"""The commands: ``python -m wsgw`` serves; ``check``, ``options`` and ``demo`` help an admin to get there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from wsgw import __version__
+from wsgw.config import describe, find_config, from_arguments, load, options_table
+from wsgw.config.model import Config
+from wsgw.errors import ConfigError
+from wsgw.ops.logs import start_logging
+
+#: What a configuration that cannot be run exits with.
+EXIT_CONFIG = 2
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wsgw", description="XMPP-over-WebSocket gateway; without a command it serves."
+    )
+    parser.add_argument("--version", action="version", version=f"wsgw {__version__}")
+    _add_settings(parser)
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    check = commands.add_parser("check", help="print what would run, or every error of the configuration")
+    _add_settings(check, suppress=True)
+    check.set_defaults(run=_check)
+    options = commands.add_parser("options", help="print the table of options")
+    options.set_defaults(run=_options)
+    demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for trying")
+    demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
+    _add_level(demo, suppress=True)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
+    """The options of serving; ``suppress`` keeps a subcommand from resetting what stands before it."""
+    missing: object = argparse.SUPPRESS if suppress else None
+    parser.add_argument("--config", metavar="FILE", default=missing, help="ejabberd.cfg or YAML")
+    parser.add_argument("--listen", metavar="[IP:]PORT", default=missing, help="serve without a file")
+    parser.add_argument("--domain", metavar="NAME", action="append", default=missing, help="may be repeated")
+    parser.add_argument("--upstream", metavar="URI", action="append", default=missing, help="may be repeated")
+    _add_level(parser, suppress=suppress)
+
+
+def _add_level(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
+    default = argparse.SUPPRESS if suppress else "info"
+    parser.add_argument("--log-level", choices=_LEVELS, default=default, help="default: info")
+
+
+def _settings(chosen: argparse.Namespace) -> Config:
+    given = (chosen.listen, chosen.domain, chosen.upstream)
+    if any(given):
+        if chosen.config:
+            sys.exit("--config cannot be combined with --listen, --domain and --upstream")
+        if not all(given):
+            sys.exit("--listen, --domain and --upstream are needed together")
+        return from_arguments(chosen.listen, chosen.domain, chosen.upstream)
+    return load(find_config(chosen.config, os.environ))
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from wsgw.gateway import Gateway
+
+    config = _settings(chosen)
+    writer = start_logging(chosen.log_level)
+    try:
+        Gateway(config).serve_forever()
+    finally:
+        writer.stop()
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    config = _settings(chosen)
+    print(describe(config))
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _options(_chosen: argparse.Namespace) -> int:
+    print(options_table())
+    return 0
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from wsgw.demo.command import run
+
+    return run(chosen.port, chosen.log_level)

@@ -1,0 +1,254 @@
+"""The edge: accept, PROXY header, TLS, HTTP upgrade; then the session is the supervisor's.
+
+Straight-line blocking code in a greenlet per connection, with a deadline on each step. pywsgi
+reads the request; gevent-websocket's handler makes the 101 of a request that was already accepted
+by ``handshake``, and does nothing more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import gevent
+from gevent import pywsgi
+from geventwebsocket.handler import WebSocketHandler
+
+from wsgw.config.model import ListenerConfig
+from wsgw.errors import ConfigError, HandshakeRefused
+from wsgw.forwarded import TrustedProxies, client_address
+from wsgw.handshake import SUBPROTOCOL, SWITCHING
+from wsgw.mod_websocket import Supervisor, timers
+from wsgw.proxy_protocol import ProxyProtocolError
+from wsgw.proxy_protocol import parse as parse_proxy_header
+from wsgw.relay import LAST_WORDS, Peer
+from wsgw.socket_async import HeadReader, SocketAsync
+from wsgw.tls import browser_context
+from wsgw.upstream import Upstream
+from wsgw.websocket_session import WebSocketSession
+
+log = logging.getLogger(__name__)
+
+_connection_ids = itertools.count(1)
+
+
+class Listener(pywsgi.WSGIServer):
+    """One ``websocket_session`` listener on a bound socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        config: ListenerConfig,
+        supervisor: Supervisor,
+        trusted: TrustedProxies,
+    ) -> None:
+        """Raises ConfigError if the certificate cannot be used; ``sock`` is closed then."""
+        try:
+            self._tls = browser_context(config.certfile) if config.tls and config.certfile else None
+        except ConfigError:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        super().__init__(sock, _no_application, spawn=gevent.spawn_raw, log=None)  # type: ignore[call-overload]
+        self.config = config
+        self.supervisor = supervisor
+        self.trusted = trusted
+        self.logger = logging.getLogger("geventwebsocket")
+        self.logger.setLevel(logging.WARNING)
+        self.upstream = Upstream(config)
+
+    def do_read(self) -> tuple[socket.socket, Any] | None:  # type: ignore[override]
+        """Accept one connection as a plain socket; gevent's own wrapper is not needed."""
+        try:
+            return self.socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+
+    def do_close(self, *_args: Any) -> None:
+        """``handle`` closes, or hands over, what was accepted."""
+
+    def find_handler(self, segments: Sequence[str]) -> str | None:
+        """Return the module of the first handler whose path is a prefix of ``segments``."""
+        for handler in self.config.request_handlers:
+            if tuple(segments[: len(handler.path)]) == handler.path:
+                return handler.module
+        return None
+
+    def handle(self, sock: socket.socket, address: Any) -> None:
+        """Live the first part of a connection's life, up to the 101."""
+        connection = SocketAsync(sock)
+        peer_address = (address[0], address[1]) if isinstance(address, tuple) else ("", 0)
+        adopted = False
+        try:
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            adopted = self._upgrade(connection, peer_address)
+        except (OSError, ProxyProtocolError, gevent.Timeout) as error:
+            log.info("%s ! no upgrade: %s", peer_address[0], _describe(error))
+        except Exception:
+            log.exception("%s ! fault in the gateway", peer_address[0])
+        finally:
+            if not adopted:
+                connection.linger(LAST_WORDS, LAST_WORDS)
+
+    def _upgrade(self, connection: SocketAsync, address: tuple[str, int]) -> bool:
+        config = self.config
+        if config.use_proxy_protocol:
+            with gevent.Timeout(config.handshake_timeout):
+                address = _read_proxy_header(connection) or address
+        if self._tls is not None:
+            with gevent.Timeout(config.tls_handshake_timeout):
+                connection.start_tls(self._tls, server_side=True)
+        with gevent.Timeout(config.handshake_timeout) as timeout:
+            handler = UpgradeHandler(connection, address, self)
+            try:
+                handler.handle()
+            except gevent.Timeout as expired:
+                if expired is not timeout:
+                    raise
+                connection.sendall(_response(HandshakeRefused(408, "Request Timeout")))
+        return handler.adopted
+
+
+def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """pywsgi wants one; ``UpgradeHandler`` answers every request before it."""
+    raise AssertionError("a request was not answered by the handler")
+
+
+def _read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
+    """Return the client that the proxy names; what follows its header stays in the socket."""
+    data = b""
+    while True:
+        chunk = connection.recv()
+        if not chunk:
+            raise ConnectionResetError("connection closed before the PROXY header")
+        data += chunk
+        found = parse_proxy_header(data)
+        if found is not None:
+            connection.unread(data[found[1] :])
+            return found[0]
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, gevent.Timeout):
+        return f"nothing within {error.seconds:g} s"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    return str(error) or type(error).__name__
+
+
+def _response(refusal: HandshakeRefused) -> bytes:
+    lines = [f"HTTP/1.1 {refusal.status} {refusal.phrase}"]
+    lines += [f"{name}: {value}" for name, value in refusal.headers]
+    lines += ["Content-Length: 0", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
+    """Turns the request that pywsgi parsed into the original's events, and sends the machine's answer."""
+
+    def __init__(self, connection: SocketAsync, address: tuple[str, int], server: Listener) -> None:
+        reader = HeadReader(connection, server.config.max_header_size)
+        super().__init__(connection, address, server, rfile=reader)
+        self._connection = connection
+        self.adopted = False
+
+    def run_application(self) -> None:
+        """Judge the request; on the 101 hand the connection over."""
+        listener: Listener = self.server
+        session = WebSocketSession(timers(listener.config), listener.config.max_stanza_size_preauth)
+        self.close_connection = True
+        try:
+            key, client = self._judge(session)
+        except HandshakeRefused as refusal:
+            self._refuse(refusal)
+            return
+        self._switch_protocols(key)
+        self.socket = None  # the connection is the session's now
+        peer = Peer(next(_connection_ids), self.client_address, client)
+        self.adopted = True
+        listener.supervisor.start_child(
+            peer, self._connection, session, listener.upstream, listener.config, not self._is_exempt(client)
+        )
+
+    def _judge(self, session: WebSocketSession) -> tuple[str, str]:
+        """Return (key, client address) or raise HandshakeRefused."""
+        listener: Listener = self.server
+        if self.headers.defects or self.headers.get_payload():
+            raise HandshakeRefused(400, "Bad request: malformed header")
+        headers = [(name.lower(), value) for name, value in self.headers.items()]
+        major, minor = self.request_version.removeprefix("HTTP/").split(".")
+        session.http_request(self.command, self.path, (int(major), int(minor)))
+        for name, value in headers:
+            session.http_header(name, value)
+        upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
+        client = client_address(self.client_address[0], headers, listener.trusted)
+        if not self._is_exempt(client):
+            listener.supervisor.admit(listener.config, client)
+        return upgrade.key, client
+
+    def _is_exempt(self, client: str) -> bool:
+        """Loopback and the proxies' own addresses have no limit; the client behind is counted."""
+        listener: Listener = self.server
+        return listener.trusted.is_proxy(client)
+
+    def _switch_protocols(self, key: str) -> None:
+        """Let the library make the 101: it knows one spelling of each header only."""
+        self.prevent_wsgi_call = True
+        self.request_version = "HTTP/1.1"
+        self.environ.update(
+            REQUEST_METHOD="GET",
+            HTTP_UPGRADE="websocket",
+            HTTP_CONNECTION="upgrade",
+            HTTP_SEC_WEBSOCKET_VERSION="13",
+            HTTP_SEC_WEBSOCKET_KEY=key,
+        )
+        super().run_application()
+        self.websocket.closed = True  # or its destructor would write a Close of its own
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """Give the 101 the original's phrase and the subprotocol."""
+        if status.startswith("101"):
+            status = SWITCHING
+            headers = [*headers, ("Sec-WebSocket-Protocol", SUBPROTOCOL)]
+        return super().start_response(status, headers, exc_info)
+
+    def handle_one_request(self) -> Any:
+        """Read one request; what pywsgi refuses by itself is refused in our words."""
+        result = super().handle_one_request()
+        if isinstance(result, tuple) and result[0] == "414":
+            return self._refusal(HandshakeRefused(414, "URI Too Long"))
+        return result
+
+    def _handle_client_error(self, ex: Exception) -> Any:
+        if isinstance(ex, OSError):
+            return None
+        return self._refusal(ex if isinstance(ex, HandshakeRefused) else HandshakeRefused(400, "Bad request"))
+
+    def _refusal(self, refusal: HandshakeRefused) -> tuple[str, bytes]:
+        self._log_refusal(refusal)
+        return str(refusal.status), _response(refusal)
+
+    def _refuse(self, refusal: HandshakeRefused) -> None:
+        self._log_refusal(refusal)
+        self.status, self.headers_sent = str(refusal.status), True
+        self.wsgi_input = _NoBody()
+        self._connection.sendall(_response(refusal))
+
+    def _log_refusal(self, refusal: HandshakeRefused) -> None:
+        level = logging.INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+        log.log(level, "%s ! upgrade refused: %s", self.client_address[0], refusal)
+
+    def log_request(self) -> None:
+        """Connections and refusals are logged where they happen."""
+
+
+class _NoBody:
+    """A refused request's body is not read."""
+
+    def _discard(self) -> None: ...

@@ -1,0 +1,403 @@
+"""One session: two sockets, the two machines between them, and the greenlet that owns its life.
+
+The machines say what to send and when it is over; this module moves the bytes. Callbacks of the
+sockets run in the hub, work off a bounded amount and return; the greenlet connects to the XMPP
+server, is parked while stanzas flow, and does the ending.
+
+Back-pressure: while the queue towards one side is above ``send_buffer_high``, the other side is
+not read. Deadlines are looked at by ``sweep``, one timer for all sessions of a process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+import gevent
+from gevent.event import Event
+
+from wsgw.config.model import ListenerConfig
+from wsgw.errors import CloseCode, ConnectionLost, Farewell, SessionError, UpstreamFailed
+from wsgw.proxy_protocol import Endpoint
+from wsgw.socket_async import PeerState, SocketAsync
+from wsgw.upstream import Upstream
+from wsgw.websocket_session import WebSocketSession
+from wsgw.websocket_xmpp import WebSocketXmpp
+
+log = logging.getLogger(__name__)
+
+#: Messages or elements worked off in one callback; the rest waits for the loop's next turn.
+BUDGET = 256
+#: How long a lost side's last words are waited for, and a socket's end is accompanied, in seconds.
+LAST_WORDS = 1.0
+#: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
+FLUSH_FOR_LOST = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end: the socket's peer, and the client behind the proxies."""
+
+    connection_id: int
+    address: Endpoint
+    client: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What an XMPP server is told by the PROXY protocol."""
+        return self.address if self.client == self.address[0] else (self.client, 0)
+
+    def __str__(self) -> str:
+        return f"#{self.connection_id} {self.client}"
+
+
+class Owner(Protocol):
+    """Who supervises sessions."""
+
+    def joined(self, relay: Relay, domain: str) -> None:
+        """The session has opened a stream to a domain."""
+
+    def ended(self, relay: Relay) -> None:
+        """The session is over; its sockets are being closed."""
+
+
+class _Side:
+    """One socket of a session, with what the sweep remembers of it."""
+
+    __slots__ = ("failed_at", "progress", "socket", "stalled_since")
+
+    def __init__(self, sock: SocketAsync) -> None:
+        self.socket = sock
+        self.progress = 0
+        self.stalled_since = 0.0
+        self.failed_at = 0.0
+
+    def stalled(self, now: float) -> float:
+        """How long the peer has taken nothing of what is queued, in seconds."""
+        if not self.socket.queued or self.socket.progress != self.progress or not self.stalled_since:
+            self.progress = self.socket.progress
+            self.stalled_since = now
+        return now - self.stalled_since
+
+    def beyond_last_words(self, now: float) -> bool:
+        """Whether a write failed, and the time to read what the peer said before is over."""
+        if not self.socket.write_failed:
+            return False
+        self.failed_at = self.failed_at or now
+        return now - self.failed_at >= LAST_WORDS
+
+
+class Relay:
+    """One browser's session, from the 101 to the last FIN."""
+
+    __slots__ = (
+        "_browser",
+        "_config",
+        "_connecting",
+        "_draining",
+        "_greenlet",
+        "_owner",
+        "_pump_scheduled",
+        "_read_again_at",
+        "_started",
+        "_upstream",
+        "_upstream_pump_scheduled",
+        "_wake",
+        "peer",
+        "session",
+        "upstream",
+        "xmpp",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        browser: SocketAsync,
+        session: WebSocketSession,
+        xmpp: WebSocketXmpp,
+        upstream: Upstream,
+        config: ListenerConfig,
+        owner: Owner,
+    ) -> None:
+        self.peer = peer
+        self.session = session
+        self.xmpp = xmpp
+        self.upstream = upstream
+        self._config = config
+        self._owner = owner
+        self._browser = _Side(browser)
+        self._upstream: _Side | None = None
+        self._wake = Event()
+        self._greenlet: Any = None
+        self._connecting = False
+        #: The browser has sent FIN while it was not being read: read on, whatever the queues say.
+        self._draining = False
+        self._pump_scheduled = False
+        self._upstream_pump_scheduled = False
+        #: With a shaper: when the browser may be read again.
+        self._read_again_at = 0.0
+        self._started = monotonic()
+
+    # -- the greenlet ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Live the session's life; returns when both sockets are closed or being closed."""
+        self._greenlet = gevent.getcurrent()
+        log.info("%s > opened", self.peer)
+        browser = self._browser.socket
+        browser.attach(self._browser_received, self._upstream_may_be_read)
+        self.session.attach(self.xmpp, self._started)
+        browser.active_once()
+        try:
+            while not self.session.finished:
+                if self.xmpp.connect_to is not None:
+                    self._connect(self.xmpp.connect_to)
+                else:
+                    self._wake.wait()
+                    self._wake.clear()
+        except ConnectionLost:
+            pass  # thrown by _interrupt: the browser left while its server was being connected to
+        finally:
+            self._end()
+
+    def _connect(self, domain: str) -> None:
+        self.xmpp.connect_to = None
+        self._owner.joined(self, domain)
+        self._connecting = True
+        try:
+            connection = self.upstream.connect(domain, self.peer.endpoint)
+        except UpstreamFailed as error:
+            self.xmpp.upstream_lost(error.text)
+            self._settle()
+            return
+        finally:
+            self._connecting = False
+        self._upstream = _Side(connection)
+        connection.attach(self._upstream_received, self._browser_may_be_read)
+        self.xmpp.upstream_connected()
+        self._settle()
+        if self._upstream is not None:
+            connection.active_once()
+        self._pump_browser()
+
+    def _end(self) -> None:
+        self.session.lost()
+        self.xmpp.browser_lost("gateway stopped")
+        self._settle()
+        self.session.detach()
+        self._owner.ended(self)
+        log.info(
+            "%s = closed, host %s, %s framing, %.1f s, Close %s: %s",
+            self.peer,
+            self.xmpp.domain or "-",
+            self.xmpp.framing_name or "no",
+            monotonic() - self._started,
+            self.session.close_code or "-",
+            self.xmpp.cause,
+        )
+        self._browser.socket.linger(LAST_WORDS, LAST_WORDS)
+
+    def _interrupt(self) -> None:
+        """Let the greenlet see that the session is over."""
+        if self._connecting and self._greenlet is not None:
+            self._connecting = False
+            gevent.kill(self._greenlet, ConnectionLost)
+        self._wake.set()
+
+    # -- callbacks of the sockets: in the hub, never blocking, never raising -----------------------
+
+    def _browser_received(self, data: bytes) -> None:
+        if not data:
+            self._guarded(self.session.lost)
+            self._guarded(self._settle)
+            return
+        now = monotonic()
+        if self._config.shaper is not None:
+            self._read_again_at = max(self._read_again_at, now) + len(data) / self._config.shaper
+        self.session.receive_data(data, now)
+        self._pump_browser()
+
+    def _pump_browser(self) -> None:
+        self._pump_scheduled = False
+        self._guarded(self._process_browser)
+
+    def _process_browser(self) -> None:
+        """Work off what the browser sent; read on, or wait for the server to take it."""
+        if self.session.finished:
+            return
+        more = self.session.process(BUDGET)
+        self._settle()
+        if self.session.finished or self._browser_must_wait():
+            return
+        if not more:
+            self._browser.socket.active_once()
+        elif self.xmpp.ready and not self._pump_scheduled:
+            self._pump_scheduled = True
+            gevent.get_hub().loop.run_callback(self._pump_browser)
+
+    def _browser_must_wait(self) -> bool:
+        if self._draining:
+            return False
+        if self._read_again_at and self._read_again_at > monotonic() + LAST_WORDS:
+            return True
+        return self._upstream is not None and self._upstream.socket.queued > self._config.send_buffer_high
+
+    def _browser_may_be_read(self) -> None:
+        """The server has taken what was queued."""
+        if not self._browser.socket.armed and not self._pump_scheduled:
+            self._pump_browser()
+
+    def _upstream_received(self, data: bytes) -> None:
+        if not data:
+            self._guarded(self._upstream_ended)
+            return
+        self._guarded(lambda: self.xmpp.upstream_data(data))
+        self._pump_upstream()
+
+    def _upstream_ended(self) -> None:
+        self.xmpp.upstream_lost("the XMPP server closed the connection")
+        self._settle()
+
+    def _pump_upstream(self) -> None:
+        self._upstream_pump_scheduled = False
+        self._guarded(self._process_upstream)
+
+    def _process_upstream(self) -> None:
+        """Work off what the server sent; read on, or wait for the browser to take it."""
+        more = self.xmpp.process_upstream(BUDGET)
+        self._settle()
+        if self._upstream is None or self._browser.socket.queued > self._config.send_buffer_high:
+            return
+        if not more:
+            self._upstream.socket.active_once()
+        elif not self._upstream_pump_scheduled:
+            self._upstream_pump_scheduled = True
+            gevent.get_hub().loop.run_callback(self._pump_upstream)
+
+    def _upstream_may_be_read(self) -> None:
+        """The browser has taken what was queued."""
+        if self._upstream is not None and not self._upstream.socket.armed:
+            self._pump_upstream()
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Run one step; a fault of ours ends this session and no other."""
+        try:
+            step()
+        except Exception:
+            log.exception("%s ! fault in the gateway", self.peer)
+            self._fault()
+
+    def _fault(self) -> None:
+        error = SessionError(
+            "internal-server-error", "fault in the gateway", CloseCode.INTERNAL_ERROR, Farewell.FIN
+        )
+        try:
+            self.xmpp.fail(error)
+            self._settle()
+        except Exception:
+            log.exception("%s ! fault while ending the session", self.peer)
+            self.session.finished = True
+            self._interrupt()
+
+    # -- what the machines said --------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Send what the machines queued, one write a side; follow their wishes."""
+        self._send_to_browser()
+        if self.xmpp.to_upstream or self.xmpp.upstream_finished:
+            self._send_to_upstream()
+        if self.session.finished or self.xmpp.connect_to is not None:
+            self._interrupt()
+
+    def _send_to_browser(self) -> None:
+        frames = self.session.data_to_send
+        if not frames:
+            return
+        browser = self._browser.socket
+        if browser.queued > self._config.send_buffer_hard:
+            frames.clear()
+            self._cut_browser("slow consumer: send_buffer_hard")
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        browser.send(data)
+        self.session.sent(monotonic())
+        self._read_last_words(self._browser)
+
+    def _send_to_upstream(self) -> None:
+        elements = self.xmpp.to_upstream
+        side = self._upstream
+        if side is None:
+            elements.clear()
+            return
+        if elements:
+            side.socket.send(elements[0] if len(elements) == 1 else b"".join(elements))
+            elements.clear()
+            self._read_last_words(side)
+        if self.xmpp.upstream_finished:
+            self._upstream = None
+            flush = FLUSH_FOR_LOST if self.session.finished else LAST_WORDS
+            gevent.spawn_raw(side.socket.linger, flush, LAST_WORDS)
+
+    @staticmethod
+    def _read_last_words(side: _Side) -> None:
+        """A failed write ends nothing by itself: the peer may have said why before it went."""
+        if side.socket.write_failed and not side.socket.armed and not side.socket.closed:
+            side.socket.active_once()
+
+    # -- the sweep ---------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Look at every deadline of this session, and at peers that are not being read."""
+        self._guarded(lambda: self._sweep(now))
+
+    def _sweep(self, now: float) -> None:
+        if self.session.finished:
+            return
+        browser = self._browser
+        self.session.tick(now, reading=browser.socket.armed)
+        self.xmpp.tick(now)
+        if browser.beyond_last_words(now):
+            self.session.lost()
+        elif browser.stalled(now) >= self._config.send_timeout:
+            self._cut_browser("slow consumer: send_timeout")
+        elif not browser.socket.armed:
+            self._look_at_unread_browser()
+        if self._upstream is not None:
+            self._sweep_upstream(self._upstream, now)
+        self._settle()
+
+    def _look_at_unread_browser(self) -> None:
+        """A side that is not read shows neither FIN nor RST; and a shaper's pause may be over."""
+        state = self._browser.socket.peer_state()
+        if state is PeerState.GONE or (state is PeerState.DRAINING and not self.xmpp.ready):
+            self.session.lost()
+        elif state is PeerState.DRAINING:
+            self._draining = True
+            self._browser_may_be_read()
+        elif not self._browser_must_wait():
+            self._browser_may_be_read()
+
+    def _sweep_upstream(self, side: _Side, now: float) -> None:
+        if side.beyond_last_words(now):
+            self.xmpp.upstream_lost("the XMPP server closed the connection")
+        elif side.stalled(now) >= self._config.send_timeout:
+            self.xmpp.upstream_lost("the XMPP server does not read")
+        elif self._draining and side.socket.queued > self._config.send_buffer_hard:
+            self.session.lost()
+
+    def _cut_browser(self, cause: str) -> None:
+        """It does not read: nothing can be said to it any more."""
+        self.xmpp.browser_lost(cause)
+        self.session.lost()
+        self.session.finished = True
+
+    # -- from outside ------------------------------------------------------------------------------
+
+    def end(self, error: SessionError) -> None:
+        """End the session in the gateway's own name (drain, limits)."""
+        self._guarded(lambda: self.xmpp.fail(error))
+        self._guarded(self._settle)

@@ -1,0 +1,440 @@
+"""``SocketAsync``: one wrapper over a plain or TLS socket, for both ways of reading it.
+
+Straight-line code (PROXY header, TLS, HTTP, connecting, the end) uses ``recv``, ``sendall`` and
+``makefile``, which block the calling greenlet. A running session calls ``active_once``: deliver,
+once, what ``recv`` would return. That is served by a read watcher when ``recv`` would not block; a
+greenlet that loops on ``recv`` costs twice the CPU per message.
+
+Erlang twin: ``socket_async``, which gave ejabberd's TLS sockets the ``{active, once}`` interface.
+Its ``set_packet_type`` (``http``, ``httph``) is not ported: pywsgi reads the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import gevent
+from gevent.hub import Hub
+
+from wsgw.errors import HandshakeRefused
+
+log = logging.getLogger(__name__)
+
+#: Bytes read, and delivered, at most at a time.
+CHUNK = 64 * 1024
+#: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
+_DISCARD_LIMIT = 1024 * 1024
+_READ, _WRITE = 1, 2
+
+
+class PeerState(Enum):
+    """What the kernel knows of the peer, without reading."""
+
+    ALIVE = "alive"
+    #: It has sent FIN; what came before may still be unread.
+    DRAINING = "draining"
+    #: RST, or both directions are shut.
+    GONE = "gone"
+
+
+class SocketAsync:
+    """A connected, non-blocking socket, owned until ``close``."""
+
+    __slots__ = (
+        "_armed",
+        "_buffer",
+        "_closed",
+        "_deliver",
+        "_drained",
+        "_ended",
+        "_hub",
+        "_incoming",
+        "_outbox",
+        "_outgoing",
+        "_read_watcher",
+        "_socket",
+        "_tls",
+        "_write_watcher",
+        "progress",
+        "reset",
+        "write_failed",
+    )
+
+    def __init__(self, sock: socket.socket, hub: Hub | None = None) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._hub = hub or gevent.get_hub()
+        self._read_watcher: Any = None
+        self._write_watcher: Any = None
+        self._buffer = b""
+        self._outbox = bytearray()
+        self._tls: ssl.SSLObject | None = None
+        self._incoming: ssl.MemoryBIO | None = None
+        self._outgoing: ssl.MemoryBIO | None = None
+        self._deliver: Callable[[bytes], None] | None = None
+        self._drained: Callable[[], None] | None = None
+        self._armed = False
+        self._closed = False
+        #: TLS said close_notify: the stream is over, whatever the socket still holds.
+        self._ended = False
+        #: Grows with every byte the kernel took; a sender that stalls is seen by its standing still.
+        self.progress = 0
+        #: A write failed; the peer's last words may still be there to be read.
+        self.write_failed = False
+        #: The peer ended the connection with an RST (or TLS broke), not with a FIN.
+        self.reset = False
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is up."""
+        return self._tls is not None
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate as DER, if TLS is up and it sent one."""
+        return self._tls.getpeercert(binary_form=True) if self._tls else None
+
+    @property
+    def queued(self) -> int:
+        """Bytes sent by us that the kernel has not taken yet."""
+        return len(self._outbox)
+
+    @property
+    def armed(self) -> bool:
+        """Whether a delivery is being waited for."""
+        return self._armed
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def peer_state(self) -> PeerState:
+        """Ask the kernel; for a side that is not being read, where neither FIN nor RST would show."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        events = dict(poll.poll(0)).get(self._socket.fileno(), 0)
+        if events & (select.POLLERR | select.POLLHUP):
+            return PeerState.GONE
+        return PeerState.DRAINING if events & select.POLLRDHUP else PeerState.ALIVE
+
+    # -- blocking: for what happens once ---------------------------------------------------------
+
+    def recv(self, limit: int = CHUNK) -> bytes:
+        """Return what is there, waiting for it; empty at the end of the stream. Raises OSError."""
+        if self._buffer:
+            data, self._buffer = self._buffer[:limit], self._buffer[limit:]
+            return data
+        while True:
+            ready = self._receive()
+            if ready is not None:
+                data, self._buffer = ready[:limit], ready[limit:]
+                return data
+            self._wait(self._watch_reads())
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, waiting until the kernel has taken it. Raises OSError."""
+        self.send(bytes(data))
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until the kernel has taken everything sent so far. Raises OSError."""
+        while self._outbox:
+            if self._write_watcher is not None:
+                self._write_watcher.stop()
+            self._wait(self._watch_writes())
+            self._write()
+        if self.write_failed:
+            raise BrokenPipeError("the peer is gone")
+
+    def makefile(self, _mode: str = "rb", _buffering: int = -1, *, limit: int = CHUNK) -> HeadReader:
+        """Return a line reader over this wrapper's own buffer: what it does not read stays here."""
+        return HeadReader(self, limit)
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was read too far."""
+        self._buffer = data + self._buffer
+
+    def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        """Do the TLS handshake; what was read already counts as its beginning. Raises OSError."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname)
+        incoming.write(self._buffer)
+        self._buffer = b""
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._write_raw(outgoing.read())
+                self.flush()
+                incoming_data = self._receive_raw_blocking()
+                if not incoming_data:
+                    raise ConnectionResetError("connection closed during the TLS handshake") from None
+                incoming.write(incoming_data)
+            except ssl.SSLError:
+                self._write_raw(outgoing.read())  # the alert that says why
+                raise
+        self._tls, self._incoming, self._outgoing = tls, incoming, outgoing
+        self._write_raw(outgoing.read())
+        self._buffer = self._decrypt() or b""
+
+    def linger(self, flush_timeout: float, drain_timeout: float) -> None:
+        """Orderly end: flush, FIN (close_notify before it), read to the peer's FIN, close. Never raises."""
+        self.detach()
+        try:
+            with gevent.Timeout(flush_timeout, False):  # type: ignore[arg-type]
+                self._close_notify()
+                self.flush()
+            self._socket.shutdown(socket.SHUT_WR)
+            with gevent.Timeout(drain_timeout, False):  # type: ignore[arg-type]
+                discarded = 0
+                while discarded < _DISCARD_LIMIT:
+                    data = self._receive_raw_blocking()
+                    if not data:
+                        break
+                    discarded += len(data)
+        except OSError:
+            pass  # it is gone already, which is what was wanted
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once; what is queued is lost."""
+        if self._closed:
+            return
+        self._closed = True
+        self.detach()
+        for watcher in (self._read_watcher, self._write_watcher):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._read_watcher = self._write_watcher = None
+        self._outbox.clear()
+        self._socket.close()
+
+    # -- active once: for the life of a session --------------------------------------------------
+
+    def attach(self, deliver: Callable[[bytes], None], drained: Callable[[], None]) -> None:
+        """Name the owner's callbacks; both run in the hub and must not block.
+
+        ``deliver`` gets what ``recv`` would return: bytes, empty at the end of the stream (``reset``
+        tells an RST from a FIN). ``drained`` is called when everything queued has been taken.
+        """
+        self._deliver = deliver
+        self._drained = drained
+
+    def detach(self) -> None:
+        """Deliver nothing more."""
+        self._armed = False
+        self._deliver = self._drained = None
+        if self._read_watcher is not None:
+            self._read_watcher.stop()
+
+    def active_once(self) -> None:
+        """Deliver once: now, by the loop, if bytes are at hand; else when they come."""
+        self._armed = True
+        if self._buffer or self._ended:
+            self._hub.loop.run_callback(self._deliver_buffer)
+        else:
+            watcher = self._watch_reads()
+            if not watcher.active:
+                watcher.start(self._readable)
+
+    def send(self, data: bytes) -> None:
+        """Send what the kernel takes at once, queue the rest. Never blocks, never raises."""
+        if self._tls is not None:
+            assert self._outgoing is not None
+            try:
+                self._tls.write(data)
+            except ssl.SSLError:
+                self._fail_writing()
+                return
+            data = self._outgoing.read()
+        self._write_raw(data)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """The read watcher's callback. It stays started if the owner asks again before it returns."""
+        try:
+            data = self._receive()
+        except OSError:
+            self.reset = True
+            data = b""
+        if data is None:
+            return
+        self._hand_over(data)
+        if not self._armed and self._read_watcher is not None:
+            self._read_watcher.stop()
+
+    def _deliver_buffer(self) -> None:
+        if self._armed and (self._buffer or self._ended):
+            data, self._buffer = self._buffer[:CHUNK], self._buffer[CHUNK:]
+            self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        self._armed = False
+        if self._deliver is not None:
+            self._deliver(data)
+
+    def _receive(self) -> bytes | None:
+        """Return what is there, empty at the end of the stream, None if it would block."""
+        if self._ended:
+            return b""
+        try:
+            data = self._socket.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return None
+        if self._tls is None:
+            return data
+        assert self._incoming is not None
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return self._decrypt()
+
+    def _decrypt(self) -> bytes | None:
+        """Return what TLS has for us: empty after close_notify, None if a record is incomplete."""
+        assert self._tls is not None
+        assert self._outgoing is not None
+        plain = []
+        try:
+            while data := self._tls.read(CHUNK):
+                plain.append(data)
+            self._ended = True
+        except ssl.SSLWantReadError:
+            if not plain:
+                return None
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        except ssl.SSLError:  # a bare FIN is no orderly end of TLS, a broken record none at all
+            self._ended = self.reset = True
+        finally:
+            if self._outgoing.pending:
+                self._write_raw(self._outgoing.read())
+        return b"".join(plain)
+
+    def _receive_raw_blocking(self) -> bytes:
+        while True:
+            try:
+                return self._socket.recv(CHUNK)
+            except (BlockingIOError, InterruptedError):
+                self._wait(self._watch_reads())
+
+    def _write_raw(self, data: bytes) -> None:
+        if self._outbox:
+            self._outbox += data
+            return
+        if self.write_failed or not data:
+            return
+        try:
+            taken = self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            taken = 0
+        except OSError:
+            self._fail_writing()
+            return
+        self.progress += taken
+        if taken < len(data):
+            self._outbox += memoryview(data)[taken:]
+            watcher = self._watch_writes()
+            if not watcher.active:
+                watcher.start(self._writable)
+
+    def _writable(self) -> None:
+        """The write watcher's callback."""
+        self._write()
+        if not self._outbox:
+            if self._write_watcher is not None:
+                self._write_watcher.stop()
+            if self._drained is not None:
+                self._drained()
+
+    def _write(self) -> None:
+        try:
+            with memoryview(self._outbox) as view:
+                taken = self._socket.send(view[: 4 * CHUNK])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._fail_writing()
+            return
+        self.progress += taken
+        del self._outbox[:taken]
+
+    def _fail_writing(self) -> None:
+        self.write_failed = True
+        self._outbox.clear()
+
+    def _close_notify(self) -> None:
+        if self._tls is None or self._outgoing is None or self.write_failed:
+            return
+        with contextlib.suppress(ssl.SSLError):  # the peer's close_notify is not waited for
+            self._tls.unwrap()
+        self._write_raw(self._outgoing.read())
+
+    def _watch_reads(self) -> Any:
+        if self._read_watcher is None:
+            self._read_watcher = self._hub.loop.io(self._socket.fileno(), _READ)
+        return self._read_watcher
+
+    def _watch_writes(self) -> Any:
+        if self._write_watcher is None:
+            self._write_watcher = self._hub.loop.io(self._socket.fileno(), _WRITE)
+        return self._write_watcher
+
+    def _wait(self, watcher: Any) -> None:
+        self._hub.wait(watcher)
+
+
+class HeadReader:
+    """Reads the lines of a request head; more than ``limit`` bytes in all are refused with 431."""
+
+    closed = False
+
+    def __init__(self, sock: SocketAsync, limit: int) -> None:
+        self._socket = sock
+        self._left = limit
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Return one line with its end, or what there is at the end of the stream.
+
+        Raises HandshakeRefused (431) and OSError.
+        """
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk = self._socket.recv()
+            if not chunk:
+                break
+            head, newline, rest = chunk.partition(b"\n")
+            if rest:
+                self._socket.unread(rest)
+            line += head + newline
+            if len(line) > self._left:
+                raise HandshakeRefused(431, "Request Header Fields Too Large")
+        self._left -= len(line)
+        return line
+
+    def read(self, size: int = -1) -> bytes:
+        """A request head has no body: nothing."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing to let go of: the buffer is the socket's."""

@@ -1,0 +1,190 @@
+"""Finds, connects and secures the XMPP server behind a listener (RFC 6120 sections 3 and 5).
+
+Straight-line code in the session's own greenlet; what it returns is a socket on which the client's
+stream header is the next thing to be said.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any
+
+import gevent
+import gevent.socket
+
+from wsgw import srv
+from wsgw.config.model import ListenerConfig, UpstreamAddress
+from wsgw.errors import SessionError, UpstreamFailed
+from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
+from wsgw.socket_async import SocketAsync
+from wsgw.tls import ALPN_XMPP_CLIENT, UpstreamTls
+from wsgw.xml_parser import STREAM
+from wsgw.xml_stream import ServerStream
+from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
+
+log = logging.getLogger(__name__)
+
+#: (family, what ``connect`` takes)
+_SocketAddress = tuple[int, Any]
+#: Features and a few elements; a server that sends more before TLS is not to be trusted.
+_NEGOTIATION_LIMIT = 64 * 1024
+
+
+class Upstream:
+    """The XMPP server of one listener: its addresses, and how it is spoken to."""
+
+    def __init__(self, config: ListenerConfig) -> None:
+        self._config = config
+
+    def connect(self, domain: str, client: Endpoint) -> SocketAsync:
+        """Return a connection to the server of ``domain``, for the ``client`` (address, port).
+
+        Tries every address in turn within ``connect_timeout``. Raises UpstreamFailed.
+        """
+        problems: list[str] = []
+        try:
+            with gevent.Timeout(self._config.connect_timeout):
+                for address in self._addresses():
+                    try:
+                        return self._connect(address, domain, client)
+                    except (OSError, SessionError) as error:
+                        problems.append(f"{address}: {error}")
+        except gevent.Timeout:
+            problems.append(f"not connected within {self._config.connect_timeout:g} s")
+        log.warning("%s: no connection to the XMPP server: %s", domain, "; ".join(problems))
+        raise UpstreamFailed("the XMPP server cannot be reached")
+
+    def _addresses(self) -> Iterator[UpstreamAddress]:
+        for address in self._config.upstream:
+            if address.scheme == "srv":
+                yield from srv.look_up(address.host, self._config.connect_timeout)
+            else:
+                yield address
+
+    def _connect(self, address: UpstreamAddress, domain: str, client: Endpoint) -> SocketAsync:
+        if address.scheme in ("tcp", "unix"):
+            return self._open(address, client)
+        tls = self._direct_tls if address.scheme == "tls" else self._starttls
+        failure: Exception = ConnectionError("no TLS")
+        for context in tls.attempts:
+            sock = self._open(address, client)
+            try:
+                if address.scheme == "starttls":
+                    _negotiate_starttls(sock, domain)
+                sock.start_tls(context, server_side=False, server_hostname=domain)
+                if tls.accepts(context, sock.peer_certificate):
+                    return sock
+                failure = ssl.SSLError("the certificate is not one the configuration names")
+            except (OSError, SessionError) as error:
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            sock.close()
+        raise failure
+
+    @cached_property
+    def _starttls(self) -> UpstreamTls:
+        return self._tls(())
+
+    @cached_property
+    def _direct_tls(self) -> UpstreamTls:
+        return self._tls((ALPN_XMPP_CLIENT,))
+
+    def _tls(self, alpn: tuple[str, ...]) -> UpstreamTls:
+        config = self._config
+        return UpstreamTls(
+            verify=config.upstream_verify,
+            cafile=config.upstream_cafile,
+            trusted=config.upstream_certfiles,
+            alpn=alpn,
+        )
+
+    def _open(self, address: UpstreamAddress, client: Endpoint) -> SocketAsync:
+        """Connect to the first address of the host that answers; say who the client is."""
+        failure: OSError = OSError(f"{address.host}: no address")
+        for family, target in _resolve(address):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            connection = SocketAsync(sock)
+            try:
+                _connect_socket(sock, target)
+                self._say_who(connection, sock, client)
+                return connection
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+        raise failure
+
+    def _say_who(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
+        version = self._config.upstream_proxy_protocol
+        if version == "off":
+            return
+        name = sock.getpeername()
+        server = (name[0], name[1]) if isinstance(name, tuple) else ("", 0)
+        make_header = header_v1 if version == "v1" else header_v2
+        connection.sendall(make_header(client, server))
+
+
+def _resolve(address: UpstreamAddress) -> list[_SocketAddress]:
+    """Socket addresses of a host; names are looked up in a native thread."""
+    if address.scheme == "unix":
+        return [(socket.AF_UNIX, address.host)]
+    try:
+        version = ip_address(address.host).version
+    except ValueError:
+        found = gevent.socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+        return [(family, target) for family, _, _, _, target in found]
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    return [(family, (address.host, address.port))]
+
+
+def _connect_socket(sock: socket.socket, target: Any) -> None:
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    code = sock.connect_ex(target)
+    if code == errno.EINPROGRESS:
+        gevent.socket.wait_write(sock.fileno())
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    if sock.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
+        # A free port in the ephemeral range may be given to the very socket that connects to it.
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
+
+def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
+    """RFC 6120 section 5.4: header, features, ``<starttls/>``, ``<proceed/>``, and not a byte more."""
+    stream = ServerStream(_NEGOTIATION_LIMIT)
+    sock.sendall(starttls_header(domain))
+    features = _expect(sock, stream, FEATURES)
+    if STARTTLS not in features:
+        raise ConnectionError("the server does not offer STARTTLS")
+    sock.sendall(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    _expect(sock, stream, STARTTLS_PROCEED)
+    if not stream.at_border:
+        raise ConnectionError("the server sent more than <proceed/> before TLS")
+
+
+def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> bytes:
+    while True:
+        data = sock.recv()
+        if not data:
+            raise ConnectionError("the server closed the connection during STARTTLS")
+        events = [event for event in stream.feed(data) if event[0] != STREAM]
+        if stream.failure is not None:
+            raise stream.failure
+        if events:
+            name, element = events[0]
+            if name != wanted or len(events) > 1:
+                raise ConnectionError(f"unexpected {name or 'end of stream'} during STARTTLS")
+            return element

@@ -1,0 +1,316 @@
+"""The state machine of one WebSocket: upgrade, messages, pings, the closing handshake.
+
+Events go in through public methods, bytes come out in ``data_to_send``; it touches no socket and
+knows no clock, ``now`` (seconds, monotonic) comes with the call. Text messages are handed to the
+XMPP side (``websocket_xmpp``), which answers with ``send`` and ``close``.
+
+Erlang twin: the gen_fsm ``websocket_session``. Each of its states is a method here that takes the
+next event; ``ws_closed`` is new, where the original stopped its process. ``socket_async``'s packet
+types are not ported: pywsgi reads the request, ``listener`` turns it into the original's events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from wsgw.errors import (
+    CloseCode,
+    Farewell,
+    HandshakeRefused,
+    InvalidText,
+    MessageTooBig,
+    SessionError,
+    WebSocketViolation,
+)
+from wsgw.handshake import Handler, Upgrade, UpgradeRequest, judge
+from wsgw.websocket_frame import FrameParser, Opcode, make, make_close, make_ping, make_pong, parse_close
+
+
+class Event(Enum):
+    """What a state method is asked to handle."""
+
+    TEXT = Opcode.TEXT
+    BINARY = Opcode.BINARY
+    CLOSE_FRAME = Opcode.CLOSE
+    PING = Opcode.PING
+    PONG = Opcode.PONG
+    #: From the XMPP side: the original's ``{send, Text}`` and ``{close, Code, Reason}``.
+    SEND = "send"
+    CLOSE = "close"
+    #: The browser's connection is gone.
+    LOST = "lost"
+
+
+_FRAME_EVENTS: dict[int, Event] = {
+    opcode: Event(opcode) for opcode in Opcode if opcode != Opcode.CONTINUATION
+}
+
+
+class Timers(NamedTuple):
+    """Deadlines of a WebSocket, in seconds; ``math.inf`` for none."""
+
+    ping_interval: float
+    pong_timeout: float
+    idle_timeout: float
+    close_timeout: float
+
+
+class XmppSide(Protocol):
+    """What the session needs of the XMPP side."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next message can be taken now."""
+
+    def process_request(self, text: bytes) -> None:
+        """Take one text message (UTF-8)."""
+
+    def browser_lost(self, cause: str) -> None:
+        """The browser is gone, or leaves without closing its stream."""
+
+    def fail(self, error: SessionError) -> None:
+        """End the session with a stream error."""
+
+
+class WebSocketSession:
+    """One WebSocket, server side."""
+
+    __slots__ = (
+        "_last_received",
+        "_last_sent",
+        "_parser",
+        "_ping_sent",
+        "_request",
+        "_request_headers",
+        "_state",
+        "_timers",
+        "_wait_until",
+        "_xmpp",
+        "close_code",
+        "data_to_send",
+        "finished",
+    )
+
+    def __init__(self, timers: Timers, max_message_size: int) -> None:
+        #: Bytes for the browser, in order; whoever sends them empties the list.
+        self.data_to_send: list[bytes] = []
+        #: Both sides are done, or no more can be understood: shut the connection down.
+        self.finished = False
+        #: The code of the Close frame this side sent, 0 before.
+        self.close_code = 0
+        self._timers = timers
+        self._parser = FrameParser(max_message_size)
+        self._xmpp: XmppSide = _NO_XMPP
+        self._request: tuple[str, str, tuple[int, int]] | None = None
+        self._request_headers: list[tuple[str, str]] = []
+        self._last_received = self._last_sent = 0.0
+        self._ping_sent: float | None = None
+        self._wait_until = 0.0
+        self._state: Callable[[WebSocketSession, Event, bytes], None] = WebSocketSession.ws_handshake_request
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state, as in the original."""
+        return self._state.__name__
+
+    # -- the upgrade ---------------------------------------------------------------------------
+
+    def http_request(self, method: str, target: str, version: tuple[int, int]) -> None:
+        """Take the request line."""
+        self._request = (method, target, version)
+        self._state = WebSocketSession.ws_handshake_header
+
+    def http_header(self, name: str, value: str) -> None:
+        """Take one header line; in order, repeats kept."""
+        self._request_headers.append((name.lower(), value))
+
+    def http_eoh(
+        self,
+        find_handler: Callable[[Sequence[str]], Handler | None],
+        allowed_origins: Iterable[str],
+    ) -> Upgrade[Handler]:
+        """Take the end of the headers: return the upgrade or raise HandshakeRefused."""
+        assert self._request is not None
+        request = UpgradeRequest(*self._request, self._request_headers)
+        self._request, self._request_headers = None, []
+        try:
+            upgrade = judge(request, find_handler, allowed_origins)
+        except HandshakeRefused:
+            self._finish()
+            raise
+        self._state = WebSocketSession.ws_session
+        return upgrade
+
+    # -- what comes in -------------------------------------------------------------------------
+
+    def attach(self, xmpp: XmppSide, now: float) -> None:
+        """The 101 is sent; messages go to ``xmpp`` from here on."""
+        self._xmpp = xmpp
+        self._last_received = self._last_sent = now
+
+    def detach(self) -> None:
+        """The session is over: let go of the XMPP side."""
+        self._xmpp = _NO_XMPP
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of one message; may be changed while the session runs."""
+        return self._parser.max_message_size
+
+    @max_message_size.setter
+    def max_message_size(self, size: int) -> None:
+        self._parser.max_message_size = size
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take what came from the browser; ``process`` works it off."""
+        self._last_received = now
+        self._ping_sent = None  # whatever comes proves life as well as a pong
+        self._parser.feed(data)
+
+    def process(self, limit: int) -> bool:
+        """Handle up to ``limit`` messages; True when more may be waiting (or the XMPP side is not ready)."""
+        try:
+            for _ in range(limit):
+                if self.finished:
+                    return False
+                if not self._xmpp.ready:
+                    return True
+                message = self._parser.parse_stream()
+                if message is None:
+                    return False
+                self._state(self, _FRAME_EVENTS[message[0]], message[1])
+        except WebSocketViolation as violation:
+            self._violated(violation)
+            return False
+        return True
+
+    def lost(self) -> None:
+        """The browser's connection is gone."""
+        self._state(self, Event.LOST, b"")
+
+    def tick(self, now: float, *, reading: bool) -> None:
+        """Look at the deadlines; those that wait for the browser rest while we are not ``reading``."""
+        if self._state is WebSocketSession.ws_closing:
+            self._tick_closing(now)
+        elif self._state is WebSocketSession.ws_session:
+            if not reading:
+                self._last_received = now
+                self._ping_sent = None if self._ping_sent is None else now
+            else:
+                self._tick_session(now)
+
+    def _tick_closing(self, now: float) -> None:
+        if not self._wait_until:
+            self._wait_until = now + self._timers.close_timeout
+        elif now >= self._wait_until:
+            self._finish()
+
+    def _tick_session(self, now: float) -> None:
+        quiet = now - self._last_received
+        if self._ping_sent is not None and now - self._ping_sent >= self._timers.pong_timeout:
+            self._xmpp.browser_lost("no pong")
+            self._finish()
+        elif quiet >= self._timers.idle_timeout:
+            self._xmpp.fail(
+                SessionError(
+                    "connection-timeout", "nothing was heard from you", CloseCode.NORMAL, Farewell.FIN
+                )
+            )
+        elif self._ping_sent is None and max(quiet, now - self._last_sent) >= self._timers.ping_interval:
+            self._ping_sent = self._last_sent = now
+            self.data_to_send.append(make_ping())
+
+    # -- what goes out -------------------------------------------------------------------------
+
+    def send(self, text: bytes) -> None:
+        """Send one text message."""
+        self._state(self, Event.SEND, text)
+
+    def sent(self, now: float) -> None:
+        """Something was written to the browser; the next ping can wait."""
+        self._last_sent = now
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake (RFC 6455 section 7.1.2)."""
+        self._state(self, Event.CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+    # -- the states ----------------------------------------------------------------------------
+
+    def ws_handshake_request(self, event: Event, data: bytes) -> None:
+        """Nothing has come yet; ``http_request`` leaves this state."""
+        self._before_upgrade(event)
+
+    def ws_handshake_header(self, event: Event, data: bytes) -> None:
+        """The request line has come; ``http_eoh`` leaves this state."""
+        self._before_upgrade(event)
+
+    def _before_upgrade(self, event: Event) -> None:
+        if event is Event.LOST:
+            self._finish()
+
+    def ws_session(self, event: Event, data: bytes) -> None:
+        """Messages flow."""
+        if event is Event.SEND:
+            self.data_to_send.append(make(data))
+        elif event is Event.TEXT:
+            self._xmpp.process_request(data)
+        elif event is Event.PING:
+            self.data_to_send.append(make_pong(data))
+        elif event is Event.CLOSE:
+            self._send_close(int.from_bytes(data[:2], "big"), data[2:])
+            self._state = WebSocketSession.ws_closing
+        elif event is Event.CLOSE_FRAME:
+            code, reason = parse_close(data)
+            self._send_close(code, reason)
+            self._finish()
+            self._xmpp.browser_lost(f"Close {code}")
+        elif event is Event.LOST:
+            self._finish()
+            self._xmpp.browser_lost("connection lost")
+
+    def ws_closing(self, event: Event, data: bytes) -> None:
+        """Our Close is out and the browser's is awaited; nothing else counts any more."""
+        if event is Event.CLOSE_FRAME or event is Event.LOST:
+            self._finish()
+
+    def ws_closed(self, event: Event, data: bytes) -> None:
+        """Both Closes are seen, or the connection is gone: nothing counts."""
+
+    # -- endings -------------------------------------------------------------------------------
+
+    def _send_close(self, code: int, reason: bytes) -> None:
+        self.close_code = code
+        self.data_to_send.append(make_close(code, reason))
+
+    def _finish(self) -> None:
+        self._state = WebSocketSession.ws_closed
+        self.finished = True
+
+    def _violated(self, violation: WebSocketViolation) -> None:
+        """The stream of frames is out of step: say why, and read no more (RFC 6455 section 7.1.7)."""
+        if self._state is WebSocketSession.ws_session:
+            if isinstance(violation, MessageTooBig):
+                self._xmpp.fail(SessionError("policy-violation", violation.reason, violation.code))
+            elif isinstance(violation, InvalidText):
+                self._xmpp.fail(SessionError("unsupported-encoding", violation.reason, violation.code))
+            else:
+                self._send_close(violation.code, violation.reason.encode())
+                self._xmpp.browser_lost(f"{violation.code} {violation.reason}")
+        self._finish()
+
+
+class _NoXmpp:
+    """Stands in until ``attach``."""
+
+    ready = False
+
+    def process_request(self, text: bytes) -> None: ...
+
+    def browser_lost(self, cause: str) -> None: ...
+
+    def fail(self, error: SessionError) -> None: ...
+
+
+_NO_XMPP = _NoXmpp()

@@ -1,0 +1,396 @@
+"""The state machine of one XMPP session: a WebSocket on one side, the XMPP server on the other.
+
+Events go in through public methods. Out come messages for the browser (by ``send`` and ``close`` of
+the WebSocket), bytes for the server in ``to_upstream``, and two wishes: ``connect_to``, a domain to
+connect to, and ``upstream_finished``, that the connection to the server be flushed and ended. It
+touches no socket and knows no clock.
+
+Erlang twin: the gen_fsm ``websocket_xmpp``, whose single state was ``loop``; the states before and
+after it are spelled out here, where the original crashed. Endings follow one rule: a stream ends
+at the server with an end tag only if the client closed it, the server did, or the client broke the
+rules; else the server hears a bare FIN and may keep the session for resumption (XEP-0198).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.xml_parser import STREAM, Opening, parse_opening, without_declaration
+from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
+from wsgw.xmpp_framing import (
+    CLIENT,
+    CLOSE,
+    ERROR,
+    FEATURES,
+    OPEN,
+    Framing,
+    LegacyFraming,
+    Rfc7395Framing,
+    choose_framing,
+)
+
+log = logging.getLogger(__name__)
+
+#: How long the server may take to answer the end of a stream, in seconds.
+CLOSE_ANSWER_TIMEOUT = 2.0
+
+_STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
+_IQ = f"{CLIENT} iq"
+_SUCCESS = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl success", "urn:xmpp:sasl:2 success"))
+_ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
+_NO_OPENING = Opening("", "stream", (), (), b"")
+
+
+class XmppLimits(NamedTuple):
+    """What one client may do: sizes in bytes, times in seconds."""
+
+    max_stanza_size: int
+    max_depth: int
+    max_attributes: int
+    open_timeout: float
+    auth_timeout: float
+
+
+class Browser(Protocol):
+    """What the XMPP side needs of the WebSocket."""
+
+    max_message_size: int
+
+    def send(self, text: bytes) -> None:
+        """Send one text message."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake."""
+
+
+class WebSocketXmpp:
+    """One XMPP session over one WebSocket."""
+
+    __slots__ = (
+        "_auth_request",
+        "_browser",
+        "_client_stanzas",
+        "_deadline",
+        "_framing",
+        "_header_sent",
+        "_limits",
+        "_see_other_uri",
+        "_server_events",
+        "_server_stream",
+        "_serves",
+        "_state",
+        "_upstream_open",
+        "authenticated",
+        "cause",
+        "connect_to",
+        "domain",
+        "to_upstream",
+        "upstream_finished",
+    )
+
+    def __init__(
+        self,
+        browser: Browser,
+        limits: XmppLimits,
+        serves: Callable[[str], str | None],
+        now: float,
+        see_other_uri: Callable[[str], str | None] = lambda _host: None,
+    ) -> None:
+        """``serves`` gives the normalised domain for a ``to``, or None if it is not served here.
+
+        ``see_other_uri`` gives the URI for a host the server names in ``see-other-host``.
+        """
+        #: Bytes for the server, in order; whoever sends them empties the list.
+        self.to_upstream: list[bytes] = []
+        #: The domain whose server to connect to; whoever connects resets it.
+        self.connect_to: str | None = None
+        #: Nothing more goes to the server: flush, FIN.
+        self.upstream_finished = False
+        self.authenticated = False
+        self.domain = ""
+        #: Why the session ended, for logs; the first cause counts.
+        self.cause = ""
+        self._browser = browser
+        self._limits = limits
+        self._serves = serves
+        self._see_other_uri = see_other_uri
+        self._framing: Framing = Rfc7395Framing(_NO_OPENING)
+        self._client_stanzas: ClientStanzas | None = None
+        self._server_stream = ServerStream()
+        self._server_events: list[tuple[str, bytes]] = []
+        self._header_sent = False
+        self._upstream_open = False
+        self._auth_request: bytes | None = None
+        self._deadline = now + limits.open_timeout
+        self._state: Callable[[WebSocketXmpp, bytes], None] = WebSocketXmpp.wait_for_stream
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state."""
+        return self._state.__name__
+
+    @property
+    def framing_name(self) -> str:
+        """``rfc7395``, ``legacy``, or empty before the first header."""
+        return self._framing.name if self._client_stanzas else ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next message can be taken now: not while the server is being connected to."""
+        return self._state is not WebSocketXmpp.wait_for_upstream
+
+    # -- from the browser ----------------------------------------------------------------------
+
+    def process_request(self, text: bytes) -> None:
+        """Take one text message (UTF-8); the original's entry point."""
+        try:
+            self._state(self, text)
+        except SessionError as error:
+            self.fail(error)
+
+    def browser_lost(self, cause: str) -> None:
+        """The browser is gone without ending its stream: the server hears FIN, and may wait for it."""
+        if self._state is not WebSocketXmpp.closed:
+            self._end(cause, b"")
+
+    def fail(self, error: SessionError) -> None:
+        """End the session: a stream error to the browser, and what the error says to the server."""
+        if self._state is WebSocketXmpp.closed:
+            return
+        self._browser_header()
+        self._browser.send(self._framing.error(error.condition, error.text))
+        self._browser.send(self._framing.close)
+        self._browser.close(error.code, error.condition)
+        self._end(f"{error.condition}: {error.text}", self._farewell(error))
+
+    def _farewell(self, error: SessionError) -> bytes:
+        if error.farewell is Farewell.FIN or self._state is WebSocketXmpp.closing:
+            return b""
+        if error.farewell is Farewell.END:
+            return self._framing.upstream_end
+        return self._framing.upstream_error(error.condition, error.text) + self._framing.upstream_end
+
+    # -- the states: what a text message does in each ------------------------------------------
+
+    def wait_for_stream(self, text: bytes) -> None:
+        """The first message opens the stream and decides the framing."""
+        text = without_declaration(text)
+        if not text:
+            return
+        if not text.startswith(b"<open") and b"stream" in text[:32]:
+            self._framing = LegacyFraming(_NO_OPENING)  # whatever is wrong with it is said in its own terms
+        opening = parse_opening(text)
+        self._framing = choose_framing(opening)
+        domain = self._serves(opening.get("to"))
+        if domain is None:
+            raise SessionError("host-unknown", "this domain is not served here", farewell=Farewell.FIN)
+        self.domain = self.connect_to = domain
+        self._expect_stanzas()
+        self._deadline += self._limits.auth_timeout - self._limits.open_timeout
+        self._state = WebSocketXmpp.wait_for_upstream
+
+    def wait_for_upstream(self, text: bytes) -> None:
+        """The server is being connected to; ``ready`` is False and messages wait in the session."""
+        raise AssertionError("a message was handed over while the server is being connected to")
+
+    def loop(self, text: bytes) -> None:
+        """Stanzas flow both ways."""
+        if not text or text.isspace():
+            if isinstance(self._framing, LegacyFraming):
+                self._browser.send(b" ")
+            return
+        if text.startswith(b"</") and self._framing.is_end(text):
+            self._client_closes()
+            return
+        assert self._client_stanzas is not None
+        name, element = self._client_stanzas.check(text)
+        if name in _STANZAS:
+            if not self.authenticated and name == _IQ:
+                self._note_iq_auth(element)
+            self.to_upstream.append(element)
+        else:
+            self._other_element(name, element)
+
+    def closing(self, text: bytes) -> None:
+        """The client has ended its stream; it has nothing more to say."""
+
+    def closed(self, text: bytes) -> None:
+        """The session is over."""
+
+    def _other_element(self, name: str, element: bytes) -> None:
+        legacy = isinstance(self._framing, LegacyFraming)
+        if name == (STREAM if legacy else OPEN):
+            self._framing.restart(parse_opening(element))
+            self._expect_stanzas()
+            self.to_upstream.append(self._framing.upstream_header)
+        elif name == CLOSE and not legacy:
+            self._client_closes()
+        elif name == STREAM:
+            raise SessionError("bad-format", "this stream was opened in RFC 7395 framing")
+        elif not legacy and name.rpartition(" ")[2] in ("open", "close"):
+            raise SessionError("invalid-namespace", "that is not the framing namespace of RFC 7395")
+        else:
+            self.to_upstream.append(element)
+
+    def _expect_stanzas(self) -> None:
+        limits = self._limits
+        self._client_stanzas = ClientStanzas(
+            self._framing.client_root, limits.max_depth, limits.max_attributes
+        )
+
+    def _client_closes(self) -> None:
+        self.to_upstream.append(self._framing.upstream_end)
+        self.cause = "closed by the client"
+        self._deadline = 0.0
+        self._state = WebSocketXmpp.closing
+
+    # -- from the server -----------------------------------------------------------------------
+
+    def upstream_connected(self) -> None:
+        """The connection that ``connect_to`` asked for is there."""
+        if self._state is WebSocketXmpp.wait_for_upstream:
+            self._upstream_open = True
+            self.to_upstream.append(self._framing.upstream_header)
+            self._state = WebSocketXmpp.loop
+
+    def upstream_data(self, data: bytes) -> None:
+        """Take bytes of the server; ``process_upstream`` works them off."""
+        if self._state is not WebSocketXmpp.closed:
+            self._server_events.extend(self._server_stream.feed(data))
+
+    def process_upstream(self, limit: int) -> bool:
+        """Pass on up to ``limit`` elements; True when more are waiting."""
+        events = self._server_events
+        for name, element in events[:limit]:
+            if name in _STANZAS:
+                if self._auth_request is not None:
+                    self._note_iq_result(element)
+                self._browser.send(self._framing.stanza(element))
+            else:
+                self._other_server_element(name, element)
+                if self._state is WebSocketXmpp.closed:
+                    events.clear()
+                    return False
+        del events[:limit]
+        if not events and self._server_stream.failure is not None:
+            self._server_failed(self._server_stream.failure)
+        return bool(events)
+
+    def _server_failed(self, failure: SessionError) -> None:
+        log.warning("%s: the XMPP server broke the protocol: %s", self.domain, failure)
+        text = "the XMPP server sent what is not XMPP"
+        self.fail(SessionError("remote-connection-failed", text, CloseCode.INTERNAL_ERROR, Farewell.END))
+
+    def upstream_lost(self, cause: str) -> None:
+        """The server's connection is gone, or could not be made; ``cause`` may be read by the client."""
+        if self._state is WebSocketXmpp.closing:
+            self._answer_close()
+        else:
+            self.fail(UpstreamFailed(cause))
+
+    def _other_server_element(self, name: str, element: bytes) -> None:
+        if name == STREAM:
+            header = self._framing.server_header(element, self._server_stream.namespaces)
+            self._browser.send(header)
+            self._header_sent = True
+        elif name == STREAM_END:
+            if self._state is WebSocketXmpp.closing:
+                self._answer_close()
+            else:
+                self._server_closes("closed by the server", "")
+        elif name == ERROR:
+            self._server_error(element)
+        elif name == FEATURES:
+            self._server_features(element)
+        else:
+            if name in _SUCCESS:
+                self._login_succeeded()
+            self._browser.send(self._framing.stanza(element))
+
+    def _server_features(self, element: bytes) -> None:
+        element, requires_starttls = self._framing.features(element)
+        if requires_starttls:
+            log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", self.domain)
+            self.fail(
+                UpstreamFailed("the XMPP server requires STARTTLS (upstream starttls://)", Farewell.END)
+            )
+            return
+        self._browser.send(self._framing.stanza(element))
+
+    def _server_error(self, element: bytes) -> None:
+        condition, data = self._framing.condition(element)
+        other = self._see_other_uri(data) if condition == "see-other-host" else None
+        self._browser_header()
+        if other is not None:
+            self._server_closes("see-other-host", condition, self._framing.close_towards(other))
+            return
+        self._browser.send(self._framing.stanza(element))
+        self._server_closes(f"server: {condition}", condition)
+
+    def _server_closes(self, cause: str, reason: str, close: bytes = b"") -> None:
+        self._browser_header()
+        self._browser.send(close or self._framing.close)
+        self._browser.close(CloseCode.NORMAL, reason)
+        self._end(cause, b"" if self._state is WebSocketXmpp.closing else self._framing.upstream_end)
+
+    def _answer_close(self) -> None:
+        """The server has answered the end of the client's stream, or will not."""
+        self._browser.send(self._framing.close)
+        self._browser.close(CloseCode.NORMAL, "")
+        self._end(self.cause, b"")
+
+    # -- login ---------------------------------------------------------------------------------
+
+    def _login_succeeded(self) -> None:
+        self.authenticated = True
+        self._auth_request = None
+        self._browser.max_message_size = self._limits.max_stanza_size
+
+    def _note_iq_auth(self, element: bytes) -> None:
+        """Non-SASL login (XEP-0078), which the oldest clients use."""
+        if b"jabber:iq:auth" in element and (b"<password" in element or b"<digest" in element):
+            match = _ID.search(element)
+            self._auth_request = match[1] or match[2] if match else b""
+
+    def _note_iq_result(self, element: bytes) -> None:
+        match = _ID.search(element)
+        tag = element.partition(b">")[0]
+        if match and (match[1] or match[2]) == self._auth_request and b"result" in tag:
+            self._login_succeeded()
+
+    # -- deadlines and the end -----------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look at the deadlines: first header, login, the server's answer to the end of the stream."""
+        if self._state is WebSocketXmpp.closing:
+            self._deadline = self._deadline or now + CLOSE_ANSWER_TIMEOUT
+        elif self.authenticated or self._state is WebSocketXmpp.closed:
+            return
+        if now < self._deadline:
+            return
+        if self._state is WebSocketXmpp.closing:
+            self._answer_close()
+        elif self._state is WebSocketXmpp.wait_for_stream:
+            self.fail(
+                SessionError("connection-timeout", "no stream was opened", CloseCode.NORMAL, Farewell.FIN)
+            )
+        elif self._state is WebSocketXmpp.loop:
+            self.fail(SessionError("policy-violation", "no login in time"))
+
+    def _browser_header(self) -> None:
+        """An error during opening still follows an opening header (RFC 6120 section 4.9.1.2)."""
+        if not self._header_sent:
+            self._header_sent = True
+            self._browser.send(self._framing.own_header(self.domain))
+
+    def _end(self, cause: str, farewell: bytes) -> None:
+        if farewell and self._upstream_open:
+            self.to_upstream.append(farewell)
+        self.cause = self.cause or cause
+        self.connect_to = None
+        self.upstream_finished = True
+        self._state = WebSocketXmpp.closed
