@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wsgw import __version__
 from wsgw.config import describe, find_config, from_arguments, load, options_table
@@ -15,6 +15,17 @@ from wsgw.ops.logs import start_logging
 
 #: What a configuration that cannot be run exits with.
 EXIT_CONFIG = 2
+#: Seconds for two logins and a message, on a busy machine.
+DEMO_PROOF_TIMEOUT = 30.0
+DEMO_READY = """\
+wsgw demo: the gateway and an embedded XMPP server on loopback. NOT FOR PRODUCTION: accounts and
+rosters live in memory, passwords are known, there is no TLS.
+
+  WebSocket  {url}
+{accounts}
+
+Ready: both accounts have logged in through the gateway and one message has arrived. Ctrl-C stops it.
+"""
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -101,6 +112,34 @@ def _options(_chosen: argparse.Namespace) -> int:
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    from wsgw.demo.command import run
+    from wsgw.demo import DEMO_ACCOUNTS, DemoServer, ProbeFailed, prove
+    from wsgw.gateway import Gateway, listener_url
 
-    return run(chosen.port, chosen.log_level)
+    writer = start_logging(chosen.log_level)
+    try:
+        with DemoServer() as server:
+            upstream = f"tcp://127.0.0.1:{server.port}"
+            config = from_arguments(f"127.0.0.1:{chosen.port}", [server.domain], [upstream])
+            gateway = Gateway(config)
+            url = listener_url(config.listeners[0])
+            alice, bob = DEMO_ACCOUNTS.items()
+
+            def prove_it() -> None:
+                prove(url, server.domain, alice, bob, DEMO_PROOF_TIMEOUT)
+                print(
+                    DEMO_READY.format(url=url, accounts=_accounts(server.domain, DEMO_ACCOUNTS)), flush=True
+                )
+
+            gateway.serve_forever(prove_it)
+    except ProbeFailed as error:
+        print(f"the demo does not work: {error}", file=sys.stderr)
+        return 1
+    finally:
+        writer.stop()
+    return 0
+
+
+def _accounts(domain: str, accounts: Mapping[str, str]) -> str:
+    return "\n".join(
+        f"  account    {name}@{domain}   password {password}" for name, password in accounts.items()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import gevent
@@ -59,13 +60,15 @@ class Gateway:
         self.supervisor.end_all(self.config.drain_timeout)
         self.supervisor.stop()
 
-    def serve_forever(self) -> None:
-        """Start, and stop on SIGTERM or SIGINT; a second signal ends at once."""
+    def serve_forever(self, started: Callable[[], None] | None = None) -> None:
+        """Start, call ``started``, and stop on SIGTERM or SIGINT; a second signal ends at once."""
         handlers = [
             gevent.signal_handler(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)
         ]
         self.start()
         try:
+            if started is not None:
+                started()
             self._stopping.wait()
             log.info("stopping, %d sessions", len(self.supervisor.sessions))
             self.stop()
