@@ -1,0 +1,100 @@
+"""Old Strophe's frames get the XMPP server's own bytes: the framing of the original module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .fixtures import Account
+from .gateway import Gateway
+from .legacy import (
+    END,
+    OPEN_LEFT_OPEN,
+    OPEN_SELF_CLOSED,
+    TEXT,
+    LegacyClient,
+    TcpClient,
+    comparable,
+    masked,
+    old_strophe,
+)
+from .servers import Server
+
+
+@pytest.fixture
+def account(server: Server, new_account: Callable[[Server], Account]) -> Account:
+    return new_account(server)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize("opening", [OPEN_SELF_CLOSED, OPEN_LEFT_OPEN], ids=["self-closed", "left-open"])
+def test_whole_session_is_the_servers_own_bytes(
+    server: Server, gateway: Gateway, account: Account, opening: str, scheme: str
+) -> None:
+    expected = []
+    with TcpClient(server.c2s_port) as tcp:
+        for exchange in old_strophe(account.user, account.password, server.domain, OPEN_LEFT_OPEN):
+            tcp.send(exchange.say)
+            expected.append(comparable(tcp.receive_until(exchange.until)))
+        tcp.send(END)
+        assert tcp.receive_until(END) == END
+
+    port, ca = (gateway.ws_port, None) if scheme == "ws" else (gateway.wss_port, server.certificate.ca)
+    with LegacyClient(port, ca=ca) as browser:
+        dialogue = old_strophe(account.user, account.password, server.domain, opening)
+        for exchange, answer in zip(dialogue, expected, strict=True):
+            browser.send(exchange.say)
+            frames = browser.receive_until(exchange.until)
+            assert comparable("".join(frames)) == answer
+            assert len(frames) == exchange.frames, frames
+            assert not frames[0].startswith("<?xml")
+        for blank in ("", " ", "    "):
+            browser.send(blank)
+            assert browser.receive() == " "
+        browser.send(END)
+        assert browser.receive() == END
+        assert browser.receive_end().code == 1000
+
+
+def test_starttls_is_not_offered(server: Server, gateway: Gateway) -> None:
+    with LegacyClient(gateway.ws_port) as browser:
+        browser.send(OPEN_SELF_CLOSED.format(domain=server.domain))
+        header, features = browser.receive_until("</stream:features>")
+    assert header.startswith("<stream:stream ")
+    assert not header.endswith("/>")
+    assert features.startswith("<stream:features>")
+    assert "starttls" not in features
+
+
+def test_first_frame_in_the_segment_of_the_request(server: Server, gateway: Gateway) -> None:
+    first = masked(TEXT, OPEN_SELF_CLOSED.format(domain=server.domain).encode())
+    with LegacyClient(gateway.ws_port, first=first) as browser:
+        assert len(browser.receive_until("</stream:features>")) == 2
+
+
+def test_unknown_host_is_told_in_three_frames(server: Server, gateway: Gateway) -> None:
+    with LegacyClient(gateway.ws_port) as browser:
+        browser.send(OPEN_SELF_CLOSED.format(domain="nowhere.example"))
+        frames = browser.receive_until(END)
+        end = browser.receive_end()
+    assert len(frames) == 3, frames
+    assert frames[0].startswith("<stream:stream ")
+    assert "xmlns='jabber:client'" in frames[0]
+    assert frames[1].startswith("<stream:error><host-unknown ")
+    assert end.code == 1008
+    assert "host-unknown" in end.reason
+
+
+def test_wrong_password_is_the_servers_own_answer(server: Server, gateway: Gateway, account: Account) -> None:
+    opening, auth = old_strophe(account.user, "not the password", server.domain)[:2]
+    with TcpClient(server.c2s_port) as tcp:
+        tcp.send(OPEN_LEFT_OPEN.format(domain=server.domain))
+        tcp.receive_until(opening.until)
+        tcp.send(auth.say)
+        expected = tcp.receive_until("</failure>")
+    with LegacyClient(gateway.ws_port) as browser:
+        browser.send(opening.say)
+        browser.receive_until(opening.until)
+        browser.send(auth.say)
+        assert browser.receive() == expected
