@@ -6,9 +6,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 
 import pytest
-from scramp import ScramClient
-
 from demo.raw_client import RawClient, plain
+from scramp import ScramClient
 
 Connect = Callable[[], RawClient]
 

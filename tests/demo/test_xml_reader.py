@@ -5,8 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, tostring
 
 import pytest
-
 from demo.raw_client import END, HEADER
+
 from wsgw.demo.xml_reader import StreamClosed, StreamOpened, StreamReader
 from wsgw.errors import SessionError
 
