@@ -58,7 +58,7 @@ def write(path: Path, text: str) -> Path:
 
 def listener(options: str, more: str = C2S) -> str:
     """A whole file of Erlang terms in one line, with ``options`` in our listener."""
-    return f"{HOSTS} {{listen, [{more}, {{5288, websocket_session, [{options}]}}]}}."
+    return f"{HOSTS} {{listen, [{more}, {{5288, websocket_session, [{options}]}}]}}. "
 
 
 def load_text(directory: Path, text: str, name: str = "ejabberd.cfg") -> Config:

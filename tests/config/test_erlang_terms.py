@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from config.snippets import term, terms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.snippets import term, terms
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm, write
 from wsgw.errors import ConfigError
@@ -115,6 +115,7 @@ def _problems(text: str) -> tuple[list[Term], list[str]]:
         ('{a, "b}.\n{c, "d"}.\ne.', ["1: a quote opened on this line is not closed on it"], 2),
         ('{a, [\n "b},\n "c"]}.\ne.', ["2: a quote opened on this line is not closed on it"], 1),
         ("{a, 'b}.\nc.", ["1: a quote opened on this line is not closed on it"], 1),
+        ("a.b.\nc.", ["1: a '.' ends a term only before a blank or a new line"], 2),
         ("{a, ~}.\nc.", ["1: unexpected character '~'"], 1),
         ("{a, 37#1}.\nc.", ["1: not a number: no number has base 37"], 1),
         ("{a, 1.0e999}.\nc.", ["1: the number is out of range"], 1),

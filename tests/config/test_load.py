@@ -7,9 +7,6 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from config.snippets import (
     CERTIFICATE,
     FIXTURES,
@@ -20,6 +17,9 @@ from config.snippets import (
     unprivileged,
     write,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from wsgw.config import load
 from wsgw.config.model import RequestHandler, UpstreamAddress
 from wsgw.errors import ConfigError, ConfigProblem
@@ -75,7 +75,7 @@ def test_beside_a_modern_ejabberd(tmp_path: Path) -> None:
     ours = """
 include_config_file:
   theirs.yml:
-    allow_only: [hosts, listen, certfiles, trusted_proxies, define_macro]
+    allow_only: [hosts, listen, certfiles, trusted_proxies]
 websocket_ping_interval: 20
 listen:
   - {port: 5288, module: websocket_session, request_handlers: {"/ws-xmpp": mod_websocket}}

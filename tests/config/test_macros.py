@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from config.snippets import term, terms, yaml_value
+
 from wsgw.config.macros import Macros
 from wsgw.config.terms import Mark, TupleTerm, write
 

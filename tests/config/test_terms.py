@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from config.snippets import term, yaml_value
+
 from wsgw.config.terms import (
     Atom,
     Mark,

@@ -32,7 +32,7 @@ from wsgw.config.yaml_terms import read_yaml
 _MAX_FILES = 100
 _YAML_SUFFIXES = (".yml", ".yaml")
 _ERLANG_SUFFIXES = (".cfg", ".config", ".terms")
-_ERLANG_START = re.compile(r"(?:\s+|[%#][^\n]*)*(?:\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s)")
+_ERLANG_START = re.compile(r"(?:\s++|[%#][^\n]*+)*+(?:\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,14 @@ def _includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
 
 
 def _filtered(terms: list[Term], options: Term | None) -> list[Term]:
-    """Keep what ``allow_only`` names, and drop what ``disallow`` names."""
+    """Keep what ``allow_only`` names, and drop what ``disallow`` names.
+
+    Macros pass ``allow_only``: alone they do nothing, and what is allowed may need them.
+    """
     for key, value in entries_of(options) if options is not None else ():
         names = {name_of(item) for item in items_of(value) or ()} if value is not None else set()
         if name_of(key) == "allow_only":
+            names.add("define_macro")
             terms = [term for term in terms if _term_name(term) in names]
         elif name_of(key) == "disallow":
             terms = [term for term in terms if _term_name(term) not in names]

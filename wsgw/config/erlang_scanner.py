@@ -137,6 +137,8 @@ class Scanner:
             found = pattern.match(self.text, start)
             if found:
                 return self._token(kind, found.group(), start, found.end())
+        if self.text[start] == ".":
+            raise self._fail(start, "a '.' ends a term only before a blank or a new line", start + 1)
         raise self._fail(start, f"unexpected character {self.text[start]!r}", start + 1)
 
     def _quoted(self, start: int) -> Token:

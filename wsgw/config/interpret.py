@@ -147,7 +147,7 @@ def _upstream(
     upstream: tuple[UpstreamAddress, ...] = chosen.get("upstream", facts.upstream)
     if not upstream and not raw.has("upstream"):
         reason = (
-            "no XMPP server to connect to: the file has no ejabberd_c2s listener; "
+            "no XMPP server to connect to: the file has no usable ejabberd_c2s listener; "
             'add {upstream, "tcp://127.0.0.1:5222"} to this one'
         )
         problems.add_missing(raw.mark, reason)

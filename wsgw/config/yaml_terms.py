@@ -88,8 +88,10 @@ class _Converter:
                 merged.extend(self._merged(value, depth))
             else:
                 own.append((self._term(key, depth + 1), self._term(value, depth + 1)))
+        keys = {key for key, _ in own}
         for pair in merged:
-            if pair[0] not in [key for key, _ in own]:
+            if pair[0] not in keys:
+                keys.add(pair[0])
                 own.append(pair)
         return own
 

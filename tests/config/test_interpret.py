@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from config.snippets import C2S, HOSTS, listener, load_text, mistakes
+
+OURS = "{5288, websocket_session, []}"
+
+
+def _file(listeners: str, more: str = "") -> str:
+    return f"{HOSTS}\n{{listen, [{listeners}]}}.\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (HOSTS, "0: no websocket_session listener: add {5288, websocket_session, [...]} to listen"),
+        (_file(C2S), "2: no websocket_session listener: add {5288, websocket_session, [...]} to listen"),
+        (
+            _file(C2S + ",\n{5288, websocket_sesion, []}"),
+            "3: no websocket_session listener: add {5288, websocket_session, [...]} to listen "
+            "(is websocket_sesion meant to be one?)",
+        ),
+        (
+            _file(OURS),
+            "2: no XMPP server to connect to: the file has no usable ejabberd_c2s listener; "
+            'add {upstream, "tcp://127.0.0.1:5222"} to this one',
+        ),
+        (
+            _file('{5288, websocket_session, [{upstream, "h"}]}'),
+            "2: upstream: upstream h: expected tcp://HOST:PORT, ",
+        ),
+        (_file(f"{C2S}, {OURS},\n{OURS}"), "3: port 5288 has its listener in line 2 already"),
+        (
+            _file(f"{C2S}, {{0.5, websocket_session, []}}"),
+            "2: port: expected a whole number, 0 to 65535, found 0.5",
+        ),
+        (
+            _file(f"{C2S}, {{{{5288, udp}}, websocket_session, []}}"),
+            "2: websocket_session listens on tcp, not udp",
+        ),
+        (
+            _file(f"{C2S}, {{{{5288, nowhere}}, websocket_session, []}}"),
+            "2: ip: expected an IP address, found nowhere",
+        ),
+        (
+            _file(f'{C2S}, {{{{5288, "::1"}}, websocket_session, [{{ip, "::1"}}]}}'),
+            "2: ip is given twice: with the port already",
+        ),
+        (
+            _file(f"{C2S}, {OURS}", "{trusted_proxies, [any]}."),
+            "3: trusted_proxies: expected an IP address, found any",
+        ),
+        (
+            _file(f"{C2S}, {OURS}", '{trusted_proxies, ["10.0.0.1"]}.\n{trusted_proxies, all}.'),
+            "4: trusted_proxies is all here, and a list elsewhere: give one of them",
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = mistakes(tmp_path, text)
+    assert found.startswith(problem)
+
+
+def test_a_yaml_listener_without_a_port(tmp_path: Path) -> None:
+    text = "hosts: [a]\nlisten:\n  - module: websocket_session\n    upstream: srv:a\n"
+    assert mistakes(tmp_path, text, "f.yml") == ["3: the listener has no port"]
+
+
+def test_a_yaml_file_without_our_listener_is_told_in_yaml(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, "hosts: [a]", "f.yml")
+    assert "- {port: 5288, module: websocket_session, ...}" in found
+
+
+@pytest.mark.parametrize(
+    ("port", "options", "place"),
+    [
+        ("5288", "", "0.0.0.0"),
+        ("5288", "inet6", "::"),
+        ("5288", "{inet6, true}, {ip, {0,0,0,0,0,0,0,1}}", "::1"),
+        ("5288", '{ip, "::"}', "::"),
+        ("{5288, {127,0,0,1}}", "", "127.0.0.1"),
+        ('{5288, "::1", tcp}', "", "::1"),
+    ],
+)
+def test_where_it_listens(tmp_path: Path, port: str, options: str, place: str) -> None:
+    text = _file(f"{C2S}, {{{port}, websocket_session, [{options}]}}")
+    (found,) = load_text(tmp_path, text).listeners
+    assert (found.ip, found.port) == (place, 5288)
+
+
+def test_several_listeners(tmp_path: Path) -> None:
+    text = _file(f"{C2S}, {OURS}, {{5289, websocket_session, [{{drain_timeout, 60}}]}}")
+    config = load_text(tmp_path, text)
+    assert [one.port for one in config.listeners] == [5288, 5289]
+    assert config.drain_timeout == 60.0
+
+
+def test_an_admin_listener_is_warned_of(tmp_path: Path) -> None:
+    config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {{5289, wsgw_admin, [{{ip, {{127,0,0,1}}}}]}}"))
+    assert "This version does not serve the wsgw_admin listener." in config.warnings
+    assert len(config.listeners) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "everyone", "networks"),
+    [
+        ("", False, []),
+        ("{trusted_proxies, all}.", True, []),
+        ("{trusted_proxies, []}.", False, []),
+        (
+            '{trusted_proxies, ["10.0.0.1"]}. {trusted_proxies, ["10.0.0.1", "::1"]}.',
+            False,
+            ["10.0.0.1", "::1"],
+        ),
+    ],
+)
+def test_trusted_proxies(tmp_path: Path, text: str, everyone: bool, networks: list[str]) -> None:
+    config = load_text(tmp_path, listener("") + text)
+    assert config.trust_all_proxies is everyone
+    assert config.trusted_proxies == tuple(map(ip_network, networks))
+
+
+def test_a_named_upstream_is_not_spoken_to_as_the_c2s_listener_is(tmp_path: Path) -> None:
+    c2s = "{5222, ejabberd_c2s, [{use_proxy_protocol, true}]}"
+    (by_default,) = load_text(tmp_path, listener("", c2s)).listeners
+    (named,) = load_text(tmp_path, listener('{upstream, "tcp://[::1]"}', c2s)).listeners
+    (told,) = load_text(tmp_path, listener("{upstream_proxy_protocol, v1}", c2s)).listeners
+    assert [one.upstream_proxy_protocol for one in (by_default, named, told)] == ["v2", "off", "v1"]
+
+
+def test_shapers_by_name(tmp_path: Path) -> None:
+    text = listener("{shaper, fast}") + "{shaper, fast, {maxrate, 50000}}. {shaper, 5}. {shaper, a, b, c}."
+    assert load_text(tmp_path, text).listeners[0].shaper == 50000
