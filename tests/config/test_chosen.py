@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config.snippets import C2S, HOSTS, listener, load_text, mistakes, write
+
+from .snippets import C2S, HOSTS, listener, load_text, mistakes, write
 
 
 @pytest.mark.parametrize(

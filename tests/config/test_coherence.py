@@ -4,11 +4,12 @@ import resource
 from pathlib import Path
 
 import pytest
-from config.snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivileged, write
 
 from wsgw.config import load
 from wsgw.config.coherence import session_limit
 from wsgw.errors import ConfigError
+
+from .snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivileged, write
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from config.snippets import FIXTURES, listener, load_text
-
 from wsgw.config import describe, from_arguments, load, options_table
 from wsgw.config.model import ListenerConfig
 from wsgw.config.options import OPTIONS
+
+from .snippets import FIXTURES, listener, load_text
 
 
 def test_every_setting_is_shown() -> None:
@@ -42,11 +42,6 @@ def test_infinities(tmp_path: Path) -> None:
     shown = describe(load_text(tmp_path, listener(options) + "{trusted_proxies, all}."))
     assert sum("infinity" in line for line in shown.splitlines()) == 3
     assert "trusted_proxies           all" in shown
-
-
-def test_warnings_come_last(tmp_path: Path) -> None:
-    config = load_text(tmp_path, listener("{upstream_verify, false}"))
-    assert describe(config).splitlines()[-2:] == [f"warning: {warning}" for warning in config.warnings]
 
 
 def test_the_command_line_is_a_source() -> None:

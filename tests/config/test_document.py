@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config.snippets import document, term, unprivileged, write
 
 from wsgw.config.document import read_document
 from wsgw.config.terms import Problems, show
 from wsgw.errors import ConfigError
+
+from .snippets import document, term, unprivileged, write
 
 
 def _settings(path: Path) -> list[tuple[str, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from config.snippets import term, terms
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm, write
 from wsgw.errors import ConfigError
+
+from .snippets import term, terms
 
 AT = Mark("t.cfg", 1)
 

@@ -4,7 +4,8 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from config.snippets import C2S, HOSTS, listener, load_text, mistakes
+
+from .snippets import C2S, HOSTS, listener, load_text, mistakes
 
 OURS = "{5288, websocket_session, []}"
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from config.snippets import term, yaml_value
 
 from wsgw.config.kinds import Choice, Context, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper, nearest
 from wsgw.config.terms import Mark, Misfit, Term
+
+from .snippets import term, yaml_value
 
 SHAPERS = Context(
     {

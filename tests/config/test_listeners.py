@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config.snippets import document, term, write
 
 from wsgw.config.document import read_document
 from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.terms import Problems, show
+
+from .snippets import document, term, write
 
 
 def _listeners(text: str) -> list[RawListener]:

@@ -7,7 +7,14 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from config.snippets import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wsgw.config import load
+from wsgw.config.model import RequestHandler, UpstreamAddress
+from wsgw.errors import ConfigError, ConfigProblem
+
+from .snippets import (
     CERTIFICATE,
     FIXTURES,
     HOSTS,
@@ -17,12 +24,6 @@ from config.snippets import (
     unprivileged,
     write,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from wsgw.config import load
-from wsgw.config.model import RequestHandler, UpstreamAddress
-from wsgw.errors import ConfigError, ConfigProblem
 
 DEBIAN = Path("/etc/ejabberd/ejabberd.yml")
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from config.snippets import term, yaml_value
 
 from wsgw.config.kinds import Context, Kind
 from wsgw.config.model import RequestHandler, UpstreamAddress
@@ -18,6 +17,8 @@ from wsgw.config.network_kinds import (
     parse_upstream,
 )
 from wsgw.config.terms import Misfit, Term
+
+from .snippets import term, yaml_value
 
 WS = RequestHandler(("ws-xmpp",), "mod_websocket")
 

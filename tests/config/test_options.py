@@ -7,11 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from config.snippets import CERTIFICATE, KEY, load_text, mistakes, write
 
 from wsgw.config import load, options_table
 from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Scope
+
+from .snippets import CERTIFICATE, KEY, load_text, mistakes, write
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "ejabberd.cfg.example"
@@ -39,7 +40,7 @@ def test_every_row_is_whole() -> None:
 
 
 def test_the_documentation_is_what_the_command_prints() -> None:
-    assert (ROOT / "docs" / "options.md").read_text() == options_table()
+    assert (ROOT / "docs" / "options.md").read_text() == f"{options_table()}\n"
 
 
 def test_the_example_names_every_option() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from config.snippets import term, yaml_value
 
 from wsgw.config.terms import (
     Atom,
@@ -17,6 +16,8 @@ from wsgw.config.terms import (
     write,
 )
 from wsgw.errors import ConfigError
+
+from .snippets import term, yaml_value
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,6 @@ def options_table() -> str:
             _TOP_HEADING,
             _COLUMNS,
             *map(_row, tops),
-            "",
         ]
     )
 
@@ -62,7 +61,7 @@ def _default(option: Option) -> str:
 
 
 def describe(config: Config) -> str:
-    """The settings in force, one line each, with the warnings at the end."""
+    """The settings in force, one line each; the warnings are ``config.warnings``."""
     lines = [
         f"configuration: {config.source or 'the command line'}",
         _line("hosts", config.hosts),
@@ -72,8 +71,6 @@ def describe(config: Config) -> str:
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
-    if config.warnings:
-        lines += ["", *(f"warning: {warning}" for warning in config.warnings)]
     return "\n".join(lines)
 
 

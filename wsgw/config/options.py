@@ -105,8 +105,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "websocket_origin",
         Origins(),
         (),
-        "Origins that browsers may come from, others get 403: `any`, or a list. Clients that send no origin "
-        "are no browsers.",
+        "Origins of web pages that may connect, others get 403: `any`, or a list. Clients without an origin "
+        "are no browsers, and pass.",
         "ejabberd; RFC 6455 section 10.2",
         Scope.BOTH,
     ),
