@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from demo.raw_client import RawClient
 
+from tests.demo.raw_client import RawClient
 from wsgw.demo import DemoServer
 
 ACCOUNTS = {"alice": "secret", "bob": "secret", "carol": "secret", "jörg": "straße"}

@@ -6,8 +6,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 
 import pytest
-from demo.raw_client import RawClient, plain
 from scramp import ScramClient
+
+from tests.demo.raw_client import RawClient, plain
 
 Connect = Callable[[], RawClient]
 

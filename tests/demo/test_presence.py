@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from demo.raw_client import RawClient
+
+from tests.demo.raw_client import RawClient
 
 Connect = Callable[[], RawClient]
 

@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
+from tests.real.servers import Server as RealServer
 from wsgw.demo import DemoServer, ProbeFailed, prove
 from wsgw.demo.elements import serialise
 from wsgw.demo.xml_reader import StreamClosed, StreamOpened, StreamReader
@@ -173,3 +174,13 @@ def test_refused_upgrade(gateway: Callable[..., str]) -> None:
 def test_only_ws() -> None:
     with pytest.raises(ProbeFailed, match="is not a ws:// address"):
         prove("wss://localhost/ws", "localhost", ALICE, BOB, timeout=5)
+
+
+@pytest.mark.parametrize("name", ["ejabberd", "prosody"])
+def test_proves_a_real_server(start_server: Callable[[str], RealServer], name: str) -> None:
+    """Against the server's own WebSocket."""
+    real = start_server(name)
+    alice, bob = ((user, real.accounts[user]) for user in ("alice", "bob"))
+    prove(real.native_ws, real.domain, alice, bob, timeout=20)
+    with pytest.raises(ProbeFailed, match="logging in for bob"):
+        prove(real.native_ws, real.domain, alice, ("bob", "wrong"), timeout=20)

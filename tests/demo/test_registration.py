@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from demo.raw_client import RawClient, plain
 
+from tests.demo.raw_client import RawClient, plain
 from wsgw.demo import DemoServer
 
 Connect = Callable[[], RawClient]

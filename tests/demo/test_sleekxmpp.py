@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from demo.process import demo_process
 from sleekxmpp import ClientXMPP
+
+from tests.demo.process import demo_process
 
 TEXT = "&<>'\" ]]> äöüß 日本 👋🏽\n\tzwei Zeilen"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import gevent
 import pytest
-from demo.raw_client import END, FEATURES, HEADER, RawClient, plain
 
+from tests.demo.raw_client import END, FEATURES, HEADER, RawClient, plain
 from wsgw.demo import DemoServer
 
 Connect = Callable[[], RawClient]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
-from demo.raw_client import ENABLE, END, REQUEST, RawClient
 
+from tests.demo.raw_client import ENABLE, END, REQUEST, RawClient
 from wsgw.demo import DemoServer
 from wsgw.demo.acknowledgements import MAX_UNACKNOWLEDGED, Acknowledgements, HandledCountTooHigh
 from wsgw.demo.elements import make

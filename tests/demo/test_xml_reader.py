@@ -5,8 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, tostring
 
 import pytest
-from demo.raw_client import END, HEADER
 
+from tests.demo.raw_client import END, HEADER
 from wsgw.demo.xml_reader import StreamClosed, StreamOpened, StreamReader
 from wsgw.errors import SessionError
 
@@ -123,6 +123,7 @@ def test_hostile_input_takes_no_hostile_time() -> None:
         b"<a " + b"='" * 100_000,
         b"<" * 200_000,
         b"<a>" + b">" * 200_000,
+        b"<a" + b" ='" * 60_000,
     ):
         reader = StreamReader(262_144)
         list(reader.feed(HEADER))

@@ -23,7 +23,12 @@ from wsgw.errors import SessionError
 MAX_DEPTH = 100
 
 _WHITESPACE = b" \t\r\n"
-_TAG = re.compile(rb"""<(?:[^>"'=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["']))|["'])*+>""")
+#: A quote opens a value only after "="; anywhere else it is ill-formed and left for the parser to say so.
+#: No two branches begin alike, so matching is linear without possessive quantifiers, which CPython before
+#: 3.11.5 gets wrong.
+_TAG = re.compile(
+    rb"""<[^>"'=]*(?:(?:=[ \t\r\n]*(?:"[^"]*"|'[^']*'|(?=[^"' \t\r\n]))|["'])[^>"'=]*)*>""",
+)
 _CDATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _CDATA_OPEN = b"<![CDATA["
 _DECLARATION_OPEN = b"<?xml"
