@@ -31,6 +31,8 @@ class Client(ClientXMPP):  # type: ignore[misc]
             "service-name": "",
         }
         self.use_ipv6 = False
+        # It asks to resume before it listens for the answer; a fast one is missed, and waited for this long.
+        self.response_timeout = 2
         self.auto_authorize = self.auto_subscribe = None
         self.happened: queue.Queue[tuple[str, Any]] = queue.Queue()
         for event in (
