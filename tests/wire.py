@@ -13,6 +13,7 @@ import ssl
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 SECONDS = 5.0
 
@@ -35,7 +36,9 @@ OPENINGS = {
 CLOSINGS = {"rfc7395": CLOSE_7395, "legacy": END}
 
 
-def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
+def frame(
+    payload: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, rsv: int = 0
+) -> bytes:
     """One client frame."""
     size = len(payload)
     mask_bit = 0x80 if masked else 0
@@ -237,3 +240,30 @@ def within(seconds: float) -> Iterator[None]:
     yield
     took = time.monotonic() - started
     assert took < seconds, f"took {took:.2f} s instead of less than {seconds:g} s"
+
+
+def _connected_sockets() -> Iterator[tuple[int, int, str, int]]:
+    """(local port, remote port, state, unread bytes) of every connected IPv4 socket of the machine."""
+    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
+        _, local, remote, state, queues = line.split()[:5]
+        ports = [int(address.rpartition(":")[2], 16) for address in (local, remote)]
+        if ports[1]:
+            yield ports[0], ports[1], state, int(queues.partition(":")[2], 16)
+
+
+def tcp_state(local_port: int) -> str:
+    """The kernel's state of the socket with this local port; ``CLOSED`` if there is none."""
+    for port, _, state, _ in _connected_sockets():
+        if port == local_port:
+            return "ESTABLISHED" if state == "01" else f"state {state}"
+    return "CLOSED"
+
+
+def stays_unread(sender_port: int) -> bool:
+    """Whether what the socket with this port has sent lies unread at its peer for a quarter of a second."""
+    deadline = time.monotonic() + 0.25
+    while time.monotonic() < deadline:
+        if not any(remote == sender_port and unread for _, remote, _, unread in _connected_sockets()):
+            return False
+        time.sleep(0.02)
+    return True

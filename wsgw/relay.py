@@ -230,6 +230,9 @@ class Relay:
             return
         more = self.session.process(BUDGET)
         self._settle()
+        if self._draining and self._upstream_queued() > self._config.send_buffer_hard:
+            self.session.lost()  # its last words are more than the server takes
+            self._settle()
         if self.session.finished or self._browser_must_wait():
             return
         if not more:
@@ -243,7 +246,10 @@ class Relay:
             return False
         if self._read_again_at and self._read_again_at > monotonic() + LAST_WORDS:
             return True
-        return self._upstream is not None and self._upstream.socket.queued > self._config.send_buffer_high
+        return self._upstream_queued() > self._config.send_buffer_high
+
+    def _upstream_queued(self) -> int:
+        return self._upstream.socket.queued if self._upstream is not None else 0
 
     def _browser_may_be_read(self) -> None:
         """The server has taken what was queued."""
@@ -386,8 +392,6 @@ class Relay:
             self.xmpp.upstream_lost("the XMPP server closed the connection")
         elif side.stalled(now) >= self._config.send_timeout:
             self.xmpp.upstream_lost("the XMPP server does not read")
-        elif self._draining and side.socket.queued > self._config.send_buffer_hard:
-            self.session.lost()
 
     def _cut_browser(self, cause: str) -> None:
         """It does not read: nothing can be said to it any more."""
