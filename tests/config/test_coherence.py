@@ -15,11 +15,12 @@ from .snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivile
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ("tls", "1: tls needs a certfile: a PEM file with certificate, chain and key"),
+        ("tls", "1: tls needs a certfile: one PEM file with certificate, chain and key"),
+        ("tls, {certfile, true}", "1: certfile: expected a file name, found true"),
         ('tls, {certfile, "no.pem"}', "1: certfile: {dir}/no.pem does not exist"),
         (
             'tls, {certfile, "chain.pem"}',
-            "1: certfile: {dir}/chain.pem holds a certificate but no private key; one PEM file holds both",
+            "1: certfile: {dir}/chain.pem holds a certificate but no private key",
         ),
         ('tls, {certfile, "key.pem"}', "1: certfile: {dir}/key.pem holds no PEM certificate"),
         ('{upstream_cafile, "no.pem"}', "1: upstream_cafile: {dir}/no.pem does not exist"),
@@ -86,6 +87,17 @@ def test_tls_with_the_certificate_of_certfiles(tmp_path: Path) -> None:
     config = load_text(tmp_path, listener("tls") + '{certfiles, ["chain.pem", "both.pem"]}.')
     assert config.listeners[0].certfile == both
     assert config.certfiles == (both,)
+
+
+def test_tls_with_certificate_and_key_apart(tmp_path: Path) -> None:
+    write(tmp_path / "fullchain.pem", CERTIFICATE)
+    write(tmp_path / "privkey.pem", KEY)
+    (found,) = mistakes(tmp_path, listener("tls") + '{certfiles, ["fullchain.pem", "privkey.pem"]}.')
+    assert found == (
+        "1: tls needs a certfile: one PEM file with certificate, chain and key ("
+        f"{tmp_path}/fullchain.pem holds a certificate but no private key; "
+        f"{tmp_path}/privkey.pem holds no PEM certificate)"
+    )
 
 
 @pytest.mark.parametrize(

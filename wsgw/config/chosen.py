@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,9 @@ class Chosen:
 class Choices:
     """The options of one listener: those given, by name, over the defaults of the table."""
 
-    def __init__(self, given: Mapping[str, Chosen], listener: Mark) -> None:
+    def __init__(self, given: Mapping[str, Chosen], named: Container[str], listener: Mark) -> None:
         self._given = given
+        self._named = named
         self._listener = listener
 
     def __contains__(self, name: str) -> bool:
@@ -38,6 +39,10 @@ class Choices:
         default = BY_NAME[name].default
         assert not isinstance(default, Computed), name
         return default
+
+    def names(self, name: str) -> bool:
+        """Whether the listener names the option at all, be its value a mistake."""
+        return name in self._named
 
     def get(self, name: str, default: Any) -> Any:
         return self._given[name].value if name in self._given else default
@@ -87,7 +92,7 @@ def listener_choices(
             chosen = _parse(BY_NAME[name], value, key.mark, context, problems)
             if chosen is not None:
                 given[name] = chosen
-    return Choices({**top, **given}, raw.mark)
+    return Choices({**top, **given}, seen, raw.mark)
 
 
 def _unknown(key: Term) -> str:

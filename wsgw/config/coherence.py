@@ -26,10 +26,15 @@ def session_limit() -> int:
     return max(1, (limit - _RESERVED_DESCRIPTORS) // 2)
 
 
-def check_listener(listener: ListenerConfig, choices: Choices, problems: Problems) -> None:
-    """Add what is contradictory in ``listener`` to ``problems``, at the line of the option at fault."""
+def check_listener(
+    listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
+) -> None:
+    """Add what is contradictory in ``listener`` to ``problems``, at the line of the option at fault.
+
+    ``keyless`` says why the global certificates cannot serve.
+    """
     if listener.tls:
-        _check_tls(listener, choices, problems)
+        _check_tls(listener, choices, keyless, problems)
     if listener.upstream_cafile is not None:
         mark = choices.mark("upstream_cafile")
         _check_file(listener.upstream_cafile, mark, "upstream_cafile", problems, key=False)
@@ -49,12 +54,15 @@ def check_listener(listener: ListenerConfig, choices: Choices, problems: Problem
         problems.add(choices.mark("inet6"), f"inet6 contradicts the IPv4 address {listener.ip}")
 
 
-def _check_tls(listener: ListenerConfig, choices: Choices, problems: Problems) -> None:
+def _check_tls(
+    listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
+) -> None:
     mark = choices.mark("certfile", "tls")
-    if listener.certfile is None:
-        problems.add(mark, "tls needs a certfile: a PEM file with certificate, chain and key")
-    else:
+    if listener.certfile is not None:
         _check_file(listener.certfile, mark, "certfile", problems, key=True)
+    elif not choices.names("certfile"):
+        reason = "tls needs a certfile: one PEM file with certificate, chain and key"
+        problems.add(mark, f"{reason} ({'; '.join(keyless)})" if keyless else reason)
     if listener.see_other_uri is not None and listener.see_other_uri.startswith("ws:"):
         problems.add(
             choices.mark("see_other_uri"), "see_other_uri sends clients from TLS to ws://; use wss://"

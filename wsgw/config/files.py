@@ -103,6 +103,6 @@ def check_certificate_and_key(path: Path) -> None:
     check_certificates(path)
     content = read_bytes(path)
     if _KEY not in content:
-        raise ValueError("holds a certificate but no private key; one PEM file holds both")
+        raise ValueError("holds a certificate but no private key")
     if any(sign in content for sign in _ENCRYPTED):
         raise ValueError("holds a private key under a passphrase, which nobody is there to type")

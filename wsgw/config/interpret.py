@@ -37,7 +37,7 @@ def interpret(document: Document, problems: Problems) -> Config:
         chosen = listener_choices(raw, top, context, problems)
         listener = _listener(raw, chosen, facts, problems)
         _check_place(listener, raw, places, problems)
-        check_listener(listener, chosen, problems)
+        check_listener(listener, chosen, facts.keyless, problems)
         warnings.extend(warnings_about(listener, chosen, facts.unusable))
         listeners.append(listener)
         choices.append(chosen)
@@ -145,7 +145,7 @@ def _upstream(
     raw: RawListener, chosen: Choices, facts: ServerFacts, problems: Problems
 ) -> tuple[UpstreamAddress, ...]:
     upstream: tuple[UpstreamAddress, ...] = chosen.get("upstream", facts.upstream)
-    if not upstream and not raw.has("upstream"):
+    if not upstream and not chosen.names("upstream"):
         reason = (
             "no XMPP server to connect to: the file has no usable ejabberd_c2s listener; "
             'add {upstream, "tcp://127.0.0.1:5222"} to this one'

@@ -39,9 +39,6 @@ class RawListener:
     transport: str
     options: tuple[tuple[Term, Term | None], ...]
 
-    def has(self, name: str) -> bool:
-        return any(name_of(key) == name for key, _ in self.options)
-
     def option(self, name: str) -> Term | None:
         """The value of the first option of that name; for a bare word, the atom ``true``."""
         for key, value in self.options:

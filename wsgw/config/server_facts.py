@@ -6,7 +6,7 @@ It is the server's configuration, so nothing in it is a mistake here: what canno
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from ipaddress import IPv4Address, IPv6Address
@@ -33,6 +33,8 @@ class ServerFacts:
     max_stanza_size: int
     #: Global PEM files that hold both a certificate and its key.
     certfiles: tuple[Path, ...]
+    #: Of the other global files, why they do not: a sentence each.
+    keyless: tuple[str, ...]
     #: PEM files with certificates, the c2s listener's among them.
     upstream_certfiles: tuple[Path, ...]
     #: Of the files named for certificates, those without a usable one: a sentence each.
@@ -46,14 +48,16 @@ def server_facts(document: Document) -> ServerFacts:
     own = listener.option("certfile") if listener is not None else None
     if own is not None:
         named[:0] = _paths(own)
-    usable, unusable = _sorted_out(list(dict.fromkeys(named)))
+    usable, unusable = _sorted_out(list(dict.fromkeys(named)), check_certificates)
+    certfiles, keyless = _sorted_out(everywhere, check_certificate_and_key)
     return ServerFacts(
         upstream=() if listener is None else _addresses(listener),
         upstream_proxy_protocol="v2"
         if listener is not None and listener.flag("use_proxy_protocol")
         else "off",
         max_stanza_size=_max_stanza_size(listener),
-        certfiles=tuple(path for path in everywhere if _holds_both(path)),
+        certfiles=certfiles,
+        keyless=keyless,
         upstream_certfiles=usable,
         unusable=unusable,
     )
@@ -135,20 +139,13 @@ def _paths(term: Term) -> Iterator[Path]:
         yield from map(Path, sorted(glob(str(path)))[:_MAX_CERTFILES]) if has_magic(text) else (path,)
 
 
-def _holds_both(path: Path) -> bool:
-    try:
-        check_certificate_and_key(path)
-    except ValueError:
-        return False
-    return True
-
-
-def _sorted_out(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Those of ``paths`` that pass ``check``, and what is wrong with the others."""
     usable: list[Path] = []
     unusable: list[str] = []
     for path in paths:
         try:
-            check_certificates(path)
+            check(path)
             usable.append(path)
         except ValueError as error:
             unusable.append(f"{path} {error}")
