@@ -93,10 +93,10 @@ def test_where_it_listens(tmp_path: Path, port: str, options: str, place: str) -
 
 
 def test_several_listeners(tmp_path: Path) -> None:
-    text = _file(f"{C2S}, {OURS}, {{5289, websocket_session, [{{drain_timeout, 60}}]}}")
+    text = _file(f"{C2S}, {OURS}, {{5289, websocket_session, [{{drain_timeout, 5}}]}}")
     config = load_text(tmp_path, text)
     assert [one.port for one in config.listeners] == [5288, 5289]
-    assert config.drain_timeout == 60.0
+    assert config.drain_timeout == 5.0
 
 
 def test_an_admin_listener_is_warned_of(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from wsgw.config.kinds import Context, Count, nearest
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import Config, IPNetwork, ListenerConfig, UpstreamAddress
 from wsgw.config.network_kinds import Networks, parse_address
-from wsgw.config.options import LISTENER_NAMES
+from wsgw.config.options import BY_NAME, LISTENER_NAMES
 from wsgw.config.server_facts import ServerFacts, server_facts
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
 
@@ -50,7 +50,7 @@ def interpret(document: Document, problems: Problems) -> Config:
         listeners=tuple(listeners),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
-        drain_timeout=max((chosen["drain_timeout"] for chosen in choices), default=0.0),
+        drain_timeout=_drain_timeout(choices),
         warnings=tuple(dict.fromkeys(warnings)),
         certfiles=facts.certfiles,
     )
@@ -159,7 +159,13 @@ def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
     return str(chosen.get("upstream_proxy_protocol", default))
 
 
-# The top level
+# The whole gateway
+
+
+def _drain_timeout(choices: list[Choices]) -> float:
+    """The longest of those given: the gateway stops as a whole."""
+    given = [chosen["drain_timeout"] for chosen in choices if "drain_timeout" in chosen]
+    return max(given, default=BY_NAME["drain_timeout"].default)
 
 
 def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork, ...] | None:
