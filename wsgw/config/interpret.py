@@ -164,8 +164,8 @@ def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
 
 def _drain_timeout(choices: list[Choices]) -> float:
     """The longest of those given: the gateway stops as a whole."""
-    given = [chosen["drain_timeout"] for chosen in choices if "drain_timeout" in chosen]
-    return max(given, default=BY_NAME["drain_timeout"].default)
+    given: list[float] = [chosen["drain_timeout"] for chosen in choices if "drain_timeout" in chosen]
+    return max(given) if given else float(BY_NAME["drain_timeout"].default)
 
 
 def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork, ...] | None:
