@@ -1,4 +1,4 @@
-"""What every test can ask for: the checkout on the import path, and the fixtures of real servers."""
+"""What every test can ask for: checkout and tests on the import path, and the fixtures of real servers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [entry for entry in (str(ROOT), str(ROOT / "tests")) if entry not in sys.path]
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [folder for folder in (str(TESTS.parent), str(TESTS)) if folder not in sys.path]
 
 pytest_plugins = ["real.fixtures"]
 

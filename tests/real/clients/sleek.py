@@ -258,7 +258,10 @@ def _check_restart(socket: WebSocketSocket) -> None:
 
 
 def _frames() -> list[dict[str, list[str]]]:
-    return [{"sent": s.sent[-12:], "received": s.received[-12:]} for s in WebSocketSocket.all]
+    def last(texts: list[str]) -> list[str]:
+        return [text[:300] for text in texts[-12:]]
+
+    return [{"sent": last(s.sent), "received": last(s.received)} for s in WebSocketSocket.all]
 
 
 def main() -> int:

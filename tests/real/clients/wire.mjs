@@ -102,10 +102,11 @@ export async function until(condition) {
 }
 
 export async function run(program) {
+    const last = (frames) => frames.slice(-12).map((frame) => frame.slice(0, 300));
     const abort = (why) => {
         step('failed', {
             error: String(why?.stack ?? why),
-            frames: Wire.all.map(({ sent, received }) => ({ sent: sent.slice(-12), received: received.slice(-12) })),
+            frames: Wire.all.map(({ sent, received }) => ({ sent: last(sent), received: last(received) })),
         });
         process.exit(1);
     };
