@@ -1,0 +1,462 @@
+"""The state machine of one XMPP session: every state by every event, told as a dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
+
+from wsgw.errors import CloseCode, Farewell, SessionError
+from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
+
+LIMITS = XmppLimits(
+    max_stanza_size=50_000, max_depth=5, max_attributes=3, open_timeout=10.0, auth_timeout=60.0
+)
+OPEN = OPENINGS["rfc7395"]
+LEGACY = OPENINGS["legacy"]
+UPSTREAM_HEADER = (
+    b"<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
+    b" xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>"
+)
+OPEN_ANSWER = (
+    b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' id='s1' version='1.0' xml:lang='en'"
+    b" from='localhost'/>"
+)
+FEATURES = b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></stream:features>"
+ERROR = b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+FAULT = SessionError("internal-server-error", "ours", CloseCode.INTERNAL_ERROR, Farewell.FIN)
+
+
+class Browser:
+    """The WebSocket, as the XMPP side sees it."""
+
+    def __init__(self) -> None:
+        self.max_message_size = 10_000
+        self.got: list[bytes] = []
+
+    def send(self, text: bytes) -> None:
+        self.got.append(text)
+
+    def close(self, code: int, reason: str) -> None:
+        self.got.append(f"Close {code} {reason}".rstrip().encode())
+
+
+class Dialogue:
+    """One machine and both its sides."""
+
+    def __init__(self) -> None:
+        self.browser = Browser()
+        self.xmpp = WebSocketXmpp(
+            self.browser,
+            LIMITS,
+            lambda to: to.lower() if to.lower() == "localhost" else None,
+            0.0,
+            lambda host: f"wss://{host}/ws",
+        )
+
+    def server_says(self, data: bytes) -> None:
+        self.xmpp.upstream_data(data)
+        self.xmpp.process_upstream(1000)
+
+    def heard(self) -> tuple[list[bytes], bytes]:
+        """What (browser, server) have got since the last time."""
+        got = (list(self.browser.got), b"".join(self.xmpp.to_upstream))
+        self.browser.got.clear()
+        self.xmpp.to_upstream.clear()
+        return got
+
+
+def in_state(state: str, opening: bytes = OPEN) -> Dialogue:
+    dialogue = Dialogue()
+    if state == "wait_for_stream":
+        return dialogue
+    dialogue.xmpp.process_request(opening)
+    if state != "wait_for_upstream":
+        dialogue.xmpp.upstream_connected()
+        dialogue.server_says(SERVER_HEADER + SUCCESS)
+    if state == "closing":
+        dialogue.xmpp.process_request(CLOSE_7395 if opening is OPEN else END)
+    elif state == "closed":
+        dialogue.xmpp.browser_lost("gone")
+    dialogue.heard()
+    assert dialogue.xmpp.state_name == state
+    return dialogue
+
+
+def fatal(condition: str, code: int, *, header: bool = False) -> list[bytes]:
+    """Marks of what the browser hears with an error, in order."""
+    marks = [b"<stream:error xmlns:stream", CLOSE_7395, f"Close {code} {condition}".encode()]
+    return [b"<open xmlns=", *marks] if header else marks
+
+
+Event = Callable[[Dialogue], None]
+EVENTS: dict[str, Event] = {
+    "open": lambda d: d.xmpp.process_request(OPEN),
+    "stanza": lambda d: d.xmpp.process_request(b"<presence xmlns='jabber:client'/>"),
+    "blank": lambda d: d.xmpp.process_request(b"  "),
+    "close": lambda d: d.xmpp.process_request(CLOSE_7395),
+    "garbage": lambda d: d.xmpp.process_request(b"garbage"),
+    "connected": lambda d: d.xmpp.upstream_connected(),
+    "server stanza": lambda d: d.server_says(b"<message/>"),
+    "server error": lambda d: d.server_says(ERROR),
+    "server end": lambda d: d.server_says(END),
+    "server garbage": lambda d: d.server_says(b"<a></b>"),
+    "server lost": lambda d: d.xmpp.upstream_lost("the XMPP server cannot be reached"),
+    "browser lost": lambda d: d.xmpp.browser_lost("connection lost"),
+    "fault": lambda d: d.xmpp.fail(FAULT),
+}
+STAY = ([], b"")
+#: How a stream error for the server begins; its text is for people.
+NOT_WELL_FORMED = b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text "
+#: (state, event) → (next state, marks of what the browser hears, what the server hears).
+TABLE: dict[tuple[str, str], tuple[str, list[bytes], bytes]] = {
+    ("wait_for_stream", "open"): ("wait_for_upstream", *STAY),
+    ("wait_for_stream", "stanza"): ("closed", fatal("bad-format", 1008, header=True), b""),
+    ("wait_for_stream", "blank"): ("wait_for_stream", *STAY),
+    ("wait_for_stream", "close"): ("closed", fatal("bad-format", 1008, header=True), b""),
+    ("wait_for_stream", "garbage"): ("closed", fatal("not-well-formed", 1008, header=True), b""),
+    ("wait_for_stream", "connected"): ("wait_for_stream", *STAY),
+    ("wait_for_stream", "server lost"): ("closed", fatal("remote-connection-failed", 1011, header=True), b""),
+    ("wait_for_stream", "browser lost"): ("closed", *STAY),
+    ("wait_for_stream", "fault"): ("closed", fatal("internal-server-error", 1011, header=True), b""),
+    ("wait_for_upstream", "connected"): ("loop", [], UPSTREAM_HEADER),
+    ("wait_for_upstream", "server lost"): (
+        "closed",
+        fatal("remote-connection-failed", 1011, header=True),
+        b"",
+    ),
+    ("wait_for_upstream", "browser lost"): ("closed", *STAY),
+    ("wait_for_upstream", "fault"): ("closed", fatal("internal-server-error", 1011, header=True), b""),
+    ("loop", "open"): ("loop", [], UPSTREAM_HEADER),
+    ("loop", "stanza"): ("loop", [], b"<presence xmlns='jabber:client'/>"),
+    ("loop", "blank"): ("loop", *STAY),
+    ("loop", "close"): ("closing", [], END),
+    ("loop", "garbage"): ("closed", fatal("not-well-formed", 1008), NOT_WELL_FORMED),
+    ("loop", "connected"): ("loop", *STAY),
+    ("loop", "server stanza"): ("loop", [b"<message xmlns='jabber:client'/>"], b""),
+    ("loop", "server error"): (
+        "closed",
+        [b"<stream:error xmlns:stream", CLOSE_7395, b"Close 1000 conflict"],
+        END,
+    ),
+    ("loop", "server end"): ("closed", [CLOSE_7395, b"Close 1000"], END),
+    ("loop", "server garbage"): ("closed", fatal("remote-connection-failed", 1011), END),
+    ("loop", "server lost"): ("closed", fatal("remote-connection-failed", 1011), b""),
+    ("loop", "browser lost"): ("closed", *STAY),
+    ("loop", "fault"): ("closed", fatal("internal-server-error", 1011), b""),
+    ("closing", "open"): ("closing", *STAY),
+    ("closing", "stanza"): ("closing", *STAY),
+    ("closing", "blank"): ("closing", *STAY),
+    ("closing", "close"): ("closing", *STAY),
+    ("closing", "garbage"): ("closing", *STAY),
+    ("closing", "connected"): ("closing", *STAY),
+    ("closing", "server stanza"): ("closing", [b"<message xmlns='jabber:client'/>"], b""),
+    ("closing", "server error"): (
+        "closed",
+        [b"<stream:error xmlns:stream", CLOSE_7395, b"Close 1000 conflict"],
+        b"",
+    ),
+    ("closing", "server end"): ("closed", [CLOSE_7395, b"Close 1000"], b""),
+    ("closing", "server garbage"): ("closed", fatal("remote-connection-failed", 1011), b""),
+    ("closing", "server lost"): ("closed", [CLOSE_7395, b"Close 1000"], b""),
+    ("closing", "browser lost"): ("closed", *STAY),
+    ("closing", "fault"): ("closed", fatal("internal-server-error", 1011), b""),
+}
+#: Nothing is connected yet, so that the server cannot speak; and messages wait until it is.
+IMPOSSIBLE = {
+    *(
+        ("wait_for_stream", event)
+        for event in EVENTS
+        if event.startswith("server") and event != "server lost"
+    ),
+    *(("wait_for_upstream", event) for event in ("open", "stanza", "blank", "close", "garbage")),
+    *(
+        ("wait_for_upstream", event)
+        for event in EVENTS
+        if event.startswith("server") and event != "server lost"
+    ),
+}
+STATES = ("wait_for_stream", "wait_for_upstream", "loop", "closing")
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("state", STATES)
+def test_table(state: str, event: str) -> None:
+    if (state, event) in IMPOSSIBLE:
+        assert (state, event) not in TABLE
+        return
+    dialogue = in_state(state)
+    EVENTS[event](dialogue)
+    browser, server = dialogue.heard()
+    next_state, marks, expected_server = TABLE[state, event]
+    assert dialogue.xmpp.state_name == next_state
+    assert len(browser) == len(marks), browser
+    assert [got for got, mark in zip(browser, marks, strict=True) if not got.startswith(mark)] == []
+    if expected_server is NOT_WELL_FORMED:
+        assert server.startswith(expected_server)
+        assert server.endswith(b"</stream:error>" + END)
+    else:
+        assert server == expected_server
+    assert dialogue.xmpp.upstream_finished == (next_state == "closed")
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_closed_stays_closed(event: str) -> None:
+    dialogue = in_state("closed")
+    EVENTS[event](dialogue)
+    assert dialogue.xmpp.state_name == "closed"
+    assert dialogue.heard() == STAY
+    assert dialogue.xmpp.cause == "gone"
+
+
+def test_a_message_while_connecting_is_a_fault_of_ours() -> None:
+    dialogue = in_state("wait_for_upstream")
+    assert not dialogue.xmpp.ready
+    with pytest.raises(AssertionError):
+        dialogue.xmpp.process_request(b"<presence/>")
+
+
+# -- RFC 7395 framing ----------------------------------------------------------------------------------
+
+
+def test_opening_asks_for_the_normalised_domain() -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.process_request(OPEN.replace(b"localhost", b"LocalHost"))
+    assert dialogue.xmpp.connect_to == "localhost"
+    dialogue.xmpp.upstream_connected()
+    assert b"to='LocalHost'" in dialogue.heard()[1]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'></open>",
+        b'<open\n\txmlns="urn:ietf:params:xml:ns:xmpp-framing"\n to="localhost" version="1.0" />',
+        b"<f:open xmlns:f='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>",
+        b"<?xml version='1.0' encoding='UTF-8'?><open xmlns='urn:ietf:params:xml:ns:xmpp-framing'"
+        b" to='localhost' version='1.0'/>",
+    ],
+)
+def test_spellings_of_open(opening: bytes) -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.process_request(opening)
+    dialogue.xmpp.upstream_connected()
+    assert dialogue.heard()[1] == UPSTREAM_HEADER
+
+
+def test_login_and_restart() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + FEATURES)
+    assert dialogue.heard() == (
+        [OPEN_ANSWER, FEATURES.replace(b">", b' xmlns:stream="http://etherx.jabber.org/streams">', 1)],
+        UPSTREAM_HEADER,
+    )
+    assert dialogue.browser.max_message_size == 10_000
+    dialogue.xmpp.process_request(b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGEAYg==</auth>")
+    assert dialogue.heard() == ([], b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGEAYg==</auth>")
+    dialogue.server_says(SUCCESS)
+    assert dialogue.heard() == ([SUCCESS], b"")
+    assert dialogue.xmpp.authenticated
+    assert dialogue.browser.max_message_size == LIMITS.max_stanza_size
+    dialogue.xmpp.process_request(OPEN)
+    assert dialogue.heard() == ([], UPSTREAM_HEADER)
+    dialogue.server_says(SERVER_HEADER)
+    assert dialogue.heard() == ([OPEN_ANSWER], b"")
+
+
+def test_success_and_new_header_in_one_chunk() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + SUCCESS + SERVER_HEADER.replace(b"s1", b"s2"))
+    assert dialogue.heard()[0] == [OPEN_ANSWER, SUCCESS, OPEN_ANSWER.replace(b"s1", b"s2")]
+
+
+def test_whitespace_of_the_server_is_no_frame() -> None:
+    dialogue = in_state("loop")
+    dialogue.server_says(b" \n")
+    assert dialogue.heard() == STAY
+
+
+def test_what_came_before_the_fault_is_delivered() -> None:
+    dialogue = in_state("loop")
+    dialogue.server_says(b"<message/><a></b>")
+    assert dialogue.heard()[0][0] == b"<message xmlns='jabber:client'/>"
+
+
+def test_upstream_is_processed_in_slices() -> None:
+    dialogue = in_state("loop")
+    dialogue.xmpp.upstream_data(b"<message/>" * 5 + END)
+    assert dialogue.xmpp.process_upstream(3) is True
+    assert len(dialogue.heard()[0]) == 3
+    assert dialogue.xmpp.process_upstream(3) is False
+    assert dialogue.heard()[0][2:] == [CLOSE_7395, b"Close 1000"]
+
+
+@pytest.mark.parametrize(
+    ("stanza", "condition"),
+    [
+        (b"<a><b><c><d><e><f/></e></d></c></b></a>", "policy-violation"),
+        (b"<a b='1' c='2' d='3' e='4'/>", "policy-violation"),
+        (b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>", "bad-format"),
+    ],
+)
+def test_limits_of_a_stanza(stanza: bytes, condition: str) -> None:
+    dialogue = in_state("loop")
+    dialogue.xmpp.process_request(stanza)
+    browser, server = dialogue.heard()
+    assert browser[-1] == f"Close 1008 {condition}".encode()
+    assert server.startswith(f"<stream:error><{condition}".encode())
+
+
+def test_see_other_host_sends_the_browser_elsewhere() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.heard()
+    other = b"<see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>node2.example</see-other-host>"
+    dialogue.server_says(SERVER_HEADER + b"<stream:error>" + other + b"</stream:error>" + END)
+    assert dialogue.heard() == (
+        [
+            OPEN_ANSWER,
+            b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" see-other-uri="wss://node2.example/ws" />',
+            b"Close 1000 see-other-host",
+        ],
+        END,
+    )
+
+
+def test_server_that_requires_starttls_cannot_be_used() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.heard()
+    starttls = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
+    dialogue.server_says(SERVER_HEADER + b"<stream:features>" + starttls + b"</stream:features>")
+    browser, server = dialogue.heard()
+    assert b"starttls://" in browser[1]
+    assert browser[-1] == b"Close 1011 remote-connection-failed"
+    assert server == END
+
+
+# -- legacy framing --------------------------------------------------------------------------------------
+
+
+def test_legacy_login_and_end() -> None:
+    dialogue = in_state("wait_for_upstream", LEGACY)
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + FEATURES + SUCCESS)
+    header = SERVER_HEADER.partition(b"?>")[2]
+    assert dialogue.heard() == (
+        [header, FEATURES, SUCCESS],
+        b"<?xml version='1.0'?>" + LEGACY.replace(b" />", b">"),
+    )
+    dialogue.xmpp.process_request(LEGACY)
+    assert dialogue.heard()[1] == b"<?xml version='1.0'?>" + LEGACY.replace(b" />", b">")
+    dialogue.xmpp.process_request(b"<presence/>")
+    assert dialogue.heard()[1] == b"<presence/>"
+    dialogue.server_says(b"<message/>")
+    assert dialogue.heard()[0] == [b"<message/>"]
+    dialogue.xmpp.process_request(END)
+    assert dialogue.heard() == ([], END)
+    dialogue.server_says(END)
+    assert dialogue.heard() == ([END, b"Close 1000"], b"")
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"   "])
+def test_blank_ping_is_answered(blank: bytes) -> None:
+    dialogue = in_state("loop", LEGACY)
+    dialogue.xmpp.process_request(blank)
+    assert dialogue.heard() == ([b" "], b"")
+
+
+def test_end_tag_of_another_name_is_not_the_end() -> None:
+    dialogue = in_state("loop", LEGACY)
+    dialogue.xmpp.process_request(b"</stream:other>")
+    assert dialogue.heard()[0][-1] == b"Close 1008 not-well-formed"
+
+
+def test_header_with_a_prefix_of_its_own() -> None:
+    dialogue = Dialogue()
+    opening = b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' to='localhost'>"
+    dialogue.xmpp.process_request(opening)
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER)
+    assert dialogue.heard()[1] == b"<?xml version='1.0'?>" + opening
+    dialogue.xmpp.process_request(b"</s:stream>")
+    assert dialogue.heard()[1] == b"</s:stream>"
+
+
+def test_legacy_error_at_open_is_three_messages() -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.process_request(LEGACY.replace(b"localhost", b"elsewhere"))
+    header, error, end, close = dialogue.heard()[0]
+    assert header.startswith(b"<stream:stream xmlns='jabber:client'")
+    assert not header.endswith(b"/>")
+    assert error.startswith(b"<stream:error><host-unknown xmlns=")
+    assert (end, close) == (END, b"Close 1008 host-unknown")
+
+
+# -- login by other ways ---------------------------------------------------------------------------------
+
+
+def test_non_sasl_login_counts() -> None:
+    dialogue = in_state("wait_for_upstream", LEGACY)
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER)
+    ask = b"<iq type='get' id='a1'><query xmlns='jabber:iq:auth'><username>a</username></query></iq>"
+    dialogue.xmpp.process_request(ask)
+    dialogue.server_says(b"<iq type='result' id='a1'><query xmlns='jabber:iq:auth'><password/></query></iq>")
+    assert not dialogue.xmpp.authenticated
+    dialogue.xmpp.process_request(
+        b"<iq type='set' id='a2'><query xmlns='jabber:iq:auth'><password>x</password></query></iq>"
+    )
+    dialogue.server_says(b"<iq type='error' id='a2'/>")
+    assert not dialogue.xmpp.authenticated
+    dialogue.server_says(b"<iq type='result' id='a2'/>")
+    assert dialogue.xmpp.authenticated
+
+
+def test_sasl2_success_counts() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + b"<success xmlns='urn:xmpp:sasl:2'/>")
+    assert dialogue.xmpp.authenticated
+
+
+# -- deadlines -------------------------------------------------------------------------------------------
+
+
+def test_no_stream_in_time() -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.tick(9.9)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(10.0)
+    assert dialogue.heard()[0][-1] == b"Close 1000 connection-timeout"
+
+
+def test_no_login_in_time() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + FEATURES)
+    dialogue.heard()
+    dialogue.xmpp.tick(59.9)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(60.0)
+    browser, server = dialogue.heard()
+    assert browser[-1] == b"Close 1008 policy-violation"
+    assert server.endswith(b"</stream:error>" + END)
+
+
+def test_login_has_no_deadline_left() -> None:
+    dialogue = in_state("loop")
+    dialogue.xmpp.tick(1e9)
+    assert dialogue.heard() == STAY
+
+
+def test_server_has_two_seconds_to_answer_the_end() -> None:
+    dialogue = in_state("closing")
+    dialogue.xmpp.tick(100.0)
+    dialogue.xmpp.tick(101.9)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(102.0)
+    assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")
