@@ -179,6 +179,7 @@ class FrameParser:
         buffer, start = self._buffer, self._position
         available = len(buffer) - start
         if available < 2:
+            self._check_incomplete_header(buffer[start:])
             return _MORE
         first, second = buffer[start], buffer[start + 1]
         opcode = first & 0x0F
@@ -206,6 +207,13 @@ class FrameParser:
         self._begin_partial_frame(opcode, bool(first & _FIN), size, mask)
         self._position = payload_start
         return None
+
+    def _check_incomplete_header(self, begun: bytes) -> None:
+        """One byte can be judged already; with none, what was read is let go of while nothing comes."""
+        if begun:
+            self._check_header(begun[0], begun[0] & 0x0F, _MASK, 0)
+        else:
+            self._buffer, self._position = b"", 0
 
     def _check_header(self, first: int, opcode: int, second: int, size: int) -> None:
         if first & _RSV:
@@ -275,6 +283,8 @@ class FrameParser:
             self._append(unmask(chunk, self._mask))
             turn = len(chunk) % 4
             self._mask = self._mask[turn:] + self._mask[:turn]
+        if self._remaining:
+            self._buffer, self._position = b"", 0
         return not self._remaining
 
     def _append(self, payload: bytes) -> None:
