@@ -41,16 +41,14 @@ def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: Trust
     before it; if every hop is trusted the leftmost is the client.
     """
     hop = _parse(peer)
-    if hop is None:
-        return peer
     for entry in reversed(_entries(headers)):
-        if hop not in trusted:
+        if hop is not None and hop not in trusted:
             break
         before = _parse(entry)
         if before is None:
             break
         hop = before
-    return str(hop)
+    return peer if hop is None else str(hop)
 
 
 def _entries(headers: Sequence[tuple[str, str]]) -> list[str]:
@@ -78,14 +76,17 @@ def _for_parameter(element: str) -> str:
 
 
 def _parse(entry: str) -> IPAddress | None:
-    """Read an address with or without brackets and port; IPv4 mapped into IPv6 counts as IPv4."""
+    """Read an address with or without brackets and port; IPv4 mapped into IPv6 counts as IPv4.
+
+    A zone (``%eth0``) is dropped: it means nothing on another host, and may hold any text.
+    """
     text = entry.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
