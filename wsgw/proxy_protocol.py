@@ -47,13 +47,21 @@ def _parse_v1(data: bytes) -> tuple[Endpoint | None, int] | None:
     if words[1] == "UNKNOWN":
         return None, end + 2
     try:
-        _, family, source, _destination, port, _destination_port = words
-        address = ip_address(source)
-        if family != f"TCP{address.version}" or not 0 <= int(port) <= 65535:
-            raise ValueError(family)
+        _, family, source, destination, source_port, destination_port = words
+        client = _endpoint_v1(family, source, source_port)
+        _endpoint_v1(family, destination, destination_port)
     except ValueError:
         raise ProxyProtocolError("malformed PROXY line") from None
-    return (str(address), int(port)), end + 2
+    return client, end + 2
+
+
+def _endpoint_v1(family: str, text: str, port: str) -> Endpoint:
+    address = ip_address(text)
+    if family != f"TCP{address.version}" or "%" in text:
+        raise ValueError(text)
+    if not port.isdecimal() or int(port) > 65535:
+        raise ValueError(port)
+    return str(address), int(port)
 
 
 def _parse_v2(data: bytes) -> tuple[Endpoint | None, int] | None:
@@ -99,9 +107,12 @@ def header_v2(source: Endpoint, destination: Endpoint) -> bytes:
 def _same_family(
     source: str, destination: str
 ) -> tuple[IPv4Address | IPv6Address | None, IPv4Address | IPv6Address | None]:
-    """Both addresses, the IPv4 one mapped into IPv6 if they differ; (None, None) if one is none."""
+    """Both addresses, the IPv4 one mapped into IPv6 if they differ; (None, None) if one is none.
+
+    A zone (``fe80::1%eth0``) has no place in either header.
+    """
     try:
-        pair = (ip_address(source), ip_address(destination))
+        pair = (ip_address(source.partition("%")[0]), ip_address(destination.partition("%")[0]))
     except ValueError:
         return None, None
     if pair[0].version == pair[1].version:
