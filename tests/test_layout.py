@@ -1,0 +1,129 @@
+"""The architecture is a test: who may import whom, what the core must not touch, how large code may grow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "wsgw"
+
+#: A module imports lower levels only, or its own room. Rooms that are packages count as one.
+LEVELS = {
+    "errors": 0,
+    "domain": 0,
+    "config": 1,
+    "websocket_frame": 2,
+    "handshake": 2,
+    "forwarded": 2,
+    "proxy_protocol": 2,
+    "connect_rate": 2,
+    "xml_parser": 2,
+    "xml_stream": 3,
+    "xmpp_framing": 3,
+    "websocket_session": 4,
+    "websocket_xmpp": 4,
+    "tls": 5,
+    "socket_async": 5,
+    "srv": 5,
+    "upstream": 6,
+    "relay": 7,
+    "mod_websocket": 8,
+    "ops": 8,
+    "demo": 8,
+    "listener": 9,
+    "gateway": 10,
+    "cli": 11,
+    "__main__": 12,
+}
+#: The core is deaf: below this level there is no loop, no socket, no clock.
+FIRST_WITH_SOCKETS = 5
+SOCKETS = {
+    "gevent",
+    "geventwebsocket",
+    "socket",
+    "ssl",
+    "select",
+    "time",
+    "asyncio",
+    "threading",
+    "selectors",
+}
+#: Packages that have one home.
+HOMES = {
+    "sleekxmpp": {"demo"},
+    "scramp": {"demo"},
+    "geventwebsocket": {"listener"},
+    "defusedxml": {"xml_parser", "xml_stream", "demo"},
+    "yaml": {"config"},
+    "idna": {"domain"},
+    "dns": {"srv"},
+}
+MAX_LINES = 500
+MAX_FUNCTION_LINES = 60
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(room, file) of every module; the package's own ``__init__`` belongs to nobody."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room != "__init__":
+            yield room, path
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of what a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+            if node.module == "wsgw":
+                yield from (f"wsgw.{alias.name}" for alias in node.names)
+
+
+MODULES = list(modules())
+IDS = [str(path.relative_to(PACKAGE)) for _, path in MODULES]
+
+
+def test_every_room_has_a_level() -> None:
+    assert {room for room, _ in MODULES} <= set(LEVELS)
+
+
+@pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
+def test_imports_go_down(room: str, path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "wsgw" or len(parts) == 1 or parts[1] in (room, "__version__"):
+            continue
+        assert LEVELS[parts[1]] < LEVELS[room], f"{room} (level {LEVELS[room]}) imports {name}"
+
+
+@pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
+def test_the_core_is_deaf(room: str, path: Path) -> None:
+    if LEVELS[room] >= FIRST_WITH_SOCKETS:
+        return
+    found = SOCKETS & {name.split(".")[0] for name in imports(path)}
+    assert not found, f"{path.name} imports {found}"
+
+
+@pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
+def test_packages_stay_at_home(room: str, path: Path) -> None:
+    for name in imports(path):
+        homes = HOMES.get(name.split(".")[0])
+        assert homes is None or room in homes, f"{room} imports {name}"
+
+
+@pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
+def test_sizes(room: str, path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= MAX_LINES, f"{path.name} is too long: split it"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            assert length <= MAX_FUNCTION_LINES, f"{path.name}: {node.name} has {length} lines"
