@@ -6,11 +6,15 @@ stream header becomes ``<open/>`` and back again, every other element travels as
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import queue
 import re
+import select
+import socket
+import ssl
 import sys
 import threading
 import traceback
@@ -35,6 +39,7 @@ class WebSocketSocket:
         self.sent: list[str] = []
         self.received: list[str] = []
         self.close_code: int | None = None
+        self._in_use = threading.Lock()
 
     def connect(self, _address: tuple[str, int]) -> None:
         tls = {"ca_certs": PARAMETERS["ca"]} if PARAMETERS["ca"] else None
@@ -42,7 +47,7 @@ class WebSocketSocket:
             PARAMETERS["url"], subprotocols=["xmpp"], sslopt=tls, timeout=10
         )
         assert self.ws.getsubprotocol() == "xmpp"
-        self.ws.settimeout(None)
+        self.ws.settimeout(0.1)
 
     def settimeout(self, _seconds: float | None) -> None:
         """The connection is made with a timeout of its own and read without one."""
@@ -59,8 +64,8 @@ class WebSocketSocket:
     def read(self, _size: int = -1) -> bytes:
         """The next element, b"" at the end of the connection."""
         try:
-            opcode, data = self.ws.recv_data()
-        except (OSError, websocket.WebSocketException):
+            opcode, data = self._receive()
+        except (OSError, ValueError, websocket.WebSocketException):
             return b""
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             self.close_code = int.from_bytes(data[:2], "big") if data else 1005
@@ -75,25 +80,37 @@ class WebSocketSocket:
         """None: the mechanisms with channel binding are not for WebSockets."""
 
     def lose(self) -> None:
-        """The network is gone: no Close frame, no <close/>."""
-        self.ws.shutdown()
+        """The network is gone: no Close frame, no <close/>, no close_notify."""
+        assert self.ws.sock is not None
+        socket.socket.shutdown(self.ws.sock, socket.SHUT_RDWR)
 
     def shutdown(self, _how: int) -> None:
         """After a clean end of the stream, read on to the server's Close frame."""
         if self.received and self.received[-1].startswith("<close"):
-            self.ws.settimeout(5)
             self.read()
 
     def close(self) -> None:
-        if self.ws.connected:
-            self.ws.shutdown()
+        if self.ws.sock is not None:
+            self.ws.sock.close()
 
     def _send_text(self, text: str) -> None:
         self.sent.append(text)
-        try:
+        # Like a TCP socket's buffer, it takes what the network will lose: SleekXMPP shall hear of the loss
+        # from its reader alone, since two of its threads reconnecting at once end each other's connection.
+        with contextlib.suppress(OSError, websocket.WebSocketException), self._in_use:
             self.ws.send(text)
-        except websocket.WebSocketException as error:
-            raise OSError(str(error)) from error
+
+    def _receive(self) -> tuple[int, bytes]:
+        """The next message. Waits outside the lock: a TLS connection takes only one thread at a time."""
+        while True:
+            sock = self.ws.sock
+            if sock is None:
+                raise OSError("closed")
+            if not (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+                select.select([sock], [], [])
+            with self._in_use, contextlib.suppress(websocket.WebSocketTimeoutException):
+                opcode, data = self.ws.recv_data()
+                return opcode, data
 
 
 def _to_framing(text: str) -> str:
