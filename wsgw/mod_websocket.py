@@ -17,6 +17,7 @@ import gevent
 from gevent.event import Event
 
 from wsgw.config.model import ListenerConfig
+from wsgw.connect_rate import ConnectRate
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, HandshakeRefused, SessionError
 from wsgw.relay import Peer, Relay
@@ -46,6 +47,7 @@ class Supervisor:
         self.hosts = {domain: VirtualHost(domain) for domain in hosts}
         self.sessions: set[Relay] = set()
         self.sessions_by_client: Counter[str] = Counter()
+        self._connect_rate = ConnectRate()
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None
@@ -62,13 +64,20 @@ class Supervisor:
             self._timer.close()
             self._timer = None
 
-    def admit(self, config: ListenerConfig, client: str) -> None:
-        """Raise HandshakeRefused (503) if this client's session would be one too many."""
+    def admit(self, config: ListenerConfig, client: str, counted: bool) -> None:
+        """Raise HandshakeRefused (503) if this client's session would be one too many.
+
+        ``counted``: its address has a limit. The limit of all sessions is everyone's.
+        """
         if len(self.sessions) >= config.max_sessions:
-            raise HandshakeRefused(503, "Service Unavailable: too many sessions", [("Retry-After", "30")])
+            raise _unavailable("too many sessions", 30)
+        if not counted:
+            return
         if self.sessions_by_client[client] >= config.max_sessions_per_ip:
-            phrase = "Service Unavailable: too many sessions from your address"
-            raise HandshakeRefused(503, phrase, [("Retry-After", "30")])
+            raise _unavailable("too many sessions from your address", 30)
+        rate, burst = config.max_connect_rate_per_ip, config.max_connect_burst_per_ip
+        if not self._connect_rate.allows(client, rate, burst, monotonic()):
+            raise _unavailable("too many connections from your address", 1)
 
     def start_child(
         self,
@@ -147,6 +156,11 @@ class SeeOther:
             return None
         name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
         return self._template.replace("@HOST@", name)
+
+
+def _unavailable(reason: str, retry_after: int) -> HandshakeRefused:
+    """The refusal of a session too many, to be tried again after ``retry_after`` seconds."""
+    return HandshakeRefused(503, f"Service Unavailable: {reason}", [("Retry-After", str(retry_after))])
 
 
 def timers(config: ListenerConfig) -> Timers:
