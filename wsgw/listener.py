@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 
 import gevent
@@ -36,6 +38,14 @@ log = logging.getLogger(__name__)
 
 _connection_ids = itertools.count(1)
 
+_HTTP_VERSION = re.compile(r"HTTP/(\d)\.(\d)", re.ASCII)
+#: Our words for what pywsgi refuses by itself.
+_REFUSALS = {
+    "400": HandshakeRefused(400, "Bad request"),
+    "414": HandshakeRefused(414, "URI Too Long"),
+    "431": HandshakeRefused(431, "Request Header Fields Too Large"),
+}
+
 
 class Listener(pywsgi.WSGIServer):
     """One ``websocket_session`` listener on a bound socket."""
@@ -47,20 +57,26 @@ class Listener(pywsgi.WSGIServer):
         supervisor: Supervisor,
         trusted: TrustedProxies,
     ) -> None:
-        """Raises ConfigError if the certificate cannot be used; ``sock`` is closed then."""
+        """Raises ConfigError if a certificate file cannot be used; ``sock`` is closed then."""
         try:
             self._tls = browser_context(config.certfile) if config.tls and config.certfile else None
+            self.upstream = Upstream(config)
         except ConfigError:
             sock.close()
             raise
         sock.setblocking(False)
-        super().__init__(sock, _no_application, spawn=gevent.spawn_raw, log=None)  # type: ignore[call-overload]
+        super().__init__(  # type: ignore[call-overload]
+            sock,
+            _no_application,
+            spawn=gevent.spawn_raw,
+            log=None,
+            environ={"SERVER_NAME": config.ip},  # or it would be asked of the DNS, at every start
+        )
         self.config = config
         self.supervisor = supervisor
         self.trusted = trusted
         self.logger = logging.getLogger("geventwebsocket")
         self.logger.setLevel(logging.WARNING)
-        self.upstream = Upstream(config)
 
     def do_read(self) -> tuple[socket.socket, Any] | None:  # type: ignore[override]
         """Accept one connection as a plain socket; gevent's own wrapper is not needed."""
@@ -111,7 +127,7 @@ class Listener(pywsgi.WSGIServer):
             except gevent.Timeout as expired:
                 if expired is not timeout:
                     raise
-                connection.sendall(_response(HandshakeRefused(408, "Request Timeout")))
+                handler.refuse(HandshakeRefused(408, "Request Timeout"))
         return handler.adopted
 
 
@@ -145,7 +161,9 @@ def _describe(error: BaseException) -> str:
 def _response(refusal: HandshakeRefused) -> bytes:
     lines = [f"HTTP/1.1 {refusal.status} {refusal.phrase}"]
     lines += [f"{name}: {value}" for name, value in refusal.headers]
-    lines += ["Content-Length: 0", "Connection: close", "", ""]
+    # RFC 9110 section 7.8: who sends Upgrade says so in Connection.
+    upgrade = any(name == "Upgrade" for name, _ in refusal.headers)
+    lines += ["Content-Length: 0", "Connection: close" + ", Upgrade" * upgrade, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
@@ -158,15 +176,21 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self._connection = connection
         self.adopted = False
 
+    def handle(self) -> None:
+        """Read one request and answer it. Whether the connection goes on or ends is the listener's."""
+        self.handle_one_request()
+
     def run_application(self) -> None:
         """Judge the request; on the 101 hand the connection over."""
         listener: Listener = self.server
         session = WebSocketSession(timers(listener.config), listener.config.max_stanza_size_preauth)
+        self.wsgi_input = _NoBody()
         self.close_connection = True
         try:
             key, client = self._judge(session)
         except HandshakeRefused as refusal:
-            self._refuse(refusal)
+            self.status, self.headers_sent = str(refusal.status), True
+            self.refuse(refusal)
             return
         self._switch_protocols(key)
         self.socket = None  # the connection is the session's now
@@ -179,17 +203,20 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def _judge(self, session: WebSocketSession) -> tuple[str, str]:
         """Return (key, client address) or raise HandshakeRefused."""
         listener: Listener = self.server
+        version = _HTTP_VERSION.fullmatch(self.request_version)
+        if version is None:
+            raise HandshakeRefused(400, "Bad request")
         if self.headers.defects or self.headers.get_payload():
             raise HandshakeRefused(400, "Bad request: malformed header")
         headers = [(name.lower(), value) for name, value in self.headers.items()]
-        major, minor = self.request_version.removeprefix("HTTP/").split(".")
-        session.http_request(self.command, self.path, (int(major), int(minor)))
+        session.http_request(self.command, self.path, (int(version[1]), int(version[2])))
         for name, value in headers:
             session.http_header(name, value)
         upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
         client = client_address(self.client_address[0], headers, listener.trusted)
-        if not self._is_exempt(client):
-            listener.supervisor.admit(listener.config, client)
+        if listener.closed:  # while this request was being read
+            raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
+        listener.supervisor.admit(listener.config, client, not self._is_exempt(client))
         return upgrade.key, client
 
     def _is_exempt(self, client: str) -> bool:
@@ -218,31 +245,28 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             headers = [*headers, ("Sec-WebSocket-Protocol", SUBPROTOCOL)]
         return super().start_response(status, headers, exc_info)
 
-    def handle_one_request(self) -> Any:
+    def handle_one_request(self) -> None:
         """Read one request; what pywsgi refuses by itself is refused in our words."""
-        result = super().handle_one_request()
-        if isinstance(result, tuple) and result[0] == "414":
-            return self._refusal(HandshakeRefused(414, "URI Too Long"))
-        return result
+        try:
+            result = super().handle_one_request()
+        except HandshakeRefused:  # the reader's, in the request line
+            result = ("414", b"")
+        if isinstance(result, tuple):
+            self.refuse(_REFUSALS[result[0]])
 
-    def _handle_client_error(self, ex: Exception) -> Any:
+    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes] | None:
+        """Say what is wrong with a head; pywsgi calls it for whatever is raised while it is read."""
         if isinstance(ex, OSError):
             return None
-        return self._refusal(ex if isinstance(ex, HandshakeRefused) else HandshakeRefused(400, "Bad request"))
+        # The reader's limit, too many lines for the parser, or too long a line for it.
+        too_large = isinstance(ex, HandshakeRefused | HTTPException) or self.headers.status
+        return "431" if too_large else "400", b""
 
-    def _refusal(self, refusal: HandshakeRefused) -> tuple[str, bytes]:
-        self._log_refusal(refusal)
-        return str(refusal.status), _response(refusal)
-
-    def _refuse(self, refusal: HandshakeRefused) -> None:
-        self._log_refusal(refusal)
-        self.status, self.headers_sent = str(refusal.status), True
-        self.wsgi_input = _NoBody()
-        self._connection.sendall(_response(refusal))
-
-    def _log_refusal(self, refusal: HandshakeRefused) -> None:
+    def refuse(self, refusal: HandshakeRefused) -> None:
+        """Answer with ``refusal`` and log it. Raises OSError."""
         level = logging.INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
         log.log(level, "%s ! upgrade refused: %s", self.client_address[0], refusal)
+        self._connection.sendall(_response(refusal))
 
     def log_request(self) -> None:
         """Connections and refusals are logged where they happen."""
