@@ -1,9 +1,13 @@
-"""Where a domain's XMPP server is, by DNS SRV (RFC 6120 section 3.2, XEP-0368)."""
+"""Where a domain's XMPP server is, by DNS SRV (RFC 6120 section 3.2, XEP-0368).
+
+Answers are kept for as long as their time to live says, so that a wave of clients asks once.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from functools import cache
 
 import dns.exception
 import dns.resolver
@@ -18,12 +22,14 @@ _Record = tuple[int, int, UpstreamAddress]
 def look_up(domain: str, timeout: float) -> list[UpstreamAddress]:
     """Return the servers to try, in order; without records the domain itself on port 5222.
 
-    Runs in a native thread, so that the loop goes on. ``timeout`` is in seconds.
+    Runs in a native thread, so that the loop goes on. ``timeout`` is in seconds, for all questions
+    together. Raises OSError if the records say that no service is offered.
     """
-    records = gevent.get_hub().threadpool.apply(_records, (domain, timeout))
-    if not records:
-        return [UpstreamAddress("starttls", domain, 5222)]
-    return list(_in_order(records))
+    records = gevent.get_hub().threadpool.apply(_records, (domain, timeout / len(_SERVICES)))
+    offered = [record for record in records if record[2].host != "."]
+    if records and not offered:
+        raise OSError("its SRV records say that it has no server for clients")
+    return list(_in_order(offered)) or [UpstreamAddress("starttls", domain, 5222)]
 
 
 def _records(domain: str, timeout: float) -> list[_Record]:
@@ -31,15 +37,20 @@ def _records(domain: str, timeout: float) -> list[_Record]:
     records: list[_Record] = []
     for service, scheme in _SERVICES:
         try:
-            answer = dns.resolver.resolve(f"{service}._tcp.{domain}", "SRV", lifetime=timeout)
+            answer = _resolver().resolve(f"{service}._tcp.{domain}", "SRV", lifetime=timeout)
         except dns.exception.DNSException:
             continue
         for record in answer:
-            target = record.target.to_text(omit_final_dot=True)
-            if target not in ("", "."):  # "." says: not offered
-                address = UpstreamAddress(scheme, target, record.port)
-                records.append((record.priority, record.weight, address))
+            address = UpstreamAddress(scheme, record.target.to_text(omit_final_dot=True), record.port)
+            records.append((record.priority, record.weight, address))
     return records
+
+
+@cache
+def _resolver() -> dns.resolver.Resolver:
+    resolver = dns.resolver.Resolver()
+    resolver.cache = dns.resolver.LRUCache()
+    return resolver
 
 
 def _in_order(records: Iterable[_Record]) -> Iterable[UpstreamAddress]:

@@ -12,11 +12,29 @@ import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from wsgw.config.model import Config
 from wsgw.errors import ConfigError, ConfigProblem
 
 #: ALPN of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
 _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def check_tls(config: Config) -> None:
+    """Raise ConfigError for every PEM file that a gateway with these settings could not use."""
+    problems: list[ConfigProblem] = []
+    for listener in config.listeners:
+        try:
+            if listener.tls and listener.certfile is not None:
+                browser_context(listener.certfile)
+        except ConfigError as error:
+            problems.extend(error.problems)
+        try:
+            _verifying_context(listener.upstream_cafile)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(sorted(set(problems)))
 
 
 def browser_context(certfile: Path) -> ssl.SSLContext:
@@ -29,9 +47,10 @@ def browser_context(certfile: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(certfile)
-    except (ssl.SSLError, OSError) as error:
-        reason = f"cannot be used as certfile: {error}"
+        # A passphrase would be asked for at the terminal; with an empty one a locked key is an error.
+        context.load_cert_chain(certfile, password="")
+    except OSError as error:
+        reason = f"cannot be used as certfile: {_why(error)}"
         raise ConfigError([ConfigProblem(str(certfile), 0, reason)]) from error
     return context
 
@@ -42,36 +61,60 @@ class UpstreamTls:
     def __init__(
         self, *, verify: bool, cafile: Path | None, trusted: Iterable[Path], alpn: Sequence[str] = ()
     ) -> None:
-        """``trusted`` are PEM files whose first certificate is trusted as it stands."""
+        """``trusted`` are PEM files whose first certificate is trusted as it stands.
+
+        Raises ConfigError if ``cafile`` cannot be used.
+        """
         self._trusted = frozenset(filter(None, map(_leaf_certificate, trusted)))
-        self._verified = ssl.create_default_context(cafile=cafile)
-        if cafile is not None:
-            self._verified.load_default_certs()
+        self._verified = _verifying_context(cafile)
         self._verified.minimum_version = ssl.TLSVersion.TLSv1_2
         self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unverified.check_hostname = False
         self._unverified.verify_mode = ssl.CERT_NONE
         self._verify = verify
+        self._accepted_last = self._unverified if self._trusted or not verify else self._verified
         if alpn:
             self._verified.set_alpn_protocols(list(alpn))
             self._unverified.set_alpn_protocols(list(alpn))
 
     @property
     def attempts(self) -> tuple[ssl.SSLContext, ...]:
-        """The contexts to try in turn, each on a new connection."""
-        if not self._verify:
-            return (self._unverified,)
-        return (self._unverified, self._verified) if self._trusted else (self._verified,)
+        """The contexts to try in turn, each on a new connection; the one that served last comes first."""
+        if not self._verify or not self._trusted:
+            return (self._accepted_last,)
+        both = (self._unverified, self._verified)
+        return both if self._accepted_last is self._unverified else both[::-1]
 
     def accepts(self, context: ssl.SSLContext, certificate: bytes | None) -> bool:
         """Whether a handshake made with ``context`` is good enough; ``certificate`` is the peer's, DER."""
-        return context is self._verified or not self._verify or certificate in self._trusted
+        accepted = context is self._verified or not self._verify or certificate in self._trusted
+        if accepted:
+            self._accepted_last = context
+        return accepted
+
+
+def _verifying_context(cafile: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        if cafile is not None:
+            context.load_verify_locations(cafile)
+    except OSError as error:
+        reason = f"cannot be used as upstream_cafile: {_why(error)}"
+        raise ConfigError([ConfigProblem(str(cafile), 0, reason)]) from error
+    return context
 
 
 def _leaf_certificate(path: Path) -> bytes | None:
     """The first certificate of a PEM file, DER; None if there is none to be read."""
     try:
         match = _PEM_CERTIFICATE.search(path.read_text("ascii", "replace"))
-    except OSError:
+        return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
+    except (OSError, ValueError):
         return None
-    return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
+
+
+def _why(error: OSError) -> str:
+    """What OpenSSL or the system says, for an admin: without the line of their source."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "no certificate in it").replace("_", " ").lower()
+    return error.strerror or str(error)

@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
-from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 
@@ -41,32 +40,38 @@ class Upstream:
     """The XMPP server of one listener: its addresses, and how it is spoken to."""
 
     def __init__(self, config: ListenerConfig) -> None:
+        """Raises ConfigError if ``upstream_cafile`` cannot be used."""
         self._config = config
+        self._starttls, self._direct_tls = _tls(config, ()), _tls(config, (ALPN_XMPP_CLIENT,))
 
     def connect(self, domain: str, client: Endpoint) -> SocketAsync:
         """Return a connection to the server of ``domain``, for the ``client`` (address, port).
 
-        Tries every address in turn within ``connect_timeout``. Raises UpstreamFailed.
+        Tries every address in turn, each within ``connect_timeout``. Raises UpstreamFailed.
         """
         problems: list[str] = []
-        try:
-            with gevent.Timeout(self._config.connect_timeout):
-                for address in self._addresses():
-                    try:
-                        return self._connect(address, domain, client)
-                    except (OSError, SessionError) as error:
-                        problems.append(f"{address}: {error}")
-        except gevent.Timeout:
-            problems.append(f"not connected within {self._config.connect_timeout:g} s")
+        for address in self._addresses(problems):
+            try:
+                with gevent.Timeout(self._config.connect_timeout) as timeout:
+                    return self._connect(address, domain, client)
+            except (OSError, SessionError) as error:
+                problems.append(f"{address}: {error}")
+            except gevent.Timeout as expired:
+                if expired is not timeout:
+                    raise
+                problems.append(f"{address}: not connected within {self._config.connect_timeout:g} s")
         log.warning("%s: no connection to the XMPP server: %s", domain, "; ".join(problems))
         raise UpstreamFailed("the XMPP server cannot be reached")
 
-    def _addresses(self) -> Iterator[UpstreamAddress]:
+    def _addresses(self, problems: list[str]) -> Iterator[UpstreamAddress]:
         for address in self._config.upstream:
-            if address.scheme == "srv":
-                yield from srv.look_up(address.host, self._config.connect_timeout)
-            else:
+            if address.scheme != "srv":
                 yield address
+                continue
+            try:
+                yield from srv.look_up(address.host, self._config.connect_timeout)
+            except OSError as error:
+                problems.append(f"{address}: {error}")
 
     def _connect(self, address: UpstreamAddress, domain: str, client: Endpoint) -> SocketAsync:
         if address.scheme in ("tcp", "unix"):
@@ -90,39 +95,28 @@ class Upstream:
             sock.close()
         raise failure
 
-    @cached_property
-    def _starttls(self) -> UpstreamTls:
-        return self._tls(())
-
-    @cached_property
-    def _direct_tls(self) -> UpstreamTls:
-        return self._tls((ALPN_XMPP_CLIENT,))
-
-    def _tls(self, alpn: tuple[str, ...]) -> UpstreamTls:
-        config = self._config
-        return UpstreamTls(
-            verify=config.upstream_verify,
-            cafile=config.upstream_cafile,
-            trusted=config.upstream_certfiles,
-            alpn=alpn,
-        )
-
     def _open(self, address: UpstreamAddress, client: Endpoint) -> SocketAsync:
         """Connect to the first address of the host that answers; say who the client is."""
         failure: OSError = OSError(f"{address.host}: no address")
-        for family, target in _resolve(address):
+        targets = _resolve(address)
+        for family, target in targets:
             sock = socket.socket(family, socket.SOCK_STREAM)
             connection = SocketAsync(sock)
+            # One that drops packets must not use up the time of the others.
+            timeout = gevent.Timeout(self._config.connect_timeout / len(targets))
             try:
-                _connect_socket(sock, target)
+                with timeout:
+                    _connect_socket(sock, target)
                 self._say_who(connection, sock, client)
                 return connection
             except OSError as error:
                 connection.close()
                 failure = error
-            except BaseException:
+            except BaseException as error:
                 connection.close()
-                raise
+                if error is not timeout:
+                    raise
+                failure = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         raise failure
 
     def _say_who(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
@@ -135,6 +129,15 @@ class Upstream:
         connection.sendall(make_header(client, server))
 
 
+def _tls(config: ListenerConfig, alpn: tuple[str, ...]) -> UpstreamTls:
+    return UpstreamTls(
+        verify=config.upstream_verify,
+        cafile=config.upstream_cafile,
+        trusted=config.upstream_certfiles,
+        alpn=alpn,
+    )
+
+
 def _resolve(address: UpstreamAddress) -> list[_SocketAddress]:
     """Socket addresses of a host; names are looked up in a native thread."""
     if address.scheme == "unix":
@@ -142,7 +145,10 @@ def _resolve(address: UpstreamAddress) -> list[_SocketAddress]:
     try:
         version = ip_address(address.host).version
     except ValueError:
-        found = gevent.socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+        try:
+            found = gevent.socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+        except UnicodeError as error:  # a record may name what is no host name
+            raise OSError(f"{address.host}: no host name") from error
         return [(family, target) for family, _, _, _, target in found]
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return [(family, (address.host, address.port))]
