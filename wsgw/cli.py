@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from wsgw import __version__
 from wsgw.config import describe, find_config, from_arguments, load, options_table
 from wsgw.config.model import Config
-from wsgw.errors import ConfigError
+from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.ops.logs import start_logging
 
 #: What a configuration that cannot be run exits with.
@@ -79,11 +79,15 @@ def _settings(chosen: argparse.Namespace) -> Config:
     given = (chosen.listen, chosen.domain, chosen.upstream)
     if any(given):
         if chosen.config:
-            sys.exit("--config cannot be combined with --listen, --domain and --upstream")
+            raise _misuse("--config cannot be combined with --listen, --domain and --upstream")
         if not all(given):
-            sys.exit("--listen, --domain and --upstream are needed together")
+            raise _misuse("--listen, --domain and --upstream are needed together")
         return from_arguments(chosen.listen, chosen.domain, chosen.upstream)
     return load(find_config(chosen.config, os.environ))
+
+
+def _misuse(reason: str) -> ConfigError:
+    return ConfigError([ConfigProblem("command line", 0, reason)])
 
 
 def _serve(chosen: argparse.Namespace) -> int:
@@ -99,7 +103,10 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
+    from wsgw.tls import check_tls
+
     config = _settings(chosen)
+    check_tls(config)
     print(describe(config))
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -17,6 +18,7 @@ from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
 from wsgw.mod_websocket import Supervisor
+from wsgw.tls import check_tls
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,14 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         """Raises ConfigError if a listener's certificate cannot be used or its address cannot be bound."""
+        check_tls(config)
         self.config = config
         self.supervisor = Supervisor(config.hosts)
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         self.listeners: list[Listener] = []
         try:
             for listener in config.listeners:
-                sock = _listen(listener, config.source)
+                sock = _listen(listener, config)
                 self.listeners.append(Listener(sock, listener, self.supervisor, trusted))
         except ConfigError:
             self._close_listeners()
@@ -65,8 +68,9 @@ class Gateway:
         handlers = [
             gevent.signal_handler(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)
         ]
-        self.start()
+        gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
         try:
+            self.start()
             if started is not None:
                 started()
             self._stopping.wait()
@@ -94,18 +98,24 @@ def listener_url(config: ListenerConfig) -> str:
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}/{path}"
 
 
-def _listen(config: ListenerConfig, source: str) -> socket.socket:
-    """Return a listening socket; an IPv6 one takes IPv6 only, so that both families can be listed."""
-    family = socket.AF_INET6 if ":" in config.ip else socket.AF_INET
+def _log_unhandled(_context: object, kind: Any, value: Any, traceback: Any) -> None:
+    """What nobody caught goes to the log; gevent would write it to standard error, and block on it."""
+    log.error("fault in the gateway", exc_info=(kind, value, traceback))
+
+
+def _listen(listener: ListenerConfig, config: Config) -> socket.socket:
+    """Return a listening socket; one on ``::`` takes IPv4 too, unless another has the port there."""
+    family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(config.ip != "::"))
-        sock.bind((config.ip, config.port))
-        sock.listen(config.backlog)
+            on_ipv4 = any(other.port == listener.port and ":" not in other.ip for other in config.listeners)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.ip != "::" or on_ipv4))
+        sock.bind((listener.ip, listener.port))
+        sock.listen(listener.backlog)
     except OSError as error:
         sock.close()
-        reason = f"cannot listen on {config.ip} port {config.port}: {error.strerror}"
-        raise ConfigError([ConfigProblem(source or "command line", 0, reason)]) from error
+        reason = f"cannot listen on {listener.ip} port {listener.port}: {error.strerror}"
+        raise ConfigError([ConfigProblem(config.source or "command line", 0, reason)]) from error
     return sock
