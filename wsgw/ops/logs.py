@@ -6,36 +6,47 @@ logged when there is room again. Control characters are escaped, so that a peer 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
-import sys
-from logging.handlers import QueueHandler, QueueListener
+import threading
+from logging.handlers import QueueHandler
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _QUEUE_SIZE = 10_000
+_STANDARD_ERROR = 2
+#: Seconds given to whoever reads the log, when the gateway ends, for each of three steps.
+STOP_TIMEOUT = 1.0
+#: Control characters, line separators, and what turns the direction of writing.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROL.update({0x2028: "\\u2028", 0x2029: "\\u2029"})
+_CONTROL.update({code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))})
 
 
 class BoundedQueueHandler(QueueHandler):
     """Puts records into a queue and drops them when it is full."""
 
-    def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, records: queue.Queue[logging.LogRecord | None]) -> None:
         super().__init__(records)
         #: Records lost so far.
         self.dropped = 0
         self._reported = 0
 
+    @property
+    def unreported(self) -> logging.LogRecord | None:
+        """A record that says how many were lost since the last of its kind; None if none was."""
+        lost = self.dropped - self._reported
+        if not lost:
+            return None
+        record = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
+        return logging.makeLogRecord({**record, "msg": f"{lost} log lines were lost"})
+
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue a record, or count it as lost."""
         try:
-            if self.dropped > self._reported:
-                lost = self.dropped - self._reported
-                message = logging.makeLogRecord(
-                    {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
-                )
-                message.msg = f"{lost} log lines were lost"
-                self.queue.put_nowait(message)
+            lost = self.unreported
+            if lost is not None:
+                self.queue.put_nowait(lost)
                 self._reported = self.dropped
             self.queue.put_nowait(record)
         except queue.Full:
@@ -43,7 +54,7 @@ class BoundedQueueHandler(QueueHandler):
 
 
 class _OneLine(logging.Formatter):
-    """Formats a record; its message stays on one line, a traceback of ours may follow."""
+    """Formats a record; its message stays on one line, a traceback of ours may follow, indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = record.message.translate(_CONTROL)
@@ -57,19 +68,56 @@ class _Preparing(BoundedQueueHandler):
         record.message = record.msg = record.getMessage()
         record.args = None
         if record.exc_info:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
+            # The text of an exception may be a peer's: no line of it may look like one of the log's.
+            lines = logging.Formatter().formatException(record.exc_info).split("\n")
+            record.exc_text = "\n".join("    " + line.translate(_CONTROL) for line in lines)
             record.exc_info = None
         return record
 
 
-def start_logging(level: str) -> QueueListener:
+class _Writer(logging.Handler):
+    """Writes to standard error past every lock, so that one who does not read it cannot hold up the end."""
+
+    def createLock(self) -> None:
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):  # nobody is left to be told
+            while data:
+                data = data[os.write(_STANDARD_ERROR, data) :]
+
+
+class LogWriter:
+    """The native thread that writes what is queued."""
+
+    def __init__(self, records: queue.Queue[logging.LogRecord | None], handler: BoundedQueueHandler) -> None:
+        self._records = records
+        self._handler = handler
+        self._writer = _Writer()
+        self._writer.setFormatter(_OneLine(_FORMAT))
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is queued and end; give up if it is not taken within ``STOP_TIMEOUT``."""
+        lost = self._handler.unreported
+        with contextlib.suppress(queue.Full):
+            if lost is not None:
+                self._records.put(lost, timeout=STOP_TIMEOUT)
+            self._records.put(None, timeout=STOP_TIMEOUT)
+            self._thread.join(STOP_TIMEOUT)
+
+    def _write(self) -> None:
+        while (record := self._records.get()) is not None:
+            self._writer.handle(record)
+
+
+def start_logging(level: str) -> LogWriter:
     """Log to standard error from ``level`` (``debug`` … ``error``) up; ``stop`` writes what is queued."""
-    records: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE_SIZE)
-    writer = logging.StreamHandler(sys.stderr)
-    writer.setFormatter(_OneLine(_FORMAT))
+    records: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE_SIZE)
+    handler = _Preparing(records)
     root = logging.getLogger()
-    root.handlers[:] = [_Preparing(records)]
+    root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    listener = QueueListener(records, writer)
-    listener.start()
-    return listener
+    return LogWriter(records, handler)
