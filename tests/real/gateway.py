@@ -49,7 +49,7 @@ class Gateway:
     """One running gateway. Without ``config`` it gets ``ERLANG_CONFIG`` for the XMPP server at ``c2s_port``.
 
     ``ws_options``, ``c2s_options`` and ``top_level`` are Erlang text put into that file: list items each
-    followed by a comma, and whole terms.
+    followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener.
     """
 
     path = "/ws-xmpp"
@@ -65,6 +65,7 @@ class Gateway:
         ws_options: str = "",
         c2s_options: str = "",
         top_level: str = "",
+        flags: bool = False,
         arguments: Iterable[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -73,6 +74,9 @@ class Gateway:
         self.config = folder / "ejabberd.cfg"
         self._env = dict(env or {})
         self._arguments = list(arguments)
+        self._flags = flags
+        self._upstream = f"tcp://127.0.0.1:{c2s_port}"
+        self._domain = domain
         self._ports = [ReservedPort(), ReservedPort()]
         self.ws_port, self.wss_port = (port.number for port in self._ports)
         self.config.write_text(
@@ -104,9 +108,13 @@ class Gateway:
         return self._child
 
     def start(self) -> Gateway:
-        argv = [sys.executable, "-m", "wsgw", "--config", str(self.config), *self._arguments]
+        source = ["--config", str(self.config)]
+        if self._flags:
+            source = ["--listen", f"127.0.0.1:{self.ws_port}", "--domain", self._domain]
+            source += ["--upstream", self._upstream]
+        argv = [sys.executable, "-m", "wsgw", *source, *self._arguments]
         self._child = Child(argv, self.log, {"PYTHONUNBUFFERED": "1", **self._env}, cwd=ROOT)
-        self._child.wait_for_ports(self.ws_port, self.wss_port)
+        self._child.wait_for_ports(*([self.ws_port] if self._flags else [self.ws_port, self.wss_port]))
         return self
 
     def stop(self, seconds: float = 40) -> int | None:
