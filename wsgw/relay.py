@@ -10,6 +10,7 @@ not read. Deadlines are looked at by ``sweep``, one timer for all sessions of a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ class Relay:
         "_read_again_at",
         "_started",
         "_upstream",
+        "_upstream_end",
         "_upstream_pump_scheduled",
         "_wake",
         "peer",
@@ -130,6 +132,8 @@ class Relay:
         self._owner = owner
         self._browser = _Side(browser)
         self._upstream: _Side | None = None
+        #: Flushes and closes the server's connection, once the session is over for it.
+        self._upstream_end: Any = None
         self._wake = Event()
         self._greenlet: Any = None
         self._connecting = False
@@ -188,7 +192,6 @@ class Relay:
         self.xmpp.browser_lost("gateway stopped")
         self._settle()
         self.session.detach()
-        self._owner.ended(self)
         log.info(
             "%s = closed, host %s, %s framing, %.1f s, Close %s: %s",
             self.peer,
@@ -198,7 +201,11 @@ class Relay:
             self.session.close_code or "-",
             self.xmpp.cause,
         )
-        self._browser.socket.linger(LAST_WORDS, LAST_WORDS)
+        with contextlib.suppress(ConnectionLost):  # thrown late: nothing was being connected to any more
+            self._browser.socket.linger(LAST_WORDS, LAST_WORDS)
+        if self._upstream_end is not None:
+            self._upstream_end.join()
+        self._owner.ended(self)
 
     def _interrupt(self) -> None:
         """Let the greenlet see that the session is over."""
@@ -346,7 +353,7 @@ class Relay:
         if self.xmpp.upstream_finished:
             self._upstream = None
             flush = FLUSH_FOR_LOST if self.session.finished else LAST_WORDS
-            gevent.spawn_raw(side.socket.linger, flush, LAST_WORDS)
+            self._upstream_end = gevent.spawn(side.socket.linger, flush, LAST_WORDS)
 
     @staticmethod
     def _read_last_words(side: _Side) -> None:
