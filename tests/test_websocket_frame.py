@@ -214,6 +214,7 @@ VIOLATIONS = {
     "5.4: a text frame inside a message": (text(b"a", final=False) + text(b"b"), 1002, 8),
     "5.4: a binary frame inside a message": (text(b"a", final=False) + frame(2, b"b"), 1002, 8),
     "binary where only text is spoken": (frame(Opcode.BINARY, b"x"), 1003, 1),
+    "binary, unmasked: the first byte decides": (frame(Opcode.BINARY, b"x", mask=None), 1003, 1),
     "10.4: above the limit, 16-bit length": (text(b"x" * (LIMIT + 1)), 1009, 4),
     "10.4: above the limit, 64-bit length": (text(b"x" * 65536), 1009, 10),
     "10.4: above the limit in its second fragment": (

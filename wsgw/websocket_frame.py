@@ -220,13 +220,9 @@ class FrameParser:
             raise _protocol_error("reserved bits without an extension")
         if opcode not in _KNOWN_OPCODES:
             raise _protocol_error(f"reserved opcode {opcode}")
-        if not second & _MASK:
-            raise _protocol_error("unmasked frame from a client")
         if opcode & _CONTROL:
             if not first & _FIN:
                 raise _protocol_error("fragmented control frame")
-            if size > MAX_CONTROL_PAYLOAD:
-                raise _protocol_error("control frame above 125 bytes")
         elif opcode == Opcode.CONTINUATION:
             if self._message_opcode is None:
                 raise _protocol_error("continuation of nothing")
@@ -234,6 +230,10 @@ class FrameParser:
             raise _protocol_error("data frame inside a fragmented message")
         elif opcode == Opcode.BINARY and not self.accept_binary:
             raise WebSocketViolation(CloseCode.UNSUPPORTED_DATA, "XMPP over WebSocket forbid binary frames")
+        if not second & _MASK:
+            raise _protocol_error("unmasked frame from a client")
+        if opcode & _CONTROL and size > MAX_CONTROL_PAYLOAD:
+            raise _protocol_error("control frame above 125 bytes")
 
     @staticmethod
     def _extended_size(field: bytes) -> int:
