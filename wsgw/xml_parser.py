@@ -7,6 +7,7 @@ stream. Cutting and checking stanzas is ``xml_stream``'s part.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
@@ -109,7 +110,7 @@ def without_declaration(text: bytes) -> bytes:
     return text[match.end() :].lstrip(WHITESPACE)
 
 
-def end_of_tag(text: bytes, start: int = 0) -> int:
+def end_of_tag(text: bytes | bytearray, start: int = 0) -> int:
     """Return the position after the tag that begins at ``start``, or -1 if it is not complete."""
     match = _TAG.match(text, start)
     return match.end() if match else -1
@@ -127,14 +128,14 @@ def end_of_element(text: bytes, start: int, position: int) -> int:
     return text.index(b">", position) + 1
 
 
-def children(root: bytes, element: bytes) -> list[tuple[str, bytes]]:
-    """Return (expanded name, bytes) of each child of a well-formed ``element``.
+def children(root: bytes, element: bytes) -> list[tuple[str, int, int]]:
+    """Return (expanded name, start, end) of each child of a well-formed ``element``.
 
     ``root`` is a start tag with the bindings the element relies on.
     """
     parser = make_parser()
     parser.Parse(root)
-    found: list[tuple[str, bytes]] = []
+    found: list[tuple[str, int, int]] = []
     depth, start, begun = 0, 0, ""
 
     def start_element(name: str, _attributes: list[str]) -> None:
@@ -148,7 +149,7 @@ def children(root: bytes, element: bytes) -> list[tuple[str, bytes]]:
         depth -= 1
         if depth == 1:
             end = end_of_element(element, start, parser.CurrentByteIndex - len(root))
-            found.append((begun, element[start:end]))
+            found.append((begun, start, end))
 
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
@@ -162,19 +163,22 @@ def undeclared_prefixes(element: bytes) -> set[str]:
     The empty prefix is among them if an element relies on a default namespace from outside.
     """
     parser = make_parser(namespaces=False)
-    scopes: list[set[str]] = [{"xml", "xmlns"}]
+    #: How often each prefix is declared around here; copies of it, one a level, would be quadratic.
+    scope = Counter(("xml", "xmlns"))
+    declarations: list[list[str]] = []
     missing: set[str] = set()
 
     def start_element(name: str, attributes: list[str]) -> None:
         names = attributes[::2]
-        declared = {key.partition(":")[2] for key in names if key == "xmlns" or key.startswith("xmlns:")}
-        scopes.append(scopes[-1] | declared)
+        declared = [key.partition(":")[2] for key in names if key == "xmlns" or key.startswith("xmlns:")]
+        declarations.append(declared)
+        scope.update(declared)
         used = {key.partition(":")[0] for key in names if ":" in key}
         used.add(name.rpartition(":")[0])
-        missing.update(used - scopes[-1])
+        missing.update(prefix for prefix in used if not scope[prefix])
 
     def end_element(_name: str) -> None:
-        scopes.pop()
+        scope.subtract(declarations.pop())
 
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element

@@ -34,15 +34,21 @@ from wsgw.xml_parser import (
 #: The event of a stream's closing tag; no element can have this name.
 STREAM_END = ""
 
-#: A parser that has interned this many names, or parsed this much, is replaced at a border.
+#: A parser that has interned this many names, or parsed this much, is replaced at a border. A new
+#: one costs as much as a few stanzas. The second bound is for the prefixes and the spellings of one
+#: name that expat keeps without telling: up to seven bytes for each byte parsed.
 _MAX_NAMES = 512
-_MAX_PARSED = 8 * 1024 * 1024
+_MAX_PARSED = 256 * 1024
 #: What a server may send as one stanza: a roster of ten thousand contacts is about 2 MiB.
 SERVER_STANZA_LIMIT = 8 * 1024 * 1024
 
+#: What is no white space stands before the first markup.
+_TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 _QUOTE_OR_END = re.compile(rb"""["'>]""")
 _CDATA = b"<![CDATA["
 _CDATA_END = b"]]>"
+_INSTRUCTION_END = b"?>"
+_ENDS = (b">", _CDATA_END, _INSTRUCTION_END)
 
 
 class _StreamHeader(Exception):
@@ -57,6 +63,7 @@ class ClientStanzas:
     """
 
     __slots__ = (
+        "_declared",
         "_depth",
         "_end",
         "_max_attributes",
@@ -79,6 +86,7 @@ class ClientStanzas:
     def _reset(self) -> None:
         self._depth = 0
         self._opened = 0
+        self._declared = 0
         self._name = ""
         self._end = -1
 
@@ -93,8 +101,8 @@ class ClientStanzas:
         text = text.strip(WHITESPACE)
         if text.startswith(b"<?"):
             text = without_declaration(text)
-        if not text.startswith(b"<"):
-            raise not_well_formed("a message starts with '<'")
+        if not text.startswith(b"<") or text.startswith(_CDATA):
+            raise not_well_formed("a message starts with its element")
         before = self._parsed
         self._parsed += len(text)
         try:
@@ -114,8 +122,13 @@ class ClientStanzas:
         parser.Parse(self._root)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
+        parser.StartNamespaceDeclHandler = self._declare
         self._parsed = len(self._root)
         return parser
+
+    def _declare(self, _prefix: str | None, _uri: str | None) -> None:
+        """A namespace declaration of the element that starts next: expat does not list it."""
+        self._declared += 2
 
     def _start_element(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
@@ -126,8 +139,9 @@ class ClientStanzas:
                 raise _StreamHeader
         elif self._depth > self._max_depth:
             raise SessionError("policy-violation", "elements nested too deeply")
-        if len(attributes) > self._max_attributes:
+        if len(attributes) + self._declared > self._max_attributes:
             raise SessionError("policy-violation", "too many attributes")
+        self._declared = 0
 
     def _end_element(self, _name: str) -> None:
         self._depth -= 1
@@ -226,17 +240,23 @@ class ServerStream:
             return
         if self._depth <= 1 and markup.held.isspace():
             markup.clear()
+        elif not self._depth and _TEXT_FIRST.match(markup.held):
+            raise not_well_formed("the server does not speak XML")
         elif markup.refused is not None:
             raise markup.refused
-        elif not self._depth and not markup.held.lstrip(WHITESPACE).startswith(b"<"):
-            raise not_well_formed("the server does not speak XML")
-        elif len(self._pending) + len(markup.held) > self.limit:
+        else:
+            self._check_size(len(self._pending) + len(markup.held))
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limit:
             raise SessionError("policy-violation", f"the server sent a stanza above {self.limit} bytes")
 
     def _parse(self, chunk: bytes) -> bytes:
         """Parse up to the end, or to where a new stream begins; return what is left from there."""
         if not self._depth:
             chunk = chunk.lstrip(WHITESPACE)
+            if _TEXT_FIRST.match(chunk):
+                raise not_well_formed("the server does not speak XML")
         parser = self._parser or self._new_parser()
         self._chunk = chunk
         self._base = self._parsed
@@ -311,6 +331,7 @@ class ServerStream:
             if self._pending:
                 stanza = bytes(self._pending + stanza)
                 self._pending.clear()
+            self._check_size(len(stanza))
             self._events.append((self._name, stanza))
         elif not self._depth:
             self._events.append((STREAM_END, b""))
@@ -352,9 +373,12 @@ class _CompleteMarkup:
         complete = 0
         if not self._until and self.held.find(b"<!", max(self._scanned - 1, 0)) < 0:
             last = self.held.rfind(b"<", self._scanned)
-            if last > 0:
-                complete = self.held.rfind(b">", 0, last) + 1
-                self._scanned = last
+            previous = self.held.rfind(b"<", 0, last) if last > 0 else -1
+            if previous >= 0:
+                complete = end_of_tag(self.held, previous)
+                if complete < 0:  # a tag begins inside another: expat says what is wrong
+                    last = complete = len(self.held)
+            self._scanned = max(last, self._scanned)
         while self.refused is None:
             ended, known = self._step()
             if not known:
@@ -376,7 +400,7 @@ class _CompleteMarkup:
             self._scanned = max(position, len(held) - len(until) + 1)
             return 0, False
         self._scanned = found + len(until)
-        if until in (b">", _CDATA_END) and held.startswith(until, found):
+        if until in _ENDS and held.startswith(until, found):
             self._until = b""
             return self._scanned, True
         self._until = bytes(held[found : found + 1]) if until == b">" else b">"
@@ -398,6 +422,6 @@ class _CompleteMarkup:
         elif len(head) == 1:
             return False
         else:
-            self._until = b">"
+            self._until = _INSTRUCTION_END if head.startswith(b"<?") else b">"
             self._scanned += 1
         return True

@@ -149,18 +149,18 @@ class Framing(ABC):
         TLS with the browser is the WebSocket's (RFC 7395 section 3.9); nothing else is touched.
         """
         requires_starttls = False
-        for name, child in children(self._server_root, element):
+        for name, start, end in reversed(children(self._server_root, element)):
             if name in (_STARTTLS, _COMPRESSION):
-                element = element.replace(child, b"", 1)
-                requires_starttls |= name == _STARTTLS and b"required" in child
+                requires_starttls |= name == _STARTTLS and b"required" in element[start:end]
+                element = element[:start] + element[end:]
         return element, requires_starttls
 
     def condition(self, element: bytes) -> tuple[str, str]:
         """Return the (condition, character data) of a server's stream error."""
-        for name, child in children(self._server_root, element):
+        for name, start, end in children(self._server_root, element):
             namespace, _, local = name.rpartition(" ")
             if namespace == _CONDITIONS and local != "text":
-                data = _CHARACTER_DATA.search(child)
+                data = _CHARACTER_DATA.search(element, start, end)
                 return local, data[1].decode() if data else ""
         return "undefined-condition", ""
 
@@ -185,14 +185,8 @@ class Rfc7395Framing(Framing):
 
     @property
     def upstream_header(self) -> bytes:
-        written = "".join(attribute(name, value) for name, value in self.opening.attributes)
-        used = {name.partition(":")[0] for name, _ in self.opening.attributes if ":" in name}
-        declared = "".join(
-            attribute(f"xmlns:{prefix}", namespace)
-            for prefix, namespace in self.opening.namespaces
-            if prefix in used and prefix != "stream"
-        )
-        header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'{declared}{written}>"
+        written = _attributes(self.opening, bound="stream")
+        header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'{written}>"
         return _DECLARATION + header.encode()
 
     def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
@@ -203,8 +197,7 @@ class Rfc7395Framing(Framing):
             (f"{prefix}:".encode(), f' xmlns:{prefix}="{escape(namespace, _ATTRIBUTE_ENTITIES)}"'.encode())
             for prefix, namespace in bound.items()
         )
-        written = (attribute(name, value) for name, value in parse_opening(tag).attributes)
-        return f"<open xmlns='{FRAMING}'{''.join(written)}/>".encode()
+        return f"<open xmlns='{FRAMING}'{_attributes(parse_opening(tag))}/>".encode()
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
@@ -273,7 +266,18 @@ class LegacyFraming(Framing):
 
     def is_end(self, message: bytes) -> bool:
         message = message.rstrip()
-        return message.startswith(b"</") and message[2:-1].rstrip() == self.upstream_end[2:-1]
+        return message.endswith(b">") and message[:-1].rstrip() == self.upstream_end[:-1]
+
+
+def _attributes(opening: Opening, bound: str = "") -> str:
+    """Every attribute of a header and the declarations they rely on; the prefix ``bound`` has its own."""
+    used = {name.partition(":")[0] for name, _ in opening.attributes if ":" in name}
+    declared = "".join(
+        attribute(f"xmlns:{prefix}", namespace)
+        for prefix, namespace in opening.namespaces
+        if prefix in used and prefix != bound
+    )
+    return declared + "".join(attribute(name, value) for name, value in opening.attributes)
 
 
 def _left_open(tag: bytes) -> bytes:
