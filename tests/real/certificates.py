@@ -19,8 +19,13 @@ class Certificate:
     pem: Path
 
 
-def make_certificate(folder: Path, name: str = "localhost", extra: str = "IP:127.0.0.1") -> Certificate:
-    """A new CA and, signed by it, a certificate for ``name``; everything below ``folder``."""
+def make_certificate(
+    folder: Path, name: str = "localhost", extra: str = "IP:127.0.0.1", days: str = _DAYS
+) -> Certificate:
+    """A new CA and, signed by it, a certificate for ``name``; everything below ``folder``.
+
+    With ``days`` "0" it has expired when this returns.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     chain, key, request = folder / "chain.pem", folder / "key.pem", folder / "request.pem"
@@ -33,7 +38,7 @@ def make_certificate(folder: Path, name: str = "localhost", extra: str = "IP:127
         "req", "-x509", *new_key, "-days", _DAYS, "-subj", "/CN=wsgw test CA", "-keyout", ca_key, "-out", ca
     )
     _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-    signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", _DAYS, "-extfile", extensions)
+    signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", days, "-extfile", extensions)
     _openssl("x509", "-req", "-in", request, *signing, "-out", chain)
     pem = folder / "chain-and-key.pem"
     pem.write_bytes(chain.read_bytes() + key.read_bytes())
