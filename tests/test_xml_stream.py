@@ -368,7 +368,7 @@ def test_time_is_linear_in_a_header() -> None:
     def header(size: int) -> bytes:
         return b"<stream:stream a='" + b"x" * size + b"' xmlns:stream='http://etherx.jabber.org/streams'>"
 
-    assert seconds(header(512 * KIB), 16) < 3 * 8 * seconds(header(64 * KIB), 16)
+    assert seconds(header(2048 * KIB), 64) < 3 * 8 * seconds(header(256 * KIB), 64)
 
 
 # -- servers that break the rules ------------------------------------------------------------------
