@@ -1,7 +1,8 @@
 """Child processes that never outlive the test run, and ports nobody else takes meanwhile.
 
-Every child leads its own process group, so that ending it ends its children too. Nothing here sleeps for
-luck: readiness is polled for, with a deadline.
+Every child leads its own process group, so that ending it ends its children too; where ``setpriv`` is there,
+a test run that is killed takes them along. Nothing here sleeps for luck: readiness is polled for, with a
+deadline.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +58,12 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
+def _dies_with_us() -> list[str]:
+    """A prefix of the command line by which the kernel kills the program with the thread that started it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
 class Child:
     """A program in a process group of its own, its output in ``log``."""
 
@@ -70,7 +78,7 @@ class Child:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                self.argv,
+                [*_dies_with_us(), *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
