@@ -230,7 +230,9 @@ def test_missing_pong_loses_the_browser() -> None:
     assert session.data_to_send == [make_ping()]
 
 
-@pytest.mark.parametrize("life", [frame(b"", PONG), frame(b"<a/>"), b"\x81"])
+@pytest.mark.parametrize(
+    "life", [frame(b"", PONG), frame(b"<a/>"), b"\x81"], ids=["pong", "text", "part of a frame"]
+)
 def test_anything_received_proves_life(life: bytes) -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)

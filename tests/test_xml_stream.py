@@ -161,14 +161,6 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(borders)]
 
 
-def test_namespaces_are_those_of_the_newest_header() -> None:
-    stream = ServerStream()
-    stream.feed(EJABBERD_HEADER)
-    assert dict(stream.namespaces) == {"stream": STREAMS, "": "jabber:client"}
-    stream.feed(b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'>")
-    assert dict(stream.namespaces) == {"s": STREAMS, "db": "jabber:server:dialback"}
-
-
 HEADERS = {
     "any prefix (4.8.1)": b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'>",
     "no prefix": b"<stream xmlns='http://etherx.jabber.org/streams'>",

@@ -42,7 +42,7 @@ _STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"
 _IQ = f"{CLIENT} iq"
 _SUCCESS = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl success", "urn:xmpp:sasl:2 success"))
 _ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
-_NO_OPENING = Opening("", "stream", (), (), b"")
+_NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
 
 
 class XmppLimits(NamedTuple):
@@ -294,7 +294,7 @@ class WebSocketXmpp:
 
     def _other_server_element(self, name: str, element: bytes) -> None:
         if name == STREAM:
-            header = self._framing.server_header(element, self._server_stream.namespaces)
+            header = self._framing.server_header(element)
             self._browser.send(header)
             self._header_sent = True
         elif name == STREAM_END:

@@ -199,6 +199,8 @@ class Opening:
     namespaces: tuple[tuple[str, str], ...]
     #: The tag's own bytes.
     tag: bytes
+    #: Whether the element ended in the same message; a stream header in legacy framing may be left open.
+    closed: bool
 
     def get(self, attribute: str) -> str:
         """Return an attribute's value, empty if it is not there."""
@@ -231,12 +233,15 @@ def parse_opening(text: bytes) -> Opening:
     end = end_of_tag(text)
     if not seen or end < 0:
         raise not_well_formed("a message starts with its element")
-    if not _is_nothing_or_end_tag(text[end:].strip(WHITESPACE)):
+    rest = text[end:].strip(WHITESPACE)
+    if not _is_nothing_or_end_tag(rest):
         raise not_well_formed("text after the stream header")
     name, prefix = _split_prefix(seen[0][0])
     values = iter(seen[0][1])
     attributes = tuple((_as_written(key), value) for key, value in zip(values, values, strict=True))
-    return Opening(name, prefix, attributes, tuple(namespaces), text[:end])
+    return Opening(
+        name, prefix, attributes, tuple(namespaces), text[:end], bool(rest) or text[:end].endswith(b"/>")
+    )
 
 
 def _is_nothing_or_end_tag(rest: bytes) -> bool:

@@ -25,7 +25,6 @@ from wsgw.xml_parser import (
     end_of_tag,
     make_parser,
     not_well_formed,
-    parse_opening,
     refused,
     restricted,
     without_declaration,
@@ -181,14 +180,11 @@ class ServerStream:
         "_start",
         "failure",
         "limit",
-        "namespaces",
     )
 
     def __init__(self, limit: int = SERVER_STANZA_LIMIT) -> None:
         #: Bytes of one stanza.
         self.limit = limit
-        #: (prefix, namespace) bound by the newest stream header.
-        self.namespaces: tuple[tuple[str, str], ...] = ()
         #: Why nothing more can be read from this server.
         self.failure: SessionError | None = None
         self._markup = _CompleteMarkup()
@@ -320,7 +316,6 @@ class ServerStream:
             raise SessionError("invalid-namespace", "the server does not open an XMPP stream")
         start = self._position()
         self._root = self._chunk[start : end_of_tag(self._chunk, start)]
-        self.namespaces = parse_opening(self._root).namespaces
         self._events.append((STREAM, self._root))
 
     def _end_element(self, _name: str) -> None:

@@ -15,7 +15,16 @@ from abc import ABC, abstractmethod
 from xml.sax.saxutils import escape
 
 from wsgw.errors import SessionError
-from wsgw.xml_parser import STREAM, STREAMS, Opening, children, end_of_tag, parse_opening, undeclared_prefixes
+from wsgw.xml_parser import (
+    STREAM,
+    STREAMS,
+    Opening,
+    children,
+    end_of_tag,
+    not_well_formed,
+    parse_opening,
+    undeclared_prefixes,
+)
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = f"{FRAMING} open"
@@ -41,16 +50,17 @@ _ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;"
 def choose_framing(opening: Opening) -> Framing:
     """Return the framing that a client's first message speaks.
 
-    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither's, and
-    ``bad-format`` for anything that opens no stream.
+    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither's,
+    ``bad-format`` for anything that opens no stream, ``not-well-formed`` for an ``<open>`` left open.
     """
     if opening.name == OPEN:
+        if not opening.closed:
+            raise not_well_formed("a message is exactly one element")
         return Rfc7395Framing(opening)
     if opening.name == STREAM:
         return LegacyFraming(opening)
-    namespace, _, local = opening.name.rpartition(" ")
-    if local in ("open", "stream"):
-        raise SessionError("invalid-namespace", f"the stream's namespace is not {namespace or 'empty'}"[:200])
+    if opening.name.rpartition(" ")[2] in ("open", "stream"):
+        raise SessionError("invalid-namespace", "that namespace opens no XMPP stream")
     raise SessionError("bad-format", "the first message must open a stream")
 
 
@@ -112,16 +122,10 @@ class Framing(ABC):
         """Take the client's header for a new stream on the same connection (RFC 6120 section 4.3.3)."""
         self.opening = opening
 
-    def server_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
-        """Return the message that answers the client's header; remember what ``tag`` binds.
-
-        ``namespaces`` are its declarations as (prefix, namespace).
-        """
+    def server_header(self, tag: bytes) -> bytes:
+        """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
         self._server_root = tag
-        return self._translate_header(tag, namespaces)
-
-    @abstractmethod
-    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes: ...
+        return tag
 
     @abstractmethod
     def own_header(self, domain: str) -> bytes:
@@ -189,15 +193,16 @@ class Rfc7395Framing(Framing):
         header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'{written}>"
         return _DECLARATION + header.encode()
 
-    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
-        bound = dict(namespaces)
+    def server_header(self, tag: bytes) -> bytes:
+        opening = parse_opening(super().server_header(tag))
+        bound = dict(opening.namespaces)
         default = bound.pop("", "")
         self._default_declaration = attribute("xmlns", default).encode() if default else b""
         self._prefixes = tuple(
             (f"{prefix}:".encode(), f' xmlns:{prefix}="{escape(namespace, _ATTRIBUTE_ENTITIES)}"'.encode())
             for prefix, namespace in bound.items()
         )
-        return f"<open xmlns='{FRAMING}'{_attributes(parse_opening(tag))}/>".encode()
+        return f"<open xmlns='{FRAMING}'{_attributes(opening)}/>".encode()
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
@@ -247,9 +252,6 @@ class LegacyFraming(Framing):
     def restart(self, opening: Opening) -> None:
         super().restart(opening)
         self.client_root = _left_open(opening.tag)
-
-    def _translate_header(self, tag: bytes, namespaces: tuple[tuple[str, str], ...]) -> bytes:
-        return tag
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
