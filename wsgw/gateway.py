@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -35,7 +36,7 @@ class Gateway:
         self.listeners: list[Listener] = []
         try:
             for listener in config.listeners:
-                sock = _listen(listener, config)
+                sock = _bind(listener, config)
                 self.listeners.append(Listener(sock, listener, self.supervisor, trusted))
         except ConfigError:
             self._close_listeners()
@@ -43,11 +44,13 @@ class Gateway:
         self._stopping = Event()
 
     def start(self) -> None:
-        """Accept connections from now on."""
+        """Accept connections from now on. Raises ConfigError if another program listens there by now."""
         for warning in self.config.warnings:
             log.warning("%s", warning)
         self.supervisor.start()
         for listener in self.listeners:
+            with _reported(listener.config, self.config):
+                listener.socket.listen(listener.config.backlog)
             listener.start()
             log.info(
                 "wsgw %s listens on %s, upstream %s, hosts %s",
@@ -103,19 +106,28 @@ def _log_unhandled(_context: object, kind: Any, value: Any, traceback: Any) -> N
     log.error("fault in the gateway", exc_info=(kind, value, traceback))
 
 
-def _listen(listener: ListenerConfig, config: Config) -> socket.socket:
-    """Return a listening socket; one on ``::`` takes IPv4 too, unless another has the port there."""
+def _bind(listener: ListenerConfig, config: Config) -> socket.socket:
+    """Return a socket that will listen once signals are handled: who sees the port may send one.
+
+    On ``::`` it takes IPv4 too, unless another listener has the port there.
+    """
     family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
+    with _reported(listener, config), ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             on_ipv4 = any(other.port == listener.port and ":" not in other.ip for other in config.listeners)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.ip != "::" or on_ipv4))
         sock.bind((listener.ip, listener.port))
-        sock.listen(listener.backlog)
+        undo.pop_all()
+    return sock
+
+
+@contextmanager
+def _reported(listener: ListenerConfig, config: Config) -> Iterator[None]:
+    """Turn an OSError into the ConfigError an admin can act on."""
+    try:
+        yield
     except OSError as error:
-        sock.close()
         reason = f"cannot listen on {listener.ip} port {listener.port}: {error.strerror}"
         raise ConfigError([ConfigProblem(config.source or "command line", 0, reason)]) from error
-    return sock
