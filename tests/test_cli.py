@@ -1,0 +1,331 @@
+"""The commands as an admin runs them: what they print, what they exit with, how the gateway stops."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate, make_certificate
+from real.gateway import Gateway
+from real.processes import ROOT, Child, ReservedPort, wait_until
+from wire import OPENINGS, SECONDS, Browser, XmppServer, frame, within
+
+from wsgw import __version__
+
+STOP = (signal.SIGTERM, signal.SIGINT)
+GOOD = """\
+{hosts, ["localhost"]}.
+{listen, [
+  {5222, ejabberd_c2s, []},
+  {%d, websocket_session, [
+    %s{ip, {127,0,0,1}},
+    {request_handlers, [{["ws-xmpp"], mod_websocket}]}
+  ]}
+]}.
+"""
+FIVE_MISTAKES = """\
+{hosts, ["localhost"]}.
+{listen, [
+  {5222, ejabberd_c2s, []},
+  {5288, websocket_session, [
+    {max_sesions, 5},
+    {tls, maybe},
+    {handshake_timeout, -1},
+    {upstream, "http://localhost"},
+    {request_handlers, [{["ws-xmpp"], mod_websockets}]}
+  ]}
+]}.
+"""
+
+
+def wsgw(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "wsgw", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def written(folder: Path, text: str, name: str = "ejabberd.cfg") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    reserved = ReservedPort()
+    yield reserved.number
+    reserved.release()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """``serve(*arguments)``: a gateway in the background, ended in any case."""
+    children: list[Child] = []
+
+    def start(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Child:
+        log = tmp_path / f"output-{len(children)}"
+        children.append(Child([sys.executable, "-m", "wsgw", *map(str, arguments)], log, env))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+
+
+# -- check ------------------------------------------------------------------------------------------
+
+
+def test_check_prints_what_would_run(tmp_path: Path) -> None:
+    config = written(tmp_path, GOOD % (5288, "{max_sessions, 5}, "))
+    done = wsgw("check", "--config", config)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"configuration: {config}\n")
+    assert re.search(r"^listener on 127\.0\.0\.1:5288$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  max_sessions +5$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  upstream +tcp://127\.0\.0\.1:5222$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  handshake_timeout +10  \(default\)$", done.stdout, re.MULTILINE)
+    assert wsgw("--config", config, "check").stdout == done.stdout, "the option may stand before the command"
+
+
+def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
+    config = written(tmp_path, FIVE_MISTAKES)
+    done = wsgw("check", "--config", config)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [f"{config}:{number}" for number in range(5, 10)]
+    assert all(line.partition(": ")[2] for line in lines)
+    served = wsgw("--config", config)
+    assert (served.returncode, served.stderr) == (2, done.stderr)
+
+
+def test_check_warns_and_passes(tmp_path: Path) -> None:
+    done = wsgw("check", "--config", written(tmp_path, GOOD % (5288, "{upstream_verify, false}, ")))
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: ")
+
+
+@pytest.mark.parametrize("command", [["check"], []], ids=["check", "serve"])
+def test_pem_files(tmp_path: Path, certificate: Certificate, command: list[str]) -> None:
+    """What the configuration cannot see without TLS is found too, and all of it at once."""
+    other = make_certificate(tmp_path / "other", "other.example")
+    mixed = written(tmp_path, certificate.chain.read_text() + other.key.read_text(), "mixed.pem")
+    broken = written(tmp_path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "broken.pem")
+    options = f'{{tls, true}}, {{certfile, "{mixed}"}}, {{upstream_cafile, "{broken}"}}, '
+    done = wsgw(*command, "--config", written(tmp_path, GOOD % (5288, options)))
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"{broken}: cannot be used as upstream_cafile: ")
+    assert second == f"{mixed}: cannot be used as certfile: key values mismatch"
+
+
+@pytest.mark.parametrize("fault", ["missing", "no key", "no PEM"])
+def test_certfile_at_fault(tmp_path: Path, certificate: Certificate, fault: str) -> None:
+    certfile = {
+        "missing": tmp_path / "none.pem",
+        "no key": certificate.chain,
+        "no PEM": written(tmp_path, "nothing", "nothing.pem"),
+    }[fault]
+    config = written(tmp_path, GOOD % (5288, f'{{tls, true}}, {{certfile, "{certfile}"}}, '))
+    done = wsgw("check", "--config", config)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{config}:5: certfile: {certfile} ")
+
+
+def test_configuration_that_is_not_there(tmp_path: Path) -> None:
+    done = wsgw("check", "--config", tmp_path / "none.yml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path}/none.yml" in done.stderr
+    assert "does not exist" in done.stderr
+
+
+def test_configuration_by_environment(tmp_path: Path) -> None:
+    config = written(tmp_path, GOOD % (5288, ""))
+    done = wsgw("check", env={"WSGW_CONFIG": str(config)})
+    assert done.stdout.startswith(f"configuration: {config}\n")
+    other = written(tmp_path, GOOD % (5299, ""), "other.cfg")
+    done = wsgw("check", "--config", other, env={"WSGW_CONFIG": str(config)})
+    assert done.stdout.startswith(f"configuration: {other}\n"), "the command line comes first"
+
+
+# -- the rest of the command line -------------------------------------------------------------------
+
+
+def test_options_prints_the_table() -> None:
+    done = wsgw("options")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# Options\n")
+    assert "| `max_connect_rate_per_ip` |" in done.stdout
+
+
+def test_version() -> None:
+    done = wsgw("--version")
+    assert (done.returncode, done.stdout) == (0, f"wsgw {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--listen", "5288"],
+        ["--listen", "5288", "--domain", "localhost"],
+        ["--domain", "localhost", "--upstream", "tcp://127.0.0.1:5222"],
+        ["--config", "x", "--listen", "5288", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:5222"],
+        ["--listen", "no port", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:5222"],
+        ["--listen", "5288", "--domain", "localhost", "--upstream", "nonsense"],
+        ["--log-level", "chatty"],
+        ["nonsense"],
+    ],
+)
+def test_misuse(arguments: list[str]) -> None:
+    done = wsgw(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
+def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> None:
+    server = XmppServer()
+    upstream = f"tcp://127.0.0.1:{server.port}"
+    child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", upstream)
+    child.wait_for_ports(port)
+    browser = Browser(port, first=frame(OPENINGS["rfc7395"]))
+    connection = server.accept_stream()
+    assert browser.message().startswith(b"<open ")
+    child.signal(number)
+    messages, code, reason = browser.until_close()
+    assert b"<system-shutdown " in messages[-2]
+    assert (code, reason) == (1012, "system-shutdown")
+    assert connection.read_to_end() == b"", "a bare FIN: the session may be resumed"
+    connection.close()
+    browser.close()
+    assert child.wait(SECONDS) == 0
+    assert "INFO wsgw.gateway: stopping, 1 sessions" in child.text()
+    assert "Traceback" not in child.text()
+    server.close()
+
+
+@pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
+def test_stop_without_sessions(serve: Callable[..., Child], port: int, number: int) -> None:
+    child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    child.wait_for_ports(port)
+    with within(SECONDS):
+        child.signal(number)
+        assert child.wait(SECONDS) == 0
+    assert "Traceback" not in child.text()
+
+
+def test_second_signal_ends_at_once(serve: Callable[..., Child], port: int) -> None:
+    """While a browser keeps the first one waiting."""
+    child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    child.wait_for_ports(port)
+    browser = Browser(port)
+    child.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping, 1 sessions" in child.text(), SECONDS, "the first signal")
+    with within(2):
+        child.signal(signal.SIGTERM)
+        assert child.wait(SECONDS) == 1
+    assert "Traceback" not in child.text()
+    browser.close()
+
+
+def test_upgrade_that_comes_too_late(serve: Callable[..., Child], port: int) -> None:
+    """A request that ends after the stop has begun is refused, and does not hold up the end."""
+    child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    child.wait_for_ports(port)
+    waiting = Browser(port)
+    late = socket.create_connection(("127.0.0.1", port), SECONDS)
+    late.settimeout(SECONDS)
+    request = (
+        b"GET /ws-xmpp HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Protocol: xmpp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+    late.sendall(request[:-2])
+    Browser(port).close()  # accepted after ``late``, so that one is being read by now
+    child.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in child.text(), SECONDS, "the signal")
+    late.sendall(request[-2:])
+    assert late.recv(4096).startswith(b"HTTP/1.1 503 Service Unavailable: the gateway stops\r\n")
+    waiting.until_close()
+    waiting.close()
+    late.close()
+    assert child.wait(SECONDS) == 0
+
+
+def test_port_in_use(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        config = written(tmp_path, GOOD % (port, ""))
+        done = wsgw("--config", config)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"{config}: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+        done = wsgw("demo", "--port", str(port))
+        assert done.returncode == 2
+        assert "Address already in use" in done.stderr
+
+
+def test_address_that_is_not_ours(tmp_path: Path) -> None:
+    done = wsgw("--listen", "192.0.2.1:5288", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("command line: cannot listen on 192.0.2.1 port 5288: ")
+
+
+@pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
+def test_demo(serve: Callable[..., Child], port: int, number: int) -> None:
+    child = serve("demo", "--port", str(port), "--log-level", "warning")
+    wait_until(lambda: "Ready: " in child.text() or child.returncode is not None, 30, "the demo")
+    assert f"ws://127.0.0.1:{port}/ws-xmpp" in child.text()
+    assert "NOT FOR PRODUCTION" in child.text()
+    browser = Browser(port, first=frame(OPENINGS["rfc7395"]))
+    assert browser.message().startswith(b"<open ")
+    assert b"mechanisms" in browser.message()
+    child.signal(number)
+    assert browser.until_close()[1] == 1012
+    browser.close()
+    assert child.wait(SECONDS) == 0
+    assert "Traceback" not in child.text()
+
+
+def test_configuration_out_of_a_folder_of_its_own(certificate: Certificate, tmp_path: Path) -> None:
+    """Relative names start at the file, wherever the command is run."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    written(folder, certificate.pem.read_text(), "both.pem")
+    config = written(folder, GOOD % (5288, '{tls, true}, {certfile, "both.pem"}, '))
+    done = wsgw("check", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert str(folder / "both.pem") in done.stdout
+
+
+def test_gateway_starts_again_on_its_port(certificate: Certificate, tmp_path: Path) -> None:
+    """Connections of the one before, still in TIME_WAIT, do not hold the port."""
+    gateway = Gateway(tmp_path, certificate, 1)
+    try:
+        for _ in range(2):
+            gateway.start()
+            browser = Browser(gateway.ws_port)
+            gateway.child.signal(signal.SIGTERM)
+            browser.until_close()
+            browser.close()
+            assert gateway.child.wait(SECONDS) == 0
+            gateway.child.kill()
+    finally:
+        gateway.close()

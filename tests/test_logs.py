@@ -1,0 +1,255 @@
+"""The log: no peer writes a line of its own into it, no secret stands in it, it holds nobody up."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import queue
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+from real.processes import ROOT
+from wire import OPENINGS, SECONDS, SERVER_HEADER, Browser, Connection, XmppServer, frame, within
+
+from wsgw.ops.logs import BoundedQueueHandler
+
+#: How every line of ours begins; an indented one belongs to a traceback.
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+: |    ")
+FORGED = "2026-01-01 00:00:00,000 INFO wsgw.gateway: forged"
+EVERY_CONTROL = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066)))
+
+
+@pytest.fixture(scope="module")
+def xmpp_server() -> Iterator[XmppServer]:
+    server = XmppServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def edge(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(
+        tmp_path,
+        certificate,
+        xmpp_server.port,
+        arguments=["--log-level", "debug"],
+        ws_options="{close_timeout, 1}, ",
+    )
+    try:
+        yield gateway.start()
+    finally:
+        gateway.close()
+
+
+def test_no_peer_forges_lines(edge: Gateway, xmpp_server: XmppServer) -> None:
+    hostile = [
+        f"GET /ws-xmpp HTTP/1.1\r\nX: \r{FORGED}\r\n\r\n",
+        f"GET /ws-xmpp%0a{FORGED.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /\r{FORGED} HTTP/1.1\r\n\r\n",
+        f"\x1b[2J\x0b{FORGED}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nUpgrade: a\r\n {FORGED}\r\nX-Forwarded-For: 1\r\n {FORGED}\r\n\r\n",
+        f"PROXY TCP4 {FORGED}\r\n",
+    ]
+    for data in hostile:
+        connection = Connection(socket.create_connection(("127.0.0.1", edge.ws_port)))
+        connection.send(data.encode("latin-1"))
+        connection.read_to_end()
+        connection.close()
+    entities = "&#10;" + FORGED + "&#x9b;&#x2028;" + FORGED + "&#x202e;"
+    for first in (
+        f"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost{entities}' version='1.0'/>",
+        f"<open xmlns='urn:{entities}' to='localhost'/>",
+        f"<x{FORGED} xmlns='{entities}'/>",
+        f"<stream:stream xmlns:stream='{entities}' to='localhost'/>",
+    ):
+        browser = Browser(
+            edge.ws_port, headers=(f"X-Forwarded-For: \x1b[1m{FORGED}", f"Origin: \x1b{FORGED}")
+        )
+        browser.text(first.encode())
+        browser.until_close()
+        browser.close()
+    browser = Browser(edge.ws_port, first=frame(OPENINGS["rfc7395"]))
+    server = xmpp_server.accept()
+    error = f"<stream:error><x xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{entities}</x></stream:error>"
+    server.send(SERVER_HEADER + error.encode())
+    browser.until_close()
+    browser.close()
+    server.close()
+    browser = Browser(edge.ws_port)
+    browser.close_frame(3000, f"\n{FORGED}\x1b\u2028".encode())
+    browser.until_close()
+    browser.close()
+    assert edge.stop() == 0
+    assert_every_line_is_ours(edge.log.read_bytes())
+
+
+def assert_every_line_is_ours(log: bytes) -> None:
+    text = log.decode("utf-8")
+    assert log.endswith(b"\n")
+    for line in text.split("\n")[:-1]:
+        assert LINE.match(line), line
+        assert not line.startswith(FORGED)
+        assert not any(character in line for character in EVERY_CONTROL), repr(line)
+
+
+def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> None:
+    secret = "Tr0ub4dor&3"
+    plain = base64.b64encode(f"\0alice\0{secret}".encode()).decode()
+    challenge = base64.b64encode(b"r=nonce,s=c2FsdA==,i=4096").decode()
+    token = "fast-token-b3f1"
+    browser = Browser(
+        edge.ws_port,
+        path=f"/ws-xmpp?token={token}",
+        headers=(f"Authorization: Bearer {token}", f"Cookie: s={token}"),
+    )
+    browser.text(OPENINGS["rfc7395"])
+    server = xmpp_server.accept_stream(b"<stream:features/>")
+    escaped = secret.replace("&", "&amp;")
+    said = [
+        f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>",
+        f"<iq xmlns='jabber:client' type='set' id='{token}'><query xmlns='jabber:iq:auth'>"
+        f"<username>alice</username><password>{escaped}</password></query></iq>",
+        f"<message xmlns='jabber:client'><body>{token}</body></message>",
+        f"<broken>{plain}{escaped}{token}",  # what breaks the rules is not quoted either
+    ]
+    for text in said:
+        browser.text(text.encode())
+    server.send(f"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{challenge}</challenge>".encode())
+    browser.until_close()
+    server.read_to_end()
+    server.close()
+    browser.close()
+    assert edge.stop() == 0
+    text = edge.log.read_text("utf-8")
+    for word in (secret, escaped, plain, challenge, token):
+        assert word not in text
+    assert "not-well-formed" in text, "the cause is named"
+    edge.assert_clean_log({"alice": secret})
+
+
+# -- the queue ------------------------------------------------------------------------------------
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": "test", "msg": message})
+
+
+def test_full_queue_drops_and_counts() -> None:
+    records: queue.Queue[logging.LogRecord | None] = queue.Queue(3)
+    handler = BoundedQueueHandler(records)
+    for number in range(10):
+        handler.handle(record(str(number)))
+    assert handler.dropped == 7
+    taken = [records.get_nowait() for _ in range(3)]
+    assert [entry.getMessage() for entry in taken if entry] == ["0", "1", "2"]
+    handler.handle(record("later"))
+    handler.handle(record("last"))
+    taken = [records.get_nowait() for _ in range(3)]
+    assert [entry.getMessage() for entry in taken if entry] == ["7 log lines were lost", "later", "last"]
+    assert handler.unreported is None
+
+
+def test_last_losses_are_reported_at_the_end() -> None:
+    handler = BoundedQueueHandler(queue.Queue(1))
+    assert handler.unreported is None
+    for number in range(3):
+        handler.handle(record(str(number)))
+    assert handler.unreported is not None
+    assert handler.unreported.getMessage() == "2 log lines were lost"
+
+
+FLOOD = """\
+import logging, time
+from wsgw.ops.logs import start_logging
+writer = start_logging("info")
+started = time.monotonic()
+for number in range(30_000):
+    logging.getLogger("test").info("line %d %s", number, "x" * 100)
+print(time.monotonic() - started, flush=True)
+writer.stop()
+"""
+
+
+def run(script: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
+
+
+def test_reader_that_does_not_read_holds_nobody_up() -> None:
+    """Neither the loop nor the end of the process waits for whoever reads standard error."""
+    child = run(FLOOD)
+    try:
+        assert child.stdout is not None
+        assert float(child.stdout.readline()) < SECONDS
+        with within(SECONDS):
+            assert child.wait(SECONDS) == 0
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_everything_queued_is_written_at_the_end() -> None:
+    child = run(FLOOD.replace("30_000", "5_000"))
+    _, log = child.communicate(timeout=30)
+    assert child.returncode == 0, log
+    lines = log.decode().splitlines()
+    assert [line.split()[5] for line in lines] == [str(number) for number in range(5_000)]
+
+
+def test_losses_stand_in_the_log() -> None:
+    child = run(FLOOD)
+    try:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        log = child.stderr.read().decode()
+        assert child.wait(SECONDS) == 0
+    finally:
+        child.kill()
+        child.communicate()
+    lost = sum(int(count) for count in re.findall(r"WARNING wsgw.ops.logs: (\d+) log lines were lost", log))
+    assert lost
+    assert lost + log.count("INFO test: line ") == 30_000
+
+
+TRACEBACK = f"""\
+import logging, time
+from wsgw.ops.logs import start_logging
+writer = start_logging("info")
+try:
+    raise ValueError("\\n{FORGED}\\r\\x1b\\u2028{FORGED}")
+except ValueError:
+    logging.getLogger("test").exception("fault: %s", "\\n{FORGED}")
+logging.getLogger("test").info("lone %s", "\\udcff")
+writer.stop()
+"""
+
+
+def test_exception_text_forges_no_lines() -> None:
+    _, log = run(TRACEBACK).communicate(timeout=30)
+    assert_every_line_is_ours(log)
+    assert b"Traceback (most recent call last)" in log
+    assert b"lone \\udcff\n" in log
+
+
+def test_standard_error_that_is_closed() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    child = subprocess.Popen(
+        [sys.executable, "-c", FLOOD], cwd=ROOT, stdout=subprocess.PIPE, stderr=write_end
+    )
+    os.close(write_end)
+    started = time.monotonic()
+    child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert time.monotonic() - started < SECONDS
