@@ -230,6 +230,32 @@ def test_stop_without_sessions(serve: Callable[..., Child], port: int, number: i
     assert "Traceback" not in child.text()
 
 
+def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
+    server = XmppServer()
+    arguments = ("--listen", f"127.0.0.1:{port}", "--domain", "localhost")
+    gateway = serve(*arguments, "--upstream", f"tcp://127.0.0.1:{server.port}")
+    gateway.wait_for_ports(port)
+    browser = Browser(port)
+    browser.text(OPENINGS["rfc7395"])
+    connection = server.accept_stream()
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: "SIGHUP" in gateway.text(), SECONDS, "a line about the signal")
+    connection.send(b"<message/>")
+    assert [browser.message() for _ in range(3)][2] == b"<message xmlns='jabber:client'/>"
+    connection.close()
+    browser.close()
+    server.close()
+
+
+def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
+    config = written(tmp_path, GOOD % (5288, ""))
+    command = f"{sys.executable} -m wsgw check --config '{config}' | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_second_signal_ends_at_once(serve: Callable[..., Child], port: int) -> None:
     """While a browser keeps the first one waiting."""
     child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")

@@ -71,6 +71,7 @@ class Gateway:
         handlers = [
             gevent.signal_handler(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)
         ]
+        handlers.append(gevent.signal_handler(signal.SIGHUP, _no_reload))
         gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
         try:
             self.start()
@@ -101,9 +102,18 @@ def listener_url(config: ListenerConfig) -> str:
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}/{path}"
 
 
-def _log_unhandled(_context: object, kind: Any, value: Any, traceback: Any) -> None:
+def _no_reload(*_args: FrameType | int | None) -> None:
+    """A hang-up must not cut everyone off, as it would by default."""
+    log.warning("SIGHUP: this version reads its configuration at start only; restart it to apply changes")
+
+
+def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
     """What nobody caught goes to the log; gevent would write it to standard error, and block on it."""
-    log.error("fault in the gateway", exc_info=(kind, value, traceback))
+    if isinstance(context, Listener) and isinstance(value, OSError):
+        # gevent tries again after a pause, which grows to a second.
+        log.error("%s accepts nobody for now: %s", listener_url(context.config), value.strerror)
+    else:
+        log.error("fault in the gateway", exc_info=(kind, value, traceback))
 
 
 def _bind(listener: ListenerConfig, config: Config) -> socket.socket:

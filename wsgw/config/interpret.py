@@ -85,7 +85,7 @@ def _listener(raw: RawListener, chosen: Choices, facts: ServerFacts, problems: P
     """One listener, with the computed defaults filled in."""
     computed: dict[str, Any] = {
         "ip": _ip(raw, chosen, problems),
-        "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)),
+        "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)) if chosen["tls"] else None,
         "max_stanza_size": chosen.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": chosen.get("max_sessions", session_limit()),
         "upstream": _upstream(raw, chosen, facts, problems),

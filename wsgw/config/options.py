@@ -78,7 +78,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "The address to listen on: a string, or a tuple of numbers.",
         "ejabberd",
     ),
-    Option("inet6", Flag(), False, "Without `ip`: listen on all IPv6 addresses.", "ejabberd 2"),
+    Option(
+        "inet6",
+        Flag(),
+        False,
+        "Without `ip`: listen on all IPv6 addresses, and on IPv4 if no other listener has the port there.",
+        "ejabberd 2",
+    ),
     Option(
         "backlog",
         Count(1, 65535),
@@ -260,7 +266,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "drain_timeout",
         Seconds(0, DAY),
         30.0,
-        "Time for sessions to end when the gateway stops or is replaced. Of several, the longest counts.",
+        "How long the gateway waits, when it stops, for the sessions it has ended to close. Of several, the "
+        "longest counts.",
         "Kubernetes gives 30",
         Scope.BOTH,
     ),
