@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import resource
 import signal
 import socket
 import ssl
@@ -175,6 +176,15 @@ def test_post_with_a_body_is_refused_without_reading_it(edge: Gateway, body: str
     """The unread body must not turn the FIN into an RST that takes the answer with it."""
     data = changed(0, "POST /ws-xmpp HTTP/1.1", body) + b"5\r\nhello\r\n" * 10_000
     assert answer(edge.ws_port, data) == refusal(400, "Bad request: invalid method")
+
+
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 5", "Transfer-Encoding: chunked", "transfer-encoding: gzip"]
+)
+def test_upgrade_with_a_body(edge: Gateway, body: str) -> None:
+    """Frames or body: a proxy may see it otherwise than we do."""
+    got = answer(edge.ws_port, request(*GOOD, body) + b"hello")
+    assert got == refusal(400, "Bad request: unexpected body")
 
 
 @pytest.mark.parametrize("version", ["7", "8", "14", "", "13.0", "013", "abc"])
@@ -591,6 +601,28 @@ def test_connect_rate_memory_is_bounded() -> None:
         rates.allows(str(number), 1.0, 3, number / 10_000)
         assert len(rates) <= 100
     assert not rates.allows("offender", 1.0, 3, 0.9), "who owes most is forgotten last"
+
+
+def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:
+    """Who comes then waits; the gateway neither spins nor dies, and serves them later."""
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port)
+    try:
+        gateway.start()
+        resource.prlimit(gateway.child.pid, resource.RLIMIT_NOFILE, (40, 40))
+        crowd = [connect(gateway.ws_port) for _ in range(60)]
+        wait_until(
+            lambda: "accepts nobody for now: Too many open files" in gateway.child.text(), SECONDS, "log"
+        )
+        for connection in crowd[:-1]:
+            connection.close()
+        crowd[-1].send(request(*GOOD))
+        assert crowd[-1].read_until(b"\r\n\r\n") == SWITCHING
+        crowd[-1].close()
+        assert gateway.child.text().count("accepts nobody") < 10
+        assert gateway.stop() == 0
+        gateway.assert_clean_log({})
+    finally:
+        gateway.close()
 
 
 # -- PROXY ----------------------------------------------------------------------------------------

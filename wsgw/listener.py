@@ -213,6 +213,9 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         for name, value in headers:
             session.http_header(name, value)
         upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
+        if self.content_length or "transfer-encoding" in self.headers:
+            # It would be read as frames, while a proxy before us may take frames for a body.
+            raise HandshakeRefused(400, "Bad request: unexpected body")
         client = client_address(self.client_address[0], headers, listener.trusted)
         if listener.closed:  # while this request was being read
             raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
