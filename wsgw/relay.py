@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Messages or elements worked off in one callback; the rest waits for the loop's next turn.
 BUDGET = 256
+#: A shaper's slowest clients are still read in pieces of this size, in bytes.
+MIN_READ_SIZE = 1024
 #: How long a lost side's last words are waited for, and a socket's end is accompanied, in seconds.
 LAST_WORDS = 1.0
 #: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
@@ -152,6 +154,8 @@ class Relay:
         self._greenlet = gevent.getcurrent()
         log.info("%s > opened", self.peer)
         browser = self._browser.socket
+        if self._config.shaper is not None:  # no more at once than a second's worth
+            browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         browser.attach(self._browser_received, self._upstream_may_be_read)
         self.session.attach(self.xmpp, self._started)
         browser.active_once()

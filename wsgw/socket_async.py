@@ -27,7 +27,7 @@ from wsgw.errors import HandshakeRefused
 
 log = logging.getLogger(__name__)
 
-#: Bytes read, and delivered, at most at a time.
+#: What a socket reads at a time unless its owner wants less, in bytes.
 CHUNK = 64 * 1024
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
@@ -63,6 +63,7 @@ class SocketAsync:
         "_tls",
         "_write_watcher",
         "progress",
+        "read_size",
         "reset",
         "write_failed",
     )
@@ -84,6 +85,8 @@ class SocketAsync:
         self._closed = False
         #: TLS said close_notify: the stream is over, whatever the socket still holds.
         self._ended = False
+        #: Bytes read, and delivered, at most at a time.
+        self.read_size = CHUNK
         #: Grows with every byte the kernel took; a sender that stalls is seen by its standing still.
         self.progress = 0
         #: A write failed; the peer's last words may still be there to be read.
@@ -285,7 +288,7 @@ class SocketAsync:
 
     def _deliver_buffer(self) -> None:
         if self._armed and (self._buffer or self._ended):
-            data, self._buffer = self._buffer[:CHUNK], self._buffer[CHUNK:]
+            data, self._buffer = self._buffer[: self.read_size], self._buffer[self.read_size :]
             self._hand_over(data)
 
     def _hand_over(self, data: bytes) -> None:
@@ -298,7 +301,7 @@ class SocketAsync:
         if self._ended:
             return b""
         try:
-            data = self._socket.recv(CHUNK)
+            data = self._socket.recv(self.read_size)
         except (BlockingIOError, InterruptedError):
             return None
         if self._tls is None:
