@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -249,7 +250,7 @@ def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
 
 def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
-    command = f"{sys.executable} -m wsgw check --config '{config}' | true; exit ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m wsgw check --config {shlex.quote(str(config))} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
