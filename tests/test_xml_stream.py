@@ -337,7 +337,7 @@ LONG = {
     "an attribute value with '>' in it": (b"<message a='", b">", b"'/>"),
     "CDATA": (b"<message><![CDATA[", b"<a>", b"]]></message>"),
     "many elements": (b"<message>", b"<a>b</a>", b"</message>"),
-    "deep elements": (b"<message>", b"<a>", b""),
+    "deep elements": (b"<message>", b"<a>" * 100 + b"</a>" * 100, b"</message>"),
     "many stanzas": (b"", b"<message>b</message>", b""),
     "white space in a tag": (b"<message", b" ", b"/>"),
     "white space between stanzas": (b"", b" ", b"<message/>"),
@@ -360,7 +360,7 @@ def test_time_is_linear_in_a_header() -> None:
     def header(size: int) -> bytes:
         return b"<stream:stream a='" + b"x" * size + b"' xmlns:stream='http://etherx.jabber.org/streams'>"
 
-    assert seconds(header(2048 * KIB), 64) < 3 * 8 * seconds(header(256 * KIB), 64)
+    assert seconds(header(960 * KIB), 64) < 3 * 8 * seconds(header(120 * KIB), 64)
 
 
 # -- servers that break the rules ------------------------------------------------------------------
@@ -450,6 +450,33 @@ def test_a_stanza_above_the_limit(data: bytes) -> None:
         assert [event for chunk in chunks for event in stream.feed(chunk)] == [("jabber:client iq", b"<iq/>")]
         assert stream.failure is not None
         assert stream.failure.condition == "policy-violation"
+
+
+def test_a_stanza_that_would_cost_more_than_its_bytes() -> None:
+    """Depth, names, one tag and a namespace have limits of their own; just below them nothing is refused."""
+    depth = xml_stream.SERVER_MAX_DEPTH - 1
+    tag = xml_stream.SERVER_TAG_LIMIT - 20
+    cases = (
+        (b"<a>", depth, b"</a>" * depth, "nested too deeply"),
+        (b"<m a='", tag, b"'/>", "a tag above"),
+        (b"<m xmlns='", 1024, b"'/>", "a namespace above"),
+    )
+    for start, most, end, what in cases:
+        repeated = start if start == b"<a>" else b"x"
+        for count, refused in ((most, False), (most + 40, True)):
+            stream = ServerStream()
+            stream.feed(EJABBERD_HEADER)
+            data = (b"" if start == b"<a>" else start) + repeated * count
+            events = stream.feed(data) + (stream.feed(end) if stream.failure is None else [])
+            assert (stream.failure is not None) is refused, what
+            assert len(events) == (0 if refused else 1)
+            if stream.failure is not None:
+                assert what in stream.failure.text
+    stream = ServerStream()
+    stream.feed(EJABBERD_HEADER + b"<m>")
+    assert stream.feed(b"".join(b"<a%d/>" % number for number in range(20_000))) == []
+    assert stream.failure is not None
+    assert "names" in stream.failure.text
 
 
 def test_a_stanza_of_exactly_the_limit() -> None:
@@ -656,6 +683,17 @@ def test_a_new_stream_header_is_seen(end: bytes, declaration: bytes) -> None:
 def test_a_stream_header_inside_an_element_is_none() -> None:
     inside = b"<a><stream xmlns='http://etherx.jabber.org/streams'/></a>"
     assert checker().check(inside) == ("a", inside)
+
+
+def test_a_clients_namespace_is_bounded() -> None:
+    """expat writes it out before every name in it: half namespace, half elements took seconds."""
+    for size, refused in ((1024, False), (1025, True)):
+        message = b"<m xmlns='%s'><a/></m>" % (b"u" * size)
+        if not refused:
+            assert checker().check(message)[1] == message
+            continue
+        with pytest.raises(SessionError, match="policy-violation: a namespace above 1024 characters"):
+            checker().check(message)
 
 
 def test_the_clients_names_are_bounded_too() -> None:

@@ -25,6 +25,7 @@ from wsgw.xml_parser import (
     end_of_tag,
     make_parser,
     not_well_formed,
+    refuse_long_namespace,
     refused,
     restricted,
     without_declaration,
@@ -40,6 +41,11 @@ _MAX_NAMES = 512
 _MAX_PARSED = 256 * 1024
 #: What a server may send as one stanza: a roster of ten thousand contacts is about 2 MiB.
 SERVER_STANZA_LIMIT = 8 * 1024 * 1024
+#: Beside its size: how deep a server's elements may nest, how long one of its tags may be, and how many
+#: names one stanza may bring. Within eight megabytes a server could else make expat take hundreds.
+SERVER_MAX_DEPTH = 1000
+SERVER_TAG_LIMIT = 1024 * 1024
+_MAX_NAMES_IN_STANZA = 16 * 1024
 
 #: What is no white space stands before the first markup.
 _TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
@@ -112,7 +118,7 @@ class ClientStanzas:
         except (expat.ExpatError, DefusedXmlException) as error:
             raise refused(error, text, parser.ErrorByteIndex - before) from None
         self._require_one_whole_element(text, self._end - before)
-        if self._parsed > _MAX_PARSED or len(parser.intern) > _MAX_NAMES:
+        if self._parsed > _MAX_PARSED + len(self._root) or len(parser.intern) > _MAX_NAMES:
             self._parser = None
         return self._name, text
 
@@ -125,9 +131,10 @@ class ClientStanzas:
         self._parsed = len(self._root)
         return parser
 
-    def _declare(self, _prefix: str | None, _uri: str | None) -> None:
+    def _declare(self, _prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next: expat does not list it."""
         self._declared += 2
+        refuse_long_namespace(uri)
 
     def _start_element(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
@@ -242,10 +249,12 @@ class ServerStream:
             raise markup.refused
         else:
             self._check_size(len(self._pending) + len(markup.held))
+            if markup.unfinished_tag > SERVER_TAG_LIMIT:
+                raise _too_much(f"a tag above {SERVER_TAG_LIMIT} bytes")
 
     def _check_size(self, size: int) -> None:
         if size > self.limit:
-            raise SessionError("policy-violation", f"the server sent a stanza above {self.limit} bytes")
+            raise _too_much(f"a stanza above {self.limit} bytes")
 
     def _parse(self, chunk: bytes) -> bytes:
         """Parse up to the end, or to where a new stream begins; return what is left from there."""
@@ -273,9 +282,12 @@ class ServerStream:
         return b""
 
     def _keep_unfinished(self) -> None:
+        names = len(self._parser.intern) if self._parser else 0
         if self._depth > 1:
             self._pending += self._chunk[max(self._start, 0) :]
-        elif self._parsed > _MAX_PARSED or (self._parser and len(self._parser.intern) > _MAX_NAMES):
+            if names > _MAX_NAMES_IN_STANZA:
+                raise _too_much("a stanza of too many names")
+        elif self._parsed > _MAX_PARSED + len(self._root) or names > _MAX_NAMES:
             self._parser = None
         self._chunk = b""
 
@@ -294,6 +306,7 @@ class ServerStream:
             self._parsed = len(self._root)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
+        parser.StartNamespaceDeclHandler = _refuse_long_namespace_of_server
         return parser
 
     def _position(self) -> int:
@@ -310,6 +323,8 @@ class ServerStream:
             self._name = name
         elif self._depth == 1:
             self._take_header(name)
+        elif self._depth > SERVER_MAX_DEPTH:
+            raise _too_much("elements nested too deeply")
 
     def _take_header(self, name: str) -> None:
         if name != STREAM:
@@ -332,10 +347,18 @@ class ServerStream:
             self._events.append((STREAM_END, b""))
 
 
+def _too_much(what: str) -> SessionError:
+    return SessionError("policy-violation", f"the server sent {what}")
+
+
+def _refuse_long_namespace_of_server(_prefix: str | None, uri: str | None) -> None:
+    refuse_long_namespace(uri)
+
+
 class _CompleteMarkup:
     """Holds back what does not end in a complete tag or CDATA section; looks at each byte once."""
 
-    __slots__ = ("_scanned", "_until", "held", "refused")
+    __slots__ = ("_begun", "_scanned", "_until", "held", "refused")
 
     def __init__(self) -> None:
         self.held = bytearray()
@@ -344,6 +367,13 @@ class _CompleteMarkup:
         self._scanned = 0
         #: What ends the construct under way; empty in text.
         self._until = b""
+        #: Where that construct begins in what is held.
+        self._begun = 0
+
+    @property
+    def unfinished_tag(self) -> int:
+        """Bytes of the tag under way, 0 in text and in CDATA."""
+        return len(self.held) - self._begun if self._until not in (b"", _CDATA_END) else 0
 
     def clear(self) -> None:
         """Forget what is held, which is text."""
@@ -361,6 +391,7 @@ class _CompleteMarkup:
         chunk = bytes(self.held[:complete])
         del self.held[:complete]
         self._scanned -= complete
+        self._begun -= complete
         return chunk
 
     def _scan(self) -> int:
@@ -405,7 +436,7 @@ class _CompleteMarkup:
         if start < 0:
             self._scanned = len(self.held)
             return False
-        self._scanned = start
+        self._scanned = self._begun = start
         head = self.held[start : start + len(_CDATA)]
         if head == _CDATA:
             self._until = _CDATA_END
