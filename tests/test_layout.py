@@ -20,6 +20,7 @@ LEVELS = {
     "forwarded": 2,
     "proxy_protocol": 2,
     "connect_rate": 2,
+    "admission": 3,
     "xml_parser": 2,
     "xml_stream": 3,
     "xmpp_framing": 3,

@@ -15,17 +15,19 @@ import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.client import HTTPException
+from time import monotonic
 from typing import Any
 
 import gevent
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
+from wsgw.admission import Ticket
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import ConfigError, HandshakeRefused
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import SUBPROTOCOL, SWITCHING
-from wsgw.mod_websocket import Supervisor, timers
+from wsgw.mod_websocket import Supervisor, caps, timers
 from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
 from wsgw.relay import LAST_WORDS, Peer
@@ -35,6 +37,9 @@ from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 
 log = logging.getLogger(__name__)
+
+#: How long a connection that is turned away is accompanied, in seconds.
+TURN_AWAY_WAIT = 0.1
 
 _connection_ids = itertools.count(1)
 
@@ -74,6 +79,7 @@ class Listener(pywsgi.WSGIServer):
         )
         self.config = config
         self.supervisor = supervisor
+        self._caps = caps(config)
         self.trusted = trusted
         self.logger = logging.getLogger("geventwebsocket")
         self.logger.setLevel(logging.WARNING)
@@ -99,11 +105,18 @@ class Listener(pywsgi.WSGIServer):
         """Live the first part of a connection's life, up to the 101."""
         connection = SocketAsync(sock)
         peer_address = (address[0], address[1]) if isinstance(address, tuple) else ("", 0)
+        try:
+            ticket = self.supervisor.admission.admit(self._caps)
+        except HandshakeRefused as refusal:
+            self._turn_away(connection, refusal)
+            return
         adopted = False
         try:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            adopted = self._upgrade(connection, peer_address)
+            adopted = self._upgrade(connection, peer_address, ticket)
+        except HandshakeRefused as refusal:
+            self._turn_away(connection, refusal)
         except (OSError, ProxyProtocolError, gevent.Timeout) as error:
             log.info("%s ! no upgrade: %s", peer_address[0], _describe(error))
         except Exception:
@@ -111,17 +124,20 @@ class Listener(pywsgi.WSGIServer):
         finally:
             if not adopted:
                 connection.linger(LAST_WORDS, LAST_WORDS)
+                ticket.release()
 
-    def _upgrade(self, connection: SocketAsync, address: tuple[str, int]) -> bool:
+    def _upgrade(self, connection: SocketAsync, address: tuple[str, int], ticket: Ticket) -> bool:
         config = self.config
         if config.use_proxy_protocol:
             with gevent.Timeout(config.handshake_timeout):
                 address = _read_proxy_header(connection) or address
+        if not self.trusted.is_proxy(address[0]):
+            ticket.charge(address[0], monotonic())
         if self._tls is not None:
             with gevent.Timeout(config.tls_handshake_timeout):
                 connection.start_tls(self._tls, server_side=True)
         with gevent.Timeout(config.handshake_timeout) as timeout:
-            handler = UpgradeHandler(connection, address, self)
+            handler = UpgradeHandler(connection, address, self, ticket)
             try:
                 handler.handle()
             except gevent.Timeout as expired:
@@ -129,6 +145,12 @@ class Listener(pywsgi.WSGIServer):
                     raise
                 handler.refuse(HandshakeRefused(408, "Request Timeout"))
         return handler.adopted
+
+    def _turn_away(self, connection: SocketAsync, refusal: HandshakeRefused) -> None:
+        """Refuse before TLS and before a byte is read: one write, one short wait, no log line."""
+        if self._tls is None:
+            connection.send(_response(refusal))
+        connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
 
 
 def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -170,10 +192,13 @@ def _response(refusal: HandshakeRefused) -> bytes:
 class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     """Turns the request that pywsgi parsed into the original's events, and sends the machine's answer."""
 
-    def __init__(self, connection: SocketAsync, address: tuple[str, int], server: Listener) -> None:
+    def __init__(
+        self, connection: SocketAsync, address: tuple[str, int], server: Listener, ticket: Ticket
+    ) -> None:
         reader = HeadReader(connection, server.config.max_header_size)
         super().__init__(connection, address, server, rfile=reader)
         self._connection = connection
+        self._ticket = ticket
         self.adopted = False
 
     def handle(self) -> None:
@@ -197,7 +222,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         peer = Peer(next(_connection_ids), self.client_address, client)
         self.adopted = True
         listener.supervisor.start_child(
-            peer, self._connection, session, listener.upstream, listener.config, not self._is_exempt(client)
+            peer, self._connection, session, listener.upstream, listener.config, self._ticket
         )
 
     def _judge(self, session: WebSocketSession) -> tuple[str, str]:
@@ -219,13 +244,9 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         client = client_address(self.client_address[0], headers, listener.trusted)
         if listener.closed:  # while this request was being read
             raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
-        listener.supervisor.admit(listener.config, client, not self._is_exempt(client))
+        if client != self.client_address[0]:  # who is behind a proxy is known only now
+            self._ticket.charge(client, monotonic())
         return upgrade.key, client
-
-    def _is_exempt(self, client: str) -> bool:
-        """Loopback and the proxies' own addresses have no limit; the client behind is counted."""
-        listener: Listener = self.server
-        return listener.trusted.is_proxy(client)
 
     def _switch_protocols(self, key: str) -> None:
         """Let the library make the 101: it knows one spelling of each header only."""

@@ -8,7 +8,6 @@ stream header on; both count it, the supervisor sweeps it and ends it.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from wsgw.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig
-from wsgw.connect_rate import ConnectRate
 from wsgw.domain import normalise_domain
-from wsgw.errors import CloseCode, Farewell, HandshakeRefused, SessionError
+from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.relay import Peer, Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.upstream import Upstream
@@ -30,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: How often deadlines and unread peers are looked at, in seconds.
 SWEEP_INTERVAL = 0.5
+#: How often the connections turned away are logged, in seconds.
+REFUSALS_REPORTED_EVERY = 10.0
 
 
 class VirtualHost:
@@ -45,12 +46,12 @@ class Supervisor:
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self.hosts = {domain: VirtualHost(domain) for domain in hosts}
-        self.sessions: set[Relay] = set()
-        self.sessions_by_client: Counter[str] = Counter()
-        self._connect_rate = ConnectRate()
+        self.sessions: dict[Relay, Ticket] = {}
+        self.admission = Admission()
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None
+        self._report_refusals_at = 0.0
 
     def start(self) -> None:
         """Start sweeping."""
@@ -64,21 +65,6 @@ class Supervisor:
             self._timer.close()
             self._timer = None
 
-    def admit(self, config: ListenerConfig, client: str, counted: bool) -> None:
-        """Raise HandshakeRefused (503) if this client's session would be one too many.
-
-        ``counted``: its address has a limit. The limit of all sessions is everyone's.
-        """
-        if len(self.sessions) >= config.max_sessions:
-            raise _unavailable("too many sessions", 30)
-        if not counted:
-            return
-        if self.sessions_by_client[client] >= config.max_sessions_per_ip:
-            raise _unavailable("too many sessions from your address", 30)
-        rate, burst = config.max_connect_rate_per_ip, config.max_connect_burst_per_ip
-        if not self._connect_rate.allows(client, rate, burst, monotonic()):
-            raise _unavailable("too many connections from your address", 1)
-
     def start_child(
         self,
         peer: Peer,
@@ -86,9 +72,9 @@ class Supervisor:
         session: WebSocketSession,
         upstream: Upstream,
         config: ListenerConfig,
-        counted: bool,
+        ticket: Ticket,
     ) -> None:
-        """Start the greenlet of a session whose 101 is sent. ``counted``: its address has a limit."""
+        """Start the greenlet of a session whose 101 is sent; ``ticket`` is given back when it ends."""
         limits = XmppLimits(
             config.max_stanza_size,
             config.max_depth,
@@ -99,9 +85,7 @@ class Supervisor:
         see_other = SeeOther(config.see_other_uri)
         xmpp = WebSocketXmpp(session, limits, self._serves, monotonic(), see_other)
         relay = Relay(peer, browser, session, xmpp, upstream, config, self)
-        self.sessions.add(relay)
-        if counted:
-            self.sessions_by_client[peer.client] += 1
+        self.sessions[relay] = ticket
         self._empty.clear()
         gevent.spawn_raw(relay.run)
 
@@ -127,14 +111,9 @@ class Supervisor:
 
     def ended(self, relay: Relay) -> None:
         """A session is over."""
-        self.sessions.discard(relay)
+        self.sessions.pop(relay).release()
         if relay.xmpp.domain:
             self.hosts[relay.xmpp.domain].sessions.discard(relay)
-        client = relay.peer.client
-        if client in self.sessions_by_client:
-            self.sessions_by_client[client] -= 1
-            if self.sessions_by_client[client] <= 0:
-                del self.sessions_by_client[client]
         if not self.sessions:
             self._empty.set()
 
@@ -142,6 +121,15 @@ class Supervisor:
         now = monotonic()
         for relay in list(self.sessions):
             relay.sweep(now)
+        if now >= self._report_refusals_at:
+            self._report_refusals()
+            self._report_refusals_at = now + REFUSALS_REPORTED_EVERY
+
+    def _report_refusals(self) -> None:
+        """One line for many: a refusal must stay cheap."""
+        for reason, count in self.admission.refused.items():
+            log.warning("%d connections refused: %s", count, reason)
+        self.admission.refused.clear()
 
 
 class SeeOther:
@@ -158,13 +146,18 @@ class SeeOther:
         return self._template.replace("@HOST@", name)
 
 
-def _unavailable(reason: str, retry_after: int) -> HandshakeRefused:
-    """The refusal of a session too many, to be tried again after ``retry_after`` seconds."""
-    return HandshakeRefused(503, f"Service Unavailable: {reason}", [("Retry-After", str(retry_after))])
-
-
 def timers(config: ListenerConfig) -> Timers:
     """The deadlines of a WebSocket on this listener."""
     return Timers(
         config.websocket_ping_interval, config.pong_timeout, config.websocket_timeout, config.close_timeout
+    )
+
+
+def caps(config: ListenerConfig) -> Caps:
+    """The caps of this listener."""
+    return Caps(
+        config.max_sessions,
+        config.max_sessions_per_ip,
+        config.max_connect_rate_per_ip,
+        config.max_connect_burst_per_ip,
     )

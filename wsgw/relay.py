@@ -177,9 +177,15 @@ class Relay:
         self._connecting = True
         try:
             connection = self.upstream.connect(domain, self.peer.endpoint)
+        except ConnectionLost:
+            raise
         except UpstreamFailed as error:
             self.xmpp.upstream_lost(error.text)
             self._settle()
+            return
+        except Exception:
+            log.exception("%s ! fault in the gateway", self.peer)
+            self._fault()
             return
         finally:
             self._connecting = False

@@ -415,17 +415,20 @@ class HeadReader:
     def __init__(self, sock: SocketAsync, limit: int) -> None:
         self._socket = sock
         self._left = limit
+        self._begun = False
 
     def readline(self, limit: int = -1) -> bytes:
-        """Return one line with its end, or what there is at the end of the stream.
+        """Return one line with its end, or nothing if the stream ends before the head begins.
 
-        Raises HandshakeRefused (431) and OSError.
+        Raises HandshakeRefused (431) and OSError, also when the stream ends inside the head.
         """
         line = b""
         while not line.endswith(b"\n"):
             chunk = self._socket.recv()
             if not chunk:
-                break
+                if self._begun or line:
+                    raise ConnectionResetError("connection closed inside the request head")
+                return b""
             head, newline, rest = chunk.partition(b"\n")
             if rest:
                 self._socket.unread(rest)
@@ -433,6 +436,7 @@ class HeadReader:
             if len(line) > self._left:
                 raise HandshakeRefused(431, "Request Header Fields Too Large")
         self._left -= len(line)
+        self._begun = True
         return line
 
     def read(self, size: int = -1) -> bytes:

@@ -150,7 +150,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "Prosody's c2s_timeout is 300; ejabberd's negotiation_timeout 120",
         True,
     ),
-    _timeout("connect_timeout", 5.0, "Time to connect to one XMPP server, TLS included.", "haproxy: 5"),
+    _timeout(
+        "connect_timeout", 5.0, "Time to connect to one XMPP server of the list, TLS included.", "haproxy: 5"
+    ),
     _timeout(
         "send_timeout",
         15.0,
@@ -187,14 +189,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "max_sessions",
         Count(1, 10_000_000),
         Computed("(limit of open files - 200) / 2"),
-        "Connections at one time.",
+        "Connections at one time, those still shaking hands included, of all listeners together.",
         "two descriptors each; nginx's worker_connections counts the same",
     ),
     Option(
         "max_sessions_per_ip",
         Count(1, 10_000_000, infinity=True),
         1000,
-        "Connections at one time from one address. Loopback and trusted proxies are spared.",
+        "Connections at one time from one address, of IPv6 from one /64. Loopback and trusted proxies are "
+        "spared; the clients behind them are counted.",
         "an office behind one address fits in",
     ),
     Option(
