@@ -1,0 +1,158 @@
+"""Memory under peers that do not read, dribble, or never finish their handshake: bounded by configuration.
+
+``pytest -s`` prints what each kind costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+from real.processes import wait_until
+from wire import OPENINGS, Browser, Connection, XmppServer, frame
+
+KIB = 1024
+#: What a session costs besides its buffers: parsers, greenlet, watchers, sockets' objects.
+SESSION = 40 * KIB
+BODY = b"<message xmlns='jabber:client'><body>%s</body></message>"
+
+Start = Callable[[str], Gateway]
+
+
+@pytest.fixture
+def server() -> Iterator[XmppServer]:
+    server = XmppServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start(server: XmppServer, certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
+    """``start(ws_options)``: a gateway before the scripted server, with a clean end."""
+    running: list[Gateway] = []
+
+    def start_one(ws_options: str) -> Gateway:
+        running.append(Gateway(tmp_path, certificate, server.port, ws_options=ws_options).start())
+        return running[-1]
+
+    yield start_one
+    for gateway in running:
+        status = gateway.stop()
+        gateway.close()
+        gateway.assert_clean_log({})
+        assert status == 0
+
+
+def rss(gateway: Gateway) -> int:
+    return int(Path(f"/proc/{gateway.child.pid}/statm").read_text("ascii").split()[1]) * 4096
+
+
+def descriptors(gateway: Gateway) -> int:
+    return len(list(Path(f"/proc/{gateway.child.pid}/fd").iterdir()))
+
+
+def sessions(gateway: Gateway, server: XmppServer, count: int) -> list[tuple[Browser, Connection]]:
+    """Logged-in sessions; nobody reads but their openings."""
+    pairs = []
+    for _ in range(count):
+        browser = Browser(gateway.ws_port, receive_buffer=4 * KIB)
+        browser.text(OPENINGS["rfc7395"])
+        connection = server.accept_stream()
+        browser.message()
+        browser.message()
+        pairs.append((browser, connection))
+    return pairs
+
+
+def flood(senders: list[socket.socket], data: bytes, seconds: float) -> int:
+    """Send ``data`` over and over on every socket, as much as goes; bytes sent in all."""
+    sent = 0
+    rest = dict.fromkeys(senders, data)
+    until = time.monotonic() + seconds
+    for sender in senders:
+        sender.setblocking(False)
+    while time.monotonic() < until:
+        for sender in senders:
+            with contextlib.suppress(BlockingIOError):
+                taken = sender.send(rest[sender])
+                rest[sender] = rest[sender][taken:] or data
+                sent += taken
+    return sent
+
+
+def report(kind: str, count: int, grown: int, bound: int) -> None:
+    print(f"{kind}: {count} peers, {grown / KIB / KIB:.1f} MiB, {grown / count / KIB:.1f} KiB each")
+    assert grown <= count * bound, f"{kind}: {grown} bytes for {count} peers, above {bound} each"
+
+
+def test_browsers_that_never_read(start: Start, server: XmppServer) -> None:
+    """Bound: the queue up to ``send_buffer_high``, and one read of the server with its frames."""
+    gateway = start("{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
+    before = rss(gateway)
+    pairs = sessions(gateway, server, 100)
+    sent = flood([connection.socket for _, connection in pairs], BODY % (b"x" * 1000), 6)
+    assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
+    report("browsers that never read", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
+    close(pairs)
+
+
+def test_a_server_that_never_reads(start: Start, server: XmppServer) -> None:
+    """Bound: the queue up to ``send_buffer_high``, and one read of the browser with its stanzas."""
+    gateway = start("{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
+    before = rss(gateway)
+    pairs = sessions(gateway, server, 100)
+    sent = flood([browser.socket for browser, _ in pairs], frame(BODY % (b"x" * 1000)), 6)
+    assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
+    report("server that never reads", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
+    close(pairs)
+
+
+def test_frames_that_never_end(start: Start, server: XmppServer) -> None:
+    """Bound: one message of ``max_stanza_size``, whatever the size of the pieces it comes in."""
+    limit = 64 * KIB
+    gateway = start(f"{{max_stanza_size, {limit}}}, ")
+    before = rss(gateway)
+    pairs = sessions(gateway, server, 100)
+    for browser, _ in pairs:
+        browser.send(frame(BODY % (b"x" * (limit - 100)))[: limit - 1000])
+    for piece in range(20):
+        for browser, _ in pairs:
+            browser.send(bytes((piece,)))
+    report("frames that never end", len(pairs), rss(gateway) - before, SESSION + 2 * limit)
+    close(pairs)
+
+
+def test_ten_thousand_half_open_handshakes(start: Start) -> None:
+    """Bound: the stack of a handshake each, for as many as ``max_sessions``; the rest is turned away."""
+    gateway = start("{handshake_timeout, 20}, {max_sessions, 9000}, ")
+    before, descriptors_before = rss(gateway), descriptors(gateway)
+    clients, turned_away = [], 0
+    for _ in range(10_000):
+        client = socket.create_connection(("127.0.0.1", gateway.ws_port), timeout=10)
+        with contextlib.suppress(OSError):
+            client.sendall(b"GET /ws-xmpp HTTP/1.1\r\nHost: localhost\r\nUpgrade: web")
+        clients.append(client)
+    wait_until(lambda: descriptors(gateway) - descriptors_before <= 9000, 10, "the surplus to be turned away")
+    report("half-open handshakes", 9000, rss(gateway) - before, 40 * KIB)
+    for client in clients[9000:]:
+        with contextlib.suppress(OSError):
+            turned_away += client.recv(100).startswith(b"HTTP/1.1 503 Service Unavailable: too many sessions")
+    assert turned_away > 900
+    wait_until(lambda: descriptors(gateway) <= descriptors_before + 1, 40, "every handshake to end")
+    late = Browser(gateway.ws_port)
+    assert late.head.startswith("HTTP/1.1 101 ")
+    for client in clients:
+        client.close()
+    late.close()
+
+
+def close(pairs: list[tuple[Browser, Connection]]) -> None:
+    for browser, connection in pairs:
+        browser.close()
+        connection.close()
