@@ -233,6 +233,16 @@ class XmppServer:
         self._listener.close()
 
 
+class UnixXmppServer(XmppServer):
+    """The same on a Unix socket, which is there in every network namespace."""
+
+    def __init__(self, path: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        self._listener.settimeout(SECONDS)
+
+
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
     """The block must not take longer than ``seconds``."""

@@ -1,0 +1,120 @@
+"""A pulled cable: no FIN, no RST, no packet at all. Between network namespaces that the test makes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real.fixtures import missing
+from real.processes import Child, wait_until
+from wire import END, Connection, UnixXmppServer, within
+
+#: Network and addresses of the cable: documentation addresses (RFC 5737).
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+CLIENT = """
+import sys
+from wire import OPENINGS, Browser
+browser = Browser(int(sys.argv[1]), host=sys.argv[2])
+browser.text(OPENINGS["rfc7395"])
+browser.message(), browser.message()
+print("logged in", flush=True)
+while True:
+    print(browser.message()[:40], flush=True)
+"""
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def cable() -> Iterator[tuple[str, str]]:
+    """Two namespaces with a virtual cable between them: (the gateway's, the browser's)."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        missing("network namespaces need root and iproute2")
+    here, there = f"wsgw-{os.getpid()}-a", f"wsgw-{os.getpid()}-b"
+    try:
+        ip("netns", "add", here)
+        ip("netns", "add", there)
+        ip("link", "add", "cable", "netns", here, "type", "veth", "peer", "name", "cable", "netns", there)
+        for namespace, address in ((here, HERE), (there, THERE)):
+            ip("-n", namespace, "address", "add", f"{address}/30", "dev", "cable")
+            ip("-n", namespace, "link", "set", "cable", "up")
+        yield here, there
+    except subprocess.CalledProcessError as error:
+        missing(f"no network namespaces here: {error.stderr}")
+    finally:
+        for namespace in (here, there):
+            subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+
+
+CONFIG = """\
+{hosts, ["localhost"]}.
+{listen, [
+  {%d, websocket_session, [
+    {ip, "%s"},
+    {request_handlers, [{["ws-xmpp"], mod_websocket}]},
+    {upstream, "unix:%s"},
+    {websocket_ping_interval, 1}, {pong_timeout, 1}, {send_timeout, 2}, {send_buffer_high, 4096}
+  ]}
+]}.
+"""
+PORT = 5288  # nobody else has the address
+
+
+@pytest.fixture
+def session(cable: tuple[str, str], tmp_path: Path) -> Iterator[tuple[Connection, Callable[[], None]]]:
+    """(the server's end of a session whose browser is across the cable, pull the cable)."""
+    here, there = cable
+    path = str(tmp_path / "xmpp")
+    config = tmp_path / "ejabberd.cfg"
+    config.write_text(CONFIG % (PORT, HERE, path))
+    server = UnixXmppServer(path)
+    gateway = ["ip", "netns", "exec", here, sys.executable, "-m", "wsgw", "--config", str(config)]
+    children = [Child(gateway, tmp_path / "wsgw.log")]
+    try:
+        wait_until(lambda: "listens on" in children[0].text(), 10, "the gateway")
+        environment = {"PYTHONPATH": str(Path(__file__).parent)}
+        browser = ["ip", "netns", "exec", there, sys.executable, "-c", CLIENT, str(PORT), HERE]
+        children.append(Child(browser, tmp_path / "client.log", environment))
+        connection = server.accept_stream()
+        wait_until(lambda: "logged in" in children[1].text(), 10, "the login")
+        yield connection, lambda: ip("-n", there, "link", "set", "cable", "down")
+        assert children[0].terminate() == 0
+    finally:
+        for child in children:
+            child.kill()
+        server.close()
+
+
+def test_silence_is_noticed_by_the_ping(session: tuple[Connection, Callable[[], None]]) -> None:
+    """Within ping interval, pong deadline and a sweep the server sees FIN, and no end tag."""
+    connection, pull = session
+    pull()
+    with within(5):
+        assert connection.read_to_end(5) == b""
+
+
+def test_silence_is_noticed_while_the_server_talks(
+    session: tuple[Connection, Callable[[], None]],
+) -> None:
+    """What is sent into the void fills the queues; that must not hide the silence."""
+    connection, pull = session
+    pull()
+    connection.socket.settimeout(0.2)
+    ended = b"not yet"
+    with within(10):
+        while ended:
+            try:
+                connection.send(b"<message><body>%s</body></message>" % (b"x" * 10_000))
+                ended = connection.socket.recv(100)
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                break
+    assert END not in ended
