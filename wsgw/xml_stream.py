@@ -49,7 +49,12 @@ _MAX_NAMES_IN_STANZA = 16 * 1024
 
 #: What is no white space stands before the first markup.
 _TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
-_QUOTE_OR_END = re.compile(rb"""["'>]""")
+#: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
+_IN_TAG = {
+    b">": re.compile(rb"""["'<>]"""),
+    b"'": re.compile(rb"['<]"),
+    b'"': re.compile(rb'["<]'),
+}
 _CDATA = b"<![CDATA["
 _CDATA_END = b"]]>"
 _INSTRUCTION_END = b"?>"
@@ -382,7 +387,7 @@ class _CompleteMarkup:
 
     def feed(self, data: bytes) -> bytes:
         """Return everything up to the last complete tag, in order; keep the rest."""
-        if not self.held and b"<!" not in data:
+        if not self.held and b"<!" not in data and b"<?" not in data:
             last = data.rfind(b"<")
             if last >= 0 and end_of_tag(data, last) == len(data):
                 return data  # the commonest: a chunk is whole stanzas
@@ -397,7 +402,7 @@ class _CompleteMarkup:
     def _scan(self) -> int:
         """Look at what is new; return the position after the last complete markup."""
         complete = 0
-        if not self._until and self.held.find(b"<!", max(self._scanned - 1, 0)) < 0:
+        if not self._until and not self._holds_opaque_markup():
             last = self.held.rfind(b"<", self._scanned)
             previous = self.held.rfind(b"<", 0, last) if last > 0 else -1
             if previous >= 0:
@@ -412,19 +417,28 @@ class _CompleteMarkup:
             complete = ended or complete
         return complete
 
+    def _holds_opaque_markup(self) -> bool:
+        """Whether there may be a construct, not looked at yet, in which ``<`` begins no tag."""
+        start = max(self._scanned - 1, 0)
+        return self.held.find(b"<!", start) >= 0 or self.held.find(b"<?", start) >= 0
+
     def _step(self) -> tuple[int, bool]:
         """Take one construct: (position after markup that ended here or 0, whether to go on)."""
         held, position, until = self.held, self._scanned, self._until
         if not until:
             return 0, self._enter_markup(held.find(b"<", position))
-        if until == b">":
-            match = _QUOTE_OR_END.search(held, position)
+        in_tag = _IN_TAG.get(until)
+        if in_tag is not None:
+            match = in_tag.search(held, position)
             found = match.start() if match else -1
         else:
             found = held.find(until, position)
         if found < 0:
             self._scanned = max(position, len(held) - len(until) + 1)
             return 0, False
+        if in_tag is not None and held.startswith(b"<", found):  # expat says what is wrong
+            self._scanned = len(held)
+            return len(held), True
         self._scanned = found + len(until)
         if until in _ENDS and held.startswith(until, found):
             self._until = b""
