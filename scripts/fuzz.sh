@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Fuzzes wsgw: scripts/fuzz.sh [SECONDS [TARGET...]]. Every target for 600 seconds, as many at a time as there are
+# CPUs. What fails is kept in a folder that is named at the end, as is what was learned (FOLDER/corpus);
+# set FUZZ_FOLDER to go on from there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+seconds=${1:-600}
+[[ $seconds =~ ^[0-9]+$ ]] || die "usage: $0 [SECONDS [TARGET...]]"
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(frames handshake proxy server client erlang yaml session xmpp)
+
+python=$(find_python)
+say "Python packages in .venv ($("$python" --version))"
+make_venv .venv "$python"
+pip_install .venv requirements-dev.txt
+.venv/bin/python -c 'import atheris' 2>/dev/null || die "atheris is not installed: no wheel for this Python or machine"
+
+folder=${FUZZ_FOLDER:-$(mktemp -d -t wsgw-fuzz-XXXXXX)}
+mkdir -p "$folder"
+
+# fuzz_one TARGET: runs it, tells its last line of statistics, remembers a failure.
+fuzz_one() {
+    local name=$1 status=0
+    .venv/bin/python tests/fuzz/run.py "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 || status=$?
+    note "$name: $([ $status -eq 0 ] && echo ok || echo "FAILED with $status")," \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$name.log") executions," \
+        "$(grep -a -o 'cov: [0-9]* ft: [0-9]*' "$folder/$name.log" | tail -1 || true)"
+    [ $status -eq 0 ] || touch "$folder/failed"
+}
+
+say "fuzzing ${targets[*]} for $seconds seconds each, in $folder"
+rm -f "$folder/failed"
+trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
+for target in "${targets[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    fuzz_one "$target" &
+done
+wait
+if [ -e "$folder/failed" ]; then
+    say "FAILED, the inputs:"
+    ls "$folder"/*-crash-* "$folder"/*-timeout-* "$folder"/*-oom-* "$folder"/*-leak-* 2>/dev/null || true
+    exit 1
+fi
+say "no finds; what was learned is in $folder/corpus"

@@ -1,0 +1,160 @@
+"""Targets for what is read as a document: both directions of XML, and the two kinds of configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from xml.parsers import expat
+
+from fuzz.oracles import chunkings, is_one_element, records, tree
+from wsgw.config import describe, load
+from wsgw.errors import ConfigError, SessionError
+from wsgw.xml_parser import STREAM, parse_opening, without_declaration
+from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
+from wsgw.xmpp_framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
+
+LIMIT = 2000
+MAX_DEPTH, MAX_ATTRIBUTES = 10, 10
+_STREAM_TAG = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+_SIZE = "policy-violation"
+
+
+def _server_events(pieces: Iterable[bytes]) -> tuple[list[tuple[str, bytes]], str]:
+    stream = ServerStream(LIMIT)
+    events = [event for piece in pieces for event in stream.feed(piece)]
+    return events, stream.failure.condition if stream.failure is not None else ""
+
+
+def server(data: bytes) -> None:
+    """Bytes of an XMPP server: cut the same however they come, and understood the same in both framings."""
+    events, failure = _server_events([data])
+    for pieces in chunkings(data):
+        cut, failed = _server_events(pieces)
+        if _SIZE in (failure, failed):  # the limit may be passed before what else is wrong is seen
+            assert bool(failed) == bool(failure)
+        else:
+            assert failed == failure
+        assert cut == events
+    opening = parse_opening(_STREAM_TAG)
+    for framing in (Rfc7395Framing(opening), LegacyFraming(opening)):
+        with contextlib.suppress(SessionError):
+            _frame_all(framing, events)
+
+
+def _frame_all(framing: Framing, events: list[tuple[str, bytes]]) -> None:
+    root = b""
+    for name, element in events:
+        if name == STREAM:
+            root = element
+            message = framing.server_header(element)
+            if isinstance(framing, Rfc7395Framing):
+                assert is_one_element(tree(message))
+        elif name == ERROR:
+            framing.condition(element)
+            _same(framing, root, element)
+        elif name == FEATURES:
+            element, _ = framing.features(element)
+            _same(framing, root, element)
+        elif name != STREAM_END:
+            _same(framing, root, element)
+
+
+def _same(framing: Framing, root: bytes, element: bytes) -> None:
+    """The browser reads what the server wrote."""
+    meant = tree(element, root)
+    assert is_one_element(meant), element
+    message = framing.stanza(element)
+    context = b"" if isinstance(framing, Rfc7395Framing) else root
+    assert tree(message, context) == meant, (element, message)
+
+
+def client(data: bytes) -> None:
+    """Messages of a browser, the first one opening a stream."""
+    first, *messages = records(data)
+    try:
+        framing = choose_framing(parse_opening(without_declaration(first)))
+    except SessionError:
+        framing = choose_framing(parse_opening(_STREAM_TAG))
+    tree(framing.upstream_header + framing.upstream_end)
+    stanzas = _checker(framing)
+    for message in messages:
+        try:
+            name, element = stanzas.check(message)
+        except SessionError as error:
+            _assert_refused_rightly(message, framing.client_root)
+            _same_verdict(framing, message, error.condition)
+            stanzas = _checker(framing)
+            continue
+        _same_verdict(framing, message, name)
+        if name == STREAM:
+            with contextlib.suppress(SessionError):
+                framing.restart(parse_opening(element))
+                tree(framing.upstream_header + framing.upstream_end)
+            stanzas = _checker(framing)
+            continue
+        assert is_one_element(tree(element, framing.client_root)), element
+        assert element in message
+
+
+def _checker(framing: Framing) -> ClientStanzas:
+    return ClientStanzas(framing.client_root, MAX_DEPTH, MAX_ATTRIBUTES)
+
+
+def _same_verdict(framing: Framing, message: bytes, verdict: str) -> None:
+    """What came before in the same stream changes nothing."""
+    try:
+        fresh = _checker(framing).check(message)[0]
+    except SessionError as error:
+        fresh = error.condition
+    assert fresh == verdict
+
+
+def _assert_refused_rightly(message: bytes, root: bytes) -> None:
+    """A message is not refused that is one harmless element."""
+    text = message.strip(b" \t\r\n")
+    if b"<?" in text or b"<!" in text:
+        return
+    try:
+        seen = tree(text, root)
+    except expat.ExpatError:
+        return
+    if not is_one_element(seen):
+        return
+    depth = deepest = 0
+    for event in seen:
+        depth += (event[0] == "start") - (event[0] == "end")
+        deepest = max(deepest, depth)
+    crowded = text.count(b"=") > MAX_ATTRIBUTES
+    assert deepest > MAX_DEPTH or crowded or seen[0][1] == STREAM, f"refused: {message!r}"
+
+
+def erlang(data: bytes) -> None:
+    """A configuration of Erlang terms."""
+    _configuration(data, "ejabberd.cfg")
+
+
+def yaml(data: bytes) -> None:
+    """A configuration in YAML."""
+    _configuration(data, "ejabberd.yml")
+
+
+def _configuration(data: bytes, name: str) -> None:
+    path = Path(_folder.name) / name
+    path.write_bytes(data)
+    try:
+        config = load(path)
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        describe(config)
+        return
+    assert problems
+    for problem in problems:
+        assert problem.reason
+        assert 0 <= problem.line <= data.count(b"\n") + data.count(b"\r") + 2
+
+
+#: In memory where the system has such a place.
+_folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)

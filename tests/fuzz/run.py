@@ -1,0 +1,69 @@
+"""Fuzz one target: ``python tests/fuzz/run.py TARGET [SECONDS [FOLDER]]``.
+
+Guided by the coverage of ``wsgw`` where ``atheris`` is installed. Starts from the committed corpus;
+what it learns stays in FOLDER/corpus/TARGET, what fails goes to FOLDER/TARGET-*. With ``FILE...`` in the
+place of SECONDS it runs those inputs and nothing else. Exits with 0, or with another status for a find.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+#: One input may take so many seconds, and all together so much memory; more is a find.
+INPUT_SECONDS = 10
+MEMORY_MIB = 1024
+MAX_LENGTH = 4096
+
+
+def main(arguments: list[str]) -> None:
+    sys.path[:0] = [folder for folder in (str(ROOT), str(ROOT / "tests")) if folder not in sys.path]
+    logging.disable(logging.CRITICAL)
+    name, *rest = arguments
+    if rest and not rest[0].isdecimal():
+        _replay(name, rest)
+        return
+    import atheris
+
+    with atheris.instrument_imports(include=["wsgw"]):
+        from fuzz.targets import FOLDER, TARGETS
+    target = TARGETS[name]
+    seconds = rest[0] if rest else "600"
+    finds = Path(rest[1] if len(rest) > 1 else tempfile.mkdtemp(prefix="wsgw-fuzz-"))
+    learned = finds / "corpus" / name
+    learned.mkdir(parents=True, exist_ok=True)
+    words = finds / f"{name}.words"
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), "ascii")
+    folders = [str(learned), *(str(FOLDER / kind / name) for kind in ("corpus", "regressions"))]
+    flags = [
+        f"-max_total_time={seconds}",
+        f"-timeout={INPUT_SECONDS}",
+        f"-rss_limit_mb={MEMORY_MIB}",
+        f"-max_len={MAX_LENGTH}",
+        f"-artifact_prefix={finds / name}-",
+        f"-dict={words}",
+        "-print_final_stats=1",
+    ]
+    existing = [folder for folder in folders if Path(folder).is_dir()]
+    atheris.Setup([sys.argv[0], *flags, *existing], target.run)
+    atheris.Fuzz()
+
+
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)
+
+
+def _replay(name: str, files: list[str]) -> None:
+    from fuzz.targets import TARGETS
+
+    for file in files:
+        TARGETS[name].run(Path(file).read_bytes())
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main(sys.argv[1:])

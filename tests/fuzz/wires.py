@@ -1,0 +1,112 @@
+"""Targets for what comes before XMPP: frames, the PROXY header, the upgrade request."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from wire import BINARY, TEXT
+
+from fuzz.oracles import chunkings, client_frame
+from wsgw import domain, proxy_protocol
+from wsgw.errors import HandshakeRefused, WebSocketViolation
+from wsgw.forwarded import TrustedProxies, client_address
+from wsgw.handshake import UpgradeRequest, judge, path_segments
+from wsgw.proxy_protocol import ProxyProtocolError
+from wsgw.websocket_frame import FrameParser, Opcode, parse_close
+
+MAX_MESSAGE = 300
+#: What a peer may be told of a refusal.
+_STATUSES = {400, 403, 404, 426}
+_TRUSTED = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
+
+
+def _messages(pieces: Iterable[bytes], accept_binary: bool) -> list[object]:
+    """Every message of a client, Close frames read, and the violation that ended it."""
+    parser = FrameParser(MAX_MESSAGE, accept_binary=accept_binary)
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+            while (message := parser.parse_stream()) is not None:
+                opcode, payload = message
+                found.append(parse_close(payload) if opcode == Opcode.CLOSE else message)
+                assert len(payload) <= MAX_MESSAGE
+                if opcode == Opcode.TEXT:
+                    payload.decode()
+    except WebSocketViolation as violation:
+        found.append((violation.code, violation.reason))
+    return found
+
+
+def frames(data: bytes) -> None:
+    """Frames of a client: whole or in pieces they are the same messages and the same violation."""
+    for accept_binary in (False, True):
+        whole = _messages([data], accept_binary)
+        for pieces in chunkings(data):
+            assert _messages(pieces, accept_binary) == whole
+    short, mask = data[:MAX_MESSAGE], data[-4:].rjust(4)
+    half = len(short) // 2
+    fragments = client_frame(short[:half], BINARY, fin=False, mask=mask) + client_frame(short[half:], 0)
+    assert _messages([fragments], True) == [(BINARY, short)]
+    with contextlib.suppress(UnicodeDecodeError):
+        short.decode()
+        assert _messages([client_frame(short, mask=mask)], False) == [(TEXT, short)]
+
+
+def handshake(data: bytes) -> None:
+    """A request line and header lines, as a HTTP parser gives them."""
+    first, *lines = data.decode("latin-1").split("\n")
+    method, _, target = first.partition(" ")
+    headers = [(name.lower(), value) for name, _, value in (line.partition(":") for line in lines)]
+    refusal = HandshakeRefused(400, "none")
+    try:
+        upgrade = judge(UpgradeRequest(method, target, (1, 1), headers), _find_handler, ["https://good"])
+        assert upgrade.handler == "here"
+        assert upgrade.key.isascii()
+    except HandshakeRefused as refused:
+        refusal = refused
+    assert refusal.status in _STATUSES
+    assert refusal.phrase.isascii()
+    assert refusal.phrase.isprintable()
+    with contextlib.suppress(HandshakeRefused):
+        assert not {"", ".", ".."} & set(path_segments(target)) or "%" in target
+    _judge_addresses(headers)
+    with contextlib.suppress(ValueError):
+        once = domain.normalise_domain(target)
+        assert domain.normalise_domain(once) == once
+
+
+def _find_handler(segments: object) -> str | None:
+    return "here" if segments == ("ws-xmpp",) else None
+
+
+def _judge_addresses(headers: list[tuple[str, str]]) -> None:
+    for peer in ("127.0.0.1", "10.1.2.3", "192.0.2.7", "fd00::1", ""):
+        address = client_address(peer, headers, _TRUSTED)
+        assert address == peer or str(ip_address(address)) == address
+        if peer == "192.0.2.7":
+            assert address == peer, "a hop nobody trusts was believed"
+
+
+def proxy(data: bytes) -> None:
+    """A PROXY header: no beginning of it is judged otherwise than the whole."""
+    whole = _proxy_header(data)
+    for size in range(min(len(data), 160)):
+        begun = _proxy_header(data[:size])
+        assert begun is None or begun == whole or (isinstance(begun, str) and isinstance(whole, str))
+    if isinstance(whole, tuple) and whole[0] is not None:
+        client = whole[0]
+        for write in (proxy_protocol.header_v1, proxy_protocol.header_v2):
+            header = write(client, client)
+            assert proxy_protocol.parse(header) == (client, len(header))
+
+
+def _proxy_header(data: bytes) -> object:
+    try:
+        found = proxy_protocol.parse(data)
+    except ProxyProtocolError as error:
+        return str(error)
+    assert found is None or 0 < found[1] <= len(data)
+    return found
