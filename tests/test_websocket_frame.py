@@ -226,7 +226,11 @@ VIOLATIONS = {
     "8.1: an overlong form": (text(b"\xc0\xafxx"), 1007, 7),
     "8.1: beyond U+10FFFF": (text(b"\xf4\x90\x80\x80"), 1007, 8),
     "8.1: a character broken off": (text(b"\xe2\x82xyz"), 1007, 9),
-    "8.1: a surrogate": (text(b"\xed\xa0\x80xyz"), 1007, 9),
+    "8.1: a surrogate": (text(b"\xed\xa0\x80xyz"), 1007, 8),
+    "8.1: the last surrogate": (text(b"\xed\xbf\xbfxyz"), 1007, 8),
+    "8.1: a surrogate across fragments": (
+        text(b"x\xed", final=False) + more(b"\xa0" + b"x" * 50), 1007, 8 + 7,
+    ),
     "8.1: text that ends inside a character": (text(EURO[:2]), 1007, 8),
     "8.1: bad text in an unfinished fragment": (text(b"a\xfe" + b"x" * 50, final=False), 1007, 8),
     "8.1: bad text across fragments": (

@@ -295,6 +295,10 @@ class FrameParser:
                 self._decoder.decode(payload)
             except UnicodeDecodeError:
                 raise InvalidText from None
+            held, _ = self._decoder.getstate()
+            # Python waits for a surrogate's third byte, though RFC 3629 ends with its second.
+            if held[:1] == b"\xed" and held[1:] >= b"\xa0":
+                raise InvalidText
 
     def _end_frame(self) -> tuple[int, bytes] | None:
         """End the data frame under way; give the message when it was the last one."""
