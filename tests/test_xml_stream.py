@@ -452,6 +452,22 @@ def test_a_stanza_above_the_limit(data: bytes) -> None:
         assert stream.failure.condition == "policy-violation"
 
 
+@pytest.mark.parametrize("text", [b"x", b" x ", b"<![CDATA[x]]>", b"&#120;", b"\xc2\xa0"])
+@pytest.mark.parametrize("after", [b"", b"<b/>", b"</stream:stream>", EJABBERD_HEADER])
+@pytest.mark.parametrize("before", [b"", b"<a/>", b"<a></a>"])
+def test_text_between_stanzas(text: bytes, after: bytes, before: bytes) -> None:
+    """Only white space may stand there (11.7); what came before is delivered, nothing after."""
+    data = EJABBERD_HEADER + before + text + after
+    for size in (1, 7, len(data)):
+        stream = ServerStream()
+        events = []
+        for start in range(0, len(data), size):
+            events += stream.feed(data[start : start + size])
+        assert [name for name, _ in events] == [STREAM, "jabber:client a"][: 2 if before else 1]
+        assert stream.failure is not None
+        assert stream.failure.condition == "not-well-formed"
+
+
 def test_a_stanza_that_would_cost_more_than_its_bytes() -> None:
     """Depth, names, one tag and a namespace have limits of their own; just below them nothing is refused."""
     depth = xml_stream.SERVER_MAX_DEPTH - 1

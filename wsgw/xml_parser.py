@@ -92,6 +92,8 @@ def refused(error: Exception, chunk: bytes, position: int) -> SessionError:
 
     Inside an element a DOCTYPE fires no handler, it is a syntax error at ``<!``.
     """
+    if isinstance(error, SessionError):
+        return error
     if not isinstance(error, expat.ExpatError):
         return restricted("a document type")
     if error.code == _UNDEFINED_ENTITY:
@@ -222,6 +224,8 @@ def parse_opening(text: bytes) -> Opening:
 
     ``text`` is what ``without_declaration`` gave. Raises SessionError.
     """
+    if text.startswith(b"<?xml"):
+        raise restricted("a second XML declaration")
     parser = make_parser(prefixes=True)
     seen: list[tuple[str, list[str]]] = []
     namespaces: list[tuple[str, str]] = []

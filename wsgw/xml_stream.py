@@ -47,6 +47,7 @@ SERVER_MAX_DEPTH = 1000
 SERVER_TAG_LIMIT = 1024 * 1024
 _MAX_NAMES_IN_STANZA = 16 * 1024
 
+_WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 #: What is no white space stands before the first markup.
 _TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 #: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
@@ -120,7 +121,8 @@ class ClientStanzas:
         except _StreamHeader:
             self._parser = None
             return STREAM, text
-        except (expat.ExpatError, DefusedXmlException) as error:
+        except (expat.ExpatError, DefusedXmlException, SessionError) as error:
+            self._parser = None  # and what the message made it remember
             raise refused(error, text, parser.ErrorByteIndex - before) from None
         self._require_one_whole_element(text, self._end - before)
         if self._parsed > _MAX_PARSED + len(self._root) or len(parser.intern) > _MAX_NAMES:
@@ -179,6 +181,7 @@ class ServerStream:
 
     __slots__ = (
         "_base",
+        "_border",
         "_chunk",
         "_depth",
         "_events",
@@ -214,6 +217,8 @@ class ServerStream:
         #: Where the stanza under way starts in the chunk; -1: in an earlier one, or none.
         self._start = -1
         self._name = ""
+        #: Where what follows the last stanza or header in the chunk begins.
+        self._border = 0
         #: Where the next stream starts in the chunk; -1: nowhere.
         self._restart = -1
 
@@ -234,6 +239,9 @@ class ServerStream:
                 self._check_held()
             except SessionError as error:
                 self.failure = error
+                self._forget_stream()
+                self._markup.clear()
+                self._pending.clear()
         return events
 
     @property
@@ -246,9 +254,9 @@ class ServerStream:
         markup = self._markup
         if not markup.held and not self._pending:
             return
-        if self._depth <= 1 and markup.held.isspace():
+        if self._depth <= 1 and _WHITE_SPACE.fullmatch(markup.held):
             markup.clear()
-        elif not self._depth and _TEXT_FIRST.match(markup.held):
+        elif self._depth <= 1 and _TEXT_FIRST.match(markup.held):
             raise not_well_formed("the server does not speak XML")
         elif markup.refused is not None:
             raise markup.refused
@@ -271,6 +279,7 @@ class ServerStream:
         self._chunk = chunk
         self._base = self._parsed
         self._parsed += len(chunk)
+        self._border = 0
         if self._depth > 1:
             self._start = -1
         try:
@@ -282,8 +291,10 @@ class ServerStream:
             if getattr(error, "code", None) != MISPLACED_DECLARATION or self._depth != 1:
                 raise refused(error, chunk, position) from None
             self._restart = position
+            self._require_white_space(position)
             return self._begin_stream()
         self._keep_unfinished()
+        self._chunk = b""
         return b""
 
     def _keep_unfinished(self) -> None:
@@ -292,9 +303,16 @@ class ServerStream:
             self._pending += self._chunk[max(self._start, 0) :]
             if names > _MAX_NAMES_IN_STANZA:
                 raise _too_much("a stanza of too many names")
-        elif self._parsed > _MAX_PARSED + len(self._root) or names > _MAX_NAMES:
+            return
+        if self._depth:
+            self._require_white_space(len(self._chunk))
+        if self._parsed > _MAX_PARSED + len(self._root) or names > _MAX_NAMES:
             self._parser = None
-        self._chunk = b""
+
+    def _require_white_space(self, end: int) -> None:
+        """Between stanzas there is nothing else (RFC 6120 section 11.7); ``end`` is where it ends."""
+        if end != self._border and self._chunk[self._border : end].strip(WHITESPACE):
+            raise not_well_formed("text between stanzas")
 
     def _begin_stream(self) -> bytes:
         rest = self._chunk[self._restart :]
@@ -322,6 +340,7 @@ class ServerStream:
         self._depth += 1
         if self._depth == 2:
             self._start = self._position()
+            self._require_white_space(self._start)
             if name == STREAM:
                 self._restart = self._start
                 raise _StreamHeader
@@ -335,7 +354,8 @@ class ServerStream:
         if name != STREAM:
             raise SessionError("invalid-namespace", "the server does not open an XMPP stream")
         start = self._position()
-        self._root = self._chunk[start : end_of_tag(self._chunk, start)]
+        self._border = end_of_tag(self._chunk, start)
+        self._root = self._chunk[start : self._border]
         self._events.append((STREAM, self._root))
 
     def _end_element(self, _name: str) -> None:
@@ -348,7 +368,9 @@ class ServerStream:
                 self._pending.clear()
             self._check_size(len(stanza))
             self._events.append((self._name, stanza))
+            self._border = end
         elif not self._depth:
+            self._require_white_space(self._position())
             self._events.append((STREAM_END, b""))
 
 
