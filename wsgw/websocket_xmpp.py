@@ -339,6 +339,7 @@ class WebSocketXmpp:
 
     def _answer_close(self) -> None:
         """The server has answered the end of the client's stream, or will not."""
+        self._browser_header()
         self._browser.send(self._framing.close)
         self._browser.close(CloseCode.NORMAL, "")
         self._end(self.cause, b"")
