@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Plays the RFC 6455 cases of tests/conformance against the frame codec and against the whole gateway, and
+# writes docs/conformance.md. With IDs, as in `scripts/conformance.sh 6.4 7`, only those, and nothing is written.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+python=$(find_python)
+say "Python packages in .venv ($("$python" --version))"
+make_venv .venv "$python"
+pip_install .venv requirements.txt
+
+arguments=("$@")
+if [ $# -eq 0 ]; then arguments=(--report docs/conformance.md); fi
+say "RFC 6455, case by case"
+.venv/bin/python tests/conformance/run.py "${arguments[@]}" || die "not all passed"
+if [ $# -eq 0 ]; then note "results in docs/conformance.md"; fi

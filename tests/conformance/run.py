@@ -1,0 +1,142 @@
+"""Plays the table against both servers: ``run.py [--report FILE] [ID...]``.
+
+An ID is a case's, or how some begin: ``6.4``. The exit status is 1 if a server differs anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+_TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(_TESTS.parent), str(_TESTS)]
+
+import wsgw  # noqa: E402
+from conformance.as_xmpp import refusal_code  # noqa: E402
+from conformance.cases import CASES, FAMILIES  # noqa: E402
+from conformance.harness import HARNESSES, Harness  # noqa: E402
+from conformance.script import Case  # noqa: E402
+
+#: By case and harness: what was different, empty if nothing.
+Results = dict[str, dict[str, str]]
+
+_INTRODUCTION = """\
+# RFC 6455, case by case
+
+What wsgw does with a WebSocket, right and wrong, octet by octet. Every case is a dialogue over a raw socket
+with one strict outcome: each frame that comes back, the code of the Close, and the end of TCP. What is wrong
+has to be refused as early as it can be seen, without another octet. The numbers follow the families of the
+Autobahn test suite, which set the custom; the cases are our own. Its families 12 and 13 are not here: they
+are about compression, which wsgw does not negotiate.
+
+`scripts/conformance.sh` plays all of them and writes this file; the tests play them too. This run was with
+{versions}.
+
+Two servers play against the table:
+
+- **echo**: wsgw's frame parser, session machine and socket wrapper under an application that gives every
+  text and binary message back.
+- **gateway**: `python -m wsgw` with an XMPP server behind it that gives every stanza back. Text is put into
+  an XML element, in the same fragments and, where a case is about a size, of that size. What the XMPP server
+  hears is compared too: every stanza before the end; then nothing if the WebSocket was closed or broken, or
+  a stream error and the end tag if the text was at fault. An empty text, a keepalive of old clients, is
+  taken without an answer. Stanzas of more than 8 MiB, the limit for what an XMPP server sends, are
+  acknowledged to the browser instead of given back.
+
+Two things are good for a WebSocket and not for XMPP; there the gateway passes by refusing them:
+
+- *(1003)*: binary messages, at their first octet (RFC 7395 section 3.2);
+- *(1008)*: characters that XML does not allow, with the stream error `not-well-formed`.
+"""
+
+
+def play(harness: Harness, cases: Sequence[Case], results: Results) -> None:
+    """Play ``cases`` and put down what was different."""
+    for family in FAMILIES:
+        chosen = [case for case in cases if case.family == family]
+        for case in chosen:
+            results.setdefault(case.id, {})[harness.name] = _difference(harness, case)
+        failed = [case for case in chosen if results[case.id][harness.name]]
+        if chosen:
+            print(
+                f"   {harness.name:8}{family:>3}  {len(chosen) - len(failed)} of {len(chosen)} passed",
+                flush=True,
+            )
+        for case in failed:
+            print(f"      {case.id} {case.title}: {results[case.id][harness.name]}", flush=True)
+
+
+def _difference(harness: Harness, case: Case) -> str:
+    try:
+        harness.play(case)
+    except (AssertionError, OSError, EOFError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def report(cases: Sequence[Case], results: Results) -> str:
+    """The results as Markdown."""
+    versions = f"wsgw {wsgw.__version__}, Python {platform.python_version()}, gevent {version('gevent')}"
+    lines = [_INTRODUCTION.format(versions=versions), "## Summary", ""]
+    lines += ["| family | | cases | echo | gateway |", "|---|---|---|---|---|"]
+    for family, name in FAMILIES.items():
+        lines.append(_summary(family, name, [case for case in cases if case.family == family], results))
+    lines.append(_summary("", "all", cases, results))
+    for family, name in FAMILIES.items():
+        lines += [
+            "",
+            f"## {family}. {name}",
+            "",
+            "| case | RFC 6455 | | echo | gateway |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_row(case, results[case.id]) for case in cases if case.family == family]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(family: str, name: str, cases: Sequence[Case], results: Results) -> str:
+    passed = [sum(not results[case.id][harness.name] for case in cases) for harness in HARNESSES]
+    return f"| {family} | {name} | {len(cases)} | {passed[0]} passed | {passed[1]} passed |"
+
+
+def _row(case: Case, result: dict[str, str]) -> str:
+    code = refusal_code(case)
+    echo, gateway = ("FAILED" if result[harness.name] else "passed" for harness in HARNESSES)
+    note = f" ({code})" if code else ""
+    return f"| {case.id} | {case.section} | {case.title} | {echo} | {gateway}{note} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Plays the RFC 6455 cases.")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="cases, or how some begin; all if none is given")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="where to write the results of all cases")
+    arguments = parser.parse_args()
+    if arguments.ids and arguments.report:
+        parser.error("a report is of all cases")
+    cases = [case for case in CASES if not arguments.ids or _is_chosen(case.id, arguments.ids)]
+    if not cases:
+        parser.error("no case has such an ID")
+    results: Results = {}
+    with tempfile.TemporaryDirectory(prefix="wsgw-conformance-") as folder:
+        for start in HARNESSES:
+            harness = start(Path(folder))
+            try:
+                play(harness, cases, results)
+            finally:
+                harness.stop()
+    if arguments.report:
+        arguments.report.write_text(report(cases, results), "utf-8")
+    return int(any(difference for result in results.values() for difference in result.values()))
+
+
+def _is_chosen(case_id: str, ids: Sequence[str]) -> bool:
+    return any(case_id == chosen or case_id.startswith((f"{chosen}.", f"{chosen}/")) for chosen in ids)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

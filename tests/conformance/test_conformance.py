@@ -1,0 +1,61 @@
+"""RFC 6455 case by case: the whole table, on both servers, and the published results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from real.fixtures import missing
+from real.processes import ROOT
+
+from conformance.cases import CASES, FAMILIES
+from conformance.harness import HARNESSES, Harness
+from conformance.script import Case
+from conformance.utf8 import fault
+
+
+@pytest.fixture(scope="module", params=HARNESSES, ids=lambda harness: harness.name)
+def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    if shutil.which("openssl") is None:
+        missing("openssl is not installed")
+    started = request.param(tmp_path_factory.mktemp(request.param.name))
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_case(harness: Harness, case: Case) -> None:
+    harness.play(case)
+
+
+def test_the_table_is_in_order() -> None:
+    assert len({case.id for case in CASES}) == len(CASES)
+    assert list(dict.fromkeys(case.family for case in CASES)) == list(FAMILIES)
+    for case, following in pairwise(CASES):
+        assert case.title, case.id
+        assert case.script != following.script or case.chop != following.chop, following.id
+
+
+def test_published_results_are_of_this_table() -> None:
+    published = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    rows = [f"| {case.id} | {case.section} | {case.title} | passed | passed" for case in CASES]
+    assert [row for row in rows if row not in published] == []
+    assert published.count("passed | passed") == len(CASES)
+
+
+def test_the_grammar_of_the_table_agrees_with_python() -> None:
+    """Two readings of RFC 3629: where Python's decoder says a text goes wrong, the grammar does too."""
+    for first in range(0x80, 0x100):
+        for second in range(0x100):
+            for octets in (bytes((first, second)), bytes((first, second, 0x80, 0x80))):
+                assert (fault(octets) is None) == _decodes(octets), octets
+
+
+def _decodes(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
