@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
-from wsgw.xml_parser import STREAM, Opening, parse_opening, without_declaration
+from wsgw.xml_parser import STREAM, Opening, parse_opening, refuse_long_namespace, without_declaration
 from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
 from wsgw.xmpp_framing import (
     CLIENT,
@@ -31,17 +31,22 @@ from wsgw.xmpp_framing import (
     LegacyFraming,
     Rfc7395Framing,
     choose_framing,
+    offers_channel_binding,
 )
 
 log = logging.getLogger(__name__)
 
 #: How long the server may take to answer the end of a stream, in seconds.
 CLOSE_ANSWER_TIMEOUT = 2.0
+#: Attributes and declarations of a client's header.
+MAX_HEADER_ATTRIBUTES = 256
 
 _STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
 _IQ = f"{CLIENT} iq"
 _SUCCESS = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl success", "urn:xmpp:sasl:2 success"))
 _ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
+#: The domains whose servers' channel binding was warned of in this process.
+_warned_of_channel_binding: set[str] = set()
 _NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
 
 
@@ -183,7 +188,7 @@ class WebSocketXmpp:
             return
         if not text.startswith(b"<open") and b"stream" in text[:32]:
             self._framing = LegacyFraming(_NO_OPENING)  # whatever is wrong with it is said in its own terms
-        opening = parse_opening(text)
+        opening = self._read_opening(text)
         self._framing = choose_framing(opening)
         domain = self._serves(opening.get("to"))
         if domain is None:
@@ -192,6 +197,15 @@ class WebSocketXmpp:
         self._expect_stanzas()
         self._deadline += self._limits.auth_timeout - self._limits.open_timeout
         self._state = WebSocketXmpp.wait_for_upstream
+
+    def _read_opening(self, text: bytes) -> Opening:
+        """A header is limited too: in legacy framing every element inherits its bindings."""
+        opening = parse_opening(text)
+        if len(opening.attributes) + len(opening.namespaces) > MAX_HEADER_ATTRIBUTES:
+            raise SessionError("policy-violation", "too many attributes")
+        for _, namespace in opening.namespaces:
+            refuse_long_namespace(namespace)
+        return opening
 
     def wait_for_upstream(self, text: bytes) -> None:
         """The server is being connected to; ``ready`` is False and messages wait in the session."""
@@ -224,7 +238,7 @@ class WebSocketXmpp:
     def _other_element(self, name: str, element: bytes) -> None:
         legacy = isinstance(self._framing, LegacyFraming)
         if name == (STREAM if legacy else OPEN):
-            self._framing.restart(parse_opening(element))
+            self._framing.restart(self._read_opening(element))
             self._expect_stanzas()
             self.to_upstream.append(self._framing.upstream_header)
         elif name == CLOSE and not legacy:
@@ -312,14 +326,27 @@ class WebSocketXmpp:
             self._browser.send(self._framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
-        element, requires_starttls = self._framing.features(element)
+        element, requires_starttls = self._framing.features(element, self._browser.max_message_size)
         if requires_starttls:
             log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", self.domain)
             self.fail(
                 UpstreamFailed("the XMPP server requires STARTTLS (upstream starttls://)", Farewell.END)
             )
             return
+        if offers_channel_binding(element):
+            self._warn_of_channel_binding()
         self._browser.send(self._framing.stanza(element))
+
+    def _warn_of_channel_binding(self) -> None:
+        """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
+        if self.domain not in _warned_of_channel_binding:
+            _warned_of_channel_binding.add(self.domain)
+            log.warning(
+                "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
+                " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
+                " or reach it at a plain tcp:// upstream on loopback",
+                self.domain,
+            )
 
     def _server_error(self, element: bytes) -> None:
         condition, data = self._framing.condition(element)

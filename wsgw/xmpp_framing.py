@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 from abc import ABC, abstractmethod
 from xml.sax.saxutils import escape
 
@@ -39,6 +40,11 @@ STARTTLS = _TLS.encode()
 STARTTLS_PROCEED = f"{_TLS} proceed"
 _STARTTLS = f"{_TLS} starttls"
 _COMPRESSION = "http://jabber.org/features/compress compression"
+_LIMITS = "urn:xmpp:stream-limits:0 limits"
+_MAX_BYTES = re.compile(
+    rb"""<(?:[^\s<>/:]+:)?max-bytes(?:\s(?:[^<>"']|"[^"]*"|'[^']*')*)?>\s*([0-9]{1,4000})\s*<"""
+)
+_CHANNEL_BINDING = (b"-PLUS<", b"urn:xmpp:sasl-cb:0")
 
 _DECLARATION = b"<?xml version='1.0'?>"
 _ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
@@ -147,16 +153,20 @@ class Framing(ABC):
         """What ends the stream and sends the client elsewhere, where the framing can say so."""
         return self.close
 
-    def features(self, element: bytes) -> tuple[bytes, bool]:
+    def features(self, element: bytes, max_stanza_size: int = sys.maxsize) -> tuple[bytes, bool]:
         """Return the server's features without STARTTLS and compression, and whether STARTTLS is required.
 
-        TLS with the browser is the WebSocket's (RFC 7395 section 3.9); nothing else is touched.
+        TLS with the browser is the WebSocket's (RFC 7395 section 3.9). A size limit that the server
+        announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched.
         """
         requires_starttls = False
         for name, start, end in reversed(children(self._server_root, element)):
+            child = element[start:end]
             if name in (_STARTTLS, _COMPRESSION):
-                requires_starttls |= name == _STARTTLS and b"required" in element[start:end]
+                requires_starttls |= name == _STARTTLS and b"required" in child
                 element = element[:start] + element[end:]
+            elif name == _LIMITS:
+                element = element[:start] + _lowered(child, max_stanza_size) + element[end:]
         return element, requires_starttls
 
     def condition(self, element: bytes) -> tuple[str, str]:
@@ -280,6 +290,19 @@ def _attributes(opening: Opening, bound: str = "") -> str:
         if prefix in used and prefix != bound
     )
     return declared + "".join(attribute(name, value) for name, value in opening.attributes)
+
+
+def _lowered(limits: bytes, size: int) -> bytes:
+    """XEP-0478's ``limits`` with a number of bytes that is not above ``size``."""
+    match = _MAX_BYTES.search(limits)
+    if match is None or int(match[1]) <= size:
+        return limits
+    return limits[: match.start(1)] + str(size).encode() + limits[match.end(1) :]
+
+
+def offers_channel_binding(features: bytes) -> bool:
+    """Whether the server's features offer to bind the login to its own TLS (RFC 5802, XEP-0440)."""
+    return any(sign in features for sign in _CHANNEL_BINDING)
 
 
 def _left_open(tag: bytes) -> bytes:
