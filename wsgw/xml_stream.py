@@ -48,8 +48,8 @@ SERVER_TAG_LIMIT = 1024 * 1024
 _MAX_NAMES_IN_STANZA = 16 * 1024
 
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
-#: What is no white space stands before the first markup.
-_TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
+#: What is no white space stands before the first markup; or UTF-16, which expat takes whatever it is told.
+_TEXT_FIRST = re.compile(rb"[ \t\r\n]*(?:[^ \t\r\n<]|<\x00)")
 #: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
 _IN_TAG = {
     b">": re.compile(rb"""["'<>]"""),

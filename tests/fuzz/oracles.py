@@ -61,9 +61,8 @@ def tree(text: bytes, root: bytes = b"") -> Tree:
     parser.StartDoctypeDeclHandler = lambda *arguments: seen.append(("doctype", *arguments))
     parser.Parse(text, not root)
     if root:
-        told = len(seen)
         parser.Parse(b"</%s>" % re.split(rb"[\s/>]", root[root.rindex(b"<") + 1 :])[0], True)
-        del seen[told:]
+        seen.pop()
     return seen
 
 
