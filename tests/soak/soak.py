@@ -1,0 +1,340 @@
+"""The soak: ``python -m soak.soak [SECONDS [FOLDER]]`` in tests/; exits with 1 if anything does not add up.
+
+A minute of load, silence, the first look at memory; load for the rest, silence, the second look. Under
+load the XMPP server dies and returns. A second gateway stands before the demo server, for sessions that
+resume.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from real.certificates import Certificate, make_certificate
+from real.gateway import Gateway
+from real.processes import ROOT, Child, ReservedPort, wait_until
+
+TESTS = Path(__file__).resolve().parents[1]
+#: Deadlines that the silence is longer than.
+OPTIONS = (
+    "{tls_handshake_timeout, 3}, {handshake_timeout, 3}, {open_timeout, 3}, {connect_timeout, 2}, "
+    "{send_timeout, 10}, {websocket_ping_interval, 5}, {pong_timeout, 20}, {max_sessions_per_ip, infinity}, "
+)
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{TESTS}"}
+#: How long the server is away, and how long it lives, in seconds.
+DEAD_FOR, LIVES_FOR = 1.0, 20.0
+#: A session ends this long after the load at the latest: twice its patience, and connecting.
+LAST_SESSION = 80.0
+GROWTH_SHARE, GROWTH_LIMIT = 0.05, 8 * 1024 * 1024
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Seconds of the phases."""
+
+    warm_up: float
+    load: float
+    silence: float
+
+    @classmethod
+    def of(cls, seconds: float) -> Plan:
+        """A minute and half a minute of silence where there is time for them, else in proportion."""
+        silence = min(30.0, seconds / 10)
+        warm_up = min(60.0, seconds / 4)
+        return cls(warm_up, seconds - warm_up - 2 * silence, silence)
+
+
+@dataclass
+class State:
+    """A gateway at rest."""
+
+    rss: int
+    files: int
+
+
+@dataclass
+class Result:
+    """What the soak found; ``faults`` is empty if all is well."""
+
+    clients: list[Row] = field(default_factory=list)
+    servers: list[Row] = field(default_factory=list)
+    resumed: Row = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
+    states: dict[str, tuple[State, State]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+def process_tree(pid: int) -> list[int]:
+    """A process and everything below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [pid, *(below for child in map(int, children) for below in process_tree(child))]
+
+
+def open_files(pid: int) -> int:
+    """File descriptors of a process and everything below it."""
+    return sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in process_tree(pid))
+
+
+def state_of(pid: int) -> State:
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1]) for each in process_tree(pid))
+    return State(pages * 4096, open_files(pid))
+
+
+# -- running it ------------------------------------------------------------------------------------
+
+
+class Soak:
+    """All processes of one soak, below ``folder``."""
+
+    def __init__(self, folder: Path, certificate: Certificate) -> None:
+        self.folder = folder
+        self.result = Result()
+        self._certificate = certificate
+        self._port = ReservedPort()
+        self._books = folder / "server.books"
+        self._client_books = folder / "clients.books"
+        self._gateway = Gateway(folder / "gateway", certificate, self._port.number, ws_options=OPTIONS)
+        self._demo_port, self._resuming_port = ReservedPort(), ReservedPort()
+        self._children: list[Child] = []
+        self._first = 0
+
+    def run(self, plan: Plan) -> Result:
+        try:
+            self._run(plan)
+        finally:
+            for child in reversed(self._children):
+                child.kill()
+            self._gateway.close()
+            for port in (self._port, self._demo_port, self._resuming_port):
+                port.release()
+        audit(self.result)
+        return self.result
+
+    def _run(self, plan: Plan) -> None:
+        self._gateway.start()
+        demo = self._start("demo", "-m", "wsgw.demo", "--port", str(self._demo_port.number))
+        demo.wait_for_ports(self._demo_port.number)
+        resuming = self._start(
+            "resuming-gateway",
+            *("-m", "wsgw", "--listen", f"127.0.0.1:{self._resuming_port.number}", "--domain", "localhost"),
+            *("--upstream", f"tcp://127.0.0.1:{self._demo_port.number}"),
+        )
+        resuming.wait_for_ports(self._resuming_port.number)
+        pids = {"gateway": self._gateway.child.pid, "resuming gateway": resuming.pid}
+        fresh = {name: open_files(pid) for name, pid in pids.items()}
+        first = self._load(plan.warm_up, plan.silence, pids, fresh)
+        second = self._load(plan.load, plan.silence, pids, fresh)
+        self.result.states = {name: (first[name], second[name]) for name in pids}
+        self._check_end(resuming)
+        self.result.clients = _lines(self._client_books)
+        self.result.servers = _lines(self._books)
+
+    def _start(self, name: str, *argv: str) -> Child:
+        child = Child([sys.executable, *argv], self.folder / f"{name}.log", _ENVIRONMENT)
+        self._children.append(child)
+        return child
+
+    def _load(
+        self, seconds: float, silence: float, pids: dict[str, int], fresh: dict[str, int]
+    ) -> dict[str, State]:
+        """Load for so long, then silence; what the gateways hold then."""
+        ports = (str(self._gateway.ws_port), str(self._gateway.wss_port), str(self._certificate.ca))
+        clients = self._start(
+            f"clients-{self._first}",
+            *("-m", "soak.clients", *ports, str(seconds), str(self._first), str(self._client_books)),
+        )
+        resuming = self._start(
+            f"resuming-{self._first}",
+            *("-m", "soak.resuming", str(self._resuming_port.number), str(seconds)),
+        )
+        self._serve_until_done(clients, seconds)
+        self._first = self._take_totals(clients)["next"]
+        self._take_totals(resuming)
+        time.sleep(silence)
+        for name, pid in pids.items():
+            try:
+                wait_until(lambda pid=pid, name=name: open_files(pid) <= fresh[name], 10, name)
+            except TimeoutError:
+                self.result.faults.append(
+                    f"{name}: {open_files(pid)} files open, {fresh[name]} before the load"
+                )
+        return {name: state_of(pid) for name, pid in pids.items()}
+
+    def _serve_until_done(self, clients: Child, seconds: float) -> None:
+        """The XMPP server lives and dies until the load is over; not in the load's last moments."""
+        until = time.monotonic() + seconds
+        lives_for = min(LIVES_FOR, seconds / 3)
+        while True:
+            server = self._start("server", *("-m", "soak.server", str(self._port.number), str(self._books)))
+            server.wait_for_ports(self._port.number)
+            life = min(until, time.monotonic() + lives_for)
+            if until - life < lives_for:
+                clients.wait(until - time.monotonic() + LAST_SESSION)
+                self._stop(server)
+                return
+            time.sleep(life - time.monotonic())
+            self._stop(server)
+            self.result.totals["deaths of the server"] += 1
+            time.sleep(DEAD_FOR)
+
+    def _stop(self, server: Child) -> None:
+        if server.terminate() != 0 or "Traceback" in server.text():
+            self.result.faults.append(f"the XMPP server of the soak failed: {server.tail(1000)}")
+
+    def _take_totals(self, child: Child) -> Row:
+        status = child.wait(LAST_SESSION)
+        if status != 0:
+            raise RuntimeError(f"{child.argv[1]} ended with {status}: {child.tail()}")
+        totals: Row = json.loads(child.text().splitlines()[-1])
+        for name, value in totals.items():
+            if isinstance(value, int) and name != "next":
+                self.result.totals[name] += value
+        self.result.faults.extend(totals.get("faults", ()))
+        return totals
+
+    def _check_end(self, resuming: Child) -> None:
+        statuses = {"gateway": self._gateway.stop(), "resuming gateway": resuming.terminate(40)}
+        logs = {"gateway": self._gateway.log, "resuming gateway": resuming.log}
+        for name, status in statuses.items():
+            if status != 0:
+                self.result.faults.append(f"{name}: ended with {status}")
+            text = logs[name].read_text("utf-8", "replace")
+            if "Traceback" in text:
+                self.result.faults.append(f"{name}: {text[text.index('Traceback') :][:3000]}")
+
+
+def _lines(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+# -- the audit -------------------------------------------------------------------------------------
+
+
+def audit(result: Result) -> None:
+    """Compare both ends' books, and memory; adds to ``faults``."""
+    by_name: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in result.servers:
+        by_name[row["name"]].append(row)
+    for client in result.clients:
+        for fault in _session_faults(client, by_name.pop(client["name"], [])):
+            result.faults.append(f"session {client['name']}: {fault}; {client}")
+    result.faults.extend(f"a session nobody opened: {name}" for name in by_name)
+    for name, (first, second) in result.states.items():
+        allowed = first.rss + max(first.rss * GROWTH_SHARE, GROWTH_LIMIT)
+        if second.rss > allowed:
+            result.faults.append(f"{name}: RSS {first.rss} after the first minute, {second.rss} at the end")
+
+
+#: The server ends the stream itself, or is lost: what the client's end finds is not told.
+_ENDING_MODES = ("ends", "error", "dies")
+
+
+def _session_faults(client: Row, servers: list[Row]) -> list[str]:
+    if len(servers) != 1:
+        missing = not servers and not client["opened"]
+        return [] if missing and not client["mismatch"] else [f"{len(servers)} streams; {client['mismatch']}"]
+    (server,) = servers
+    faults = [side["mismatch"] for side in (client, server) if side["mismatch"]]
+    if server["received"] > client["sent"]:
+        faults.append(f"up: {server['received']} of {client['sent']} stanzas came out")
+    if client["received"] > server["sent"]:
+        faults.append(f"down: {client['received']} of {server['sent']} stanzas came out")
+    if client["answered"] and server["mode"] not in _ENDING_MODES and server["end"] in ("end tag", "fin"):
+        if (server["received"], server["end"]) != (client["sent"], "end tag"):
+            faults.append(f"up: ended by the client, but not all came out: {server}")
+        if client["received"] != server["sent"]:
+            faults.append(f"down: ended by the client, but not all came out: {server}")
+    if _server_ended(client, server) and client["received"] != server["sent"]:
+        faults.append(f"down: ended by the server, but not all came out: {server}")
+    if client["how"] in ("fin", "rst", "close frame", "cut frame") and _is_end_unasked(client, server):
+        faults.append(f"the client was lost, the server heard an end tag: {server}")
+    return faults
+
+
+def _server_ended(client: Row, server: Row) -> bool:
+    """The server said all and ended the stream; the client was there to the end and heard of no mishap."""
+    said_all = server["mode"] in ("ends", "error") and server["sent"] == server["planned"]
+    heard = client["code"] == 1000 and not client["left"] and client["how"] == "end"
+    return said_all and heard and client["error"] in ("", "conflict")
+
+
+def _is_end_unasked(client: Row, server: Row) -> bool:
+    """An end tag kills resumption (XEP-0198); one that answers the server's own is right."""
+    return server["end"] == "end tag" and server["mode"] not in _ENDING_MODES
+
+
+# -- the report ------------------------------------------------------------------------------------
+
+
+def report(result: Result, seconds: float) -> str:
+    """The table."""
+    clients, servers = result.clients, result.servers
+    opened = [row for row in clients if row["opened"]]
+    lines = [
+        ("sessions", len(clients)),
+        ("  opened", len(opened)),
+        ("  refused as the server was away", len(clients) - len(opened)),
+        *((f"  over {name}", _count(opened, "transport", name)) for name in ("ws", "wss")),
+        *((f"  in {name} framing", _count(opened, "framing", name)) for name in ("rfc7395", "legacy")),
+        *((f"  ended by {name}", count) for name, count in _ways(opened)),
+        *((f"  whose server: {name}", count) for name, count in _column(opened, "mode")),
+        ("whole in both directions, ended by <close/> or end tag", sum(row["answered"] for row in opened)),
+        ("stanzas from browsers: sent", sum(row["sent"] for row in opened)),
+        ("  come out", sum(row["received"] for row in servers)),
+        ("stanzas from the server: sent", sum(row["sent"] for row in servers)),
+        ("  come out", sum(row["received"] for row in clients)),
+        *sorted(result.totals.items()),
+    ]
+    for name, (first, second) in result.states.items():
+        growth = (second.rss - first.rss) / first.rss
+        lines.append(
+            (f"{name}: RSS KiB at rest", f"{first.rss // 1024} -> {second.rss // 1024} ({growth:+.1%})")
+        )
+        lines.append((f"{name}: open files at rest", f"{first.files} -> {second.files}"))
+    lines.append(("faults", len(result.faults)))
+    table = "\n".join(f"{name:<56} {value:>24}" for name, value in lines)
+    return f"soak of {seconds:g} s\n{table}"
+
+
+def _count(rows: list[Row], key: str, value: str) -> int:
+    return sum(row[key] == value for row in rows)
+
+
+def _column(rows: list[Row], key: str) -> list[tuple[str, int]]:
+    return sorted(Counter(row[key] for row in rows).items())
+
+
+def _ways(rows: list[Row]) -> list[tuple[str, int]]:
+    named = Counter(
+        "the other side" if "Error" in row["how"] or row["how"] == "end" else row["how"] for row in rows
+    )
+    return sorted(named.items())
+
+
+def soak(seconds: float, folder: Path) -> Result:
+    """Run one soak below ``folder``."""
+    certificate = make_certificate(folder / "certificate")
+    return Soak(folder, certificate).run(Plan.of(seconds))
+
+
+def main(arguments: list[str]) -> int:
+    seconds = float(arguments[0]) if arguments else 600.0
+    folder = Path(arguments[1] if len(arguments) > 1 else tempfile.mkdtemp(prefix="wsgw-soak-"))
+    result = soak(seconds, folder)
+    print(report(result, seconds))
+    for fault in result.faults[:20]:
+        print(f"FAULT {fault}")
+    print(f"logs and books: {folder}")
+    return 1 if result.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

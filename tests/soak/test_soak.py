@@ -1,0 +1,46 @@
+"""Twenty seconds of the soak; ``scripts/soak.sh`` goes on for longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soak.script import Expected, browser_form, stanza
+from soak.soak import report, soak
+
+SECONDS = 20
+
+
+@pytest.mark.timeout(240)
+def test_the_books_agree(tmp_path: Path) -> None:
+    result = soak(SECONDS, tmp_path)
+    print(report(result, SECONDS))
+    assert not result.faults, "\n".join(result.faults[:20])
+    assert sum(row["opened"] for row in result.clients) > 20
+    assert any(row["answered"] for row in result.clients)
+    assert result.totals["resumptions"]
+
+
+def test_the_script_notices_a_missing_doubled_or_changed_stanza() -> None:
+    said = [stanza("1-rfc7395-chat-5", "up", number) for number in range(5)]
+    cases = {
+        b"".join(said): (5, b""),
+        b"".join(said[:4]) + said[4][:3]: (4, said[4][:3]),
+        said[0] + said[2]: (1, said[2]),
+        said[0] + said[0]: (1, said[0]),
+    }
+    for data, (count, rest) in cases.items():
+        expected = Expected("1-rfc7395-chat-5", "up")
+        for place in range(0, len(data), 7):
+            expected.feed(data[place : place + 7])
+        assert (expected.count, expected.rest) == (count, rest)
+        assert expected.off_script == (rest in (said[0], said[2]))
+
+
+def test_what_a_browser_must_get() -> None:
+    element = b"<iq id='1'><p:x/></iq>"
+    assert browser_form(element, "legacy") == element
+    assert (
+        browser_form(element, "rfc7395") == b"<iq xmlns:p=\"urn:p\" xmlns='jabber:client' id='1'><p:x/></iq>"
+    )
