@@ -16,7 +16,7 @@ CAPS = Caps(max_sessions=3, max_sessions_per_ip=2, rate=1.0, burst=100)
 def test_the_gateway_is_full_until_a_ticket_comes_back() -> None:
     admission = Admission()
     tickets = [admission.admit(CAPS) for _ in range(3)]
-    with pytest.raises(HandshakeRefused, match="503 Service Unavailable: too many sessions$") as refused:
+    with pytest.raises(HandshakeRefused, match=r"503 Service Unavailable: too many sessions$") as refused:
         admission.admit(CAPS)
     assert refused.value.headers == (("Retry-After", "30"),)
     tickets[0].release()

@@ -250,7 +250,8 @@ def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
 
 def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
-    command = f"{shlex.quote(sys.executable)} -m wsgw check --config {shlex.quote(str(config))} | true; exit ${{PIPESTATUS[0]}}"
+    check = shlex.join([sys.executable, "-m", "wsgw", "check", "--config", str(config)])
+    command = f"{check} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )

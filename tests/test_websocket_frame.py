@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wsgw.errors import CloseCode, InvalidText, MessageTooBig, WebSocketViolation
 from wsgw.websocket_frame import (
+    FRAGMENT,
     MAX_CLOSE_REASON,
     FrameParser,
     Opcode,
@@ -70,7 +71,8 @@ def outcome(chunks: Iterable[bytes], *, limit: int = LIMIT, binary: bool = False
         for chunk in chunks:
             parser.feed(chunk)
             while (message := parser.parse_stream()) is not None:
-                messages.append(message)
+                if message is not FRAGMENT:
+                    messages.append(message)
     except WebSocketViolation as violation:
         return messages, violation.code
     return messages, 0

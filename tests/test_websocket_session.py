@@ -183,6 +183,17 @@ def test_process_stops_at_its_limit() -> None:
     assert xmpp.told == [f"text {number}" for number in range(5)]
 
 
+def test_fragments_count_as_work() -> None:
+    """Empty fragments are no messages, but one turn must not take ten thousand of them."""
+    session, xmpp = session_in("ws_session")
+    fragments = [frame(b"<a/>", fin=False), *(frame(b"", 0, fin=False) for _ in range(8)), frame(b"", 0)]
+    session.receive_data(b"".join(fragments), 1.0)
+    assert session.process(5) is True
+    assert xmpp.told == []
+    assert session.process(6) is False
+    assert xmpp.told == ["text <a/>"]
+
+
 def test_nothing_is_processed_after_the_close() -> None:
     session, xmpp = session_in("ws_session")
     EVENTS["close"](session)

@@ -32,6 +32,11 @@ class Opcode(IntEnum):
 MAX_CONTROL_PAYLOAD = 125
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
+#: What ``FrameParser`` gives for a data frame that completes no message.
+FRAGMENT: tuple[int, bytes] = (Opcode.CONTINUATION, b"")
+#: Told apart from every real frame by identity: the header is read, the payload is not all there.
+_BEGUN: tuple[int, bytes] = (-1, b"")
+
 _FIN = 0x80
 _RSV = 0x70
 _CONTROL = 0x08
@@ -157,30 +162,25 @@ class FrameParser:
         self._position = 0
 
     def parse_stream(self) -> tuple[int, bytes] | None:
-        """Return the next whole message or control frame as (opcode, payload), or None.
+        """Return the next whole message or control frame as (opcode, payload), or None: feed more.
 
-        Raises WebSocketViolation (1002; 1003 for binary where it is not taken), MessageTooBig,
-        InvalidText; each as soon as the offending byte is seen.
+        A data frame that completes no message comes as ``FRAGMENT``, so that whoever counts the work
+        of one turn can count it. Raises WebSocketViolation (1002; 1003 for binary where it is not
+        taken), MessageTooBig, InvalidText; each as soon as the offending byte is seen.
         """
-        while True:
-            if self._remaining:
-                if not self._read_payload():
-                    return None
-                message = self._end_frame()
-            else:
-                message = self._read_frame()
-                if message is _MORE:
-                    return None
-            if message is not None:
-                return message
+        if not self._remaining:
+            frame = self._read_frame()
+            if frame is not _BEGUN:
+                return frame
+        return self._end_frame() if self._read_payload() else None
 
     def _read_frame(self) -> tuple[int, bytes] | None:
-        """Read a header and, where it is at hand, the whole frame. None: a fragment was taken."""
+        """Read a header and, where it is at hand, the whole frame; ``_BEGUN`` if its payload is not."""
         buffer, start = self._buffer, self._position
         available = len(buffer) - start
         if available < 2:
             self._check_incomplete_header(buffer[start:])
-            return _MORE
+            return None
         first, second = buffer[start], buffer[start + 1]
         opcode = first & 0x0F
         size = second & 0x7F
@@ -190,12 +190,12 @@ class FrameParser:
             extended = 2 if size == 126 else 8
             header += extended
             if available < 2 + extended:
-                return _MORE
+                return None
             size = self._extended_size(buffer[start + 2 : start + 2 + extended])
         if not opcode & _CONTROL:
             self._check_size(size)
         if available < header:
-            return _MORE
+            return None
         payload_start = start + header
         mask = buffer[payload_start - 4 : payload_start]
         if available >= header + size:
@@ -203,10 +203,10 @@ class FrameParser:
             payload = unmask(buffer[payload_start : self._position], mask)
             return self._take_frame(opcode, bool(first & _FIN), payload)
         if opcode & _CONTROL:
-            return _MORE
+            return None
         self._begin_partial_frame(opcode, bool(first & _FIN), size, mask)
         self._position = payload_start
-        return None
+        return _BEGUN
 
     def _check_incomplete_header(self, begun: bytes) -> None:
         """One byte can be judged already; with none, what was read is let go of while nothing comes."""
@@ -249,7 +249,7 @@ class FrameParser:
         if total > self.max_message_size:
             raise MessageTooBig(self.max_message_size)
 
-    def _take_frame(self, opcode: int, final: bool, payload: bytes) -> tuple[int, bytes] | None:
+    def _take_frame(self, opcode: int, final: bool, payload: bytes) -> tuple[int, bytes]:
         if opcode & _CONTROL:
             return opcode, payload
         if opcode != Opcode.CONTINUATION:
@@ -300,10 +300,10 @@ class FrameParser:
             if held[:1] == b"\xed" and held[1:] >= b"\xa0":
                 raise InvalidText
 
-    def _end_frame(self) -> tuple[int, bytes] | None:
+    def _end_frame(self) -> tuple[int, bytes]:
         """End the data frame under way; give the message when it was the last one."""
         if not self._frame_is_final:
-            return None
+            return FRAGMENT
         assert self._message is not None
         assert self._message_opcode is not None
         if self._decoder is not None:
@@ -314,10 +314,6 @@ class FrameParser:
         message = (int(self._message_opcode), bytes(self._message))
         self._reset_message()
         return message
-
-
-#: Told apart from every real message by identity: more bytes are needed.
-_MORE: tuple[int, bytes] = (-1, b"")
 
 
 def _check_utf8(payload: bytes) -> None:

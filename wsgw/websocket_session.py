@@ -25,7 +25,16 @@ from wsgw.errors import (
     WebSocketViolation,
 )
 from wsgw.handshake import Handler, Upgrade, UpgradeRequest, judge
-from wsgw.websocket_frame import FrameParser, Opcode, make, make_close, make_ping, make_pong, parse_close
+from wsgw.websocket_frame import (
+    FRAGMENT,
+    FrameParser,
+    Opcode,
+    make,
+    make_close,
+    make_ping,
+    make_pong,
+    parse_close,
+)
 
 
 class Event(Enum):
@@ -170,7 +179,7 @@ class WebSocketSession:
         self._parser.feed(data)
 
     def process(self, limit: int) -> bool:
-        """Handle up to ``limit`` messages; True when more may be waiting (or the XMPP side is not ready)."""
+        """Handle up to ``limit`` frames; True when more may be waiting (or the XMPP side is not ready)."""
         try:
             for _ in range(limit):
                 if self.finished:
@@ -180,7 +189,8 @@ class WebSocketSession:
                 message = self._parser.parse_stream()
                 if message is None:
                     return False
-                self._state(self, _FRAME_EVENTS[message[0]], message[1])
+                if message is not FRAGMENT:
+                    self._state(self, _FRAME_EVENTS[message[0]], message[1])
         except WebSocketViolation as violation:
             self._violated(violation)
             return False

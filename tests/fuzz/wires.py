@@ -14,7 +14,7 @@ from wsgw.errors import HandshakeRefused, WebSocketViolation
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import UpgradeRequest, judge, path_segments
 from wsgw.proxy_protocol import ProxyProtocolError
-from wsgw.websocket_frame import FrameParser, Opcode, parse_close
+from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
 
 MAX_MESSAGE = 300
 #: What a peer may be told of a refusal.
@@ -31,7 +31,8 @@ def _messages(pieces: Iterable[bytes], accept_binary: bool) -> list[object]:
             parser.feed(piece)
             while (message := parser.parse_stream()) is not None:
                 opcode, payload = message
-                found.append(parse_close(payload) if opcode == Opcode.CLOSE else message)
+                if message is not FRAGMENT:
+                    found.append(parse_close(payload) if opcode == Opcode.CLOSE else message)
                 assert len(payload) <= MAX_MESSAGE
                 if opcode == Opcode.TEXT:
                     payload.decode()
