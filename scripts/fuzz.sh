@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes wsgw: scripts/fuzz.sh [SECONDS [TARGET...]]. Every target for 600 seconds, as many at a time as there are
-# CPUs. What fails is kept in a folder that is named at the end, as is what was learned (FOLDER/corpus);
-# set FUZZ_FOLDER to go on from there.
+# Fuzzes wsgw: scripts/fuzz.sh [SECONDS [TARGET...]]. Every target for 600 seconds, as many at a time as there
+# are CPUs. What fails is kept in a folder that is named, as is what was learned (FOLDER/corpus); set
+# FUZZ_FOLDER to go on from there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
@@ -22,10 +22,13 @@ pip_install .venv requirements-dev.txt
 folder=${FUZZ_FOLDER:-$(mktemp -d -t wsgw-fuzz-XXXXXX)}
 mkdir -p "$folder"
 
-# fuzz_one TARGET: runs it, tells its last line of statistics, remembers a failure.
+# fuzz_one TARGET: runs it, tells its last line of statistics, remembers a failure. Ends with its child.
 fuzz_one() {
-    local name=$1 status=0
-    .venv/bin/python tests/fuzz/run.py "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 || status=$?
+    local name=$1 status=0 child
+    .venv/bin/python tests/fuzz/run.py "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 &
+    child=$!
+    trap 'kill $child 2>/dev/null' TERM
+    wait $child || status=$?
     note "$name: $([ $status -eq 0 ] && echo ok || echo "FAILED with $status")," \
         "$(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$name.log") executions," \
         "$(grep -a -o 'cov: [0-9]* ft: [0-9]*' "$folder/$name.log" | tail -1 || true)"
