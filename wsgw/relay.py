@@ -169,7 +169,10 @@ class Relay:
         except ConnectionLost:
             pass  # thrown by _interrupt: the browser left while its server was being connected to
         finally:
-            self._end()
+            try:
+                self._end()
+            finally:
+                self._owner.ended(self)
 
     def _connect(self, domain: str) -> None:
         self.xmpp.connect_to = None
@@ -215,7 +218,6 @@ class Relay:
             self._browser.socket.linger(LAST_WORDS, LAST_WORDS)
         if self._upstream_end is not None:
             self._upstream_end.join()
-        self._owner.ended(self)
 
     def _interrupt(self) -> None:
         """Let the greenlet see that the session is over."""
