@@ -33,7 +33,8 @@ def server(data: bytes) -> None:
     for pieces in chunkings(data):
         cut, failed = _server_events(pieces)
         assert cut == events
-        assert failed == failure
+        # What comes after the end is heard by nobody; expat waits for the end of a quoted text there.
+        assert failed == failure or events[-1:] == [(STREAM_END, b"")]
     opening = parse_opening(_STREAM_TAG)
     for framing in (Rfc7395Framing(opening), LegacyFraming(opening)):
         with contextlib.suppress(SessionError):
