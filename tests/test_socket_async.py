@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
@@ -188,6 +189,17 @@ def test_failed_write_leaves_the_last_words_readable(pair: tuple[SocketAsync, so
     owner = Owner(wrapper)
     owner.wait_for(2)
     assert owner.got == [b"last words", b""]
+
+
+def test_blocking_write_to_a_lost_peer_names_the_errno(pair: tuple[SocketAsync, socket.socket]) -> None:
+    """By which pywsgi knows that it is no fault of the gateway."""
+    wrapper, peer = pair
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    with pytest.raises(BrokenPipeError) as caught, gevent.Timeout(5):
+        while True:
+            wrapper.sendall(b"HTTP/1.1 400 Bad request\r\n\r\n")
+    assert caught.value.args[0] == errno.EPIPE
 
 
 @pytest.mark.parametrize(

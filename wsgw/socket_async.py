@@ -12,6 +12,7 @@ Its ``set_packet_type`` (``http``, ``httph``) is not ported: pywsgi reads the re
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import select
 import socket
@@ -161,7 +162,8 @@ class SocketAsync:
             self._wait(self._watch_writes())
             self._write()
         if self.write_failed:
-            raise BrokenPipeError("the peer is gone")
+            # pywsgi tells a peer that is gone from a fault by the number.
+            raise BrokenPipeError(errno.EPIPE, "the peer is gone")
 
     def makefile(self, _mode: str = "rb", _buffering: int = -1, *, limit: int = CHUNK) -> HeadReader:
         """Return a line reader over this wrapper's own buffer: what it does not read stays here."""
