@@ -221,6 +221,8 @@ class _World:
     def _server_says(self, data: bytes) -> None:
         if self.connected:
             for piece in self._split(data):
+                if self.machine.upstream_finished:
+                    return
                 self.machine.upstream_data(piece)
                 while self.machine.process_upstream(3):
                     pass
