@@ -35,6 +35,9 @@ _XML_DECLARATION = re.compile(
     rb"""(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*["'](?:yes|no)["'])?[ \t\r\n]*\?>"""
 )
 
+#: pyexpat hands more than this to expat in pieces that end anywhere.
+_MAX_PIECE = 1024 * 1024
+
 _UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 MISPLACED_DECLARATION = expat.errors.codes[expat.errors.XML_ERROR_MISPLACED_XML_PI]
 
@@ -61,6 +64,23 @@ def make_parser(*, namespaces: bool = True, prefixes: bool = False) -> expat.XML
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
     return parser
+
+
+def parse(parser: expat.XMLParserType, data: bytes) -> None:
+    """Feed ``data``, which ends where markup ends, so that none of it is held back.
+
+    A tag that a piece cuts in two would be, although its rest follows (reparse deferral). A long one is
+    therefore cut here, before a tag if there is any, and so that what follows is long too. That holds for
+    tags of half a megabyte; where expat can be told not to defer, for all.
+    """
+    start, size = 0, len(data)
+    while size - start > _MAX_PIECE:
+        target = start + (size - start) // (-(start - size) // _MAX_PIECE + 1)
+        end = data.rfind(b"<", start + 1, target)
+        end = end if end > 0 else target
+        parser.Parse(data[start:end])
+        start = end
+    parser.Parse(data[start:] if start else data)
 
 
 def _refuse_comment(_text: str) -> NoReturn:

@@ -25,6 +25,7 @@ from wsgw.xml_parser import (
     end_of_tag,
     make_parser,
     not_well_formed,
+    parse,
     refuse_long_namespace,
     refused,
     restricted,
@@ -44,7 +45,7 @@ SERVER_STANZA_LIMIT = 8 * 1024 * 1024
 #: Beside its size: how deep a server's elements may nest, how long one of its tags may be, and how many
 #: names one stanza may bring. Within eight megabytes a server could else make expat take hundreds.
 SERVER_MAX_DEPTH = 1000
-SERVER_TAG_LIMIT = 1024 * 1024
+SERVER_TAG_LIMIT = 512 * 1024
 _MAX_NAMES_IN_STANZA = 16 * 1024
 
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
@@ -117,7 +118,7 @@ class ClientStanzas:
         before = self._parsed
         self._parsed += len(text)
         try:
-            parser.Parse(text)
+            parse(parser, text)
         except _StreamHeader:
             self._parser = None
             return STREAM, text
@@ -283,7 +284,7 @@ class ServerStream:
         if self._depth > 1:
             self._start = -1
         try:
-            parser.Parse(chunk)
+            parse(parser, chunk)
         except _StreamHeader:
             return self._begin_stream()
         except (expat.ExpatError, DefusedXmlException) as error:
