@@ -30,7 +30,7 @@ from conformance.script import (
 )
 
 #: For what has to come: long enough for a busy machine, far below the servers' own deadlines.
-SECONDS = 30.0
+SECONDS = 20.0
 #: How long "nothing comes" is watched, and what is written apart stays apart, in seconds.
 _SILENCE = 0.1
 _PAUSE = 0.005

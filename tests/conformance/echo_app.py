@@ -134,9 +134,13 @@ def serve(limit: int) -> None:
     listener.setblocking(False)
     print(listener.getsockname()[1], flush=True)
     hub = gevent.get_hub()
+    readable = hub.loop.io(listener.fileno(), 1)
     while True:
-        hub.wait(hub.loop.io(listener.fileno(), 1))
-        sock, _ = listener.accept()
+        hub.wait(readable)
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            continue
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         gevent.spawn(Echo(sock, limit).run)
 

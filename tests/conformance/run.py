@@ -59,16 +59,15 @@ def play(harness: Harness, cases: Sequence[Case], results: Results) -> None:
     """Play ``cases`` and put down what was different."""
     for family in FAMILIES:
         chosen = [case for case in cases if case.family == family]
+        passed = 0
         for case in chosen:
-            results.setdefault(case.id, {})[harness.name] = _difference(harness, case)
-        failed = [case for case in chosen if results[case.id][harness.name]]
+            difference = _difference(harness, case)
+            results.setdefault(case.id, {})[harness.name] = difference
+            passed += not difference
+            if difference:
+                print(f"      {harness.name} {case.id} {case.title}: {difference}", flush=True)
         if chosen:
-            print(
-                f"   {harness.name:8}{family:>3}  {len(chosen) - len(failed)} of {len(chosen)} passed",
-                flush=True,
-            )
-        for case in failed:
-            print(f"      {case.id} {case.title}: {results[case.id][harness.name]}", flush=True)
+            print(f"   {harness.name:8}{family:>3}  {passed} of {len(chosen)} passed", flush=True)
 
 
 def _difference(harness: Harness, case: Case) -> str:
