@@ -73,9 +73,9 @@ def parse(parser: expat.XMLParserType, data: bytes) -> None:
     therefore cut here, before a tag if there is any, and so that what follows is long too. That holds for
     tags of half a megabyte; where expat can be told not to defer, for all.
     """
-    start, size = 0, len(data)
-    while size - start > _MAX_PIECE:
-        target = start + (size - start) // (-(start - size) // _MAX_PIECE + 1)
+    start = 0
+    while (left := len(data) - start) > _MAX_PIECE:
+        target = start + left // (left // _MAX_PIECE + 1)
         end = data.rfind(b"<", start + 1, target)
         end = end if end > 0 else target
         parser.Parse(data[start:end])
