@@ -10,7 +10,7 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [folder for folder in (str(TESTS.parent), str(TESTS)) if folder not in sys.path]
 
-pytest_plugins = ["real.fixtures"]
+pytest_plugins = ["real.fixtures", "edges"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

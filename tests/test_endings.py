@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from edges import StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import wait_until
@@ -36,24 +37,8 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    gateway = Gateway(
-        tmp_path_factory.mktemp("endings"), certificate, xmpp_server.port, ws_options=OPTIONS
-    ).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options=OPTIONS)
 
 
 @pytest.fixture(params=FRAMINGS)

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from edges import StartEdge
 from hostile import MIB, Pair, bounded
-from real.certificates import Certificate
 from real.gateway import Gateway
 from wire import CLOSINGS, END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer
 
@@ -83,23 +83,8 @@ INSTEAD_OF_A_STANZA = {
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("hostile-server")
-    gateway = Gateway(folder, certificate, xmpp_server.port, ws_options=OPTIONS).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options=OPTIONS)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from edges import StartEdge
 from hostile import Pair, bounded, farewell_of
-from real.certificates import Certificate
 from real.gateway import Gateway
 from wire import CLOSE_7395, CLOSINGS, OPENINGS, Browser, XmppServer, frame
 
@@ -140,23 +140,8 @@ HARMLESS = {
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("hostile-xml")
-    gateway = Gateway(folder, certificate, xmpp_server.port, ws_options=OPTIONS).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options=OPTIONS)
 
 
 @pytest.fixture(scope="module")

@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from real.certificates import Certificate
+from edges import StartEdge
 from real.gateway import Gateway
 from wire import CLOSE_7395, END, OPENINGS, PING, SUCCESS, Browser, Connection, XmppServer, frame, within
-
-Start = Callable[..., Gateway]
-
-
-@pytest.fixture
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def start(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
-    """``start(ws_options)``: a gateway before the scripted server, with a clean log and exit at the end."""
-    running: list[Gateway] = []
-
-    def start_one(ws_options: str, port: int = xmpp_server.port) -> Gateway:
-        running.append(Gateway(tmp_path, certificate, port, ws_options=ws_options).start())
-        return running[-1]
-
-    yield start_one
-    for gateway in running:
-        status = gateway.stop()
-        gateway.close()
-        gateway.assert_clean_log({})
-        assert status == 0
 
 
 def opened(gateway: Gateway, server: XmppServer, first: bytes = SUCCESS) -> tuple[Browser, Connection]:
@@ -53,9 +25,11 @@ def message_of(size: int) -> bytes:
     return stanza % (b"x" * (size - len(stanza) + 2))
 
 
-def test_a_stanza_before_login_may_be_ten_thousand_bytes(start: Start, xmpp_server: XmppServer) -> None:
+def test_a_stanza_before_login_may_be_ten_thousand_bytes(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
     """RFC 6120 section 13.12 allows no lower limit."""
-    gateway = start("")
+    gateway = start_edge(ws_options="")
     browser, server = opened(gateway, xmpp_server, b"<stream:features/>")
     browser.text(message_of(10_000))
     assert server.read(10_000) == message_of(10_000)
@@ -68,8 +42,8 @@ def test_a_stanza_before_login_may_be_ten_thousand_bytes(start: Start, xmpp_serv
     assert server.read_to_end().endswith(b"</stream:error>" + END)
 
 
-def test_a_stanza_after_login_may_be_larger(start: Start, xmpp_server: XmppServer) -> None:
-    gateway = start("{max_stanza_size, 20000}, ")
+def test_a_stanza_after_login_may_be_larger(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    gateway = start_edge(ws_options="{max_stanza_size, 20000}, ")
     browser, server = opened(gateway, xmpp_server)
     browser.text(message_of(20_000))
     assert server.read(20_000) == message_of(20_000)
@@ -78,16 +52,16 @@ def test_a_stanza_after_login_may_be_larger(start: Start, xmpp_server: XmppServe
     assert server.read_to_end().endswith(END)
 
 
-def test_fragments_count_together(start: Start, xmpp_server: XmppServer) -> None:
-    gateway = start("{max_stanza_size, 20000}, ")
+def test_fragments_count_together(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    gateway = start_edge(ws_options="{max_stanza_size, 20000}, ")
     browser, _ = opened(gateway, xmpp_server)
     stanza = message_of(20_001)
     browser.send(frame(stanza[:15_000], fin=False) + frame(stanza[15_000:], 0))
     assert browser.until_close()[1] == 1009
 
 
-def test_shaper_delays_and_drops_nothing(start: Start, xmpp_server: XmppServer) -> None:
-    gateway = start("{shaper, 20000}, ")
+def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    gateway = start_edge(ws_options="{shaper, 20000}, ")
     browser, server = opened(gateway, xmpp_server)
     started = time.monotonic()
     stanzas = [message_of(5_000 + number) for number in range(20)]
@@ -99,9 +73,13 @@ def test_shaper_delays_and_drops_nothing(start: Start, xmpp_server: XmppServer) 
     assert time.monotonic() - started > 2.5
 
 
-def test_browser_that_only_pings_and_never_reads_is_cut(start: Start, xmpp_server: XmppServer) -> None:
+def test_browser_that_only_pings_and_never_reads_is_cut(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
     """Pongs are no stanzas: nothing pauses them but ``send_buffer_hard``."""
-    gateway = start("{send_buffer_high, 4096}, {send_buffer_hard, 65536}, {send_timeout, 60}, ")
+    gateway = start_edge(
+        ws_options="{send_buffer_high, 4096}, {send_buffer_hard, 65536}, {send_timeout, 60}, "
+    )
     browser = Browser(gateway.ws_port, receive_buffer=4096)
     browser.text(OPENINGS["rfc7395"])
     server = xmpp_server.accept_stream()
@@ -112,9 +90,11 @@ def test_browser_that_only_pings_and_never_reads_is_cut(start: Start, xmpp_serve
     assert server.read_to_end() == b""
 
 
-def test_server_that_does_not_read_is_given_up(start: Start, xmpp_server: XmppServer) -> None:
+def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     slow = XmppServer(receive_buffer=4096)
-    gateway = start("{send_timeout, 1}, {websocket_ping_interval, infinity}, ", slow.port)
+    gateway = start_edge(
+        ws_options="{send_timeout, 1}, {websocket_ping_interval, infinity}, ", port=slow.port
+    )
     browser, server = opened(gateway, slow)
     browser.socket.settimeout(0.3)
     with pytest.raises(OSError, match=r"timed out|reset|Broken"):
@@ -128,8 +108,8 @@ def test_server_that_does_not_read_is_given_up(start: Start, xmpp_server: XmppSe
     slow.close()
 
 
-def test_server_sends_the_browser_elsewhere(start: Start, xmpp_server: XmppServer) -> None:
-    gateway = start('{see_other_uri, "wss://@HOST@:5443/ws"}, ')
+def test_server_sends_the_browser_elsewhere(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    gateway = start_edge(ws_options='{see_other_uri, "wss://@HOST@:5443/ws"}, ')
     browser = Browser(gateway.ws_port)
     browser.text(OPENINGS["rfc7395"])
     other = b"<see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>node2.example:5222</see-other-host>"

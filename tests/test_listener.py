@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import resource
-import signal
 import socket
 import ssl
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from edges import StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import wait_until
@@ -42,53 +41,17 @@ GOOD = (
     f"Sec-WebSocket-Key: {KEY}",
     "Sec-WebSocket-Version: 13",
 )
-StartGateway = Callable[..., Gateway]
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge()
 
 
 @pytest.fixture(scope="module")
-def start(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StartGateway]:
-    """``start(**settings)``: a gateway with these settings, one for each; all end with a clean log."""
-    running: dict[str, Gateway] = {}
-
-    def start(**settings: str) -> Gateway:
-        key = repr(settings)
-        if key not in running:
-            gateway = Gateway(tmp_path_factory.mktemp("edge"), certificate, xmpp_server.port, **settings)
-            try:
-                running[key] = gateway.start()
-            finally:
-                if key not in running:
-                    gateway.close()
-        return running[key]
-
-    yield start
-    for gateway in running.values():
-        gateway.child.signal(signal.SIGTERM)
-    statuses = [gateway.child.wait(40) for gateway in running.values()]
-    for gateway in running.values():
-        gateway.close()
-        gateway.assert_clean_log({})
-    assert not any(statuses), statuses
-
-
-@pytest.fixture(scope="module")
-def edge(start: StartGateway) -> Gateway:
-    return start()
-
-
-@pytest.fixture(scope="module")
-def hasty(start: StartGateway) -> Gateway:
+def hasty(start_edge: StartEdge) -> Gateway:
     """Short deadlines."""
-    return start(ws_options="{handshake_timeout, 1}, {tls_handshake_timeout, 1}, ")
+    return start_edge(ws_options="{handshake_timeout, 1}, {tls_handshake_timeout, 1}, ")
 
 
 @pytest.fixture(scope="module")
@@ -299,8 +262,8 @@ def test_nul_in_the_path(edge: Gateway) -> None:
     assert got == refusal(400, "Bad request: invalid path")
 
 
-def test_origin(start: StartGateway) -> None:
-    port = start(ws_options='{websocket_origin, ["https://chat.example"]}, ').ws_port
+def test_origin(start_edge: StartEdge) -> None:
+    port = start_edge(ws_options='{websocket_origin, ["https://chat.example"]}, ').ws_port
     assert accepts(port, request(*GOOD))
     assert accepts(port, request(*GOOD, "Origin: https://CHAT.example"))
     forbidden = refusal(403, "Forbidden: origin not allowed")
@@ -339,8 +302,8 @@ def test_endless_header(edge: Gateway) -> None:
     assert answer(edge.ws_port, data) == refusal(431, "Request Header Fields Too Large")
 
 
-def test_header_line_too_long_for_the_parser(start: StartGateway) -> None:
-    port = start(ws_options="{max_header_size, 200000}, ").ws_port
+def test_header_line_too_long_for_the_parser(start_edge: StartEdge) -> None:
+    port = start_edge(ws_options="{max_header_size, 200000}, ").ws_port
     assert accepts(port, request(*GOOD, "X-Long: " + "x" * 60_000))
     got = answer(port, request(*GOOD, "X-Long: " + "x" * 70_000))
     assert got == refusal(431, "Request Header Fields Too Large")
@@ -539,8 +502,8 @@ def from_(address: str) -> tuple[str, ...]:
     return (f"X-Forwarded-For: {address}",)
 
 
-def test_max_sessions_per_ip(start: StartGateway) -> None:
-    port = start(ws_options="{max_sessions_per_ip, 2}, ").ws_port
+def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
+    port = start_edge(ws_options="{max_sessions_per_ip, 2}, ").ws_port
     browsers = [Browser(port, headers=from_("192.0.2.1")) for _ in range(2)]
     browsers += [Browser(port, headers=from_("192.0.2.2")), *(Browser(port) for _ in range(3))]
     assert all(browser.head.startswith("HTTP/1.1 101 ") for browser in browsers)
@@ -555,8 +518,8 @@ def test_max_sessions_per_ip(start: StartGateway) -> None:
         browser.close()
 
 
-def test_max_sessions_holds_for_everyone(start: StartGateway) -> None:
-    port = start(ws_options="{max_sessions, 3}, ").ws_port
+def test_max_sessions_holds_for_everyone(start_edge: StartEdge) -> None:
+    port = start_edge(ws_options="{max_sessions, 3}, ").ws_port
     browsers = [Browser(port), *(Browser(port, headers=from_(f"192.0.2.{last}")) for last in (1, 2))]
     expected = refusal(503, "Service Unavailable: too many sessions", "Retry-After: 30")
     for headers in ((), from_("192.0.2.3")):
@@ -565,8 +528,8 @@ def test_max_sessions_holds_for_everyone(start: StartGateway) -> None:
         browser.close()
 
 
-def test_max_connect_rate_per_ip(start: StartGateway) -> None:
-    port = start(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
+def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
+    port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
     again = upgrade_request(headers=from_("192.0.2.1"))
     assert accepts(port, again)
     assert accepts(port, again)
@@ -647,8 +610,8 @@ V1 = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n"
 
 
 @pytest.fixture(scope="module")
-def behind_proxy(start: StartGateway) -> Gateway:
-    return start(ws_options=PROXY_IN, top_level='{trusted_proxies, ["192.0.2.0/25"]}.\n')
+def behind_proxy(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options=PROXY_IN, top_level='{trusted_proxies, ["192.0.2.0/25"]}.\n')
 
 
 def told_upstream(gateway: Gateway, xmpp_server: XmppServer, header: bytes, *headers: str) -> bytes:
@@ -767,8 +730,8 @@ def test_slow_proxy_header(behind_proxy: Gateway) -> None:
         assert answer(behind_proxy.ws_port, V1[:20]) == b""
 
 
-def test_proxy_header_2_for_the_server(start: StartGateway, xmpp_server: XmppServer) -> None:
-    gateway = start(ws_options="{upstream_proxy_protocol, v2}, ")
+def test_proxy_header_2_for_the_server(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    gateway = start_edge(ws_options="{upstream_proxy_protocol, v2}, ")
     browser = Browser(gateway.ws_port, headers=from_("192.0.2.7"), first=frame(OPEN))
     server = xmpp_server.accept()
     head = server.read(16 + 12)

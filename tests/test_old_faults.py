@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from edges import StartEdge
 from hostile import Pair
 from real.certificates import Certificate
 from real.gateway import Gateway
@@ -33,30 +34,9 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
+def edge(start_edge: StartEdge) -> Gateway:
     """Short deadlines; the server is told by a PROXY header who the client is."""
-    folder = tmp_path_factory.mktemp("old-faults")
-    gateway = Gateway(
-        folder,
-        certificate,
-        xmpp_server.port,
-        ws_options=OPTIONS,
-        top_level='{trusted_proxies, ["192.0.2.1"]}.',
-    ).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+    return start_edge(ws_options=OPTIONS, top_level='{trusted_proxies, ["192.0.2.1"]}.')
 
 
 @pytest.fixture(params=["rfc7395", "legacy"])

@@ -6,11 +6,10 @@ Its sections on errors and restricted XML have tables of their own: ``test_endin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
+from edges import StartEdge
 from hostile import Pair
-from real.certificates import Certificate
 from real.gateway import Gateway
 from wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
 
@@ -25,24 +24,8 @@ PREAUTH, LIMIT = 10_000, 65_536
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("rfc6120")
-    options = "{websocket_ping_interval, infinity}, "
-    gateway = Gateway(folder, certificate, xmpp_server.port, ws_options=options).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options="{websocket_ping_interval, infinity}, ")
 
 
 @pytest.fixture(params=FRAMINGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from edges import StartEdge
 from hostile import Pair
 from real.certificates import Certificate
 from real.gateway import Gateway
@@ -21,24 +22,8 @@ UPSTREAM = (
 
 
 @pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def edge(
-    xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("rfc7395")
-    options = "{websocket_ping_interval, infinity}, "
-    gateway = Gateway(folder, certificate, xmpp_server.port, ws_options=options).start()
-    yield gateway
-    status = gateway.stop()
-    gateway.close()
-    gateway.assert_clean_log({})
-    assert status == 0
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options="{websocket_ping_interval, infinity}, ")
 
 
 @pytest.fixture

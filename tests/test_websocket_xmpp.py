@@ -460,3 +460,16 @@ def test_server_has_two_seconds_to_answer_the_end() -> None:
     assert dialogue.heard() == STAY
     dialogue.xmpp.tick(102.0)
     assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")
+
+
+def test_what_one_client_may_send_another_may_receive() -> None:
+    """The server adds a little to a stanza; its limit grows with the clients'."""
+    browser = Browser()
+    limits = LIMITS._replace(max_stanza_size=10 * 1024 * 1024)
+    xmpp = WebSocketXmpp(browser, limits, lambda to: to, 0.0)
+    xmpp.process_request(OPEN)
+    xmpp.upstream_connected()
+    stanza = b"<message from='a@localhost'><body>%s</body></message>" % (b"x" * limits.max_stanza_size)
+    xmpp.upstream_data(SERVER_HEADER + stanza)
+    xmpp.process_upstream(10)
+    assert [len(text) for text in browser.got][1] == len(stanza) + len(" xmlns='jabber:client'")

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.xml_parser import STREAM, Opening, parse_opening, refuse_long_namespace, without_declaration
-from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
+from wsgw.xml_stream import SERVER_STANZA_LIMIT, STREAM_END, ClientStanzas, ServerStream
 from wsgw.xmpp_framing import (
     CLIENT,
     CLOSE,
@@ -125,7 +125,7 @@ class WebSocketXmpp:
         self._see_other_uri = see_other_uri
         self._framing: Framing = Rfc7395Framing(_NO_OPENING)
         self._client_stanzas: ClientStanzas | None = None
-        self._server_stream = ServerStream()
+        self._server_stream = ServerStream(max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size))
         self._server_events: list[tuple[str, bytes]] = []
         self._header_sent = False
         self._upstream_open = False

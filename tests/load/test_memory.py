@@ -8,11 +8,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-from real.certificates import Certificate
+from edges import StartEdge
 from real.gateway import Gateway
 from real.processes import wait_until
 from wire import OPENINGS, Browser, Connection, XmppServer, frame
@@ -21,32 +19,6 @@ KIB = 1024
 #: What a session costs besides its buffers: parsers, greenlet, watchers, sockets' objects.
 SESSION = 40 * KIB
 BODY = b"<message xmlns='jabber:client'><body>%s</body></message>"
-
-Start = Callable[[str], Gateway]
-
-
-@pytest.fixture
-def server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def start(server: XmppServer, certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
-    """``start(ws_options)``: a gateway before the scripted server, with a clean end."""
-    running: list[Gateway] = []
-
-    def start_one(ws_options: str) -> Gateway:
-        running.append(Gateway(tmp_path, certificate, server.port, ws_options=ws_options).start())
-        return running[-1]
-
-    yield start_one
-    for gateway in running:
-        status = gateway.stop()
-        gateway.close()
-        gateway.assert_clean_log({})
-        assert status == 0
 
 
 def rss(gateway: Gateway) -> int:
@@ -91,34 +63,34 @@ def report(kind: str, count: int, grown: int, bound: int) -> None:
     assert grown <= count * bound, f"{kind}: {grown} bytes for {count} peers, above {bound} each"
 
 
-def test_browsers_that_never_read(start: Start, server: XmppServer) -> None:
+def test_browsers_that_never_read(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Bound: the queue up to ``send_buffer_high``, and one read of the server with its frames."""
-    gateway = start("{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
+    gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
     before = rss(gateway)
-    pairs = sessions(gateway, server, 100)
+    pairs = sessions(gateway, xmpp_server, 100)
     sent = flood([connection.socket for _, connection in pairs], BODY % (b"x" * 1000), 6)
     assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
     report("browsers that never read", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
     close(pairs)
 
 
-def test_a_server_that_never_reads(start: Start, server: XmppServer) -> None:
+def test_a_server_that_never_reads(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Bound: the queue up to ``send_buffer_high``, and one read of the browser with its stanzas."""
-    gateway = start("{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
+    gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
     before = rss(gateway)
-    pairs = sessions(gateway, server, 100)
+    pairs = sessions(gateway, xmpp_server, 100)
     sent = flood([browser.socket for browser, _ in pairs], frame(BODY % (b"x" * 1000)), 6)
     assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
     report("server that never reads", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
     close(pairs)
 
 
-def test_frames_that_never_end(start: Start, server: XmppServer) -> None:
+def test_frames_that_never_end(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Bound: one message of ``max_stanza_size``, whatever the size of the pieces it comes in."""
     limit = 64 * KIB
-    gateway = start(f"{{max_stanza_size, {limit}}}, ")
+    gateway = start_edge(fresh=True, ws_options=f"{{max_stanza_size, {limit}}}, ")
     before = rss(gateway)
-    pairs = sessions(gateway, server, 100)
+    pairs = sessions(gateway, xmpp_server, 100)
     for browser, _ in pairs:
         browser.send(frame(BODY % (b"x" * (limit - 100)))[: limit - 1000])
     for piece in range(20):
@@ -128,9 +100,9 @@ def test_frames_that_never_end(start: Start, server: XmppServer) -> None:
     close(pairs)
 
 
-def test_ten_thousand_half_open_handshakes(start: Start) -> None:
+def test_ten_thousand_half_open_handshakes(start_edge: StartEdge) -> None:
     """Bound: the stack of a handshake each, for as many as ``max_sessions``; the rest is turned away."""
-    gateway = start("{handshake_timeout, 20}, {max_sessions, 9000}, ")
+    gateway = start_edge(fresh=True, ws_options="{handshake_timeout, 20}, {max_sessions, 9000}, ")
     before, descriptors_before = rss(gateway), descriptors(gateway)
     clients, turned_away = [], 0
     for _ in range(10_000):
