@@ -72,7 +72,7 @@ class Listener(pywsgi.WSGIServer):
         sock.setblocking(False)
         super().__init__(  # type: ignore[call-overload]
             sock,
-            _no_application,
+            _NoApplication(),
             spawn=gevent.spawn_raw,
             log=None,
             environ={"SERVER_NAME": config.ip},  # or it would be asked of the DNS, at every start
@@ -153,9 +153,21 @@ class Listener(pywsgi.WSGIServer):
         connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
 
 
-def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """pywsgi wants one; ``UpgradeHandler`` answers every request before it."""
-    raise AssertionError("a request was not answered by the handler")
+class _NoApplication:
+    """pywsgi wants an application; ``UpgradeHandler`` answers every request before it.
+
+    ``current_app`` and ``on_close`` are what the library's WebSocket asks for when it is let go of;
+    without them it makes a class of its own for each, which only the garbage collector gets rid of.
+    """
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise AssertionError("a request was not answered by the handler")
+
+    @property
+    def current_app(self) -> _NoApplication:
+        return self
+
+    def on_close(self, reason: object) -> None: ...
 
 
 def _read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
