@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
+from wsgw.complete_markup import CDATA, CompleteMarkup
 from wsgw.errors import SessionError
 from wsgw.xml_parser import (
     MISPLACED_DECLARATION,
@@ -28,7 +29,6 @@ from wsgw.xml_parser import (
     parse,
     refuse_long_namespace,
     refused,
-    restricted,
     without_declaration,
 )
 
@@ -51,16 +51,6 @@ _MAX_NAMES_IN_STANZA = 16 * 1024
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 #: What is no white space stands before the first markup; or UTF-16, which expat takes whatever it is told.
 _TEXT_FIRST = re.compile(rb"[ \t\r\n]*(?:[^ \t\r\n<]|<\x00)")
-#: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
-_IN_TAG = {
-    b">": re.compile(rb"""["'<>]"""),
-    b"'": re.compile(rb"['<]"),
-    b'"': re.compile(rb'["<]'),
-}
-_CDATA = b"<![CDATA["
-_CDATA_END = b"]]>"
-_INSTRUCTION_END = b"?>"
-_ENDS = (b">", _CDATA_END, _INSTRUCTION_END)
 
 
 class _StreamHeader(Exception):
@@ -113,7 +103,7 @@ class ClientStanzas:
         text = text.strip(WHITESPACE)
         if text.startswith(b"<?"):
             text = without_declaration(text)
-        if not text.startswith(b"<") or text.startswith(_CDATA):
+        if not text.startswith(b"<") or text.startswith(CDATA):
             raise not_well_formed("a message starts with its element")
         before = self._parsed
         self._parsed += len(text)
@@ -203,7 +193,7 @@ class ServerStream:
         self.limit = limit
         #: Why nothing more can be read from this server.
         self.failure: SessionError | None = None
-        self._markup = _CompleteMarkup()
+        self._markup = CompleteMarkup()
         self._pending = bytearray()
         self._events: list[tuple[str, bytes]] = []
         self._chunk = b""
@@ -381,110 +371,3 @@ def _too_much(what: str) -> SessionError:
 
 def _refuse_long_namespace_of_server(_prefix: str | None, uri: str | None) -> None:
     refuse_long_namespace(uri)
-
-
-class _CompleteMarkup:
-    """Holds back what does not end in a complete tag or CDATA section; looks at each byte once."""
-
-    __slots__ = ("_begun", "_scanned", "_until", "held", "refused")
-
-    def __init__(self) -> None:
-        self.held = bytearray()
-        #: Markup that no stanza may hold stands at the start of what is held.
-        self.refused: SessionError | None = None
-        self._scanned = 0
-        #: What ends the construct under way; empty in text.
-        self._until = b""
-        #: Where that construct begins in what is held.
-        self._begun = 0
-
-    @property
-    def unfinished_tag(self) -> int:
-        """Bytes of the tag under way, 0 in text and in CDATA."""
-        return len(self.held) - self._begun if self._until not in (b"", _CDATA_END) else 0
-
-    def clear(self) -> None:
-        """Forget what is held, which is text."""
-        self.held.clear()
-        self._scanned = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """Return everything up to the last complete tag, in order; keep the rest."""
-        if not self.held and b"<!" not in data and b"<?" not in data:
-            last = data.rfind(b"<")
-            if last >= 0 and end_of_tag(data, last) == len(data):
-                return data  # the commonest: a chunk is whole stanzas
-        self.held += data
-        complete = self._scan()
-        chunk = bytes(self.held[:complete])
-        del self.held[:complete]
-        self._scanned -= complete
-        self._begun -= complete
-        return chunk
-
-    def _scan(self) -> int:
-        """Look at what is new; return the position after the last complete markup."""
-        complete = 0
-        if not self._until and not self._holds_opaque_markup():
-            last = self.held.rfind(b"<", self._scanned)
-            previous = self.held.rfind(b"<", 0, last) if last > 0 else -1
-            if previous >= 0:
-                complete = end_of_tag(self.held, previous)
-                if complete < 0:  # a tag begins inside another: expat says what is wrong
-                    last = complete = len(self.held)
-            self._scanned = max(last, self._scanned)
-        while self.refused is None:
-            ended, known = self._step()
-            if not known:
-                break
-            complete = ended or complete
-        return complete
-
-    def _holds_opaque_markup(self) -> bool:
-        """Whether there may be a construct, not looked at yet, in which ``<`` begins no tag."""
-        start = max(self._scanned - 1, 0)
-        return self.held.find(b"<!", start) >= 0 or self.held.find(b"<?", start) >= 0
-
-    def _step(self) -> tuple[int, bool]:
-        """Take one construct: (position after markup that ended here or 0, whether to go on)."""
-        held, position, until = self.held, self._scanned, self._until
-        if not until:
-            return 0, self._enter_markup(held.find(b"<", position))
-        in_tag = _IN_TAG.get(until)
-        if in_tag is not None:
-            match = in_tag.search(held, position)
-            found = match.start() if match else -1
-        else:
-            found = held.find(until, position)
-        if found < 0:
-            self._scanned = max(position, len(held) - len(until) + 1)
-            return 0, False
-        if in_tag is not None and held.startswith(b"<", found):  # expat says what is wrong
-            self._scanned = len(held)
-            return len(held), True
-        self._scanned = found + len(until)
-        if until in _ENDS and held.startswith(until, found):
-            self._until = b""
-            return self._scanned, True
-        self._until = bytes(held[found : found + 1]) if until == b">" else b">"
-        return 0, True
-
-    def _enter_markup(self, start: int) -> bool:
-        if start < 0:
-            self._scanned = len(self.held)
-            return False
-        self._scanned = self._begun = start
-        head = self.held[start : start + len(_CDATA)]
-        if head == _CDATA:
-            self._until = _CDATA_END
-            self._scanned += len(_CDATA)
-        elif head.startswith(b"<!"):
-            if not _CDATA.startswith(bytes(head)):
-                self.refused = restricted("a comment, document type or markup declaration")
-            return False
-        elif len(head) == 1:
-            return False
-        else:
-            self._until = _INSTRUCTION_END if head.startswith(b"<?") else b">"
-            self._scanned += 1
-        return True
