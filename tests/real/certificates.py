@@ -32,11 +32,12 @@ def make_certificate(
     extensions = folder / "extensions"
     extensions.write_text(
         f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\nbasicConstraints=CA:FALSE\n"
+        "authorityKeyIdentifier=keyid\n"
     )
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    _openssl(
-        "req", "-x509", *new_key, "-days", _DAYS, "-subj", "/CN=wsgw test CA", "-keyout", ca_key, "-out", ca
-    )
+    # Python 3.13 and newer refuse a CA that does not say what its key is for (RFC 5280 section 4.2.1.3).
+    ca_subject = ("-subj", "/CN=wsgw test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    _openssl("req", "-x509", *new_key, "-days", _DAYS, *ca_subject, "-keyout", ca_key, "-out", ca)
     _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
     signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", days, "-extfile", extensions)
     _openssl("x509", "-req", "-in", request, *signing, "-out", chain)

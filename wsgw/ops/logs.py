@@ -75,17 +75,12 @@ class _Preparing(BoundedQueueHandler):
         return record
 
 
-class _Writer(logging.Handler):
-    """Writes to standard error past every lock, so that one who does not read it cannot hold up the end."""
-
-    def createLock(self) -> None:
-        self.lock = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
-        with contextlib.suppress(OSError):  # nobody is left to be told
-            while data:
-                data = data[os.write(_STANDARD_ERROR, data) :]
+def _write_line(line: str) -> None:
+    """Write to standard error past every lock, so that one who does not read it cannot hold up the end."""
+    data = (line + "\n").encode("utf-8", "backslashreplace")
+    with contextlib.suppress(OSError):  # nobody is left to be told
+        while data:
+            data = data[os.write(_STANDARD_ERROR, data) :]
 
 
 class LogWriter:
@@ -94,8 +89,7 @@ class LogWriter:
     def __init__(self, records: queue.Queue[logging.LogRecord | None], handler: BoundedQueueHandler) -> None:
         self._records = records
         self._handler = handler
-        self._writer = _Writer()
-        self._writer.setFormatter(_OneLine(_FORMAT))
+        self._formatter = _OneLine(_FORMAT)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -110,7 +104,7 @@ class LogWriter:
 
     def _write(self) -> None:
         while (record := self._records.get()) is not None:
-            self._writer.handle(record)
+            _write_line(self._formatter.format(record))
 
 
 def start_logging(level: str) -> LogWriter:
