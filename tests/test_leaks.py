@@ -15,12 +15,15 @@ from wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer, fra
 
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
+from wsgw.listener import UpgradeHandler
 from wsgw.relay import Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
+from wsgw.xml_stream import ClientStanzas, ServerStream
 
 ROUNDS = 20
+PARTS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp, UpgradeHandler, ClientStanzas, ServerStream)
 OURS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp)
 
 
@@ -151,6 +154,21 @@ def test_nothing_is_left(gateway: Gateway, server: XmppServer, end: str) -> None
     assert nothing_more_than(before), (before, left())
     assert not gateway.supervisor.sessions
     assert gateway.supervisor.admission.connections == 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_nothing_waits_for_the_garbage_collector(gateway: Gateway, server: XmppServer, end: str) -> None:
+    """What a session is made of holds nothing that holds it, or it would live on until the oldest go."""
+    port = gateway.listeners[0].server_port
+    gc.collect()
+    gc.disable()
+    try:
+        in_thread(live_and_die, port, server, ENDS[end])
+        until_idle(gateway)
+        left_over = [type(thing).__name__ for thing in gc.get_objects() if type(thing) in PARTS]
+    finally:
+        gc.enable()
+    assert left_over == []
 
 
 def test_nothing_is_left_of_handshakes(gateway: Gateway, server: XmppServer) -> None:

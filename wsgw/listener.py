@@ -72,7 +72,7 @@ class Listener(pywsgi.WSGIServer):
         sock.setblocking(False)
         super().__init__(  # type: ignore[call-overload]
             sock,
-            _NoApplication(),
+            _no_application,
             spawn=gevent.spawn_raw,
             log=None,
             environ={"SERVER_NAME": config.ip},  # or it would be asked of the DNS, at every start
@@ -153,21 +153,9 @@ class Listener(pywsgi.WSGIServer):
         connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
 
 
-class _NoApplication:
-    """pywsgi wants an application; ``UpgradeHandler`` answers every request before it.
-
-    ``current_app`` and ``on_close`` are what the library's WebSocket asks for when it is let go of;
-    without them it makes a class of its own for each, which only the garbage collector gets rid of.
-    """
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        raise AssertionError("a request was not answered by the handler")
-
-    @property
-    def current_app(self) -> _NoApplication:
-        return self
-
-    def on_close(self, reason: object) -> None: ...
+def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """pywsgi wants one; ``UpgradeHandler`` answers every request before it."""
+    raise AssertionError("a request was not answered by the handler")
 
 
 def _read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
@@ -272,7 +260,12 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             HTTP_SEC_WEBSOCKET_KEY=key,
         )
         super().run_application()
-        self.websocket.closed = True  # or its destructor would write a Close of its own
+        # The library's WebSocket would write a Close of its own when it is let go of, and it and this
+        # handler hold each other, and the socket, until the garbage collector comes by.
+        websocket = self.__dict__.pop("websocket")
+        websocket.closed = True
+        websocket.handler = websocket.stream = websocket.raw_read = websocket.raw_write = None
+        self.environ.clear()
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Give the 101 the original's phrase and the subprotocol."""

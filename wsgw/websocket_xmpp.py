@@ -252,6 +252,8 @@ class WebSocketXmpp:
 
     def _expect_stanzas(self) -> None:
         limits = self._limits
+        if self._client_stanzas is not None:
+            self._client_stanzas.drop_parser()
         self._client_stanzas = ClientStanzas(
             self._framing.client_root, limits.max_depth, limits.max_attributes
         )
@@ -421,4 +423,7 @@ class WebSocketXmpp:
         self.cause = self.cause or cause
         self.connect_to = None
         self.upstream_finished = True
+        self._server_stream.drop_parser()
+        if self._client_stanzas is not None:
+            self._client_stanzas.drop_parser()
         self._state = WebSocketXmpp.closed

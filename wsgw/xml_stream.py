@@ -120,6 +120,10 @@ class ClientStanzas:
             self._parser = None
         return self._name, text
 
+    def drop_parser(self) -> None:
+        """Let go of the parser, which holds this object; the next message would make a new one."""
+        self._parser = None
+
     def _new_parser(self) -> expat.XMLParserType:
         parser = self._parser = make_parser()
         parser.Parse(self._root)
@@ -234,6 +238,10 @@ class ServerStream:
                 self._markup.clear()
                 self._pending.clear()
         return events
+
+    def drop_parser(self) -> None:
+        """Let go of the parser, which holds this object; nothing more may be fed between two borders."""
+        self._parser = None
 
     @property
     def at_border(self) -> bool:
