@@ -428,9 +428,9 @@ def test_sasl2_success_counts() -> None:
 
 def test_no_stream_in_time() -> None:
     dialogue = Dialogue()
-    dialogue.xmpp.tick(9.9)
+    dialogue.xmpp.tick(9.9, reading=True)
     assert dialogue.heard() == STAY
-    dialogue.xmpp.tick(10.0)
+    dialogue.xmpp.tick(10.0, reading=True)
     assert dialogue.heard()[0][-1] == b"Close 1000 connection-timeout"
 
 
@@ -439,9 +439,9 @@ def test_no_login_in_time() -> None:
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + FEATURES)
     dialogue.heard()
-    dialogue.xmpp.tick(59.9)
+    dialogue.xmpp.tick(59.9, reading=True)
     assert dialogue.heard() == STAY
-    dialogue.xmpp.tick(60.0)
+    dialogue.xmpp.tick(60.0, reading=True)
     browser, server = dialogue.heard()
     assert browser[-1] == b"Close 1008 policy-violation"
     assert server.endswith(b"</stream:error>" + END)
@@ -449,16 +449,16 @@ def test_no_login_in_time() -> None:
 
 def test_login_has_no_deadline_left() -> None:
     dialogue = in_state("loop")
-    dialogue.xmpp.tick(1e9)
+    dialogue.xmpp.tick(1e9, reading=True)
     assert dialogue.heard() == STAY
 
 
 def test_server_has_two_seconds_to_answer_the_end() -> None:
     dialogue = in_state("closing")
-    dialogue.xmpp.tick(100.0)
-    dialogue.xmpp.tick(101.9)
+    dialogue.xmpp.tick(100.0, reading=True)
+    dialogue.xmpp.tick(101.9, reading=True)
     assert dialogue.heard() == STAY
-    dialogue.xmpp.tick(102.0)
+    dialogue.xmpp.tick(102.0, reading=True)
     assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")
 
 
@@ -473,3 +473,14 @@ def test_what_one_client_may_send_another_may_receive() -> None:
     xmpp.upstream_data(SERVER_HEADER + stanza)
     xmpp.process_upstream(10)
     assert [len(text) for text in browser.got][1] == len(stanza) + len(" xmlns='jabber:client'")
+
+
+def test_the_wait_for_the_answer_rests_while_the_server_is_not_read() -> None:
+    """A slow browser pauses the server; its answer may be lying there already."""
+    dialogue = in_state("closing")
+    dialogue.xmpp.tick(100.0, reading=True)
+    dialogue.xmpp.tick(110.0, reading=False)
+    dialogue.xmpp.tick(111.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(112.0, reading=True)
+    assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")

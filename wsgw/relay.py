@@ -384,7 +384,7 @@ class Relay:
             return
         browser = self._browser
         self.session.tick(now, reading=browser.socket.armed)
-        self.xmpp.tick(now)
+        self.xmpp.tick(now, reading=self._upstream is not None and self._upstream.socket.armed)
         if browser.beyond_last_words(now):
             self.session.lost()
         elif browser.stalled(now) >= self._config.send_timeout:

@@ -394,10 +394,14 @@ class WebSocketXmpp:
 
     # -- deadlines and the end -----------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Look at the deadlines: first header, login, the server's answer to the end of the stream."""
+    def tick(self, now: float, *, reading: bool) -> None:
+        """Look at the deadlines: first header, login, the server's answer to the end of the stream.
+
+        The last one rests while we are not ``reading`` from the server: its answer may be there.
+        """
         if self._state is WebSocketXmpp.closing:
-            self._deadline = self._deadline or now + CLOSE_ANSWER_TIMEOUT
+            if not reading or not self._deadline:
+                self._deadline = now + CLOSE_ANSWER_TIMEOUT
         elif self.authenticated or self._state is WebSocketXmpp.closed:
             return
         if now < self._deadline:

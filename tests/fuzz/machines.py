@@ -242,7 +242,7 @@ class _World:
 
     def _tick(self, payload: bytes) -> None:
         self.now += sum(payload)
-        self.machine.tick(self.now)
+        self.machine.tick(self.now, reading=True)
 
     def _settle(self) -> None:
         """What the relay does after every event."""
