@@ -36,6 +36,7 @@ class Session:
         self.end = "died"
         #: Has reset its connection itself.
         self.dead = False
+        self.stopping = False
         self.expected = Expected("", "up")
 
     async def run(self) -> None:
@@ -51,7 +52,9 @@ class Session:
         try:
             await self._read(self.mode)
         finally:
-            speaking.cancel()
+            self.stopping = True
+            if self.end != "end tag":  # after the client's end, what was begun is said to its end
+                speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await speaking
         if self.end == "end tag":
@@ -82,7 +85,7 @@ class Session:
 
     async def _speak(self, mode: str, count: int) -> None:
         chance = random.Random(self.name)
-        while self.sent < count:
+        while self.sent < count and not self.stopping:
             batch = range(self.sent, min(count, self.sent + chance.randint(1, _BATCH)))
             data = b"".join(stanza(self.name, "down", n) + chance.choice((b"", b"", b"\n")) for n in batch)
             self.sent = batch.stop
@@ -92,6 +95,8 @@ class Session:
                 await asyncio.shield(self.writer.drain())
             if mode != "burst":
                 await asyncio.sleep(chance.random() / 20)
+        if self.stopping:
+            return
         if mode == "dies":
             self.dead = True
             _reset(self.writer)
