@@ -10,7 +10,7 @@ import pytest
 
 from wsgw.config import load, options_table
 from wsgw.config.model import Config, ListenerConfig
-from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Scope
+from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES, OPTIONS, Computed, Scope
 
 from .snippets import CERTIFICATE, KEY, load_text, mistakes, write
 
@@ -22,13 +22,13 @@ _DERIVED = {"port", "upstream_certfiles", "max_connect_burst_per_ip"}
 
 def test_every_field_of_a_listener_has_its_option() -> None:
     names = {field.name for field in fields(ListenerConfig)}
-    assert names - _DERIVED == set(LISTENER_NAMES) - {"inet6", "drain_timeout"}
+    assert names - _DERIVED == set(LISTENER_NAMES) - {"inet6", *GATEWAY_WIDE}
 
 
 def test_every_option_of_the_top_level_is_in_the_model() -> None:
     names = {field.name for field in fields(Config)}
     assert {option.name for option in OPTIONS if option.scope is Scope.TOP} <= names
-    assert "drain_timeout" in names
+    assert names.issuperset(GATEWAY_WIDE)
 
 
 def test_every_row_is_whole() -> None:
@@ -53,7 +53,7 @@ def test_the_example_runs_and_shows_the_defaults() -> None:
     (listener,) = config.listeners
     assert (config.hosts, config.warnings) == (("localhost",), ())
     for name in re.findall(r"^ +\{(\w+), ", EXAMPLE.read_text(), re.MULTILINE):
-        if name not in BY_NAME or name in ("inet6", "drain_timeout", "max_stanza_size", "request_handlers"):
+        if name not in BY_NAME or name in ("inet6", *GATEWAY_WIDE, "max_stanza_size", "request_handlers"):
             continue
         default = BY_NAME[name].default
         if name == "max_connect_rate_per_ip":
@@ -61,7 +61,8 @@ def test_the_example_runs_and_shows_the_defaults() -> None:
         else:
             shown = getattr(listener, name)
             assert shown == ("off" if name == "upstream_proxy_protocol" else default), name
-    assert config.drain_timeout == BY_NAME["drain_timeout"].default
+    for name in ("drain_timeout", "upgrade_timeout", "log_level"):
+        assert getattr(config, name) == BY_NAME[name].default
 
 
 def test_every_option_with_a_fixed_default_is_active_in_the_example() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import resource
 import sys
 from ipaddress import ip_address
@@ -18,12 +19,17 @@ _RESERVED_DESCRIPTORS = 200
 _MANY_DESCRIPTORS = 1_000_000
 
 
-def session_limit() -> int:
-    """Connections the limit of open files leaves room for; each needs one to either side."""
+def cpus() -> int:
+    """The CPUs this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def session_limit(workers: int = 1) -> int:
+    """Connections the limit of open files, which is a process's, leaves room for; each has two."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         limit = _MANY_DESCRIPTORS
-    return max(1, (limit - _RESERVED_DESCRIPTORS) // 2)
+    return workers * max(1, (limit - _RESERVED_DESCRIPTORS) // 2)
 
 
 def check_listener(
@@ -76,8 +82,10 @@ def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool
         problems.add(mark, f"{name}: {path} {error}")
 
 
-def warnings_about(listener: ListenerConfig, choices: Choices, unusable: tuple[str, ...]) -> list[str]:
-    """Whole sentences on what works and is yet likely not meant."""
+def warnings_about(
+    listener: ListenerConfig, choices: Choices, unusable: tuple[str, ...], room: int
+) -> list[str]:
+    """Whole sentences on what works and is yet likely not meant; there is ``room`` for so many sessions."""
     where = f"The listener on port {listener.port}"
     found = []
     if not listener.request_handlers:
@@ -86,10 +94,10 @@ def warnings_about(listener: ListenerConfig, choices: Choices, unusable: tuple[s
         found.append(f"{where} takes stanzas of any size: one client can use up the memory.")
     if listener.websocket_timeout <= listener.websocket_ping_interval < math.inf:
         found.append(f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
-    if listener.max_sessions > session_limit() and "max_sessions" in choices:
+    if listener.max_sessions > room and "max_sessions" in choices:
         found.append(
             f"{where} has max_sessions {listener.max_sessions}, but the limit of open files "
-            f"leaves room for {session_limit()}."
+            f"leaves room for {room}."
         )
     return found + _upstream_warnings(where, listener, unusable)
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final
 
 from wsgw.config.model import Config, ListenerConfig, RequestHandler
-from wsgw.config.options import OPTIONS, Computed, Option, Scope
+from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\
 # Options
@@ -67,7 +67,9 @@ def describe(config: Config) -> str:
         _line("hosts", config.hosts),
         _line("trusted_proxies", "all" if config.trust_all_proxies else config.trusted_proxies),
         _line("certfiles", config.certfiles),
-        _line("drain_timeout", config.drain_timeout),
+        *(_line(name, getattr(config, name)) for name in GATEWAY_WIDE),
+        _line("user", config.user),
+        _line("log_level", config.log_level),
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
@@ -82,7 +84,7 @@ def _place(listener: ListenerConfig) -> str:
 def _listener_lines(listener: ListenerConfig) -> list[str]:
     lines = []
     for option in OPTIONS:
-        if option.name in ("inet6", "drain_timeout") or option.scope is Scope.TOP:
+        if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
             continue
         value: Any = getattr(listener, option.name)
         if option.name == "max_connect_rate_per_ip":
@@ -102,13 +104,14 @@ def _line(name: str, value: Any, option: Option | None = None) -> str:
 _EMPTY: Final = {
     "websocket_origin": "any",
     "shaper": "none",
+    "user": "wsgw or nobody, if started as root",
     "trusted_proxies": "[]",
     "request_handlers": "[]",
 }
 
 
 def _shown(name: str, value: Any) -> str:
-    if value == () or value is None:
+    if value in ((), None, ""):
         return _EMPTY.get(name, "none")
     if name == "max_connect_rate_per_ip":
         rate, burst = value

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from wsgw.config.chosen import Choices, listener_choices, top_choices
-from wsgw.config.coherence import check_listener, session_limit, warnings_about
+from wsgw.config.coherence import check_listener, cpus, session_limit, warnings_about
 from wsgw.config.document import Document
 from wsgw.config.hosts import served_hosts
 from wsgw.config.kinds import Context, Count, nearest
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import Config, IPNetwork, ListenerConfig, UpstreamAddress
 from wsgw.config.network_kinds import Networks, parse_address
-from wsgw.config.options import BY_NAME, LISTENER_NAMES
+from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.server_facts import ServerFacts, server_facts
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
 
 LISTENER_MODULE = "websocket_session"
 ADMIN_MODULE = "wsgw_admin"
 _PORT = Count(0, 65535)
+_N = TypeVar("_N", int, float)
 #: Names of the table that are no field of ``ListenerConfig``, or more than one.
-_NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", "drain_timeout"})
+_NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
 
 
 def interpret(document: Document, problems: Problems) -> Config:
@@ -30,17 +31,17 @@ def interpret(document: Document, problems: Problems) -> Config:
     context = Context(_shapers(document))
     top = top_choices(document, context, problems)
     listeners: list[ListenerConfig] = []
-    choices: list[Choices] = []
     warnings: list[str] = []
     places: dict[tuple[str, int], int] = {}
-    for raw in _own_listeners(document, problems):
-        chosen = listener_choices(raw, top, context, problems)
-        listener = _listener(raw, chosen, facts, problems)
+    raws = _own_listeners(document, problems)
+    choices = [listener_choices(raw, top, context, problems) for raw in raws]
+    workers = _largest("workers", choices, cpus())
+    for raw, chosen in zip(raws, choices, strict=True):
+        listener = _listener(raw, chosen, facts, session_limit(workers), problems)
         _check_place(listener, raw, places, problems)
         check_listener(listener, chosen, facts.keyless, problems)
-        warnings.extend(warnings_about(listener, chosen, facts.unusable))
+        warnings.extend(warnings_about(listener, chosen, facts.unusable, session_limit(workers)))
         listeners.append(listener)
-        choices.append(chosen)
     if any(raw.module == ADMIN_MODULE for raw in raw_listeners(document)):
         warnings.append(f"This version does not serve the {ADMIN_MODULE} listener.")
     trusted = _trusted_proxies(document, problems)
@@ -50,7 +51,11 @@ def interpret(document: Document, problems: Problems) -> Config:
         listeners=tuple(listeners),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
-        drain_timeout=_drain_timeout(choices),
+        drain_timeout=_largest("drain_timeout", choices, BY_NAME["drain_timeout"].default),
+        upgrade_timeout=_largest("upgrade_timeout", choices, BY_NAME["upgrade_timeout"].default),
+        workers=workers,
+        user=_word(document, "user", "", problems),
+        log_level=_word(document, "log_level", BY_NAME["log_level"].default, problems),
         warnings=tuple(dict.fromkeys(warnings)),
         certfiles=facts.certfiles,
     )
@@ -81,13 +86,15 @@ def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mar
     return (settings[0].mark if settings else Mark(document.source, 0)), ""
 
 
-def _listener(raw: RawListener, chosen: Choices, facts: ServerFacts, problems: Problems) -> ListenerConfig:
-    """One listener, with the computed defaults filled in."""
+def _listener(
+    raw: RawListener, chosen: Choices, facts: ServerFacts, room: int, problems: Problems
+) -> ListenerConfig:
+    """One listener, with the computed defaults filled in; ``room`` is for how many sessions."""
     computed: dict[str, Any] = {
         "ip": _ip(raw, chosen, problems),
         "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)) if chosen["tls"] else None,
         "max_stanza_size": chosen.get("max_stanza_size", facts.max_stanza_size),
-        "max_sessions": chosen.get("max_sessions", session_limit()),
+        "max_sessions": chosen.get("max_sessions", room),
         "upstream": _upstream(raw, chosen, facts, problems),
         "upstream_proxy_protocol": _upstream_proxy_protocol(chosen, facts),
     }
@@ -162,10 +169,23 @@ def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
 # The whole gateway
 
 
-def _drain_timeout(choices: list[Choices]) -> float:
-    """The longest of those given: the gateway stops as a whole."""
-    given: list[float] = [chosen["drain_timeout"] for chosen in choices if "drain_timeout" in chosen]
-    return max(given) if given else float(BY_NAME["drain_timeout"].default)
+def _largest(name: str, choices: list[Choices], default: _N) -> _N:
+    """The largest of those given: the gateway stops, and is served, as a whole."""
+    given: list[_N] = [chosen[name] for chosen in choices if name in chosen]
+    return max(given, default=default)
+
+
+def _word(document: Document, name: str, default: str, problems: Problems) -> str:
+    """The value of an option of the top level; the main file wins over those it includes."""
+    settings = document.all(name)
+    own = [setting for setting in settings if setting.mark.file == document.source] or settings[:1]
+    for again in own[1:]:
+        problems.add(again.mark, f"{name} is given in line {own[0].mark.line} already")
+    try:
+        return str(BY_NAME[name].kind.parse(own[0].value, Context())) if own else default
+    except Misfit as misfit:
+        problems.add(misfit.faults[0][0], f"{name}: {misfit.faults[0][1]}")
+        return default
 
 
 def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork, ...] | None:

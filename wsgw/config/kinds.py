@@ -7,6 +7,7 @@ Here are numbers, times and words; addresses, paths and what else a network need
 from __future__ import annotations
 
 import math
+import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -183,6 +184,23 @@ class Choice:
             name = "off"  # YAML reads a plain `off` as false
         if name is None or name not in self.words:
             raise wrong_type(term, self.label)
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The name of an account of this machine; one that there is."""
+
+    label: str = "an account's name"
+
+    def parse(self, term: Term, context: Context) -> str:
+        name = name_of(term)
+        if not name or "\0" in name:
+            raise wrong_type(term, self.label)
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            raise Misfit(term.mark, f"there is no account {name}") from None
         return name
 
 

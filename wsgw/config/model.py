@@ -88,6 +88,8 @@ class ListenerConfig:
     shaper: int | None
     #: ``@HOST@`` stands for the host the XMPP server names in ``see-other-host``.
     see_other_uri: str | None
+    #: How a resumable session ends when the gateway stops.
+    drain_resumable: Literal["close", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,12 @@ class Config:
     trust_all_proxies: bool
     trusted_proxies: tuple[IPNetwork, ...]
     drain_timeout: float
+    upgrade_timeout: float
+    #: Processes that serve.
+    workers: int
+    #: The account workers run under if the gateway was started as root; empty for the default.
+    user: str
+    log_level: str
     #: Warnings to be logged at start, each a whole sentence.
     warnings: tuple[str, ...]
     #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.

@@ -6,11 +6,12 @@ values come from ``server_facts`` and ``interpret``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from wsgw.config.kinds import Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
+from wsgw.config.kinds import Account, Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
 from wsgw.config.network_kinds import (
     Address,
     Hosts,
@@ -27,6 +28,10 @@ DAY: Final = 86400
 #: What RFC 6120 section 13.12 demands every server to take.
 STANZA_FLOOR: Final = 10_000
 DEFAULT_STANZA_SIZE: Final = 262_144
+#: Least grave first.
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+#: Worker processes at most: the tables they share have a column each.
+MAX_WORKERS: Final = 256
 
 
 class Scope(Enum):
@@ -188,7 +193,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         "max_sessions",
         Count(1, 10_000_000),
-        Computed("(limit of open files - 200) / 2"),
+        Computed("workers * (limit of open files - 200) / 2"),
         "Connections at one time, those still shaking hands included, of all listeners together.",
         "two descriptors each; nginx's worker_connections counts the same",
     ),
@@ -269,10 +274,51 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "drain_timeout",
         Seconds(0, DAY),
         30.0,
-        "How long the gateway waits, when it stops, for the sessions it has ended to close. Of several, the "
-        "longest counts.",
+        "When the gateway stops: the time over which it ends its sessions. Of several, the longest counts.",
         "Kubernetes gives 30",
         Scope.BOTH,
+    ),
+    Option(
+        "drain_resumable",
+        Choice(("close", "drop")),
+        "close",
+        "When the gateway stops, for sessions that can be resumed (XEP-0198): `close` says so with a stream "
+        "error and Close 1012; `drop` just loses the connection, so that the client resumes elsewhere at once.",
+        "XEP-0198 resumes what was lost, not what was closed",
+        Scope.BOTH,
+    ),
+    Option(
+        "upgrade_timeout",
+        Seconds(0, 30 * DAY, infinity=True),
+        math.inf,
+        "After an upgrade (SIGUSR2): how long the old processes keep serving the sessions they have, before "
+        "they end them as when the gateway stops. Of several, the longest counts.",
+        "nginx's worker_shutdown_timeout",
+        Scope.BOTH,
+    ),
+    Option(
+        "workers",
+        Count(1, MAX_WORKERS),
+        Computed("one per CPU"),
+        "Processes that serve. Of several, the largest counts.",
+        "nginx's worker_processes",
+        Scope.BOTH,
+    ),
+    Option(
+        "user",
+        Account(),
+        Computed("`wsgw` if there is such an account, else `nobody`"),
+        "The account the workers run under if the gateway is started as root; `root` stays root.",
+        "nginx's user",
+        Scope.TOP,
+    ),
+    Option(
+        "log_level",
+        Choice(LOG_LEVELS),
+        "info",
+        "What is logged: this and what is graver. `--log-level` comes first.",
+        "ejabberd's loglevel is left to ejabberd",
+        Scope.TOP,
     ),
     Option(
         "hosts",
@@ -303,5 +349,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
 )
 
 BY_NAME: Final = {option.name: option for option in OPTIONS}
+#: Options of listeners that mean the gateway as a whole: the largest value given counts.
+GATEWAY_WIDE: Final = ("drain_timeout", "upgrade_timeout", "workers")
 #: Names that may stand in a ``websocket_session`` listener.
 LISTENER_NAMES: Final = tuple(option.name for option in OPTIONS if option.scope is not Scope.TOP)
