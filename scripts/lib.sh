@@ -10,9 +10,9 @@ die() {
 
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
-# python_is_new_enough PROGRAM: Python 3.11 or newer.
+# python_is_new_enough PROGRAM: Python 3.10 or newer.
 python_is_new_enough() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
 # find_python: prints the first of $PYTHON, python3 that is new enough.
@@ -24,7 +24,7 @@ find_python() {
             return
         fi
     done
-    die "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"
+    die "Python 3.10 or newer is needed: set PYTHON=/path/to/python3.10"
 }
 
 # apt_install PACKAGE...: what is missing of them, without starting any service. Fails if it cannot.

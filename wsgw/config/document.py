@@ -32,7 +32,8 @@ from wsgw.config.yaml_terms import read_yaml
 _MAX_FILES = 100
 _YAML_SUFFIXES = (".yml", ".yaml")
 _ERLANG_SUFFIXES = (".cfg", ".config", ".terms")
-_ERLANG_START = re.compile(r"(?:\s++|[%#][^\n]*+)*+(?:\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s)")
+_BLANK_OR_COMMENT = re.compile(r"\s+|[%#][^\n]*")
+_ERLANG_START = re.compile(r"\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class _Files:
         erlang = path.suffix in _ERLANG_SUFFIXES
         text = _decode(content, not erlang and path.suffix in _YAML_SUFFIXES)
         if not erlang and path.suffix not in _YAML_SUFFIXES:
-            erlang = _ERLANG_START.match(text) is not None
+            erlang = _starts_as_erlang(text)
         read = read_erlang if erlang else read_yaml
         return read(text, str(path), self._problems)
 
@@ -120,6 +121,13 @@ class _Files:
             included = self.read(path.parent / name, term.mark, including)
             terms.extend(_filtered(included, options))
         return terms
+
+
+def _starts_as_erlang(text: str) -> bool:
+    position = 0
+    while skipped := _BLANK_OR_COMMENT.match(text, position):
+        position = skipped.end()
+    return _ERLANG_START.match(text, position) is not None
 
 
 def _decode(content: bytes, must_be_utf8: bool) -> str:

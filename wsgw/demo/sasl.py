@@ -61,11 +61,11 @@ def decode(text: str | None) -> bytes | None:
     if stripped in ("", "="):
         return b"" if stripped else None
     try:
-        data = binascii.a2b_base64(stripped, strict_mode=True)
+        data = binascii.a2b_base64(stripped)
     except ValueError as error:
         raise SaslFailure("incorrect-encoding") from error
     if encode(data) != stripped:
-        # Python lets surplus padding pass.
+        # Python lets surplus padding and foreign characters pass.
         raise SaslFailure("incorrect-encoding")
     return data
 

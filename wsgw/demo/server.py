@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
 
 from gevent import sleep
 from gevent.pool import Group, Pool
@@ -73,7 +72,7 @@ class DemoServer:
         self._writers.kill()
         self._host.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DemoServer:
         self.start()
         return self
 

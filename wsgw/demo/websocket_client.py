@@ -11,7 +11,7 @@ from base64 import b64encode
 from hashlib import sha1
 from itertools import cycle
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from gevent import socket
@@ -40,7 +40,7 @@ class WebSocketClient:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> WebSocketClient:
         return self
 
     def __exit__(
