@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# What the gateway costs, beside haproxy and the XMPP servers' own WebSockets. Without arguments it measures
+# everything (about 20 minutes) and writes docs/performance.md. Single rows are quick and write nothing:
+#
+#   scripts/bench.sh relay                              64 sessions, 100-byte messages: CPU per message
+#   scripts/bench.sh login memory --hold 10             logins; kB per idle session
+#   scripts/bench.sh relay --rounds 3 --seconds 1       quicker, less exact
+#
+# `scripts/bench.sh --help` names the rows. Nothing else should run on the machine meanwhile.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+packages=(gcc libc6-dev libssl-dev haproxy ejabberd prosody openssl)
+mapfile -t missing < <(missing_packages "${packages[@]}")
+if [ ${#missing[@]} -gt 0 ]; then
+    say "Debian packages: ${missing[*]}"
+    apt_install "${missing[@]}" || die "not installed: ${missing[*]}; as root they would be"
+fi
+python=$(find_python)
+say "Python packages in .venv ($("$python" --version))"
+make_venv .venv "$python"
+pip_install .venv requirements-bench.txt
+
+ulimit -n "$(ulimit -Hn)"
+PYTHONPATH=$PWD:$PWD/tests exec .venv/bin/python -m bench "$@"

@@ -1,0 +1,1 @@
+"""What the gateway costs, measured beside haproxy and the XMPP servers' own WebSockets."""

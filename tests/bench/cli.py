@@ -1,0 +1,73 @@
+"""Runs rows and prints their tables: ``python -m bench [ROW...] [--rounds N] [--seconds S]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import life, tables, traffic
+from .measure import Bench, as_json, bench
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How samples are taken, and the table made of them."""
+
+    take: Callable[[Bench], Sequence[Any]]
+    table: Callable[[tables.Samples], tables.Table]
+
+
+ROWS = {
+    "relay": Row(traffic.relay, tables.relay),
+    "bodies": Row(traffic.bodies, tables.bodies),
+    "latency": Row(traffic.latency, tables.latency),
+    "sessions": Row(traffic.sessions, tables.sessions),
+    "login": Row(life.login, tables.login),
+    "memory": Row(life.memory, tables.memory),
+    "workers": Row(traffic.workers, tables.workers),
+}
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"by default all: {', '.join(ROWS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each path is measured, by turns")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each time")
+    parser.add_argument("--hold", type=float, default=40.0, help="memory: how long sessions are idle")
+    arguments = parser.parse_args()
+    unknown = set(arguments.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    rows = arguments.rows or list(ROWS)
+    results: dict[str, Any] = {}
+    with bench(arguments.rounds, arguments.seconds, arguments.hold, print_now) as where:
+        for name in rows:
+            began = time.monotonic()
+            print_now(f"== {name}")
+            with where.apart():
+                results[name] = as_json(ROWS[name].take(where))
+            if results[name]:
+                show(ROWS[name].table(results[name]))
+            print_now(f"   {name}: {time.monotonic() - began:.0f} s")
+
+
+def show(table: tables.Table) -> None:
+    """Print a table in columns, and its targets."""
+    lines = [list(table.header), *table.lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    for line in lines:
+        print("   " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for target in table.targets:
+        met = "met" if target.met else "NOT MET"
+        print(f"   {target.what}: {target.value.show(2)}, target {target.goal_text}: {met}")
+    sys.stdout.flush()
+
+
+def print_now(line: str) -> None:
+    """A line of progress."""
+    print(line, flush=True)

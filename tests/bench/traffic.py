@@ -1,0 +1,120 @@
+"""Rows where messages flow before the stub server: relaying, body sizes, latency, many sessions, workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .load import Load
+from .measure import Bench, Sample, run
+from .subjects import Haproxy, Stub, Wsgw, descriptor_limit, has_workers
+
+SESSIONS = 64
+#: Before a measured run, so that every session has sent.
+WARM_UP = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way to the stub: its name, the processes measured on it, a generator logged in through it."""
+
+    name: str
+    pids: tuple[int, ...]
+    load: Load
+
+
+def _paths(bench: Bench, sessions: int, *wanted: str) -> list[Path]:
+    """Those wanted of ``direct``, ``haproxy``, ``haproxy tls``, ``wsgw``, ``wsgw tls``, logged in."""
+    stub = bench.keep(Stub(bench.folder / "stub"))
+    haproxy = bench.keep(Haproxy(bench.folder / "haproxy", bench.certificate, stub))
+    wsgw = bench.keep(Wsgw(bench.folder / "wsgw", bench.certificate, stub.port))
+    ways = {
+        "direct": (stub.ws, stub.pids),
+        "haproxy": (haproxy.ws, haproxy.pids),
+        "haproxy tls": (haproxy.wss, haproxy.pids),
+        "wsgw": (wsgw.ws, wsgw.pids),
+        "wsgw tls": (wsgw.wss, wsgw.pids),
+    }
+    paths = []
+    for name in wanted:
+        url, pids = ways[name]
+        load = bench.load(url)
+        load.login(sessions)
+        paths.append(Path(name, pids, load))
+    return paths
+
+
+def _rounds(
+    bench: Bench, case: str, paths: list[Path], *, body: int = 100, sessions: int = 0, rate: float = 0
+) -> list[Sample]:
+    """The paths in turn, as often as there are rounds."""
+    samples = []
+    for path in paths:
+        path.load.run(WARM_UP, body, sessions=sessions, rate=rate)
+    for number in range(bench.rounds):
+        for path in paths:
+            sample = run(
+                *(case, path.name, number, path.pids, path.load, bench.seconds),
+                body=body,
+                sessions=sessions,
+                rate=rate,
+            )
+            samples.append(sample)
+            bench.say(
+                f"{case:>12} {path.name:<12} round {number + 1}: {sample.us:7.1f} µs/message,"
+                f" {sample.rate:8.0f} messages/s, busy {sample.busy:4.2f}, p50 {sample.p50:.0f} µs"
+            )
+    return samples
+
+
+def relay(bench: Bench) -> list[Sample]:
+    """64 sessions, one 100-byte message in flight on each."""
+    paths = _paths(bench, SESSIONS, "direct", "haproxy", "wsgw", "haproxy tls", "wsgw tls")
+    return _rounds(bench, "closed loop", paths)
+
+
+def bodies(bench: Bench) -> list[Sample]:
+    """Larger messages."""
+    samples = []
+    paths = _paths(bench, SESSIONS, "haproxy", "wsgw", "haproxy tls", "wsgw tls")
+    for size in (100, 4096, 65536):
+        samples += _rounds(bench, f"{size} B", paths, body=size)
+    return samples
+
+
+#: Messages a second in all: a light load, and one that a core carries well.
+RATES = (500, 5000)
+
+
+def latency(bench: Bench) -> list[Sample]:
+    """Fixed rates, whatever comes back."""
+    samples = []
+    paths = _paths(bench, SESSIONS, "direct", "haproxy", "wsgw")
+    for rate in RATES:
+        samples += _rounds(bench, f"{rate}/s", paths, rate=rate)
+    return samples
+
+
+def sessions(bench: Bench) -> list[Sample]:
+    """64, 1000, and as many as the descriptors of one process allow; all sending."""
+    most = (descriptor_limit() - 300) // 2
+    samples = []
+    for count in (SESSIONS, 1000, most):
+        with bench.apart():
+            paths = _paths(bench, count, "haproxy", "wsgw")
+            samples += _rounds(bench, f"{count}", paths)
+    return samples
+
+
+def workers(bench: Bench) -> list[Sample]:
+    """One worker and two, the same load."""
+    if not has_workers():
+        bench.say("this wsgw has no option `workers`: nothing to compare")
+        return []
+    stub = bench.keep(Stub(bench.folder / "stub"))
+    paths = []
+    for count in (1, 2):
+        wsgw = bench.keep(Wsgw(bench.folder / f"wsgw-{count}", bench.certificate, stub.port, count))
+        load = bench.load(wsgw.ws)
+        load.login(SESSIONS)
+        paths.append(Path(f"{count} workers" if count > 1 else "1 worker", wsgw.pids, load))
+    return _rounds(bench, "closed loop", paths)
