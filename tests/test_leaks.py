@@ -20,10 +20,10 @@ from wsgw.relay import Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
-from wsgw.xml_stream import ClientStanzas, ServerStream
+from wsgw.xml_stream import ServerStream
 
 ROUNDS = 20
-PARTS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp, UpgradeHandler, ClientStanzas, ServerStream)
+PARTS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp, UpgradeHandler, ServerStream)
 OURS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp)
 
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw import xml_stream
+from wsgw import stanza_cutter, xml_stream
 from wsgw.errors import CloseCode, SessionError
+from wsgw.stanza_cutter import STREAM_END, StanzaCutter
 from wsgw.xml_parser import STREAM, STREAMS
-from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
+from wsgw.xml_stream import ClientStanzas, ServerStream
 
 Events = list[tuple[str, bytes]]
 
@@ -294,7 +295,66 @@ def test_many_tags_in_more_than_a_megabyte_at_once() -> None:
     assert stream.feed(stanza) == [(MESSAGE, stanza)]
 
 
-# -- parsers are replaced --------------------------------------------------------------------------
+# -- parsers are shared, and replaced --------------------------------------------------------------
+
+
+def idle_cutters() -> list[StanzaCutter]:
+    return [cutter for cutters in stanza_cutter._idle.values() for cutter in cutters]
+
+
+@pytest.fixture(autouse=True)
+def _no_idle_cutters() -> None:
+    stanza_cutter._idle.clear()
+
+
+def test_streams_between_stanzas_share_a_parser_and_those_inside_one_do_not() -> None:
+    streams = [ServerStream() for _ in range(3)]
+    for number, stream in enumerate(streams):
+        stream.feed(EJABBERD_HEADER.replace(b" id='", b" id='%d" % number))
+    assert len(idle_cutters()) == 3, "each header was read by a parser of its own"
+    for stream in streams * 2:
+        assert stream.feed(b"<presence/>") == [("jabber:client presence", b"<presence/>")]
+    assert len(idle_cutters()) == 3
+    for stream in streams:
+        assert stream.feed(b"<message><body>") == []
+    assert idle_cutters() == []
+    for stream in streams:
+        assert stream.feed(b"</body></message>") == [(MESSAGE, b"<message><body></body></message>")]
+    assert len(idle_cutters()) == 3
+
+
+def test_streams_whose_headers_bind_differently_share_nothing() -> None:
+    one, other = ServerStream(), ServerStream()
+    one.feed(b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' xmlns:x='a'>")
+    other.feed(b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' xmlns:x='b'>")
+    assert len(idle_cutters()) == 2
+    assert one.feed(b"<x:y/>") == [("a y", b"<x:y/>")]
+    assert other.feed(b"<x:y/>") == [("b y", b"<x:y/>")]
+
+
+def test_a_cutter_that_failed_is_used_by_nobody() -> None:
+    broken, sound = ServerStream(), ServerStream()
+    broken.feed(EJABBERD_HEADER)
+    sound.feed(EJABBERD_HEADER)
+    assert broken.feed(b"<message></presence>") == []
+    assert broken.failure is not None
+    assert len(idle_cutters()) == 1, "the header's of the other stream"
+    assert sound.feed(b"<message/>") == [(MESSAGE, b"<message/>")]
+
+
+def test_the_idle_cutters_are_bounded() -> None:
+    for number in range(200):
+        ServerStream().feed(
+            b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' xmlns:x='%d'>"
+            % number
+        )
+    assert len(idle_cutters()) == 64
+    streams = [ServerStream() for _ in range(20)]
+    for stream in streams:
+        stream.feed(EJABBERD_HEADER + b"<message>")
+    for stream in streams:
+        stream.feed(b"</message>")
+    assert len(idle_cutters()) == 63 + 8
 
 
 def test_interned_names_are_bounded_and_the_output_stays_right() -> None:
@@ -304,7 +364,7 @@ def test_interned_names_are_bounded_and_the_output_stays_right() -> None:
     for number in range(3000):
         stanza = b"<message><n%d a%d='' xmlns='u%d'/></message>" % (number, number, number)
         assert stream.feed(stanza) == [(MESSAGE, stanza)]
-        known.append(len(stream._parser.intern) if stream._parser else 0)
+        known.append(max((len(cutter._parser.intern) for cutter in idle_cutters()), default=0))
     assert max(known) < 600
     assert 0 in known, "it was replaced"
 
@@ -313,14 +373,15 @@ def test_a_parser_is_replaced_after_a_while_for_what_expat_does_not_tell() -> No
     """Two hundred prefixes and two hundred names make forty thousand names in expat, four hundred here."""
     stream = ServerStream()
     stream.feed(EJABBERD_HEADER)
-    most = 0
+    most = parsed = 0
     for prefix in range(200):
         inside = b"".join(b"<p%d:n%d/>" % (prefix, name) for name in range(200))
         stanza = b"<message xmlns:p%d='u'>%s</message>" % (prefix, inside)
         assert stream.feed(stanza) == [(MESSAGE, stanza)]
-        most = max(most, stream._parsed)
-        assert stream._parser is None or stream._parsed <= xml_stream._MAX_PARSED
-    assert most > xml_stream._MAX_PARSED
+        parsed += len(stanza)
+        most = max(most, max((cutter._parsed for cutter in idle_cutters()), default=0))
+    assert parsed > stanza_cutter.MAX_PARSED
+    assert 0 < most <= stanza_cutter.MAX_PARSED + len(EJABBERD_HEADER)
 
 
 def test_a_parser_is_not_replaced_inside_a_stanza() -> None:
@@ -335,7 +396,7 @@ def test_a_parser_is_not_replaced_inside_a_stanza() -> None:
     for piece in pieces:
         assert stream.feed(piece) == []
     assert stream.feed(b"</message>") == [(MESSAGE, b"".join(pieces) + b"</message>")]
-    assert stream._parser is None
+    assert idle_cutters() == []
     assert stream.feed(b"<stream:a/>") == [(f"{STREAMS} a", b"<stream:a/>")], "the header's bindings hold"
     assert stream.feed(b"</stream:stream>") == [(STREAM_END, b"")]
 
@@ -497,7 +558,7 @@ def test_text_between_stanzas(text: bytes, after: bytes, before: bytes) -> None:
 
 def test_a_stanza_that_would_cost_more_than_its_bytes() -> None:
     """Depth, names, one tag and a namespace have limits of their own; just below them nothing is refused."""
-    depth = xml_stream.SERVER_MAX_DEPTH - 1
+    depth = stanza_cutter.SERVER_MAX_DEPTH - 1
     tag = xml_stream.SERVER_TAG_LIMIT - 20
     cases = (
         (b"<a>", depth, b"</a>" * depth, "nested too deeply"),
@@ -748,7 +809,7 @@ def test_the_clients_names_are_bounded_too() -> None:
     big = b"<message>" + b"x" * 100 * KIB + b"</message>"
     for _ in range(5):
         assert stanzas.check(big) == (MESSAGE, big)
-        assert stanzas._parser is None or stanzas._parsed <= xml_stream._MAX_PARSED
+        assert stanzas._parser is None or stanzas._parsed <= xml_stream.MAX_PARSED
 
 
 @given(st.lists(st.sampled_from([*_TOKENS, b"</messages>", b"<messages>"]), max_size=7).map(b"".join))

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.xml_parser import STREAM, Opening, parse_opening, refuse_long_namespace, without_declaration
-from wsgw.xml_stream import SERVER_STANZA_LIMIT, STREAM_END, ClientStanzas, ServerStream
+from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
     CLIENT,
     CLOSE,
@@ -252,9 +253,7 @@ class WebSocketXmpp:
 
     def _expect_stanzas(self) -> None:
         limits = self._limits
-        if self._client_stanzas is not None:
-            self._client_stanzas.drop_parser()
-        self._client_stanzas = ClientStanzas(
+        self._client_stanzas = client_stanzas(
             self._framing.client_root, limits.max_depth, limits.max_attributes
         )
 
@@ -428,6 +427,4 @@ class WebSocketXmpp:
         self.connect_to = None
         self.upstream_finished = True
         self._server_stream.drop_parser()
-        if self._client_stanzas is not None:
-            self._client_stanzas.drop_parser()
         self._state = WebSocketXmpp.closed

@@ -11,8 +11,9 @@ from xml.parsers import expat
 from fuzz.oracles import chunkings, is_one_element, records, tree
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError
+from wsgw.stanza_cutter import STREAM_END
 from wsgw.xml_parser import STREAM, parse_opening, without_declaration
-from wsgw.xml_stream import STREAM_END, ClientStanzas, ServerStream
+from wsgw.xml_stream import ClientStanzas, ServerStream
 from wsgw.xmpp_framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
 
 LIMIT = 2000
