@@ -27,8 +27,6 @@ from wire import (
     within,
 )
 
-from wsgw.connect_rate import ConnectRate
-
 OPEN = OPENINGS["rfc7395"]
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -537,33 +535,6 @@ def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
     assert answer(port, again) == expected
     assert accepts(port, upgrade_request(headers=from_("192.0.2.2")))
     assert all(accepts(port, upgrade_request()) for _ in range(4)), "loopback has no limit"
-
-
-def test_connect_rate_bucket() -> None:
-    rates = ConnectRate()
-
-    def take(now: float, address: str = "a") -> bool:
-        return rates.allows(address, 2.0, 3, now)
-
-    assert [take(10.0) for _ in range(4)] == [True, True, True, False]
-    assert take(10.0, "b")
-    assert [take(10.5), take(10.5)] == [True, False]
-    assert [take(100.0) for _ in range(4)] == [True, True, True, False]
-
-
-def test_connect_rate_without_limit() -> None:
-    rates = ConnectRate()
-    assert all(rates.allows("a", float("inf"), 2**63, 1.0) for _ in range(1000))
-
-
-def test_connect_rate_memory_is_bounded() -> None:
-    rates = ConnectRate(max_addresses=100)
-    for _ in range(3):
-        assert rates.allows("offender", 1.0, 3, 0.0)
-    for number in range(10_000):
-        rates.allows(str(number), 1.0, 3, number / 10_000)
-        assert len(rates) <= 100
-    assert not rates.allows("offender", 1.0, 3, 0.9), "who owes most is forgotten last"
 
 
 def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:

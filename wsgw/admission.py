@@ -1,18 +1,23 @@
 """Who may connect: caps on connections in all and per address, and the rate of new ones per address.
 
-A connection takes a ``Ticket`` when it is accepted, has it charged to an address as soon as that is
-known (at once, or behind a proxy after the request), and gives it back when it is gone. It reads no
-clock, ``now`` (seconds, monotonic) comes with the call. Erlang twin: none, the original had no caps.
+They are the gateway's, never a worker's: the counts are in a table all workers share. A connection
+takes a ``Ticket`` when it is accepted, has it charged to an address as soon as that is known (at
+once, or behind a proxy after the request), and gives it back when it is gone. It reads no clock,
+``now`` (seconds, monotonic, one clock for all workers) comes with the call. Erlang twin: none, the
+original had no caps.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
-from wsgw.connect_rate import ConnectRate
+from wsgw.connect_rate import take_token
 from wsgw.errors import HandshakeRefused
+from wsgw.shared_table import SharedTable
+
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Caps(NamedTuple):
@@ -27,39 +32,59 @@ class Caps(NamedTuple):
 
 
 class Admission:
-    """The connections of a whole gateway, counted."""
+    """The connections of a whole gateway, counted; this worker's are counted in ``slot``."""
 
-    def __init__(self) -> None:
-        #: Connections that hold a ticket.
-        self.connections = 0
-        #: The same by address, of those that are charged to one.
-        self.by_address: Counter[str] = Counter()
-        #: Connections turned away, by reason.
+    def __init__(self, table: SharedTable, slot: int) -> None:
+        self.table = table
+        self.slot = slot
+        #: Connections that this worker turned away, by reason.
         self.refused: Counter[str] = Counter()
-        self._rate = ConnectRate()
+        table.use_slot(slot)
+
+    @property
+    def connections(self) -> int:
+        """Connections of the gateway that hold a ticket."""
+        return self.table.connections()
 
     def admit(self, caps: Caps) -> Ticket:
         """Return a ticket. Raises HandshakeRefused (503) when the gateway is full."""
-        if self.connections >= caps.max_sessions:
+        if not self.table.add_connection(self.slot, caps.max_sessions):
             raise self._refusal("too many sessions", 30)
-        self.connections += 1
         return Ticket(self, caps)
 
-    def charge(self, address: str, caps: Caps, now: float) -> None:
-        """Count a connection for ``address``. Raises HandshakeRefused (503) when it is one too many."""
-        if self.by_address[address] >= caps.max_sessions_per_ip:
-            raise self._refusal("too many sessions from your address", 30)
-        if not self._rate.allows(address, caps.rate, caps.burst, now):
-            raise self._refusal("too many connections from your address", 1)
-        self.by_address[address] += 1
+    def charge(self, address: str, caps: Caps, now: float) -> int:
+        """Count a connection for ``address`` and return the table's entry of it, for ``leave``.
 
-    def leave(self, address: str | None) -> None:
+        Raises HandshakeRefused (503) when it is one too many, or when the table has no room for
+        one address more: nobody goes uncounted.
+        """
+        table = self.table
+        key, number = table.key_of(address)
+        table.lock(number)
+        try:
+            entry = table.find(number, key)
+            full_at = 0.0
+            if entry is not None:
+                if table.connections_from(entry) >= caps.max_sessions_per_ip:
+                    raise self._refusal("too many sessions from your address", 30)
+                full_at = table.full_at(entry)
+            charged = take_token(full_at, caps.rate, caps.burst, now)
+            if charged is None:
+                raise self._refusal("too many connections from your address", 1)
+            if entry is None:
+                entry = table.insert(number, key, now)
+            if entry is None:
+                raise self._refusal("too many addresses", 30)
+            table.charge(entry, self.slot, charged)
+        finally:
+            table.unlock(number)
+        return entry
+
+    def leave(self, entry: int | None) -> None:
         """Forget one connection."""
-        self.connections -= 1
-        if address is not None:
-            self.by_address[address] -= 1
-            if not self.by_address[address]:
-                del self.by_address[address]
+        if entry is not None:
+            self.table.discharge(entry, self.slot)
+        self.table.remove_connection(self.slot)
 
     def _refusal(self, reason: str, retry_after: int) -> HandshakeRefused:
         self.refused[reason] += 1
@@ -69,34 +94,39 @@ class Admission:
 class Ticket:
     """One connection's place; given back once, whatever its end."""
 
-    __slots__ = ("_address", "_admission", "_caps", "_released")
+    __slots__ = ("_admission", "_caps", "_entry", "_released")
 
     def __init__(self, admission: Admission, caps: Caps) -> None:
         self._admission = admission
         self._caps = caps
-        self._address: str | None = None
+        self._entry: int | None = None
         self._released = False
 
     def charge(self, address: str, now: float) -> None:
         """Charge this connection to ``address``, once. Raises HandshakeRefused (503)."""
-        if self._address is None:
-            accountable = accountable_address(address)
-            self._admission.charge(accountable, self._caps, now)
-            self._address = accountable
+        if self._entry is None:
+            self._entry = self._admission.charge(accountable_address(address), self._caps, now)
 
     def release(self) -> None:
         """Give the place back."""
         if not self._released:
             self._released = True
-            self._admission.leave(self._address)
+            self._admission.leave(self._entry)
 
 
 def accountable_address(address: str) -> str:
-    """What an address's limits count: an IPv4 address itself, of an IPv6 one the /64 a customer gets."""
+    """What an address's limits count: an IPv4 address itself, of an IPv6 one the /64 a customer gets.
+
+    IPv4 mapped into IPv6, as a listener on ``::`` sees it, is IPv4; a zone (``%eth0``) is not part of
+    it. What is no address (a Unix socket has an empty one) stays as it is.
+    """
     try:
-        parsed = ip_address(address)
-    except ValueError:
+        if ":" not in address:
+            inet_pton(AF_INET, address)
+            return address
+        packed = inet_pton(AF_INET6, address.partition("%")[0])
+    except (OSError, ValueError):
         return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+    if packed.startswith(_IPV4_MAPPED):
+        return inet_ntop(AF_INET, packed[12:])
+    return inet_ntop(AF_INET6, packed[:8] + bytes(8)) + "/64"

@@ -20,6 +20,7 @@ from wsgw.config.model import ListenerConfig
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.relay import Peer, Relay
+from wsgw.shared_table import SharedTable
 from wsgw.socket_async import SocketAsync
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import Timers, WebSocketSession
@@ -47,7 +48,7 @@ class Supervisor:
     def __init__(self, hosts: Iterable[str]) -> None:
         self.hosts = {domain: VirtualHost(domain) for domain in hosts}
         self.sessions: dict[Relay, Ticket] = {}
-        self.admission = Admission()
+        self.admission = Admission(SharedTable(1), 0)
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None

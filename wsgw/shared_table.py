@@ -1,0 +1,182 @@
+"""What all workers of a gateway count together: connections by worker, and by client address.
+
+The table lies in memory that the parent makes before it forks and that every worker maps. It is
+written so that a worker may be killed between any two instructions:
+
+- A count belongs to one worker, its *slot*, and nobody else writes it. A sum over the slots is the
+  gateway's; the parent forgets a dead worker by clearing its slot.
+- The lock is the kernel's (POSIX record locks, `fcntl(2)`) and dies with its holder. It locks one set of
+  addresses, or the connections, for some microseconds; a process holds one lock at a time.
+- The key of an entry is written while nothing refers to the entry, and its counts only after it.
+
+Addresses are spread by a keyed hash over sets of 64 entries, and an address is only ever in its own
+set. So nothing moves when another is removed: there is nothing to mark as deleted or to shift, a
+lookup never reads more than its set, however many addresses have come and gone, and a
+connection may remember its entry. An entry is free again when it has no connections and its bucket
+(see ``connect_rate``) is full. If none of a set is, the one without connections that is nearest to
+full is given up; if all have connections, there is no room for a new address.
+
+Memory: 24 bytes an address and 4 for each worker, taken by pages as they are touched. Erlang twin:
+none, the original was one process and had no caps.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import weakref
+from hashlib import blake2b
+
+#: Room for addresses: at least, and at most (a limit of open files may be a thousand million).
+ADDRESSES = 65_536
+MAX_ADDRESSES = 4_194_304
+_WAYS = 64
+_KEY = 16
+_FULL_AT = 8
+_COUNT = 4
+#: The first of the file: how many slots are in use; then the connections of each.
+_CONNECTIONS = 8
+
+
+class SharedTable:
+    """Made once, by the parent; ``Admission`` is how a worker uses it. Freed with its last user."""
+
+    def __init__(self, slots: int, addresses: int = ADDRESSES) -> None:
+        """``slots`` is how many workers there may ever be at a time, those of reloads included.
+
+        ``addresses`` is rounded up to a power of two, 64 at least. Raises OSError without memory.
+        """
+        self.slots = slots
+        self._sets = 1 << max(0, (addresses - 1) // _WAYS).bit_length()
+        self.addresses = self._sets * _WAYS
+        self._column = _pages(self.addresses * _COUNT) // _COUNT
+        self._keys_at = _pages(_CONNECTIONS * (1 + slots))
+        full_at = self._keys_at + _pages(self.addresses * _KEY)
+        counts = full_at + _pages(self.addresses * _FULL_AT)
+        size = counts + slots * self._column * _COUNT
+        self._secret = os.urandom(_KEY)
+        self._file = os.memfd_create("wsgw")
+        weakref.finalize(self, os.close, self._file)
+        os.ftruncate(self._file, size)
+        self._memory = mmap.mmap(self._file, size)
+        whole = memoryview(self._memory)
+        self._connections = whole[: _CONNECTIONS * (1 + slots)].cast("Q")
+        self._full_at = whole[full_at : full_at + self.addresses * _FULL_AT].cast("d")
+        self._counts = whole[counts:].cast("I")
+
+    # Slots
+
+    def use_slot(self, slot: int) -> None:
+        """Count ``slot`` from now on. Raises IndexError if there is none of that number."""
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"slot {slot} of {self.slots}")
+        self.lock(self._sets)
+        try:
+            self._connections[0] = max(self._connections[0], slot + 1)
+        finally:
+            self.unlock(self._sets)
+
+    def worker_died(self, slot: int) -> None:
+        """Forget the connections of a worker; the parent calls it once it has waited for it."""
+        column = slice(slot * self._column, (slot + 1) * self._column)
+        self._counts[column] = memoryview(bytes(self._column * _COUNT)).cast("I")
+        self._connections[1 + slot] = 0
+
+    # Connections
+
+    def connections(self) -> int:
+        """Connections of the whole gateway."""
+        return sum(self._connections[1 : 1 + self._connections[0]])
+
+    def connections_of(self, slot: int) -> int:
+        """Connections of one worker."""
+        return self._connections[1 + slot]
+
+    def add_connection(self, slot: int, most: int) -> bool:
+        """Count one connection more, unless the gateway has ``most``."""
+        self.lock(self._sets)
+        try:
+            if self.connections() >= most:
+                return False
+            self._connections[1 + slot] += 1
+        finally:
+            self.unlock(self._sets)
+        return True
+
+    def remove_connection(self, slot: int) -> None:
+        """Count one connection less."""
+        self._connections[1 + slot] -= 1
+
+    # Addresses
+
+    def key_of(self, address: str) -> tuple[bytes, int]:
+        """Return (key, number of its set) of an address; nobody outside can tell which share a set."""
+        key = blake2b(address.encode("utf-8", "replace"), digest_size=_KEY, key=self._secret).digest()
+        return key, int.from_bytes(key[:8], "little") % self._sets
+
+    def lock(self, number: int) -> None:
+        """Keep every other process away from a set until ``unlock``; do not switch greenlets meanwhile."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, number)
+
+    def unlock(self, number: int) -> None:
+        """Let others at the set."""
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
+
+    def find(self, number: int, key: bytes) -> int | None:
+        """Return the entry of ``key`` in its set."""
+        start = self._keys_at + number * _WAYS * _KEY
+        keys = self._memory[start : start + _WAYS * _KEY]
+        at = keys.find(key)
+        while at % _KEY and at > 0:
+            at = keys.find(key, at + 1)
+        return None if at < 0 else number * _WAYS + at // _KEY
+
+    def insert(self, number: int, key: bytes, now: float) -> int | None:
+        """Give ``key``, which is not in its locked set, an entry; None if there is no room."""
+        entry = self._free_entry(number, key, now)
+        if entry is not None:
+            self._full_at[entry] = 0.0
+            start = self._keys_at + entry * _KEY
+            self._memory[start : start + _KEY] = key
+        return entry
+
+    def connections_from(self, entry: int) -> int:
+        """Connections of the whole gateway from the address of ``entry``."""
+        return sum(self._counts[entry : self._connections[0] * self._column : self._column])
+
+    def full_at(self, entry: int) -> float:
+        """When the bucket of ``entry`` is full again (seconds, monotonic)."""
+        return self._full_at[entry]
+
+    def charge(self, entry: int, slot: int, full_at: float) -> None:
+        """Count one connection more from the address of ``entry``, in its locked set."""
+        self._full_at[entry] = full_at
+        self._counts[slot * self._column + entry] += 1
+
+    def discharge(self, entry: int, slot: int) -> None:
+        """Count one connection less. Needs no lock: the entry stays its address's while it has any."""
+        self._counts[slot * self._column + entry] -= 1
+
+    def _free_entry(self, number: int, key: bytes, now: float) -> int | None:
+        first = number * _WAYS
+        full_at = self._full_at[first : first + _WAYS].tolist()
+        start = key[-1]  # at random, so that even in a crowded set few are looked at
+        for turn in range(start, start + _WAYS):
+            way = turn % _WAYS
+            if full_at[way] <= now and not self.connections_from(first + way):
+                return first + way
+        idle = [way for way in range(_WAYS) if not self.connections_from(first + way)]
+        return first + min(idle, key=full_at.__getitem__) if idle else None
+
+
+def addresses_for(connections: int) -> int:
+    """Room for addresses that is enough even if each of so many connections has its own.
+
+    Twice as many: at half its room, one set in some millions is full.
+    """
+    return min(max(ADDRESSES, 2 * connections), MAX_ADDRESSES)
+
+
+def _pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
