@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # its variables are used by the scripts that source it
+# What deploy.sh and undeploy.sh share. Source it after lib.sh; it runs nothing by itself.
+#
+# Every change goes through one of these, so that --dry-run and --root hold for all of them:
+#   change COMMAND...   a change below $root: files, links
+#   system COMMAND...   a change of the system itself: accounts, services. With --root it is left to be done later,
+#                       or handed to the program $WSGW_SYSTEM
+
+root=""         # what is put before every path; empty is the machine itself
+dry_run=""      # yes: say, and change nothing
+changes=0       # how many changes were made, or would have been
+account=wsgw    # the account the gateway runs under
+# Relative to $root:
+home=/opt/wsgw
+etc=/etc/wsgw
+units=/etc/systemd/system
+
+change() {
+    changes=$((changes + 1))
+    if [ -n "$dry_run" ]; then
+        note "would do: $*"
+    else
+        "$@"
+    fi
+}
+
+system() {
+    changes=$((changes + 1))
+    if [ -n "$dry_run" ]; then
+        note "would do: $*"
+    elif [ -z "$root" ]; then
+        "$@"
+    elif [ -n "${WSGW_SYSTEM:-}" ]; then
+        "$WSGW_SYSTEM" "$@"
+    else
+        note "left to do on the system: $*"
+    fi
+}
+
+# ask COMMAND...: a question to the system that changes nothing; fails if there is no system to ask.
+ask() {
+    if [ -z "$root" ]; then
+        "$@" 2>/dev/null
+    elif [ -n "${WSGW_SYSTEM:-}" ]; then
+        "$WSGW_SYSTEM" "$@"
+    else
+        return 1
+    fi
+}
+
+# has_services: whether services can be started and asked here and now.
+has_services() {
+    [ -z "$dry_run" ] && { [ -z "$root" ] || [ -n "${WSGW_SYSTEM:-}" ]; }
+}
+
+# set_root FOLDER: everything goes below it from now on.
+set_root() {
+    [ -n "$1" ] || die "--root needs a folder"
+    [ -d "$1" ] || die "--root: $1 is no folder; make it first"
+    root=$(cd "$1" && pwd)
+    if [ "$root" = / ]; then root=""; fi
+}
+
+need_root_or_stage() {
+    if [ -z "$root" ] && [ -z "$dry_run" ]; then
+        is_root || die "this needs root: run it with sudo, or stage with --root FOLDER, or look with --dry-run"
+        [ -d /run/systemd/system ] || die "systemd does not run here; stage with --root FOLDER, or see Dockerfile"
+    fi
+}
+
+# one_at_a_time: a second deployment waits for the first to end.
+one_at_a_time() {
+    if [ -n "$dry_run" ]; then return; fi
+    mkdir -p "$root$home"
+    exec 9>"$root$home/.lock"
+    flock --timeout 600 9 || die "another deployment has been running for ten minutes: $root$home/.lock is locked"
+}
+
+# release_of LINK: the name of the release that current or previous points to; empty if there is none.
+release_of() {
+    local target
+    target=$(readlink "$root$home/$1" || true)
+    basename "${target:-}"
+}
+
+# point LINK RELEASE: in one step, so that there is no moment without it.
+point() {
+    ln -s "releases/$2" "$root$home/$1.new"
+    mv -T "$root$home/$1.new" "$root$home/$1"
+}
+
+# link_to LINK RELEASE
+link_to() {
+    if [ "$(release_of "$1")" != "$2" ]; then
+        change rm -f "$root$home/$1.new"
+        change point "$1" "$2"
+    fi
+}
+
+# put FILE TARGET: copies FILE to TARGET (below $root) if it differs; true if it did.
+put() {
+    if cmp -s "$1" "$root$2"; then return 1; fi
+    change install -D -m 644 "$1" "$root$2.new"
+    change mv "$root$2.new" "$root$2"
+}
+
+# configuration: the file the gateway reads of /etc/wsgw, below $root; empty if there is none.
+configuration() {
+    local name
+    for name in wsgw.yml ejabberd.cfg; do
+        if [ -e "$root$etc/$name" ]; then
+            echo "$root$etc/$name"
+            return
+        fi
+    done
+}
