@@ -294,6 +294,20 @@ def test_an_entry_half_written(start_worker: StartWorker) -> None:
     assert entries(table) == {1: 63, 2: 1}
 
 
+def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker) -> None:
+    """Nor if who gave up the other's entry for it is killed half-way."""
+    table = SharedTable(2, 64)
+    caps = UNLIMITED._replace(rate=1.0, burst=2)
+    survivor, worker = start_worker(table, 0), start_worker(table, 1)
+    for number in range(64):
+        assert survivor.ask("connect", 3, f"192.0.2.{number}", caps) == 2
+    survivor.ask("end", 128)
+    worker.ask("half_write", "198.51.100.1")
+    worker.kill()
+    table.worker_died(1)
+    assert survivor.ask("connect", 3, "198.51.100.1", caps) == 2
+
+
 def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
     """Forty of them, in a crowded table; then nothing is counted, no address twice, and all room is left."""
     table = SharedTable(3, 256)
