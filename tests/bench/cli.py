@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import life, tables, traffic
+from . import life, page, servers, tables, traffic
+from .machine import machine, when
 from .measure import Bench, as_json, bench
 
 
@@ -28,6 +29,7 @@ ROWS = {
     "sessions": Row(traffic.sessions, tables.sessions),
     "login": Row(life.login, tables.login),
     "memory": Row(life.memory, tables.memory),
+    "servers": Row(servers.servers, tables.servers),
     "workers": Row(traffic.workers, tables.workers),
 }
 
@@ -39,21 +41,41 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each path is measured, by turns")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each time")
     parser.add_argument("--hold", type=float, default=40.0, help="memory: how long sessions are idle")
+    parser.add_argument("--update", action="store_true", help="put single rows into the page, too")
+    parser.add_argument("--render", action="store_true", help="write the page from the results file again")
     arguments = parser.parse_args()
     unknown = set(arguments.rows) - set(ROWS)
     if unknown:
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    rows = arguments.rows or list(ROWS)
-    results: dict[str, Any] = {}
+    if not arguments.render:
+        measure(arguments)
+    if arguments.render or arguments.update or not arguments.rows:
+        page.render(page.read_results(), {name: row.table for name, row in ROWS.items()})
+        print_now(f"written: {page.PAGE}")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Run the rows; each is shown, and kept if the page is to be written, as soon as it is over."""
+    keep = arguments.update or not arguments.rows
+    about = machine()
+    for name, text in about.items():
+        print_now(f"   {name}: {text}")
     with bench(arguments.rounds, arguments.seconds, arguments.hold, print_now) as where:
-        for name in rows:
+        for name in arguments.rows or ROWS:
             began = time.monotonic()
             print_now(f"== {name}")
             with where.apart():
-                results[name] = as_json(ROWS[name].take(where))
-            if results[name]:
-                show(ROWS[name].table(results[name]))
+                samples = as_json(ROWS[name].take(where))
+            if samples:
+                show(ROWS[name].table(samples))
             print_now(f"   {name}: {time.monotonic() - began:.0f} s")
+            if keep:
+                run = {"at": when(), "wsgw": about["wsgw"], "rounds": where.rounds, "seconds": where.seconds}
+                results = page.read_results()
+                results["machine"] = about
+                results["rows"][name] = {**run, "samples": samples}
+                results["rows"] = {each: results["rows"][each] for each in ROWS if each in results["rows"]}
+                page.write_results(results)
 
 
 def show(table: tables.Table) -> None:

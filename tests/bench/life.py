@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from . import tree
-from .measure import Bench
+from .measure import Bench, Elsewhere
 from .subjects import Stub, Wsgw
 
 #: Sessions logged in and out before anything is measured, so that what is made once is made.
@@ -32,6 +32,7 @@ class LoginSample:
     p50: float
     p99: float
     max: float
+    elsewhere: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class MemorySample:
 
 def login(bench: Bench) -> list[LoginSample]:
     """16 at a time, and a storm: everybody at once."""
-    stub = bench.keep(Stub(bench.folder / "stub"))
-    wsgw = bench.keep(Wsgw(bench.folder / "wsgw", bench.certificate, stub.port))
+    stub = bench.keep(Stub(bench.fresh("stub")))
+    wsgw = bench.keep(Wsgw(bench.fresh("wsgw"), bench.certificate, stub.port))
     samples = []
     loads = {"wsgw": bench.load(wsgw.ws), "wsgw tls": bench.load(wsgw.wss)}
     for load in loads.values():
@@ -59,16 +60,18 @@ def login(bench: Bench) -> list[LoginSample]:
     for case, count, parallel in (("16 at a time", LOGINS, 16), ("storm", STORM, STORM)):
         for number in range(bench.rounds):
             for name, load in loads.items():
+                elsewhere = Elsewhere()
                 before = tree.cpu(*wsgw.pids)
                 answer = load.login(count, parallel)
                 used = tree.cpu(*wsgw.pids) - before
+                others = elsewhere.cores()
                 load.logout()
                 times = answer["latency"]
                 samples.append(
                     LoginSample(
                         *(case, name, number, count, answer["seconds"]),
                         *(used.total, used.user, used.system, answer["cpu"] / count * 1e6),
-                        *(times["p50_us"], times["p99_us"], times["max_us"]),
+                        *(times["p50_us"], times["p99_us"], times["max_us"], others),
                     )
                 )
                 bench.say(
@@ -80,13 +83,13 @@ def login(bench: Bench) -> list[LoginSample]:
 
 def memory(bench: Bench) -> list[MemorySample]:
     """A fresh gateway each time: memory is not all given back."""
-    stub = bench.keep(Stub(bench.folder / "stub"))
+    stub = bench.keep(Stub(bench.fresh("stub")))
     samples = []
     for number in range(max(1, min(bench.rounds, 2))):
         for secure in (False, True):
             with bench.apart():
                 name = "wsgw tls" if secure else "wsgw"
-                wsgw = bench.keep(Wsgw(bench.folder / f"{name}-{number}", bench.certificate, stub.port))
+                wsgw = bench.keep(Wsgw(bench.fresh(name), bench.certificate, stub.port))
                 load = bench.load(wsgw.wss if secure else wsgw.ws)
                 load.login(WARM_UP)
                 load.logout()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -44,21 +46,35 @@ class Sample:
     p50: float
     p99: float
     max: float
+    #: Of ``cpu`` what the gateway used, where a server counts too.
+    gateway: float
+    #: Cores that programs not of the benchmark used meanwhile.
+    elsewhere: float
 
-    @property
-    def us(self) -> float:
-        """The subject's CPU for each message there and back, in µs."""
-        return self.cpu / self.messages * 1e6
+    def line(self) -> str:
+        """What progress is told with."""
+        return (
+            f"{self.case:>12} {self.subject:<13} round {self.round + 1}:"
+            f" {self.cpu / self.messages * 1e6:7.1f} µs/message,"
+            f" {self.messages / self.seconds:7.0f} messages/s, {self.cpu / self.seconds:4.2f} cores,"
+            f" p50 {self.p50:.0f} µs, {self.elsewhere:.1f} cores elsewhere"
+        )
 
-    @property
-    def rate(self) -> float:
-        """Messages a second."""
-        return self.messages / self.seconds
 
-    @property
-    def busy(self) -> float:
-        """Share of one core that the subject used."""
-        return self.cpu / self.seconds
+class Elsewhere:
+    """What other programs of the machine use, since this was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._used = self._now()
+
+    @staticmethod
+    def _now() -> float:
+        return tree.machine() - tree.cpu(os.getpid()).total
+
+    def cores(self) -> float:
+        """Cores on average; not below 0, the two clocks are of different grain."""
+        return max(0.0, (self._now() - self._used) / (time.monotonic() - self._began))
 
 
 @dataclass
@@ -80,6 +96,10 @@ class Bench:
         self.stack.callback(what.close)
         return what
 
+    def fresh(self, name: str) -> Path:
+        """A folder that nobody has used."""
+        return Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=self.folder))
+
     def load(self, url: str, *, accounts: int = 1, resource: str = "r") -> Load:
         """A generator for that address, until the row, or part of it, is over."""
         return self.keep(Load(url, self.folder / "load.log", accounts=accounts, resource=resource))
@@ -96,12 +116,21 @@ class Bench:
 
 
 def run(
-    case: str, subject: str, number: int, pids: Sequence[int], load: Load, seconds: float, **how: Any
+    case: str,
+    subject: str,
+    number: int,
+    pids: Sequence[int],
+    load: Load,
+    seconds: float,
+    *,
+    gateway: Sequence[int] = (),
+    **how: Any,
 ) -> Sample:
-    """One run of the load, and the CPU of ``pids`` meanwhile."""
-    before = tree.cpu(*pids)
+    """One run of the load, and the CPU of ``pids`` meanwhile; ``gateway`` are those of them that are wsgw."""
+    elsewhere = Elsewhere()
+    before, gateway_before = tree.cpu(*pids), tree.cpu(*gateway).total
     answer = load.run(seconds, **how)
-    used = tree.cpu(*pids) - before
+    used, gateway_used = tree.cpu(*pids) - before, tree.cpu(*gateway).total - gateway_before
     latency = answer["latency"]
     return Sample(
         case,
@@ -116,6 +145,8 @@ def run(
         latency["p50_us"],
         latency["p99_us"],
         latency["max_us"],
+        gateway_used,
+        elsewhere.cores(),
     )
 
 

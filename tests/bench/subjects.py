@@ -77,7 +77,6 @@ class Stub:
     name = "direct"
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._child = Child([str(compiled("stub"))], folder / "stub.log")
         wait_until(lambda: self._child.text().endswith("\n"), 10, "the stub server")
         self.port = int(self._child.text())
@@ -97,7 +96,6 @@ class Haproxy:
         program = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             raise Missing("haproxy is not installed (Debian package haproxy)")
-        folder.mkdir(parents=True, exist_ok=True)
         self._ports = [ReservedPort(), ReservedPort()]
         ws_port, wss_port = (port.number for port in self._ports)
         config = folder / "haproxy.cfg"

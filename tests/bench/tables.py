@@ -195,6 +195,21 @@ def workers(samples: Samples) -> Table:
     return Table("Workers", TRAFFIC_HEADER, _traffic_lines(samples))
 
 
+def servers(samples: Samples) -> Table:
+    """The servers' own WebSockets, and the gateway before them: CPU of server and gateway together."""
+    own, through = "own WebSocket", "wsgw and c2s"
+    table = Table("Servers", (*TRAFFIC_HEADER, "of it wsgw µs"))
+    for line in _traffic_lines(samples):
+        part = Figure.of(values(samples, line[0], line[1], lambda s: s["gateway"] / s["messages"] * 1e6))
+        table.lines.append([*line, f"{part.median:.1f}"])
+    for case, most_cpu, least_rate in (("prosody", 0.95, 1.3), ("ejabberd", 1.25, 0.9)):
+        for what, of, goal in (("CPU per message", us, most_cpu), ("throughput", rate, least_rate)):
+            both = [values(samples, case, subject, of) for subject in (through, own)]
+            name = f"{what}, wsgw and {case} ÷ {case} alone"
+            table.targets.append(Target(name, ratio(*both), goal, at_most=of is us))
+    return table
+
+
 def login(samples: Samples) -> Table:
     """Logging in."""
     header = (

@@ -24,9 +24,9 @@ class Path:
 
 def _paths(bench: Bench, sessions: int, *wanted: str) -> list[Path]:
     """Those wanted of ``direct``, ``haproxy``, ``haproxy tls``, ``wsgw``, ``wsgw tls``, logged in."""
-    stub = bench.keep(Stub(bench.folder / "stub"))
-    haproxy = bench.keep(Haproxy(bench.folder / "haproxy", bench.certificate, stub))
-    wsgw = bench.keep(Wsgw(bench.folder / "wsgw", bench.certificate, stub.port))
+    stub = bench.keep(Stub(bench.fresh("stub")))
+    haproxy = bench.keep(Haproxy(bench.fresh("haproxy"), bench.certificate, stub))
+    wsgw = bench.keep(Wsgw(bench.fresh("wsgw"), bench.certificate, stub.port))
     ways = {
         "direct": (stub.ws, stub.pids),
         "haproxy": (haproxy.ws, haproxy.pids),
@@ -59,10 +59,7 @@ def _rounds(
                 rate=rate,
             )
             samples.append(sample)
-            bench.say(
-                f"{case:>12} {path.name:<12} round {number + 1}: {sample.us:7.1f} µs/message,"
-                f" {sample.rate:8.0f} messages/s, busy {sample.busy:4.2f}, p50 {sample.p50:.0f} µs"
-            )
+            bench.say(sample.line())
     return samples
 
 
@@ -110,10 +107,10 @@ def workers(bench: Bench) -> list[Sample]:
     if not has_workers():
         bench.say("this wsgw has no option `workers`: nothing to compare")
         return []
-    stub = bench.keep(Stub(bench.folder / "stub"))
+    stub = bench.keep(Stub(bench.fresh("stub")))
     paths = []
     for count in (1, 2):
-        wsgw = bench.keep(Wsgw(bench.folder / f"wsgw-{count}", bench.certificate, stub.port, count))
+        wsgw = bench.keep(Wsgw(bench.fresh("wsgw"), bench.certificate, stub.port, count))
         load = bench.load(wsgw.ws)
         load.login(SESSIONS)
         paths.append(Path(f"{count} workers" if count > 1 else "1 worker", wsgw.pids, load))

@@ -46,6 +46,17 @@ def cpu(*pids: int) -> Cpu:
     return used
 
 
+def machine() -> float:
+    """CPU seconds that all programs and the kernel have used since the machine was started."""
+    user, nice, system, _idle, _wait, irq, softirq = map(int, _first_line("/proc/stat").split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
+def _first_line(name: str) -> str:
+    with open(name, encoding="ascii") as file:
+        return file.readline()
+
+
 def rss(*pids: int) -> int:
     """Resident bytes of these processes and everything below them."""
     every = [each for root in pids for each in processes(root)]

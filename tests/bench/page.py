@@ -1,0 +1,74 @@
+"""Writes ``docs/performance.md`` from the results file: a template with one place for each table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from real.processes import ROOT
+
+from .plots import draw
+from .tables import Samples, Table, Target
+
+PAGE = ROOT / "docs" / "performance.md"
+FOLDER = ROOT / "docs" / "performance"
+RESULTS = FOLDER / "results.json"
+TEMPLATE = Path(__file__).with_name("performance.md.in")
+
+Results = dict[str, Any]
+Tables = Mapping[str, Callable[[Samples], Table]]
+
+
+def read_results() -> Results:
+    """The results file: ``machine``, name to text; ``rows``, name to when it was run and its samples."""
+    if not RESULTS.exists():
+        return {"machine": {}, "rows": {}}
+    results: Results = json.loads(RESULTS.read_text("utf-8"))
+    return results
+
+
+def write_results(results: Results) -> None:
+    """One sample a line, so that a difference can be read."""
+    FOLDER.mkdir(exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    RESULTS.write_text(re.sub(r"\n {6,}(?=\S)|\n {5}(?=\})", " ", text) + "\n", encoding="utf-8")
+
+
+def render(results: Results, tables: Tables) -> None:
+    """Write the page and its plots."""
+    made = {name: tables[name](row["samples"]) for name, row in results["rows"].items() if row["samples"]}
+    draw(results["rows"], FOLDER)
+    places = {name: _markdown(table) for name, table in made.items()}
+    places["targets"] = _targets([target for table in made.values() for target in table.targets])
+    places["machine"] = "\n".join(f"| {name} | {text} |" for name, text in results["machine"].items())
+    places["runs"] = "\n".join(_run(name, row) for name, row in results["rows"].items())
+    text = TEMPLATE.read_text("utf-8")
+    PAGE.write_text(
+        re.sub(r"\{\{(\w+)\}\}", lambda place: places.get(place[1], "Not measured in this run."), text),
+        encoding="utf-8",
+    )
+
+
+def _run(name: str, row: Mapping[str, Any]) -> str:
+    others = sorted(sample["elsewhere"] for sample in row["samples"] if "elsewhere" in sample)
+    busy = f"{others[len(others) // 2]:.2f}" if others else "–"
+    return f"| {name} | {row['at']} | {row['wsgw']} | {row['rounds']} × {row['seconds']:g} s | {busy} |"
+
+
+def _markdown(table: Table) -> str:
+    lines = [list(table.header), ["---"] * len(table.header), *table.lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _targets(targets: list[Target]) -> str:
+    lines = ["| figure | target | measured | |", "|---|---|---|---|"]
+    for target in targets:
+        verdict = "met" if target.met else "**not met**"
+        if target.met and target.stretch is not None and target.value.median <= target.stretch:
+            verdict = "met, stretch too"
+        unit = f" {target.unit}" if target.unit else ""
+        lines.append(f"| {target.what} | {target.goal_text} | {target.value.show(2)}{unit} | {verdict} |")
+    return "\n".join(lines)
