@@ -21,10 +21,10 @@ from wsgw.xml_parser import (
     WHITESPACE,
     end_of_element,
     end_of_tag,
+    long_namespace,
     make_parser,
     not_well_formed,
     parse,
-    refuse_long_namespace,
     refused,
 )
 
@@ -168,7 +168,7 @@ class StanzaCutter:
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next."""
         if uri is not None and len(uri) > MAX_NAMESPACE:
-            refuse_long_namespace(uri)
+            raise long_namespace()
         if not self.depth:
             self._declared += f" xmlns{':' if prefix else ''}{prefix or ''}={quoteattr(uri or '')}"
 

@@ -55,6 +55,7 @@ class Event(Enum):
 _FRAME_EVENTS: dict[int, Event] = {
     opcode: Event(opcode) for opcode in Opcode if opcode != Opcode.CONTINUATION
 }
+_TEXT = int(Opcode.TEXT)
 
 
 class Timers(NamedTuple):
@@ -189,7 +190,9 @@ class WebSocketSession:
                 message = self._parser.parse_stream()
                 if message is None:
                     return False
-                if message is not FRAGMENT:
+                if message[0] == _TEXT and self._state is WebSocketSession.ws_session:
+                    self._xmpp.process_request(message[1])  # by far the commonest; ws_session would do it
+                elif message is not FRAGMENT:
                     self._state(self, _FRAME_EVENTS[message[0]], message[1])
         except WebSocketViolation as violation:
             self._violated(violation)
@@ -236,7 +239,10 @@ class WebSocketSession:
 
     def send(self, text: bytes) -> None:
         """Send one text message."""
-        self._state(self, Event.SEND, text)
+        if self._state is WebSocketSession.ws_session:  # by far the commonest
+            self.data_to_send.append(make(text))
+        else:
+            self._state(self, Event.SEND, text)
 
     def sent(self, now: float) -> None:
         """Something was written to the browser; the next ping can wait."""

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.xml_parser import STREAM, Opening, parse_opening, refuse_long_namespace, without_declaration
+from wsgw.xml_parser import MAX_NAMESPACE, STREAM, Opening, long_namespace, parse_opening, without_declaration
 from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
     CLIENT,
@@ -205,7 +205,8 @@ class WebSocketXmpp:
         if len(opening.attributes) + len(opening.namespaces) > MAX_HEADER_ATTRIBUTES:
             raise SessionError("policy-violation", "too many attributes")
         for _, namespace in opening.namespaces:
-            refuse_long_namespace(namespace)
+            if len(namespace) > MAX_NAMESPACE:
+                raise long_namespace()
         return opening
 
     def wait_for_upstream(self, text: bytes) -> None:
@@ -214,12 +215,12 @@ class WebSocketXmpp:
 
     def loop(self, text: bytes) -> None:
         """Stanzas flow both ways."""
+        if text.startswith(b"</") and self._framing.is_end(text):
+            self._client_closes()
+            return
         if not text or text.isspace():
             if isinstance(self._framing, LegacyFraming):
                 self._browser.send(b" ")
-            return
-        if text.startswith(b"</") and self._framing.is_end(text):
-            self._client_closes()
             return
         assert self._client_stanzas is not None
         name, element = self._client_stanzas.check(text)
@@ -280,11 +281,12 @@ class WebSocketXmpp:
     def process_upstream(self, limit: int) -> bool:
         """Pass on up to ``limit`` elements; True when more are waiting."""
         events = self._server_events
-        for name, element in events[:limit]:
+        send, framed = self._browser.send, self._framing.stanza
+        for name, element in events if len(events) <= limit else events[:limit]:
             if name in _STANZAS:
                 if self._auth_request is not None:
                     self._note_iq_result(element)
-                self._browser.send(self._framing.stanza(element))
+                send(framed(element))
             else:
                 self._other_server_element(name, element)
                 if self._state is WebSocketXmpp.closed:

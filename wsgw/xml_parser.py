@@ -73,6 +73,9 @@ def parse(parser: expat.XMLParserType, data: bytes) -> None:
     therefore cut here, before a tag if there is any, and so that what follows is long too. That holds for
     tags of half a megabyte; where expat can be told not to defer, for all.
     """
+    if len(data) <= _MAX_PIECE:
+        parser.Parse(data)
+        return
     start = 0
     while (left := len(data) - start) > _MAX_PIECE:
         target = start + left // (left // _MAX_PIECE + 1)
@@ -80,7 +83,7 @@ def parse(parser: expat.XMLParserType, data: bytes) -> None:
         end = end if end > 0 else target
         parser.Parse(data[start:end])
         start = end
-    parser.Parse(data[start:] if start else data)
+    parser.Parse(data[start:])
 
 
 def _refuse_comment(_text: str) -> NoReturn:
@@ -96,10 +99,9 @@ def restricted(what: str) -> SessionError:
     return SessionError("restricted-xml", f"{what} is not allowed in XMPP")
 
 
-def refuse_long_namespace(uri: str | None) -> None:
-    """Raise SessionError ``policy-violation`` for a namespace above ``MAX_NAMESPACE``."""
-    if uri is not None and len(uri) > MAX_NAMESPACE:
-        raise SessionError("policy-violation", f"a namespace above {MAX_NAMESPACE} characters")
+def long_namespace() -> SessionError:
+    """The error for a namespace above ``MAX_NAMESPACE``."""
+    return SessionError("policy-violation", f"a namespace above {MAX_NAMESPACE} characters")
 
 
 def not_well_formed(what: str) -> SessionError:

@@ -31,12 +31,13 @@ from wsgw.stanza_cutter import (
     take_cutter,
 )
 from wsgw.xml_parser import (
+    MAX_NAMESPACE,
     STREAM,
     WHITESPACE,
+    long_namespace,
     make_parser,
     not_well_formed,
     parse,
-    refuse_long_namespace,
     refused,
     without_declaration,
 )
@@ -62,7 +63,6 @@ class ClientStanzas:
         "_max_attributes",
         "_max_depth",
         "_name",
-        "_opened",
         "_parsed",
         "_parser",
         "_root",
@@ -74,13 +74,11 @@ class ClientStanzas:
         self._max_attributes = 2 * max_attributes  # expat lists names and values
         self._parser: expat.XMLParserType | None = None
         self._parsed = 0
-        self._reset()
-
-    def _reset(self) -> None:
         self._depth = 0
-        self._opened = 0
+        #: What the declarations of the element that starts next count for.
         self._declared = 0
         self._name = ""
+        #: Where the message's element ended, counted as ``_parsed`` is; -1: it has not.
         self._end = -1
 
     def check(self, text: bytes) -> tuple[str, bytes]:
@@ -90,12 +88,10 @@ class ClientStanzas:
         not, with the name ``STREAM``. Raises SessionError.
         """
         parser = self._parser or self._new_parser()
-        self._reset()
         text = text.strip(WHITESPACE)
-        if text.startswith(b"<?"):
-            text = without_declaration(text)
-        if not text.startswith(b"<") or text.startswith(CDATA):
-            raise not_well_formed("a message starts with its element")
+        if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
+            text = _from_its_element(text)
+        self._end = -1
         before = self._parsed
         self._parsed += len(text)
         try:
@@ -118,17 +114,20 @@ class ClientStanzas:
         parser.EndElementHandler = self._end_element
         parser.StartNamespaceDeclHandler = self._declare
         self._parsed = len(self._root)
+        self._depth = self._declared = 0
         return parser
 
     def _declare(self, _prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next: expat does not list it."""
         self._declared += 2
-        refuse_long_namespace(uri)
+        if uri is not None and len(uri) > MAX_NAMESPACE:
+            raise long_namespace()
 
     def _start_element(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
         if self._depth == 1:
-            self._opened += 1
+            if self._end >= 0:
+                raise not_well_formed("a message is exactly one element")
             self._name = name
             if name == STREAM:
                 raise StreamHeader
@@ -143,15 +142,23 @@ class ClientStanzas:
         if not self._depth:
             assert self._parser is not None
             self._end = self._parser.CurrentByteIndex
+        elif self._depth < 0:  # the end of what stands around every message
+            raise not_well_formed("a message is exactly one element")
 
     def _require_one_whole_element(self, text: bytes, end: int) -> None:
         """``end`` is where expat saw the element end: at its end tag, or after an empty one."""
-        if self._opened != 1 or self._depth:
+        if self._end < 0:
             raise not_well_formed("a message is exactly one element")
-        if end == len(text):
-            return
-        if text[end : end + 2] != b"</" or text.find(b">", end) != len(text) - 1:
+        if end != len(text) and (not text.startswith(b"</", end) or text.find(b">", end) != len(text) - 1):
             raise not_well_formed("text after the element")
+
+
+def _from_its_element(text: bytes) -> bytes:
+    """Return ``text`` without a leading XML declaration; raise SessionError if no element starts it."""
+    text = without_declaration(text)
+    if not text.startswith(b"<") or text.startswith(CDATA):
+        raise not_well_formed("a message starts with its element")
+    return text
 
 
 #: The checker for (root, ``max_depth``, ``max_attributes``): one for many sessions.
