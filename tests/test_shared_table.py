@@ -353,7 +353,7 @@ def test_a_million_addresses_come_and_go(start_worker: StartWorker) -> None:
         worker.tell("pass_through", 500_000, network)
     for worker in workers:
         first, last = worker.answers(100)
-        assert last < 2 * first
+        assert last < 4 * first, "it would be hundreds of times if removed addresses were looked at"
     assert table.connections() == 0
     assert used(table) <= table.addresses * (24 + 2 * 4) + 16 * 4096
 

@@ -6,7 +6,9 @@ written so that a worker may be killed between any two instructions:
 - A count belongs to one worker, its *slot*, and nobody else writes it. A sum over the slots is the
   gateway's; the parent forgets a dead worker by clearing its slot.
 - The lock is the kernel's (POSIX record locks, `fcntl(2)`) and dies with its holder. It locks one set of
-  addresses, or the connections, for some microseconds; a process holds one lock at a time.
+  addresses, or the connections, for some microseconds; a process holds one lock at a time. Whoever
+  stops a process just then (a debugger) lets others wait until it goes on or is killed.
+- The file is not passed on by exec: a gateway that replaces another counts from nothing.
 - The key of an entry is written while nothing refers to the entry, and its counts only after it.
 
 Addresses are spread by a keyed hash over sets of 64 entries, and an address is only ever in its own
