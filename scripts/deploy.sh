@@ -44,6 +44,7 @@ keep=3
 patience=60
 python=""
 temporary=""
+failed=""       # yes: the release did not become healthy
 
 # Arguments
 
@@ -120,9 +121,11 @@ release_name() {
 }
 
 find_deployable_python() {
-    if [ -n "$python" ]; then PYTHON=$python; fi
-    if [ -z "${PYTHON:-}" ] && python_is_new_enough /usr/bin/python3; then PYTHON=/usr/bin/python3; fi
-    python=$(find_python)
+    if [ -z "$python" ]; then
+        if [ -z "${PYTHON:-}" ] && python_is_new_enough /usr/bin/python3; then PYTHON=/usr/bin/python3; fi
+        python=$(find_python)
+    fi
+    python_is_new_enough "$python" || die "--python: $python is no Python 3.10 or newer"
     if [ -z "$root" ] && [[ $(readlink -f "$python") =~ ^/(root|home)/ ]]; then
         die "$python is in a home folder, where $account cannot run it: give --python /usr/bin/python3"
     fi
@@ -139,7 +142,7 @@ build_release() {
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$temporary/source" ||
         die "pip could not install the release; nothing that runs was touched"
     resolve_imports "$folder"
-    if [ -n "$root" ]; then forget_root "$folder/bin"; fi
+    if [ -n "$root" ]; then forget_root "$folder"; fi
     touch "$folder/.complete"
 }
 
@@ -156,7 +159,7 @@ forget_root() {
     "$python" - "$1" "$root$home" "$home" <<'END'
 import pathlib, sys
 folder, there, here = sys.argv[1:]
-for path in pathlib.Path(folder).iterdir():
+for path in (*pathlib.Path(folder, "bin").iterdir(), pathlib.Path(folder, "pyvenv.cfg")):
     if path.is_file() and not path.is_symlink():
         path.write_bytes(path.read_bytes().replace(there.encode(), here.encode()))
 END
@@ -220,7 +223,9 @@ write_configuration() {
     "$root$home/releases/$1/bin/python" "$tree/deploy/write_config.py" "${arguments[@]}" \
         --etc "$etc" --user "$account" "$temporary/etc" ||
         die "that configuration cannot be carried over: mend it, or write $root$etc/wsgw.yml yourself"
-    put "$temporary/etc/upstream-certificates.pem" "$etc/upstream-certificates.pem" || true
+    if [ -e "$temporary/etc/upstream-certificates.pem" ]; then
+        put "$temporary/etc/upstream-certificates.pem" "$etc/upstream-certificates.pem"
+    fi
     put "$temporary/etc/wsgw.yml" "$etc/wsgw.yml"
     note "written: $root$etc/wsgw.yml"
 }
@@ -248,9 +253,14 @@ install_units() {
     fi
     mkdir -p "$temporary/units"
     "$python" "$tree/deploy/units.py" "${arguments[@]}" "$(configuration)" "$temporary/units"
-    if put "$temporary/units/wsgw.service" "$units/wsgw.service"; then changed=yes; fi
+    put "$temporary/units/wsgw.service" "$units/wsgw.service"
+    changed=$differed
     if [ "$sockets" = yes ]; then
-        if put "$temporary/units/wsgw.socket" "$units/wsgw.socket"; then open_sockets && return; fi
+        put "$temporary/units/wsgw.socket" "$units/wsgw.socket"
+        if [ -n "$differed" ]; then
+            open_sockets
+            return
+        fi
     elif [ -e "$root$units/wsgw.socket" ]; then
         system systemctl disable --now wsgw.socket
         change rm "$root$units/wsgw.socket"
@@ -275,7 +285,6 @@ open_sockets() {
 
 deploy() {
     local name
-    need_configuration_source
     ensure_account
     name=$(release_name)
     say "release $name"
@@ -290,7 +299,8 @@ deploy() {
     say "units"
     install_units "$name"
     say "switching to $name"
-    switch_to "$name" || die "$name does not work, see above"
+    switch_to "$name"
+    if [ -n "$failed" ]; then die "$name does not work, see above"; fi
     prune_releases
     conclude "$name"
 }
@@ -301,7 +311,8 @@ roll_back() {
     [ -n "$name" ] || die "there is no release before the current one"
     say "switching back to $name"
     check_configuration "$name"
-    switch_to "$name" || die "$name does not work, see above"
+    switch_to "$name"
+    if [ -n "$failed" ]; then die "$name does not work, see above"; fi
     conclude "$name"
 }
 
@@ -326,6 +337,7 @@ main() {
     temporary=$(mktemp -d)
     trap 'rm -rf "$temporary"' EXIT
     find_deployable_python
+    if [ "$mode" = deploy ]; then need_configuration_source; fi
     one_at_a_time
     cd /
     if [ "$mode" = rollback ]; then roll_back; else deploy; fi

@@ -3,6 +3,7 @@
 # What deploy.sh and undeploy.sh share. Source it after lib.sh; it runs nothing by itself.
 #
 # Every change goes through one of these, so that --dry-run and --root hold for all of them:
+# None of them is to be called where bash ignores failures: behind if, before || and &&.
 #   change COMMAND...   a change below $root: files, links
 #   system COMMAND...   a change of the system itself: accounts, services. With --root it is left to be done later,
 #                       or handed to the program $WSGW_SYSTEM
@@ -10,6 +11,7 @@
 root=""         # what is put before every path; empty is the machine itself
 dry_run=""      # yes: say, and change nothing
 changes=0       # how many changes were made, or would have been
+differed=""     # yes: the last put changed something
 account=wsgw    # the account the gateway runs under
 # Relative to $root:
 home=/opt/wsgw
@@ -26,15 +28,12 @@ change() {
 }
 
 system() {
-    changes=$((changes + 1))
-    if [ -n "$dry_run" ]; then
-        note "would do: $*"
-    elif [ -z "$root" ]; then
-        "$@"
-    elif [ -n "${WSGW_SYSTEM:-}" ]; then
-        "$WSGW_SYSTEM" "$@"
-    else
+    if [ -n "$root" ] && [ -z "${WSGW_SYSTEM:-}" ]; then
         note "left to do on the system: $*"
+    elif [ -n "$root" ]; then
+        change "$WSGW_SYSTEM" "$@"
+    else
+        change "$@"
     fi
 }
 
@@ -73,8 +72,8 @@ need_root_or_stage() {
 one_at_a_time() {
     if [ -n "$dry_run" ]; then return; fi
     mkdir -p "$root$home"
-    exec 9>"$root$home/.lock"
-    flock --timeout 600 9 || die "another deployment has been running for ten minutes: $root$home/.lock is locked"
+    exec 9<"$root$home"
+    flock --timeout 600 9 || die "another deployment has been running for ten minutes: it has $root$home locked"
 }
 
 # release_of LINK: the name of the release that current or previous points to; empty if there is none.
@@ -98,11 +97,13 @@ link_to() {
     fi
 }
 
-# put FILE TARGET: copies FILE to TARGET (below $root) if it differs; true if it did.
+# put FILE TARGET: copies FILE to TARGET (below $root) if it differs; $differed says whether it did.
 put() {
-    if cmp -s "$1" "$root$2"; then return 1; fi
+    differed=""
+    if cmp -s "$1" "$root$2"; then return; fi
     change install -D -m 644 "$1" "$root$2.new"
     change mv "$root$2.new" "$root$2"
+    differed=yes
 }
 
 # configuration: the file the gateway reads of /etc/wsgw, below $root; empty if there is none.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # its variables come from the script that sources it
+# shellcheck disable=SC2034,SC2154  # its variables are those of the script that sources it
 # How deploy.sh starts a release, has a running one hand over to it, and goes back if it does not become healthy.
 # Source it after lib-deploy.sh. It uses $start, $patience, $temporary and $tree of deploy.sh.
 
@@ -14,11 +14,12 @@ main_pid() {
 # run_current: starts the release current points to, or has the running one hand over to it; true if it is healthy.
 run_current() {
     if is_active; then
-        hand_over
+        hand_over || return 1
     else
-        system systemctl enable wsgw.service
-        system systemctl start wsgw.service
-    fi && wait_until_healthy
+        system systemctl enable wsgw.service || return 1
+        system systemctl start wsgw.service || return 1
+    fi
+    wait_until_healthy
 }
 
 # hand_over: SIGUSR2 makes the running gateway start the new release, which takes the sockets and becomes the
@@ -48,7 +49,8 @@ wait_until_healthy() {
     done
 }
 
-# switch_to RELEASE: makes it the current one; if it does not become healthy, everything is as before, and false.
+# switch_to RELEASE: makes it the current one; if it does not become healthy, everything is as before, and $failed
+# says so.
 switch_to() {
     local before before_that main_before
     before=$(release_of current)
@@ -58,16 +60,15 @@ switch_to() {
         if [ -n "$before" ]; then link_to previous "$before"; fi
         link_to current "$1"
     elif is_active; then
-        wait_until_healthy
+        wait_until_healthy || failed=yes
         return
     fi
     if [ -z "$start" ] || ! has_services; then return; fi
     say "starting $1"
     if run_current; then return; fi
+    failed=yes
     tell_why
-    if [ "$before" = "$1" ]; then return 1; fi
-    go_back "$before" "$before_that" "$main_before"
-    return 1
+    if [ "$before" != "$1" ]; then go_back "$before" "$before_that" "$main_before"; fi
 }
 
 # go_back RELEASE PREVIOUS MAIN_PID: to what was there before, the process MAIN_PID if it still serves.

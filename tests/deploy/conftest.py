@@ -1,0 +1,94 @@
+"""Two releases are built once in a test run; every test gets a copy of the stage with one or both of them."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from real.processes import ROOT
+
+from .staging import Stage, copy_stage, copy_tree
+
+OLD, NEW = "0.1.1", "0.1.2"
+#: A configuration of the admin's own, so that no test depends on what deploy.sh would write.
+CONFIG = "hosts: [localhost]\nlisten:\n- {port: 5288, module: websocket_session, upstream: 'tcp://127.0.0.1:5222'}\n"
+
+
+class Built(NamedTuple):
+    """Two trees; a stage after deploying ``old``, and one after deploying ``new`` over it."""
+
+    old: Path
+    new: Path
+    first: Path
+    both: Path
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test run, whichever of its processes asks."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if base.name.startswith("pytest-") else base.parent) / "deploy"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def offline(shared: Path) -> dict[str, str]:
+    """An environment in which pip finds everything a release needs without a network."""
+    wheels = shared / "wheels"
+    with only_one(shared):
+        if not wheels.exists():
+            partial = shared / "wheels.partial"
+            argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(partial)]
+            subprocess.run([*argv, "-r", str(ROOT / "requirements.txt"), "setuptools>=77"], check=True)
+            partial.rename(wheels)
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PYTHON": sys.executable}
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path, offline: dict[str, str]) -> Built:
+    built = Built(*(shared / name for name in Built._fields))
+    with only_one(shared):
+        if not built.both.exists():
+            copy_tree(built.old, OLD)
+            copy_tree(built.new, NEW)
+            stage = Stage(shared / "stage", offline)
+            stage.write("etc/wsgw/wsgw.yml", CONFIG)
+            stage.deploy(built.old)
+            copy_stage(stage.root, built.first)
+            stage.deploy(built.new)
+            stage.root.rename(built.both)
+    return built
+
+
+@pytest.fixture
+def make_stage(built: Built, offline: dict[str, str]) -> Iterator[Callable[[Path | None], Stage]]:
+    """``make_stage(built.first)``: a stage of the test's own; of None an empty one."""
+    folders: list[Path] = []
+
+    def make(source: Path | None) -> Stage:
+        folder = Path(tempfile.mkdtemp(prefix="wsgw-stage-", dir=built.first.parent))
+        folders.append(folder)
+        root = folder / "root"
+        if source is not None:
+            copy_stage(source, root)
+        return Stage(root, offline)
+
+    yield make
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,118 @@
+"""A tree to deploy from, and a stage to deploy into."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from real.processes import ROOT
+
+#: What of the tree a deployment needs.
+PARTS = ("wsgw", "scripts", "deploy", "pyproject.toml", "requirements.txt", "README.md", "LICENSE")
+SECONDS = 300
+
+
+def copy_tree(folder: Path, version: str = "") -> Path:
+    """A copy of this tree, of another version if one is named."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / part)
+    if version:
+        (folder / "wsgw/__init__.py").write_text(f'"""wsgw."""\n\n__version__ = "{version}"\n')
+    return folder
+
+
+def copy_stage(source: Path, target: Path) -> Path:
+    """A copy of a stage; its files are hard links, as no deployment changes a file in place."""
+    subprocess.run(["cp", "-al", source, target], check=True)
+    return target
+
+
+class Stage:
+    """A folder that stands for the root of a machine."""
+
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+        self.root = root
+        self.env = dict(env)
+        root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def home(self) -> Path:
+        return self.root / "opt/wsgw"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc/wsgw/wsgw.yml"
+
+    @property
+    def service(self) -> Path:
+        return self.root / "etc/systemd/system/wsgw.service"
+
+    def current(self) -> str:
+        return self.release("current")
+
+    def release(self, link: str) -> str:
+        """The version of the release a link points to; empty if there is no such link."""
+        path = self.home / link
+        return path.readlink().name.rpartition("-")[0] if path.is_symlink() else ""
+
+    def versions(self) -> list[str]:
+        return sorted(path.name.rpartition("-")[0] for path in (self.home / "releases").iterdir())
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def run(self, tree: Path, script: str, *arguments: str, status: int | None = 0) -> str:
+        """Run a script of ``tree`` on this stage; all it says. It has to exit with ``status``."""
+        argv: Sequence[str] = ["bash", str(tree / "scripts" / script), "--root", str(self.root), *arguments]
+        done = subprocess.run(
+            argv,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert status is None or done.returncode == status, done.stdout
+        return done.stdout
+
+    def deploy(self, tree: Path, *arguments: str, status: int | None = 0) -> str:
+        return self.run(tree, "deploy.sh", *arguments, status=status)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the Python of the current release, as the unit does: through the link."""
+        return subprocess.run(
+            [str(self.home / "current/bin/python"), *arguments],
+            cwd="/",
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def snapshot(self) -> dict[str, str]:
+        """Every path, with the content of files and links, when it was written, and its mode."""
+        return {str(path.relative_to(self.root)): _state(path) for path in self.root.rglob("*")}
+
+
+def _state(path: Path) -> str:
+    status = path.lstat()
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    if path.is_dir():
+        return f"folder {status.st_mode:o}"
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()} {status.st_mode:o} {status.st_mtime_ns}"

@@ -1,0 +1,175 @@
+"""Releases, links, configuration and units in a staged tree, where nothing runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import CONFIG, NEW, OLD, Built
+from .staging import Stage
+
+Make = Callable[[Path | None], Stage]
+
+
+def test_deploying_the_same_tree_again_changes_nothing(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    before = stage.snapshot()
+    said = stage.deploy(built.old)
+    assert stage.snapshot() == before
+    assert "nothing to do" in said
+
+
+def test_first_deployment(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    assert (stage.current(), stage.release("previous"), stage.versions()) == (OLD, "", [OLD])
+    assert stage.config.read_text() == CONFIG
+    assert stage.service.is_file()
+
+
+def test_upgrade_keeps_the_release_before(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    assert (stage.current(), stage.release("previous"), stage.versions()) == (NEW, OLD, [OLD, NEW])
+    assert stage.config.read_text() == CONFIG
+
+
+def test_roll_back_and_forth(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    stage.deploy(built.new, "--rollback")
+    assert (stage.current(), stage.release("previous")) == (OLD, NEW)
+    stage.deploy(built.new, "--rollback")
+    assert (stage.current(), stage.release("previous")) == (NEW, OLD)
+
+
+def test_roll_back_without_a_release_before(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    before = stage.snapshot()
+    said = stage.deploy(built.old, "--rollback", status=1)
+    assert "no release before" in said
+    assert stage.snapshot() == before
+
+
+def test_undeploy_keeps_the_configuration_and_purge_does_not(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    stage.run(built.new, "undeploy.sh")
+    left = {path for path, state in stage.snapshot().items() if not state.startswith("folder")}
+    assert left == {"etc/wsgw/wsgw.yml"}
+    assert "nothing to do" in stage.run(built.new, "undeploy.sh")
+    stage.run(built.new, "undeploy.sh", "--purge")
+    assert not any("wsgw" in path for path in stage.snapshot())
+
+
+def test_the_whole_life_a_second_time_ends_the_same(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+
+    def timeless() -> dict[str, str]:
+        """Without what compiling and the clock put in."""
+        return {
+            path: state.rpartition(" ")[0] or state
+            for path, state in stage.snapshot().items()
+            if not path.endswith((".pyc", "/RECORD", "direct_url.json"))
+        }
+
+    before = timeless()
+    release = (stage.home / "current").readlink().name
+    stage.run(built.old, "undeploy.sh")
+    stage.write(f"opt/wsgw/releases/{release}/bin/python", "left by a build that was interrupted")
+    stage.deploy(built.old)
+    assert timeless() == before
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("deploy.sh", ("--dry-run",)),
+        ("deploy.sh", ("--dry-run", "--rollback")),
+        ("deploy.sh", ("--dry-run", "--fresh", "--sockets")),
+        ("undeploy.sh", ("--dry-run",)),
+        ("undeploy.sh", ("--dry-run", "--purge")),
+    ],
+    ids=["deploy", "rollback", "fresh-sockets", "undeploy", "purge"],
+)
+def test_dry_run_says_and_changes_nothing(
+    built: Built, make_stage: Make, script: str, arguments: tuple[str, ...]
+) -> None:
+    stage = make_stage(built.both)
+    before = stage.snapshot()
+    said = stage.run(built.old, script, *arguments)
+    assert "would do: " in said
+    assert stage.snapshot() == before
+
+
+def test_dry_run_on_a_bare_machine(built: Built, make_stage: Make) -> None:
+    stage = make_stage(None)
+    said = stage.deploy(built.old, "--dry-run", "--domain", "example.org")
+    assert "would write" in said
+    assert stage.snapshot() == {}
+
+
+def test_old_releases_are_pruned_but_never_the_two_in_use(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    for number in range(3):
+        folder = stage.home / f"releases/0.0.{number}-abc"
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    stage.deploy(built.new, "--keep", "3")
+    assert stage.versions() == ["0.0.2", OLD, NEW]
+    os.utime(stage.home / "releases/0.0.2-abc")
+    stage.deploy(built.new, "--keep", "1")
+    assert stage.versions() == ["0.0.2", OLD, NEW]
+
+
+def test_a_release_runs_its_own_modules_whatever_current_says_later(built: Built, make_stage: Make) -> None:
+    """Through the link, so that SIGUSR2 starts new code; from its own folder, so that old code stays old."""
+    stage = make_stage(built.both)
+    script = "import sys, wsgw; print(sys.executable); print(wsgw.__file__)"
+    executable, module = stage.python("-c", script).stdout.split()
+    assert executable == str(stage.home / "current/bin/python")
+    assert "/current/" not in module
+    assert f"/releases/{NEW}-" in module
+
+
+def test_commands_of_a_staged_release_are_for_the_machine_it_will_be_on(
+    built: Built, make_stage: Make
+) -> None:
+    stage = make_stage(built.first)
+    release = (stage.home / "current").readlink()
+    first_line = (stage.home / "current/bin/wsgw").read_text().splitlines()[0]
+    assert first_line == f"#!/opt/wsgw/{release}/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--keep", "0"), "--keep needs a number from 1 up, not '0'"),
+        (("--wait", "soon"), "--wait needs a number from 1 up, not 'soon'"),
+        (("--keep",), "--keep needs a value"),
+        (("--helpp",), "unknown option --helpp"),
+        (("--python", "/bin/false"), "--python: /bin/false is no Python 3.10 or newer"),
+    ],
+    ids=["zero", "word", "missing", "unknown", "python"],
+)
+def test_wrong_arguments(built: Built, make_stage: Make, arguments: tuple[str, ...], reason: str) -> None:
+    stage = make_stage(None)
+    said = stage.deploy(built.old, "--domain", "example.org", *arguments, status=1)
+    assert f"error: {reason}" in said
+    assert stage.snapshot() == {}
+
+
+def test_nothing_to_configure_it_from(built: Built, make_stage: Make) -> None:
+    stage = make_stage(None)
+    said = stage.deploy(built.old, status=1)
+    assert "--domain NAME" in said
+    assert stage.snapshot() == {}
+
+
+def test_configuration_that_cannot_run_stops_before_the_switch(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    stage.deploy(built.new, "--rollback")
+    stage.config.unlink()
+    stage.write("etc/wsgw/wsgw.yml", CONFIG.replace("port", "prt"))
+    said = stage.deploy(built.new, status=1)
+    assert "wsgw.yml:" in said
+    assert stage.current() == OLD
