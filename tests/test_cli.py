@@ -216,7 +216,7 @@ def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> 
     connection.close()
     browser.close()
     assert child.wait(SECONDS) == 0
-    assert "INFO wsgw.gateway: stopping, 1 sessions" in child.text()
+    assert "INFO wsgw.processes.parent: stopping, 1 connections" in child.text()
     assert "Traceback" not in child.text()
     server.close()
 
@@ -240,7 +240,7 @@ def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
     browser.text(OPENINGS["rfc7395"])
     connection = server.accept_stream()
     gateway.signal(signal.SIGHUP)
-    wait_until(lambda: "SIGHUP" in gateway.text(), SECONDS, "a line about the signal")
+    wait_until(lambda: gateway.text().count(" listens on ") == 2, SECONDS, "the settings taken again")
     connection.send(b"<message/>")
     assert [browser.message() for _ in range(3)][2] == b"<message xmlns='jabber:client'/>"
     connection.close()
@@ -264,7 +264,7 @@ def test_second_signal_ends_at_once(serve: Callable[..., Child], port: int) -> N
     child.wait_for_ports(port)
     browser = Browser(port)
     child.signal(signal.SIGTERM)
-    wait_until(lambda: "stopping, 1 sessions" in child.text(), SECONDS, "the first signal")
+    wait_until(lambda: "stopping, 1 connections" in child.text(), SECONDS, "the first signal")
     with within(2):
         child.signal(signal.SIGTERM)
         assert child.wait(SECONDS) == 1

@@ -34,13 +34,16 @@ LEVELS = {
     "srv": 5,
     "upstream": 6,
     "relay": 7,
+    "listening": 5,
+    "spread": 4,
     "mod_websocket": 8,
     "ops": 8,
     "demo": 8,
     "listener": 9,
     "gateway": 10,
-    "cli": 11,
-    "__main__": 12,
+    "processes": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 #: The core is deaf: below this level there is no loop, no socket, no clock.
 FIRST_WITH_SOCKETS = 5

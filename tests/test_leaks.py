@@ -37,7 +37,7 @@ def server() -> Iterator[XmppServer]:
 @pytest.fixture
 def gateway(server: XmppServer) -> Iterator[Gateway]:
     """A gateway in this process; blocking peers run in native threads."""
-    gateway = Gateway(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
+    gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
     gateway.start()
     yield gateway
     gateway.stop()

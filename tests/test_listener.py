@@ -539,10 +539,11 @@ def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
 
 def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:
     """Who comes then waits; the gateway neither spins nor dies, and serves them later."""
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port)
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options="{workers, 1}, ")
     try:
         gateway.start()
-        resource.prlimit(gateway.child.pid, resource.RLIMIT_NOFILE, (40, 40))
+        (worker,) = gateway.workers
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (40, 40))
         crowd = [connect(gateway.ws_port) for _ in range(60)]
         wait_until(
             lambda: "accepts nobody for now: Too many open files" in gateway.child.text(), SECONDS, "log"

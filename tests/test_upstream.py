@@ -44,7 +44,7 @@ STARTTLS = (
 PROCEED = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 #: The deadline of the gateways here, and what a busy machine may add.
 CONNECT_TIMEOUT, SLACK = 1.0, 1.5
-OPTIONS = "{connect_timeout, 1}, "
+OPTIONS = "{workers, 1}, {connect_timeout, 1}, "
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[Callable[..., Ga
 
     def start(ws_options: str, **settings: str) -> Gateway:
         folder = tmp_path / f"gateway-{len(running)}"
-        timeout = "" if "connect_timeout" in ws_options else OPTIONS
+        timeout = "{workers, 1}, " if "connect_timeout" in ws_options else OPTIONS
         gateway = Gateway(folder, certificate, 1, ws_options=timeout + ws_options, **settings)
         try:
             return gateway.start()
@@ -296,9 +296,10 @@ def test_browser_vanishes_while_the_server_is_connected_to(start: Callable[..., 
 def descriptors(gateway: Gateway, port: int) -> int:
     """Sockets the gateway holds towards ``port``."""
     inodes = set()
-    for link in Path(f"/proc/{gateway.child.pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    for pid in gateway.workers:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
     lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
     rows = [line.split() for line in lines]
     return sum(row[2].endswith(f":{port:04X}") and row[9] in inodes for row in rows)

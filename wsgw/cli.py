@@ -6,12 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from wsgw import __version__
 from wsgw.config import describe, find_config, from_arguments, load, options_table
 from wsgw.config.model import Config
+from wsgw.config.options import LOG_LEVELS
 from wsgw.errors import ConfigError, ConfigProblem
-from wsgw.ops.logs import start_logging
+from wsgw.ops.logs import log_directly, start_logging
 
 #: What a configuration that cannot be run exits with.
 EXIT_CONFIG = 2
@@ -26,7 +28,8 @@ rosters live in memory, passwords are known, there is no TLS.
 
 Ready: both accounts have logged in through the gateway and one message has arrived. Ctrl-C stops it.
 """
-_LEVELS = ("debug", "info", "warning", "error")
+#: The demo stops at once, as whoever tries it expects, in seconds.
+DEMO_DRAIN_TIMEOUT = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,15 +75,25 @@ def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) ->
     parser.add_argument("--listen", metavar="[IP:]PORT", default=missing, help="serve without a file")
     parser.add_argument("--domain", metavar="NAME", action="append", default=missing, help="may be repeated")
     parser.add_argument("--upstream", metavar="URI", action="append", default=missing, help="may be repeated")
+    parser.add_argument(
+        "--user", metavar="NAME", default=missing, help="account of the workers, if started as root"
+    )
     _add_level(parser, suppress=suppress)
 
 
 def _add_level(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
-    default = argparse.SUPPRESS if suppress else "info"
-    parser.add_argument("--log-level", choices=_LEVELS, default=default, help="default: info")
+    default = argparse.SUPPRESS if suppress else None
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default=default, help="default: info")
 
 
 def _settings(chosen: argparse.Namespace) -> Config:
+    """The configuration, and what the command line says beside it."""
+    config = _configuration(chosen)
+    said = {"log_level": chosen.log_level, "user": chosen.user}
+    return replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def _configuration(chosen: argparse.Namespace) -> Config:
     given = (chosen.listen, chosen.domain, chosen.upstream)
     if any(given):
         if chosen.config:
@@ -96,22 +109,17 @@ def _misuse(reason: str) -> ConfigError:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from wsgw.gateway import Gateway
+    from wsgw.processes.parent import Parent
+    from wsgw.processes.settings import Settings
 
-    config = _settings(chosen)
-    writer = start_logging(chosen.log_level)
-    try:
-        Gateway(config).serve_forever()
-    finally:
-        writer.stop()
-    return 0
+    log_directly("info")
+    return Parent(lambda: Settings.read(lambda: _settings(chosen))).run()
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from wsgw.tls import check_tls
+    from wsgw.processes.settings import Settings
 
-    config = _settings(chosen)
-    check_tls(config)
+    config = Settings.read(lambda: _settings(chosen)).config
     print(describe(config))
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -127,12 +135,12 @@ def _demo(chosen: argparse.Namespace) -> int:
     from wsgw.demo import DEMO_ACCOUNTS, DemoServer, ProbeFailed, prove
     from wsgw.gateway import Gateway, listener_url
 
-    writer = start_logging(chosen.log_level)
+    writer = start_logging(chosen.log_level or "info")
     try:
         with DemoServer() as server:
             upstream = f"tcp://127.0.0.1:{server.port}"
             config = from_arguments(f"127.0.0.1:{chosen.port}", [server.domain], [upstream])
-            gateway = Gateway(config)
+            gateway = Gateway.alone(replace(config, drain_timeout=DEMO_DRAIN_TIMEOUT))
             url = listener_url(config.listeners[0])
             alice, bob = DEMO_ACCOUNTS.items()
 

@@ -1,85 +1,137 @@
-"""Wires a gateway together from its settings: sockets, listeners, supervisor, signals."""
+"""Wires one process's gateway together from its settings: listeners on sockets, and the supervisor.
+
+It is what a worker runs, and, with ``serve_forever``, a whole gateway in one process.
+"""
 
 from __future__ import annotations
 
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
 
 from wsgw import __version__
+from wsgw.admission import Admission
+from wsgw.config.coherence import session_limit
 from wsgw.config.model import Config, ListenerConfig
-from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
+from wsgw.listening import Place, open_sockets, places
 from wsgw.mod_websocket import Supervisor
-from wsgw.tls import check_tls
+from wsgw.shared_table import SharedTable, addresses_for
+from wsgw.spread import Beats, Turn
+from wsgw.tls import PemFiles, check_tls
 
 log = logging.getLogger(__name__)
 
 
-class Gateway:
-    """A running gateway; ``start`` listens, ``stop`` ends every session and returns."""
+class Shared(NamedTuple):
+    """What the workers of a gateway have in common; made before they are forked."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises ConfigError if a listener's certificate cannot be used or its address cannot be bound."""
-        check_tls(config)
+    table: SharedTable
+    beats: Beats
+
+    @classmethod
+    def make(cls, config: Config, slots: int) -> Shared:
+        """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
+        connections = max(listener.max_sessions for listener in config.listeners)
+        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots))
+
+
+class Gateway:
+    """A running gateway; ``start`` accepts, ``stop`` ends every session and returns."""
+
+    def __init__(
+        self,
+        config: Config,
+        files: PemFiles,
+        sockets: Mapping[Place, socket.socket],
+        shared: Shared,
+        slot: int = 0,
+        first_id: int = 1,
+    ) -> None:
+        """``slot`` is this process's own among the workers. Raises ConfigError for a certificate."""
         self.config = config
-        self.supervisor = Supervisor(config.hosts)
-        trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
-        self.listeners: list[Listener] = []
-        try:
-            for listener in config.listeners:
-                sock = _bind(listener, config)
-                self.listeners.append(Listener(sock, listener, self.supervisor, trusted))
-        except ConfigError:
-            self._close_listeners()
-            raise
+        room = session_limit()
+        admission = Admission(shared.table, slot)
+        turn = Turn(shared.table, shared.beats, slot, room)
+        self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
+        self._listeners = self._make_listeners(config, files, sockets)
         self._stopping = Event()
 
+    @classmethod
+    def alone(cls, config: Config) -> Gateway:
+        """A gateway of one process, on sockets of its own. Raises ConfigError if it cannot listen."""
+        files = PemFiles.of(config)
+        check_tls(config, files)
+        sockets = open_sockets(config, {})
+        shared = Shared.make(config, 1)
+        shared.beats.use_slot(0)
+        return cls(config, files, sockets, shared)
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """The listeners, in the order of the configuration."""
+        return list(self._listeners.values())
+
     def start(self) -> None:
-        """Accept connections from now on. Raises ConfigError if another program listens there by now."""
-        for warning in self.config.warnings:
-            log.warning("%s", warning)
+        """Accept connections from now on."""
         self.supervisor.start()
         for listener in self.listeners:
-            with _reported(listener.config, self.config):
-                listener.socket.listen(listener.config.backlog)
             listener.start()
-            log.info(
-                "wsgw %s listens on %s, upstream %s, hosts %s",
-                __version__,
-                listener_url(listener.config),
-                ", ".join(map(str, listener.config.upstream)),
-                ", ".join(self.config.hosts),
-            )
+
+    def apply(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
+        """Take new settings, for the connections that come from now on.
+
+        ``sockets`` are those of all its listeners. Raises ConfigError for a certificate, and nothing
+        is changed then. Connections that have been accepted go on by the settings they began with.
+        """
+        listeners = self._make_listeners(config, files, sockets)
+        former, self._listeners, self.config = self._listeners, listeners, config
+        for listener in former.values():
+            listener.release()
+        self.supervisor.serve_hosts(config.hosts)
+        for listener in self.listeners:
+            listener.start()
+        for place in former.keys() - listeners.keys():
+            former[place].close()
+
+    def retire(self) -> None:
+        """Accept no more, serve what was accepted, and return when all of it is gone."""
+        self.supervisor.leave()
+        self._close_listeners()
+        self.supervisor.wait_until_idle()
+
+    def drain(self) -> None:
+        """Refuse new sessions, end those there are within ``drain_timeout``, then stop."""
+        self.supervisor.drain(self.config.drain_timeout)
+        self.stop()
 
     def stop(self) -> None:
-        """Stop accepting, end every session within ``drain_timeout``."""
+        """Accept no more, and end without looking after the sessions."""
+        self.supervisor.leave()
         self._close_listeners()
-        self.supervisor.end_all(self.config.drain_timeout)
         self.supervisor.stop()
 
     def serve_forever(self, started: Callable[[], None] | None = None) -> None:
-        """Start, call ``started``, and stop on SIGTERM or SIGINT; a second signal ends at once."""
+        """Start, call ``started``, and drain on SIGTERM or SIGINT; a second signal ends at once."""
         handlers = [
             gevent.signal_handler(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)
         ]
-        handlers.append(gevent.signal_handler(signal.SIGHUP, _no_reload))
-        gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
+        log_unhandled()
         try:
+            log_start(self.config)
             self.start()
             if started is not None:
                 started()
             self._stopping.wait()
             log.info("stopping, %d sessions", len(self.supervisor.sessions))
-            self.stop()
+            self.drain()
         finally:
             for handler in handlers:
                 handler.cancel()
@@ -89,10 +141,19 @@ class Gateway:
             raise SystemExit(1)
         self._stopping.set()
 
+    def _make_listeners(
+        self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]
+    ) -> dict[Place, Listener]:
+        trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
+        return {
+            place: Listener(sockets[place], listener, self.supervisor, trusted, files)
+            for place, listener in zip(places(config), config.listeners, strict=True)
+        }
+
     def _close_listeners(self) -> None:
         for listener in self.listeners:
             listener.close()
-        self.listeners.clear()
+        self._listeners = {}
 
 
 def listener_url(config: ListenerConfig) -> str:
@@ -102,42 +163,28 @@ def listener_url(config: ListenerConfig) -> str:
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}/{path}"
 
 
-def _no_reload(*_args: FrameType | int | None) -> None:
-    """A hang-up must not cut everyone off, as it would by default."""
-    log.warning("SIGHUP: this version reads its configuration at start only; restart it to apply changes")
+def log_start(config: Config) -> None:
+    """Say what is served from now on, and what is likely not meant."""
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    for listener in config.listeners:
+        log.info(
+            "wsgw %s listens on %s, upstream %s, hosts %s",
+            __version__,
+            listener_url(listener),
+            ", ".join(map(str, listener.upstream)),
+            ", ".join(config.hosts),
+        )
+
+
+def log_unhandled() -> None:
+    """Let what nobody caught go to the log; gevent would write it to standard error, and block on it."""
+    gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
 
 
 def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
-    """What nobody caught goes to the log; gevent would write it to standard error, and block on it."""
     if isinstance(context, Listener) and isinstance(value, OSError):
         # gevent tries again after a pause, which grows to a second.
         log.error("%s accepts nobody for now: %s", listener_url(context.config), value.strerror)
     else:
         log.error("fault in the gateway", exc_info=(kind, value, traceback))
-
-
-def _bind(listener: ListenerConfig, config: Config) -> socket.socket:
-    """Return a socket that will listen once signals are handled: who sees the port may send one.
-
-    On ``::`` it takes IPv4 too, unless another listener has the port there.
-    """
-    family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
-    with _reported(listener, config), ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            on_ipv4 = any(other.port == listener.port and ":" not in other.ip for other in config.listeners)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.ip != "::" or on_ipv4))
-        sock.bind((listener.ip, listener.port))
-        undo.pop_all()
-    return sock
-
-
-@contextmanager
-def _reported(listener: ListenerConfig, config: Config) -> Iterator[None]:
-    """Turn an OSError into the ConfigError an admin can act on."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"cannot listen on {listener.ip} port {listener.port}: {error.strerror}"
-        raise ConfigError([ConfigProblem(config.source or "command line", 0, reason)]) from error

@@ -7,7 +7,6 @@ by ``handshake``, and does nothing more.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import socket
@@ -24,7 +23,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from wsgw.admission import Ticket
 from wsgw.config.model import ListenerConfig
-from wsgw.errors import ConfigError, HandshakeRefused
+from wsgw.errors import HandshakeRefused
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import SUBPROTOCOL, SWITCHING
 from wsgw.mod_websocket import Supervisor, caps, timers
@@ -32,7 +31,7 @@ from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
 from wsgw.relay import LAST_WORDS, Peer
 from wsgw.socket_async import HeadReader, SocketAsync
-from wsgw.tls import browser_context
+from wsgw.tls import PemFiles, browser_context
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 
@@ -41,7 +40,8 @@ log = logging.getLogger(__name__)
 #: How long a connection that is turned away is accompanied, in seconds.
 TURN_AWAY_WAIT = 0.1
 
-_connection_ids = itertools.count(1)
+#: Connections accepted in one turn of the loop at most.
+MAX_ACCEPT = 64
 
 _HTTP_VERSION = re.compile(r"HTTP/(\d)\.(\d)", re.ASCII)
 #: Our words for what pywsgi refuses by itself.
@@ -53,7 +53,10 @@ _REFUSALS = {
 
 
 class Listener(pywsgi.WSGIServer):
-    """One ``websocket_session`` listener on a bound socket."""
+    """One ``websocket_session`` listener on a listening socket, which other processes may accept from too."""
+
+    #: Connections accepted at a time, gevent's name; ``_do_read`` looks before each whether it is ours.
+    max_accept = 1
 
     def __init__(
         self,
@@ -61,15 +64,11 @@ class Listener(pywsgi.WSGIServer):
         config: ListenerConfig,
         supervisor: Supervisor,
         trusted: TrustedProxies,
+        files: PemFiles,
     ) -> None:
-        """Raises ConfigError if a certificate file cannot be used; ``sock`` is closed then."""
-        try:
-            self._tls = browser_context(config.certfile) if config.tls and config.certfile else None
-            self.upstream = Upstream(config)
-        except ConfigError:
-            sock.close()
-            raise
-        sock.setblocking(False)
+        """``sock`` does not block. Raises ConfigError if a certificate cannot be used."""
+        self._tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
+        self.upstream = Upstream(config, files)
         super().__init__(  # type: ignore[call-overload]
             sock,
             _no_application,
@@ -81,15 +80,53 @@ class Listener(pywsgi.WSGIServer):
         self.supervisor = supervisor
         self._caps = caps(config)
         self.trusted = trusted
+        self._turn = supervisor.turn
+        self._has_accepted = False
+        #: Others were left the time to take what is there.
+        self._has_paused = False
         self.logger = logging.getLogger("geventwebsocket")
         self.logger.setLevel(logging.WARNING)
+
+    def _do_read(self) -> None:
+        """Accept what is there, as long as it is this worker's turn."""
+        for _ in range(MAX_ACCEPT):
+            pause = 0.0 if self._has_paused else self._turn.pause(monotonic())
+            self._has_paused = False
+            if pause:
+                self._pause(pause)
+                return
+            self._has_accepted = False
+            super()._do_read()  # type: ignore[misc]
+            if not self._has_accepted or self._watcher is None:  # type: ignore[attr-defined]
+                return
 
     def do_read(self) -> tuple[socket.socket, Any] | None:  # type: ignore[override]
         """Accept one connection as a plain socket; gevent's own wrapper is not needed."""
         try:
-            return self.socket.accept()
+            accepted: tuple[socket.socket, Any] = self.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return None
+        self._has_accepted = True
+        self._turn.pending += 1
+        return accepted
+
+    def _pause(self, seconds: float) -> None:
+        """Leave what is there to other workers; take it if they have not by then."""
+        self.stop_accepting()
+        self._timer = self.loop.timer(seconds)
+        self._timer.start(self._pause_is_over)
+
+    def _pause_is_over(self) -> None:
+        if self.started:
+            self.start_accepting()
+            self._has_paused = True
+            self._do_read()
+            self._has_paused = False
+
+    def release(self) -> None:
+        """Accept no more, and leave the socket open: another listener has it."""
+        self.stop_accepting()
+        self._stop_event.set()  # type: ignore[attr-defined]
 
     def do_close(self, *_args: Any) -> None:
         """``handle`` closes, or hands over, what was accepted."""
@@ -103,6 +140,7 @@ class Listener(pywsgi.WSGIServer):
 
     def handle(self, sock: socket.socket, address: Any) -> None:
         """Live the first part of a connection's life, up to the 101."""
+        self._turn.pending -= 1
         connection = SocketAsync(sock)
         peer_address = (address[0], address[1]) if isinstance(address, tuple) else ("", 0)
         try:
@@ -219,7 +257,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             return
         self._switch_protocols(key)
         self.socket = None  # the connection is the session's now
-        peer = Peer(next(_connection_ids), self.client_address, client)
+        peer = Peer(next(listener.supervisor.connection_ids), self.client_address, client)
         self.adopted = True
         listener.supervisor.start_child(
             peer, self._connection, session, listener.upstream, listener.config, self._ticket
@@ -242,7 +280,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             # It would be read as frames, while a proxy before us may take frames for a body.
             raise HandshakeRefused(400, "Bad request: unexpected body")
         client = client_address(self.client_address[0], headers, listener.trusted)
-        if listener.closed:  # while this request was being read
+        if listener.supervisor.draining:  # perhaps since this request began to be read
             raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
         if client != self.client_address[0]:  # who is behind a proxy is known only now
             self._ticket.charge(client, monotonic())

@@ -7,7 +7,9 @@ stream header on; both count it, the supervisor sweeps it and ends it.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import random
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -19,9 +21,9 @@ from wsgw.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
-from wsgw.relay import Peer, Relay
-from wsgw.shared_table import SharedTable
+from wsgw.relay import LAST_WORDS, Peer, Relay
 from wsgw.socket_async import SocketAsync
+from wsgw.spread import Turn
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -30,6 +32,10 @@ log = logging.getLogger(__name__)
 
 #: How often deadlines and unread peers are looked at, in seconds.
 SWEEP_INTERVAL = 0.5
+#: How often it is looked whether the last connection is gone, in seconds.
+IDLE_LOOK = 0.05
+#: Of the time to drain, the share in which sessions are ended; the rest is for the last to close.
+ENDING_SHARE = 0.8
 #: How often the connections turned away are logged, in seconds.
 REFUSALS_REPORTED_EVERY = 10.0
 
@@ -45,19 +51,40 @@ class VirtualHost:
 class Supervisor:
     """Starts, counts, sweeps and ends every session of this process."""
 
-    def __init__(self, hosts: Iterable[str]) -> None:
-        self.hosts = {domain: VirtualHost(domain) for domain in hosts}
+    def __init__(self, hosts: Iterable[str], admission: Admission, turn: Turn, first_id: int = 1) -> None:
+        """``first_id`` is the number of the first connection in the log."""
+        #: The domains served, and those that are no longer and still have sessions.
+        self.hosts: dict[str, VirtualHost] = {}
+        self.serve_hosts(hosts)
         self.sessions: dict[Relay, Ticket] = {}
-        self.admission = Admission(SharedTable(1), 0)
+        self.admission = admission
+        self.turn = turn
+        self.connection_ids = itertools.count(first_id)
+        #: The gateway stops: no session is begun any more.
+        self.draining = False
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None
+        self._accepting = False
         self._report_refusals_at = 0.0
 
+    def serve_hosts(self, hosts: Iterable[str]) -> None:
+        """Serve these domains from now on; running sessions keep theirs."""
+        self._served = frozenset(hosts)
+        kept = {domain: host for domain, host in self.hosts.items() if host.sessions}
+        self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self._served} | kept
+
     def start(self) -> None:
-        """Start sweeping."""
+        """Start sweeping, and take part in accepting."""
+        self._accepting = True
+        self.turn.beat(monotonic())
         self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL, SWEEP_INTERVAL)
         self._timer.start(self._sweep)
+
+    def leave(self) -> None:
+        """Leave new connections to other workers."""
+        self._accepting = False
+        self.turn.leave()
 
     def stop(self) -> None:
         """Stop sweeping."""
@@ -90,13 +117,38 @@ class Supervisor:
         self._empty.clear()
         gevent.spawn_raw(relay.run)
 
-    def end_all(self, timeout: float) -> None:
-        """End every session with ``system-shutdown`` and wait until the last is gone (seconds)."""
-        for relay in list(self.sessions):
+    def drain(self, timeout: float) -> None:
+        """Begin no more sessions, and end all there are, spread over ``timeout`` (seconds).
+
+        Returns when the last is gone, ``LAST_WORDS`` after ``timeout`` at the latest; requests that
+        have begun are given as long to end and be refused.
+        """
+        self.draining = True
+        deadline = monotonic() + timeout
+        relays = list(self.sessions)
+        random.shuffle(relays)
+        gap = timeout * ENDING_SHARE / max(1, len(relays))
+        for number, relay in enumerate(relays):
+            at = deadline - timeout + (number + random.uniform(-0.5, 0.5)) * gap if number else 0.0
+            if self._empty.wait(max(0.0, at - monotonic())):
+                break
+            self._end(relay)
+        for relay in self.sessions.keys() - set(relays):  # the last whose request had been judged
+            self._end(relay)
+        self._empty.wait(max(LAST_WORDS, deadline - monotonic()))
+        with gevent.Timeout(LAST_WORDS, False):  # type: ignore[arg-type]
+            self.wait_until_idle()
+
+    def _end(self, relay: Relay) -> None:
+        if relay in self.sessions:
             relay.end(
                 SessionError("system-shutdown", "the gateway stops", CloseCode.SERVICE_RESTART, Farewell.FIN)
             )
-        self._empty.wait(timeout)
+
+    def wait_until_idle(self) -> None:
+        """Return when no connection is left, those still shaking hands included."""
+        while self.turn.connections:
+            gevent.sleep(IDLE_LOOK)
 
     def _serves(self, to: str) -> str | None:
         """Return the domain that a stream header's ``to`` names, None if it is not served."""
@@ -104,22 +156,28 @@ class Supervisor:
             domain = normalise_domain(to)
         except ValueError:
             return None
-        return domain if domain in self.hosts else None
+        return domain if domain in self._served else None
 
     def joined(self, relay: Relay, domain: str) -> None:
         """A session has opened a stream to one of the hosts."""
-        self.hosts[domain].sessions.add(relay)
+        # A reload may have taken the domain away since its name was read.
+        self.hosts.setdefault(domain, VirtualHost(domain)).sessions.add(relay)
 
     def ended(self, relay: Relay) -> None:
         """A session is over."""
         self.sessions.pop(relay).release()
-        if relay.xmpp.domain:
-            self.hosts[relay.xmpp.domain].sessions.discard(relay)
+        host = self.hosts.get(relay.xmpp.domain)
+        if host is not None:
+            host.sessions.discard(relay)
+            if not host.sessions and host.domain not in self._served:
+                del self.hosts[host.domain]
         if not self.sessions:
             self._empty.set()
 
     def _sweep(self) -> None:
         now = monotonic()
+        if self._accepting:
+            self.turn.beat(now)
         for relay in list(self.sessions):
             relay.sweep(now)
         if now >= self._report_refusals_at:

@@ -7,9 +7,11 @@ the configuration itself names, which is trusted as it stands.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from wsgw.config.model import Config
@@ -20,24 +22,51 @@ ALPN_XMPP_CLIENT = "xmpp-client"
 _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def check_tls(config: Config) -> None:
+class PemFiles:
+    """The PEM files of a configuration, as they were when it was read; others are read when asked for.
+
+    Whoever has read them hands them on to processes that may not, or that should not see newer ones.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        self._contents: dict[Path, bytes | OSError] = {path: _content(path) for path in set(paths)}
+
+    @classmethod
+    def of(cls, config: Config) -> PemFiles:
+        """Read all that ``config`` names."""
+        named: list[Path | None] = [*config.certfiles]
+        for listener in config.listeners:
+            named += [listener.certfile, listener.upstream_cafile, *listener.upstream_certfiles]
+        return cls(path for path in named if path is not None)
+
+    def read(self, path: Path) -> bytes:
+        """The content of ``path``. Raises OSError, as reading it did."""
+        content = self._contents.get(path)
+        if content is None:
+            content = _content(path)
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+
+def check_tls(config: Config, files: PemFiles) -> None:
     """Raise ConfigError for every PEM file that a gateway with these settings could not use."""
     problems: list[ConfigProblem] = []
     for listener in config.listeners:
         try:
             if listener.tls and listener.certfile is not None:
-                browser_context(listener.certfile)
+                browser_context(listener.certfile, files)
         except ConfigError as error:
             problems.extend(error.problems)
         try:
-            _verifying_context(listener.upstream_cafile)
+            _verifying_context(listener.upstream_cafile, files)
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:
         raise ConfigError(sorted(set(problems)))
 
 
-def browser_context(certfile: Path) -> ssl.SSLContext:
+def browser_context(certfile: Path, files: PemFiles | None = None) -> ssl.SSLContext:
     """Return the context of a ``tls`` listener; ``certfile`` holds chain and key.
 
     Raises ConfigError if it cannot be used.
@@ -48,7 +77,8 @@ def browser_context(certfile: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         # A passphrase would be asked for at the terminal; with an empty one a locked key is an error.
-        context.load_cert_chain(certfile, password="")
+        with _opened(certfile, files) as name:
+            context.load_cert_chain(name, password="")
     except OSError as error:
         reason = f"cannot be used as certfile: {_why(error)}"
         raise ConfigError([ConfigProblem(str(certfile), 0, reason)]) from error
@@ -59,14 +89,21 @@ class UpstreamTls:
     """How the certificate of the XMPP server is judged."""
 
     def __init__(
-        self, *, verify: bool, cafile: Path | None, trusted: Iterable[Path], alpn: Sequence[str] = ()
+        self,
+        *,
+        verify: bool,
+        cafile: Path | None,
+        trusted: Iterable[Path],
+        alpn: Sequence[str] = (),
+        files: PemFiles | None = None,
     ) -> None:
         """``trusted`` are PEM files whose first certificate is trusted as it stands.
 
         Raises ConfigError if ``cafile`` cannot be used.
         """
-        self._trusted = frozenset(filter(None, map(_leaf_certificate, trusted)))
-        self._verified = _verifying_context(cafile)
+        leaves = [_leaf_certificate(path, files or PemFiles()) for path in trusted]
+        self._trusted = frozenset(filter(None, leaves))
+        self._verified = _verifying_context(cafile, files)
         self._verified.minimum_version = ssl.TLSVersion.TLSv1_2
         self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unverified.check_hostname = False
@@ -93,21 +130,39 @@ class UpstreamTls:
         return accepted
 
 
-def _verifying_context(cafile: Path | None) -> ssl.SSLContext:
+def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     try:
         if cafile is not None:
-            context.load_verify_locations(cafile)
+            with _opened(cafile, files) as name:
+                context.load_verify_locations(name)
     except OSError as error:
         reason = f"cannot be used as upstream_cafile: {_why(error)}"
         raise ConfigError([ConfigProblem(str(cafile), 0, reason)]) from error
     return context
 
 
-def _leaf_certificate(path: Path) -> bytes | None:
+@contextmanager
+def _opened(path: Path, files: PemFiles | None) -> Iterator[str]:
+    """A name for the content of ``path``: OpenSSL loads files, and this may be out of our reach by now."""
+    content = (files or PemFiles()).read(path)
+    with os.fdopen(os.memfd_create("pem"), "wb") as memory:
+        memory.write(content)
+        memory.flush()
+        yield f"/proc/self/fd/{memory.fileno()}"
+
+
+def _content(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
+
+
+def _leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
     """The first certificate of a PEM file, DER; None if there is none to be read."""
     try:
-        match = _PEM_CERTIFICATE.search(path.read_text("ascii", "replace"))
+        match = _PEM_CERTIFICATE.search(files.read(path).decode("ascii", "replace"))
         return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
     except (OSError, ValueError):
         return None

@@ -23,7 +23,7 @@ from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.errors import SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
-from wsgw.tls import ALPN_XMPP_CLIENT, UpstreamTls
+from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
 from wsgw.xml_parser import STREAM
 from wsgw.xml_stream import ServerStream
 from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
@@ -39,10 +39,11 @@ _NEGOTIATION_LIMIT = 64 * 1024
 class Upstream:
     """The XMPP server of one listener: its addresses, and how it is spoken to."""
 
-    def __init__(self, config: ListenerConfig) -> None:
+    def __init__(self, config: ListenerConfig, files: PemFiles) -> None:
         """Raises ConfigError if ``upstream_cafile`` cannot be used."""
         self._config = config
-        self._starttls, self._direct_tls = _tls(config, ()), _tls(config, (ALPN_XMPP_CLIENT,))
+        self._starttls = _tls(config, (), files)
+        self._direct_tls = _tls(config, (ALPN_XMPP_CLIENT,), files)
 
     def connect(self, domain: str, client: Endpoint) -> SocketAsync:
         """Return a connection to the server of ``domain``, for the ``client`` (address, port).
@@ -129,12 +130,13 @@ class Upstream:
         connection.sendall(make_header(client, server))
 
 
-def _tls(config: ListenerConfig, alpn: tuple[str, ...]) -> UpstreamTls:
+def _tls(config: ListenerConfig, alpn: tuple[str, ...], files: PemFiles) -> UpstreamTls:
     return UpstreamTls(
         verify=config.upstream_verify,
         cafile=config.upstream_cafile,
         trusted=config.upstream_certfiles,
         alpn=alpn,
+        files=files,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .certificates import Certificate
-from .processes import ROOT, Child, ReservedPort
+from .processes import ROOT, Child, ReservedPort, children_of
 
 #: What a migrating admin has: a stock client listener, and the two tuples of the old module's README,
 #: once plain and once with TLS.
@@ -16,6 +17,8 @@ ERLANG_CONFIG = """\
 %% -*- erlang -*-
 {{loglevel, 4}}.
 {{hosts, ["{domain}"]}}.
+{{workers, 2}}.
+{{drain_timeout, 2}}.
 {{listen, [
   {{{c2s_port}, ejabberd_c2s, [
     {{ip, {{127,0,0,1}}}},
@@ -49,7 +52,8 @@ class Gateway:
     """One running gateway. Without ``config`` it gets ``ERLANG_CONFIG`` for the XMPP server at ``c2s_port``.
 
     ``ws_options``, ``c2s_options`` and ``top_level`` are Erlang text put into that file: list items each
-    followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener.
+    followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener. The
+    workers run as ``user`` if the test does as root: what tests make is for root only.
     """
 
     path = "/ws-xmpp"
@@ -67,13 +71,14 @@ class Gateway:
         top_level: str = "",
         flags: bool = False,
         arguments: Iterable[str] = (),
+        user: str = "root",
         env: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "wsgw.log"
         self.config = folder / "ejabberd.cfg"
         self._env = dict(env or {})
-        self._arguments = list(arguments)
+        self._arguments = [*arguments, *(["--user", user] if os.geteuid() == 0 else [])]
         self._flags = flags
         self._upstream = f"tcp://127.0.0.1:{c2s_port}"
         self._domain = domain
@@ -106,6 +111,11 @@ class Gateway:
     def child(self) -> Child:
         assert self._child is not None, "the gateway is not running"
         return self._child
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the processes that serve."""
+        return children_of(self.child.pid)
 
     def start(self) -> Gateway:
         source = ["--config", str(self.config)]

@@ -49,6 +49,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(_POLL_SECONDS)
 
 
+def children_of(pid: int) -> list[int]:
+    """The pids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+
+
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
     """Whether something listens on the port now."""
     try:

@@ -283,7 +283,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Choice(("close", "drop")),
         "close",
         "When the gateway stops, for sessions that can be resumed (XEP-0198): `close` says so with a stream "
-        "error and Close 1012; `drop` just loses the connection, so that the client resumes elsewhere at once.",
+        "error and Close 1012; `drop` just loses the connection, so that the client resumes elsewhere.",
         "XEP-0198 resumes what was lost, not what was closed",
         Scope.BOTH,
     ),

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import queue
+import select
 import threading
 from logging.handlers import QueueHandler
 
@@ -105,6 +106,42 @@ class LogWriter:
     def _write(self) -> None:
         while (record := self._records.get()) is not None:
             _write_line(self._formatter.format(record))
+
+
+class DirectHandler(logging.Handler):
+    """Writes at once, and drops what standard error does not take: for a process that has no threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(_OneLine(_FORMAT))
+        #: Records lost, wholly or in part, since that was last said.
+        self.dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it as lost."""
+        if self.dropped and self._write(f"{self.dropped} log lines were lost\n".encode()):
+            self.dropped = 0
+        line = self.format(record) + "\n"
+        if self.dropped or not self._write(line.encode("utf-8", "backslashreplace")):
+            self.dropped += 1
+
+    def _write(self, data: bytes) -> bool:
+        """Write what is taken without waiting; whether that was all. A pipe that is ready takes PIPE_BUF."""
+        poll = select.poll()
+        poll.register(_STANDARD_ERROR, select.POLLOUT)
+        try:
+            while data and poll.poll(0):
+                data = data[os.write(_STANDARD_ERROR, data[: select.PIPE_BUF]) :]
+        except OSError:  # nobody is left to be told
+            return True
+        return not data
+
+
+def log_directly(level: str) -> None:
+    """Log to standard error from ``level`` up, without a thread."""
+    root = logging.getLogger()
+    root.handlers[:] = [DirectHandler()]
+    root.setLevel(level.upper())
 
 
 def start_logging(level: str) -> LogWriter:

@@ -1,0 +1,11 @@
+"""The processes of a gateway: a parent that never serves, and workers that do.
+
+    parent       starts the workers and replaces those that die; signals; reload and stop
+    worker       one process's gateway, and what the parent tells it
+    control      the private channel between the two
+    settings     what a gateway is run with, read by the parent only
+    privileges   the account the workers run under
+
+The parent runs no loop of gevent and no thread: a worker is forked from it at any time, with the code
+that the parent loaded. It opens the listening sockets and reads all files; workers get both from it.
+"""

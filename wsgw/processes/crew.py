@@ -1,0 +1,231 @@
+"""The workers of a parent: forked, heard, replaced when they die.
+
+A worker that dies is replaced at once; one that dies again soon after ``PAUSES``, so that a fault at
+the start costs little. Each has a slot, its column in what the workers share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wsgw.gateway import Shared
+from wsgw.listening import Place
+from wsgw.processes.control import Channel, Message
+from wsgw.processes.settings import Settings
+from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, Worker
+
+log = logging.getLogger(__name__)
+
+#: Seconds before the next attempt, after so many short lives in a row.
+PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
+#: A life longer than this was no failed start, in seconds.
+SHORT_LIFE = 10.0
+#: Each worker numbers its connections from another multiple of this on, for the log.
+IDS_OF_A_WORKER = 10_000_000
+
+
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
+@dataclass
+class Member:
+    """A worker as its parent sees it."""
+
+    slot: int
+    pid: int
+    channel: Channel
+    #: Monotonic; and seconds since the epoch.
+    started: float
+    started_at: float
+    #: It has taken its settings and can serve.
+    prepared: bool = False
+    #: It takes no more connections, and is not replaced.
+    leaving: bool = False
+
+
+@dataclass
+class _Slot:
+    restarts: int = 0
+    short_lives: int = 0
+    #: When to fork again, monotonic.
+    due: float = 0.0
+
+
+@dataclass
+class Crew:
+    """All workers of a parent. ``settings`` and ``sockets`` are what new ones get."""
+
+    settings: Settings
+    sockets: Mapping[Place, socket.socket]
+    account: pwd.struct_passwd | None
+    shared: Shared
+    selector: selectors.BaseSelector
+    #: Called with what a worker says.
+    heard: Callable[[Member, Message], None]
+    #: What a worker must not inherit.
+    parents_own: list[Closable]
+    #: How many workers are wanted; 0 when no more are to be started.
+    size: int = 0
+    members: dict[int, Member] = field(default_factory=dict)
+    _slots: dict[int, _Slot] = field(default_factory=dict)
+    _forked: int = 0
+
+    @property
+    def serving(self) -> list[Member]:
+        """Those that are to go on."""
+        return [member for member in self.members.values() if not member.leaving]
+
+    def restarts(self, slot: int) -> int:
+        """How often the worker of a slot was replaced."""
+        return self._slots[slot].restarts
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def fill(self) -> float | None:
+        """Start the workers that are missing; returns when to look again (monotonic), None for never."""
+        now, later = time.monotonic(), []
+        free = (slot for slot in range(self.shared.table.slots) if slot not in self.members)
+        for slot in [next(free) for _ in range(self.size - len(self.serving))]:
+            due = self._slots.setdefault(slot, _Slot()).due
+            if due <= now:
+                self._start(slot)
+            else:
+                later.append(due)
+        return min(later, default=None)
+
+    def _start(self, slot: int) -> None:
+        self.shared.beats.use_slot(slot)
+        parents, workers = Channel.pair()
+        first_id = self._forked * IDS_OF_A_WORKER + 1
+        self._forked += 1
+        with _signals_held():
+            pid = os.fork()
+            if not pid:
+                parents.close()
+                self._live(workers, slot, first_id)
+        workers.close()
+        member = Member(slot, pid, parents, time.monotonic(), time.time())
+        self.members[slot] = member
+        self.selector.register(parents, selectors.EVENT_READ, lambda: self.listen_to(member))
+
+    def _live(self, channel: Channel, slot: int, first_id: int) -> None:
+        """The child's part; does not return."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in IGNORED_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            for own in [*self.parents_own, *(member.channel for member in self.members.values())]:
+                own.close()
+            self.selector.close()
+            worker = Worker(channel, self.settings, self.sockets, self.account, self.shared, slot, first_id)
+            status = worker.run()
+        finally:
+            os._exit(status)
+
+    # -- hearing, and being told -----------------------------------------------------------------
+
+    def listen_to(self, member: Member) -> None:
+        """Take what a worker says; its end is seen when it is waited for."""
+        try:
+            while (message := member.channel.receive()) is not None:
+                self.heard(member, message)
+        except EOFError:
+            if member.channel.fileno() in self.selector.get_map():
+                self.selector.unregister(member.channel)
+
+    def tell(
+        self, members: Sequence[Member], word: str, body: object = None, sockets: Sequence[socket.socket] = ()
+    ) -> None:
+        """Tell workers; one that does not listen any more is killed, and replaced."""
+        for member in members:
+            if not member.channel.send(word, body, sockets):
+                log.error("worker %d (process %d) does not listen: killing it", member.slot, member.pid)
+                self.kill(member)
+
+    def resize(self, size: int) -> None:
+        """Want so many workers; those too many serve the sessions they have to their end."""
+        self.size = size
+        self.dismiss(sorted(self.serving, key=lambda member: member.slot)[size:], RETIRE)
+
+    def dismiss(self, members: Sequence[Member], word: str = DRAIN) -> None:
+        """Let workers go: ``RETIRE`` or ``DRAIN``."""
+        for member in members:
+            member.leaving = True
+        self.tell(members, word)
+
+    def kill(self, member: Member) -> None:
+        """End a worker at once."""
+        os.kill(member.pid, signal.SIGKILL)
+
+    # -- the end of a worker ---------------------------------------------------------------------
+
+    def reap(self) -> list[Member]:
+        """Take leave of the workers that have ended; returns those that should not have."""
+        lost = []
+        for member in list(self.members.values()):
+            pid, status = os.waitpid(member.pid, os.WNOHANG)
+            if not pid:
+                continue
+            self.listen_to(member)
+            self._forget(member)
+            self._note_end(member, _cause(status))
+            if not member.leaving:
+                lost.append(member)
+        return lost
+
+    def _forget(self, member: Member) -> None:
+        if member.channel.fileno() in self.selector.get_map():
+            self.selector.unregister(member.channel)
+        member.channel.close()
+        del self.members[member.slot]
+        self.shared.beats.beat(member.slot, 0.0)
+        self.shared.table.worker_died(member.slot)
+
+    def _note_end(self, member: Member, cause: str) -> None:
+        if member.leaving:
+            if cause:
+                log.error("worker %d (process %d) ended: %s", member.slot, member.pid, cause)
+            return
+        now = time.monotonic()
+        slot = self._slots[member.slot]
+        slot.restarts += 1
+        slot.short_lives = slot.short_lives + 1 if now - member.started < SHORT_LIFE else 0
+        pause = PAUSES[min(slot.short_lives, len(PAUSES) - 1)]
+        slot.due = now + pause
+        log.error(
+            "worker %d (process %d) ended: %s; its sessions are lost, it is replaced %s",
+            *(member.slot, member.pid, cause or "nobody asked it to"),
+            f"in {pause:g} s" if pause else "now",
+        )
+
+
+def _cause(status: int) -> str:
+    """Why a process ended, out of its wait status; empty if it was in order."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}" if code else ""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """No signal comes in between: a child that is not set up yet would pass it to its parent's loop."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, (*IGNORED_SIGNALS, signal.SIGCHLD))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)

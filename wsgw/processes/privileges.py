@@ -1,0 +1,50 @@
+"""The account that workers run under when the gateway was started as root.
+
+The parent stays root: it reads keys again and opens ports below 1024. A worker, which peers talk to,
+can do neither.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from wsgw.errors import ConfigError, ConfigProblem
+
+#: Tried in turn when no account is chosen.
+_DEFAULT_ACCOUNTS = ("wsgw", "nobody")
+
+
+def worker_account(name: str) -> pwd.struct_passwd | None:
+    """The account ``name``, or the default one if it is empty; None to stay what we are.
+
+    Raises ConfigError if there is no such account, or if we may not become it.
+    """
+    found = _account(name)
+    if os.geteuid() != 0:
+        if name and (found is None or found.pw_uid != os.geteuid()):
+            raise _problem(f"only root can run the workers as {name}")
+        return None
+    if found is None:
+        raise _problem(f"there is no account {name or 'nobody'}: name one with user (root stays root)")
+    return found if found.pw_uid != 0 else None
+
+
+def become(account: pwd.struct_passwd) -> None:
+    """Give up root for good, supplementary groups included. Raises OSError."""
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    for candidate in (name,) if name else _DEFAULT_ACCOUNTS:
+        try:
+            return pwd.getpwnam(candidate)
+        except KeyError:
+            continue
+    return None
+
+
+def _problem(reason: str) -> ConfigError:
+    return ConfigError([ConfigProblem("user", 0, reason)])

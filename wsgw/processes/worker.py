@@ -1,0 +1,139 @@
+"""A worker: one process's gateway, and the parent's commands to it.
+
+It heeds no signal: those of a terminal or of systemd come to every process, and it is the parent who
+says what they mean. When the parent is gone it drains and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import pwd
+import signal
+import socket
+from collections.abc import Mapping
+
+import gevent
+import gevent.socket
+from gevent.event import Event
+
+from wsgw.errors import ConfigError
+from wsgw.gateway import Gateway, Shared, log_unhandled
+from wsgw.listening import Place
+from wsgw.ops.logs import start_logging
+from wsgw.processes.control import Channel, Message
+from wsgw.processes.privileges import become
+from wsgw.processes.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: What the parent gets to hear.
+PREPARED, FAILED = "prepared", "failed"
+#: What it says.
+SERVE, SETTINGS, RETIRE, DRAIN, STOP = "serve", "settings", "retire", "drain", "stop"
+#: Exit statuses.
+DONE, FAULT, UNUSABLE = 0, 1, 2
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+
+
+class Worker:
+    """Lives in a process that was forked for it."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        settings: Settings,
+        sockets: Mapping[Place, socket.socket],
+        account: pwd.struct_passwd | None,
+        shared: Shared,
+        slot: int,
+        first_id: int,
+    ) -> None:
+        """``sockets`` listen already, or will before ``SERVE`` comes; ``account`` is None to keep ours."""
+        self._channel = channel
+        self._settings = settings
+        self._sockets = dict(sockets)
+        self._account = account
+        self._shared = shared
+        self._slot = slot
+        self._first_id = first_id
+        self._over = Event()
+
+    def run(self) -> int:
+        """Serve until the parent wants no more; returns the exit status."""
+        writer = start_logging(self._settings.config.log_level)
+        try:
+            return self._run()
+        except Exception:
+            log.exception("fault in the gateway")
+            return FAULT
+        finally:
+            writer.stop()
+
+    def _run(self) -> int:
+        log_unhandled()
+        try:
+            self._gateway = self._make_gateway()
+        except ConfigError as error:
+            self._channel.send(FAILED, error.problems)
+            return UNUSABLE
+        if self._account is not None:
+            become(self._account)
+        self._channel.send(PREPARED)
+        gevent.spawn(self._listen_to_parent)
+        self._over.wait()
+        self._gateway.stop()
+        return DONE
+
+    def _make_gateway(self) -> Gateway:
+        config, files = self._settings
+        return Gateway(config, files, self._sockets, self._shared, self._slot, self._first_id)
+
+    # -- the parent's commands -----------------------------------------------------------------
+
+    def _listen_to_parent(self) -> None:
+        try:
+            while True:
+                gevent.socket.wait_read(self._channel.fileno())
+                while (message := self._channel.receive()) is not None:
+                    self._obey(message)
+        except EOFError:
+            log.error("the parent process is gone: this worker ends its sessions")
+            self._drain()
+        except Exception:
+            log.exception("fault in the gateway")
+            self._over.set()
+
+    def _obey(self, message: Message) -> None:
+        if message.word == SERVE:
+            self._gateway.start()
+        elif message.word == SETTINGS:
+            self._take_settings(message)
+        elif message.word == RETIRE:
+            gevent.spawn(self._retire)
+        elif message.word == DRAIN:
+            gevent.spawn(self._drain)
+        elif message.word == STOP:
+            self._over.set()
+
+    def _take_settings(self, message: Message) -> None:
+        """The body is (settings, the places of all listeners, those of the sockets that come along)."""
+        settings, places, new = message.body
+        for place, sock in zip(new, message.sockets, strict=True):
+            sock.setblocking(False)
+            self._sockets[place] = sock
+        wanted = {place: self._sockets[place] for place in places}
+        try:
+            self._gateway.apply(settings.config, settings.files, wanted)
+        except ConfigError as error:
+            self._channel.send(FAILED, error.problems)
+            return
+        self._settings, self._sockets = settings, wanted
+        logging.getLogger().setLevel(settings.config.log_level.upper())
+
+    def _retire(self) -> None:
+        self._gateway.retire()
+        self._over.set()
+
+    def _drain(self) -> None:
+        self._gateway.drain()
+        self._over.set()

@@ -1,0 +1,87 @@
+"""Which worker accepts a connection: the one that has the fewest, as long as its loop turns.
+
+All workers wait on the same listening sockets, and the system wakes them all. One that has more
+connections than another leaves the new one alone for some milliseconds, the longer the farther it is
+ahead, so that the other takes it. Nobody is waited for longer than that, and a worker whose loop
+has stopped turning not at all. It reads no clock, ``now`` (seconds, monotonic) comes with the call.
+Erlang twin: none, the original was one process.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from wsgw.shared_table import SharedTable
+
+#: A worker that has not beaten for so long is not reckoned with, in seconds.
+BEAT_EXPIRES = 2.0
+#: What is waited for each connection ahead, and at most, in seconds.
+STEP, LONGEST = 0.002, 0.03
+#: How often a worker that has no descriptors left looks whether it has, in seconds.
+FULL_PAUSE = 0.1
+#: One connection in so many is not worth a pause: where there are thousands, speed is.
+SLACK = 64
+
+
+class Beats:
+    """When each worker's loop last turned (seconds, monotonic); 0 for one that takes no connections.
+
+    Made by the parent before it forks. A worker writes its own beat only; each is written whole.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, 8 * (1 + slots))
+        # The first is how many slots are in use.
+        self._beats = memoryview(self._memory).cast("d")
+
+    def use_slot(self, slot: int) -> None:
+        """Look at ``slot`` too from now on; for the parent."""
+        self._beats[0] = max(self._beats[0], slot + 1)
+        self.beat(slot, 0.0)
+
+    def beat(self, slot: int, now: float) -> None:
+        """The loop of ``slot`` turns; 0 takes the worker out."""
+        self._beats[1 + slot] = now
+
+    def fresh(self, now: float) -> list[int]:
+        """The slots of those that are well."""
+        beats = self._beats[1 : 1 + int(self._beats[0])].tolist()
+        return [slot for slot, beat in enumerate(beats) if beat and now - beat < BEAT_EXPIRES]
+
+
+class Turn:
+    """One worker's place among all."""
+
+    def __init__(self, table: SharedTable, beats: Beats, slot: int, room: int) -> None:
+        """``room`` is how many connections this process has descriptors for."""
+        self._table = table
+        self._beats = beats
+        self._slot = slot
+        self._room = room
+        #: Connections accepted that the table does not count yet.
+        self.pending = 0
+
+    @property
+    def connections(self) -> int:
+        """Connections of this worker."""
+        return self._table.connections_of(self._slot) + self.pending
+
+    def beat(self, now: float) -> None:
+        """Say that the loop turns."""
+        self._beats.beat(self._slot, now)
+
+    def leave(self) -> None:
+        """This worker accepts no more."""
+        self._beats.beat(self._slot, 0.0)
+
+    def pause(self, now: float) -> float:
+        """How long to leave a new connection to the others, in seconds; 0 to take it."""
+        count = self._table.connections_of
+        others = [count(slot) for slot in self._beats.fresh(now) if slot != self._slot]
+        if not others:
+            return 0.0
+        mine, least = self.connections, min(others)
+        if mine >= self._room > least:
+            return FULL_PAUSE
+        ahead = mine - least
+        return min(ahead * STEP, LONGEST) if ahead > mine // SLACK else 0.0
