@@ -390,7 +390,9 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
         monkeypatch.setattr(wsgw.listener, "SocketAsync", wrapper)
         monkeypatch.setattr(wsgw.upstream, "SocketAsync", wrapper)
         server = XmppServer()
-        gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
+        gateway = Gateway.alone(
+            from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"])
+        )
         gateway.start()
         port = gateway.listeners[0].server_port
         try:
