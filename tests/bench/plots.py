@@ -22,7 +22,7 @@ Axes = Any
 
 def draw(rows: Mapping[str, Any], folder: Path) -> None:
     """One file for each plot whose row was measured."""
-    import matplotlib as mpl
+    import matplotlib as mpl  # type: ignore[import-not-found]
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "wsgw", "svg.fonttype": "none", "font.size": 9})
@@ -34,7 +34,7 @@ def draw(rows: Mapping[str, Any], folder: Path) -> None:
 
 
 def _save(plot: Callable[[Any, Samples], None], samples: Samples, file: Path) -> None:
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure as Canvas  # type: ignore[import-not-found]
 
     canvas = Canvas(figsize=(8, 3.2), layout="constrained")
     plot(canvas, samples)
