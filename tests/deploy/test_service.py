@@ -1,0 +1,151 @@
+"""Starting, upgrading and going back with real gateways, under a stand-in for systemd."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real.processes import ReservedPort, accepts
+from real.servers import Server
+
+from wsgw.demo import DEMO_ACCOUNTS, prove
+
+from .conftest import OLD, Built
+from .staging import Stage, copy_tree
+from .systemd import Systemd
+
+CONFIG = """\
+hosts: [localhost]
+listen:
+- {{port: {port}, ip: "127.0.0.1", module: websocket_session, request_handlers: {{/ws-xmpp: mod_websocket}},
+   upstream: "tcp://127.0.0.1:{upstream}"}}
+- {{port: {admin}, ip: "127.0.0.1", module: wsgw_admin}}
+workers: 1
+"""
+WAIT = ("--wait", "20")
+
+
+class Machine:
+    """A staged machine with a systemd, and a configuration with ports of its own."""
+
+    def __init__(self, stage: Stage, upstream: int) -> None:
+        self.stage = stage
+        self._ports = [ReservedPort(), ReservedPort()]
+        self.port, admin = (port.number for port in self._ports)
+        stage.config.unlink(missing_ok=True)
+        stage.write("etc/wsgw/wsgw.yml", CONFIG.format(port=self.port, admin=admin, upstream=upstream))
+        self.systemd = Systemd(stage)
+
+    def close(self) -> None:
+        self.systemd.close()
+        for port in self._ports:
+            port.release()
+
+    def deploy(self, tree: Path, *arguments: str, status: int = 0) -> str:
+        return self.stage.deploy(tree, *WAIT, *arguments, status=status)
+
+    def carries_messages(self) -> bool:
+        """Two accounts log in through the gateway and one writes to the other; raises ProbeFailed if not."""
+        alice, bob = DEMO_ACCOUNTS.items()
+        prove(f"ws://127.0.0.1:{self.port}/ws-xmpp", "localhost", alice, bob, 20.0)
+        return True
+
+    def version_running(self) -> str:
+        """The version of the release whose modules the main process has loaded."""
+        maps = Path(f"/proc/{self.systemd.main_pid}/maps").read_text()
+        releases = {
+            line.split("/opt/wsgw/releases/")[1] for line in maps.splitlines() if "/releases/" in line
+        }
+        (version,) = {release.partition("/")[0].rpartition("-")[0] for release in releases}
+        return version
+
+
+@pytest.fixture
+def make_machine(
+    make_stage: Callable[[Path | None], Stage], start_server: Callable[[str], Server]
+) -> Iterator[Callable[[Path], Machine]]:
+    machines: list[Machine] = []
+
+    def make(source: Path) -> Machine:
+        machines.append(Machine(make_stage(source), start_server("demo").c2s_port))
+        return machines[-1]
+
+    yield make
+    for machine in machines:
+        machine.close()
+
+
+Make = Callable[[Path], Machine]
+
+
+def broken(tree: Path, folder: Path) -> Path:
+    """A release whose gateway ends as soon as it starts, though its configuration is fine."""
+    copy = copy_tree(folder, "0.1.3")
+    cli = copy / "wsgw/cli.py"
+    source = cli.read_text()
+    assert "\ndef _serve(" in source
+    cli.write_text(source.replace("\ndef _serve(", "\ndef _served("))
+    with cli.open("a") as file:
+        file.write('\n\ndef _serve(_chosen: object) -> int:\n    print("nothing works")\n    return 1\n')
+    return copy
+
+
+def test_first_deployment_starts_and_serves(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    said = machine.deploy(built.old)
+    assert "runs and is healthy" in said
+    assert machine.carries_messages()
+    assert machine.systemd.accounts == {"wsgw"}
+    assert machine.systemd.enabled == {"wsgw.service"}
+    assert machine.version_running() == OLD
+
+
+def test_deploying_again_touches_nothing_that_runs(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    before, calls, pid = machine.stage.snapshot(), list(machine.systemd.calls), machine.systemd.main_pid
+    said = machine.deploy(built.old)
+    assert "nothing to do" in said
+    assert (machine.stage.snapshot(), machine.systemd.calls) == (before, calls)
+    assert machine.systemd.main_pid == pid
+
+
+def test_installing_without_starting(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    said = machine.deploy(built.old, "--no-start")
+    assert "start it with" in said
+    assert not machine.systemd.is_active()
+    assert machine.systemd.enabled == set()
+
+
+def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    (machine.stage.home / "current").unlink()
+    with socket.create_server(("127.0.0.1", machine.port)):
+        said = machine.deploy(built.old, status=1)
+    assert "Address already in use" in said
+    assert not machine.systemd.is_active()
+    assert machine.systemd.enabled == set()
+    assert machine.stage.current() == ""
+
+
+def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Make, tmp_path: Path) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    said = machine.deploy(broken(built.old, tmp_path / "tree"), status=1)
+    assert "0.1.3" in said.splitlines()[-1]
+    assert machine.stage.current() == OLD
+    assert machine.stage.release("previous") == ""
+    assert machine.carries_messages()
+    assert machine.version_running() == OLD
+
+
+def test_undeploy_stops_it(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    machine.stage.run(built.old, "undeploy.sh", "--purge")
+    assert not accepts(machine.port)
+    assert machine.systemd.accounts == set()
+    assert not any("wsgw" in path for path in machine.stage.snapshot())
