@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds before the next attempt, after so many short lives in a row.
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
+#: Before another attempt when the system has no process for us, in seconds.
+FORK_PAUSE = 1.0
 #: A life longer than this was no failed start, in seconds.
 SHORT_LIFE = 10.0
 #: Each worker numbers its connections from another multiple of this on, for the log.
@@ -78,6 +80,8 @@ class Crew:
     #: How many workers are wanted; 0 when no more are to be started.
     size: int = 0
     members: dict[int, Member] = field(default_factory=dict)
+    #: The system did not give us a process, once at least.
+    fork_failed: bool = False
     _slots: dict[int, _Slot] = field(default_factory=dict)
     _forked: int = 0
 
@@ -97,11 +101,11 @@ class Crew:
         now, later = time.monotonic(), []
         free = (slot for slot in range(self.shared.table.slots) if slot not in self.members)
         for slot in [next(free) for _ in range(self.size - len(self.serving))]:
-            due = self._slots.setdefault(slot, _Slot()).due
-            if due <= now:
+            record = self._slots.setdefault(slot, _Slot())
+            if record.due <= now:
                 self._start(slot)
-            else:
-                later.append(due)
+            if slot not in self.members:
+                later.append(record.due)
         return min(later, default=None)
 
     def _start(self, slot: int) -> None:
@@ -109,12 +113,20 @@ class Crew:
         parents, workers = Channel.pair()
         first_id = self._forked * IDS_OF_A_WORKER + 1
         self._forked += 1
-        with _signals_held():
-            pid = os.fork()
-            if not pid:
-                parents.close()
-                self._live(workers, slot, first_id)
-        workers.close()
+        try:
+            with _signals_held():
+                pid = os.fork()
+                if not pid:
+                    parents.close()
+                    self._live(workers, slot, first_id)
+        except OSError as error:
+            parents.close()
+            self.fork_failed = True
+            log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
+            self._slots[slot].due = time.monotonic() + FORK_PAUSE
+            return
+        finally:
+            workers.close()
         member = Member(slot, pid, parents, time.monotonic(), time.time())
         self.members[slot] = member
         self.selector.register(parents, selectors.EVENT_READ, lambda: self.listen_to(member))

@@ -78,12 +78,12 @@ class Parent:
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
 
     def _turn(self) -> None:
-        now = time.monotonic()
         moments = [moment for moment in (self._crew.fill(), self._deadline) if moment is not None]
-        timeout = max(0.0, min(moments) - now) if moments else None
+        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
         for key, _ in self._selector.select(timeout):
             key.data()
-        if self._crew.reap() and not self._serving and self._deadline is None:
+        lost = self._crew.reap()
+        if (lost or self._crew.fork_failed) and not self._serving and self._deadline is None:
             log.critical("the workers cannot start")
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)

@@ -1,0 +1,249 @@
+"""Workers: connections are spread, deaths are mended, and nobody stays behind."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+from real.processes import ROOT, accepts, children_of, wait_until
+from wire import OPENINGS, SECONDS, Browser, XmppServer, frame
+
+from process.traffic import Traffic, assert_whole
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture
+def start(certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
+    """``start(c2s_port, **settings)``: a gateway, ended in any case."""
+    running: list[Gateway] = []
+
+    def begin(c2s_port: int, **settings: Any) -> Gateway:
+        gateway = Gateway(tmp_path / f"gateway-{len(running)}", certificate, c2s_port, **settings)
+        running.append(gateway)
+        return gateway.start()
+
+    yield begin
+    for gateway in running:
+        gateway.close()
+
+
+@pytest.fixture
+def traffic(certificate: Certificate) -> Iterator[Traffic]:
+    with Traffic(certificate.ca) as traffic:
+        yield traffic
+
+
+def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; ``under`` stands before it."""
+    return subprocess.run(
+        [*under, sys.executable, "-m", "wsgw", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def held(gateway: Gateway, port: int) -> list[int]:
+    """How many established connections at ``port`` each worker holds, by pid."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    inodes = {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
+    counts = []
+    for pid in sorted(gateway.workers):
+        links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+        counts.append(sum(link[8:-1] in inodes for link in links if link.startswith("socket:[")))
+    return counts
+
+
+# -- spread -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workers", "clients", "apart"),
+    [(2, 2, 0), (2, 8, 0), (3, 9, 0), (2, 100, 2)],
+)
+def test_connections_are_spread(start: Start, workers: int, clients: int, apart: int) -> None:
+    gateway = start(1, ws_options=f"{{workers, {workers}}}, ")
+    connections = [socket.create_connection(("127.0.0.1", gateway.ws_port)) for _ in range(clients)]
+    try:
+        wait_until(lambda: sum(held(gateway, gateway.ws_port)) == clients, SECONDS, "all to be accepted")
+        counts = held(gateway, gateway.ws_port)
+        assert len(counts) == workers
+        assert max(counts) - min(counts) <= apart, counts
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_a_storm_is_spread(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.storm(gateway.ws_port, 150)
+    assert not [book for book in books if book.lost]
+    counts = held(gateway, gateway.ws_port)
+    assert sum(counts) == 150
+    assert max(counts) - min(counts) <= 6, counts
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_others(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    hanging = gateway.workers[0]
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        books = traffic.begin(gateway.ws_port, 20)
+        assert_whole(books)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+
+
+# -- death --------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port, ws_options="{max_sessions, 41}, ")
+    books = traffic.begin(gateway.ws_port, 20)
+    traffic.attempt(gateway.ws_port)
+    victim, other = sorted(gateway.workers)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(gateway.workers) == 2 and victim not in gateway.workers, SECONDS, "another worker")
+    assert other in gateway.workers
+    assert "killed by SIGKILL" in gateway.child.text()
+    wait_until(lambda: sum(bool(book.lost) for book in books) == 10, SECONDS, "the losses")
+    survivors = [book for book in books if not book.lost]
+    traffic.moves(survivors)
+    # Its connections are not counted any more: with them there would be no room.
+    again = traffic.begin(gateway.ws_port, 30)
+    traffic.finish()
+    assert_whole([*survivors, *again])
+    assert traffic.attempts["101"] > 0
+    # One may have been in the hands of the victim.
+    refused = {what: count for what, count in traffic.attempts.items() if what not in ("101", "503")}
+    assert sum(refused.values()) <= 1, traffic.attempts
+    assert "ConnectionRefusedError" not in refused
+
+
+def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start) -> None:
+    gateway = start(1, ws_options="{workers, 1}, ")
+    for _ in range(3):
+        wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
+        (pid,) = gateway.workers
+        os.kill(pid, signal.SIGSEGV)
+        wait_until(lambda pid=pid: pid not in gateway.workers, SECONDS, "its end")  # type: ignore[misc]
+    wait_until(lambda: "replaced in 1 s" in gateway.child.text(), SECONDS, "a pause")
+    assert gateway.child.text().count("killed by SIGSEGV; its sessions are lost, it is replaced now") == 1
+    wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
+    Browser(gateway.ws_port).close()
+
+
+def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    (book,) = traffic.begin(gateway.ws_port, 1)
+    workers = gateway.workers
+    gateway.child.signal(signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), SECONDS, "their end")
+    assert book.code == 1012, "the session was ended in order"
+    assert not accepts(gateway.ws_port)
+
+
+def test_signals_are_the_parents(start: Start, traffic: Traffic) -> None:
+    """A terminal's Ctrl-C and systemd's stop reach every process of the group."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    workers = gateway.workers
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        for pid in workers:
+            os.kill(pid, number)
+    traffic.moves(books)
+    assert gateway.workers == workers
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.stop() == 0
+
+
+def test_the_parent_has_neither_threads_nor_a_loop(start: Start) -> None:
+    gateway = start(1)
+    assert len(list(Path(f"/proc/{gateway.child.pid}/task").iterdir())) == 1
+    names = [str(link.readlink()) for link in Path(f"/proc/{gateway.child.pid}/fd").iterdir()]
+    assert sum("eventpoll" in name for name in names) == 1, "its selector, and no loop of gevent"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
+    """Its account may have one process, and has it."""
+    alone = ["prlimit", "--nproc=1", "--", "setpriv", "--reuid=61234", "--clear-groups", "--"]
+    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    done = wsgw("--listen", "127.0.0.1:0", *upstream, under=alone)
+    assert done.returncode == 1
+    assert "no process for worker 0: Resource temporarily unavailable" in done.stderr
+    assert "the workers cannot start" in done.stderr
+
+
+# -- privileges ----------------------------------------------------------------------------------------
+
+
+def identities(pid: int) -> tuple[str, str, str]:
+    """Users, groups and supplementary groups of a process, as /proc has them."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return fields["Uid"].strip(), fields["Gid"].strip(), fields["Groups"].strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
+    """Not even when they replace one, nor after the keys were read again, which only root may read."""
+    nobody = pwd.getpwnam("nobody")
+    assert certificate.pem.stat().st_uid == 0
+    certificate.pem.chmod(0o600)
+    server = XmppServer()
+    gateway = start(server.port, user="nobody")
+    assert identities(gateway.child.pid)[0].split() == ["0"] * 4
+    os.kill(gateway.workers[0], signal.SIGKILL)
+    wait_until(lambda: gateway.child.text().count("killed by") == 1, SECONDS, "the loss to be seen")
+    wait_until(lambda: len(gateway.workers) == 2, SECONDS, "another worker")
+    gateway.child.signal(signal.SIGHUP)
+    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, SECONDS, "a reload")
+    for pid in gateway.workers:
+        wait_until(lambda pid=pid: identities(pid)[0].split()[0] != "0", SECONDS, "no root")  # type: ignore[misc]
+        users, groups, supplementary = identities(pid)
+        assert users.split() == [str(nobody.pw_uid)] * 4
+        assert groups.split() == [str(nobody.pw_gid)] * 4
+        assert "0" not in supplementary.split()
+    browser = Browser(
+        gateway.wss_port,
+        context=ssl.create_default_context(cafile=certificate.ca),
+        first=frame(OPENINGS["rfc7395"]),
+    )
+    server.accept_stream().close()
+    browser.close()
+    server.close()
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_an_account_that_does_not_exist() -> None:
+    arguments = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    done = wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "user: there is no account no-such-account: name one with user (root stays root)\n"
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_workers_as_configured(start: Start, workers: int) -> None:
+    gateway = start(1, ws_options=f"{{workers, {workers}}}, ")
+    assert len(gateway.workers) == workers
+    assert all(children_of(pid) == [] for pid in gateway.workers)
