@@ -347,8 +347,9 @@ class LiteralSocketAsync(SocketAsync):
         except OSError:
             self.reset = True
             data = b""
-        if self._armed:
-            self._hand_over(data)
+        if self._armed and self._deliver is not None:
+            self._armed = False
+            self._deliver(data)
 
 
 def dialogue(port: int, server: XmppServer, framing: str, cut: int) -> tuple[bytes, bytes]:

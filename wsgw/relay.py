@@ -67,27 +67,27 @@ class Owner(Protocol):
         """The session is over; its sockets are being closed."""
 
 
-class _Side:
-    """One socket of a session, with what the sweep remembers of it."""
+class _Progress:
+    """What the sweep remembers of one socket."""
 
-    __slots__ = ("failed_at", "progress", "socket", "stalled_since")
+    __slots__ = ("_socket", "failed_at", "progress", "stalled_since")
 
     def __init__(self, sock: SocketAsync) -> None:
-        self.socket = sock
+        self._socket = sock
         self.progress = 0
         self.stalled_since = 0.0
         self.failed_at = 0.0
 
     def stalled(self, now: float) -> float:
         """How long the peer has taken nothing of what is queued, in seconds."""
-        if not self.socket.queued or self.socket.progress != self.progress or not self.stalled_since:
-            self.progress = self.socket.progress
+        if not self._socket.queued or self._socket.progress != self.progress or not self.stalled_since:
+            self.progress = self._socket.progress
             self.stalled_since = now
         return now - self.stalled_since
 
     def beyond_last_words(self, now: float) -> bool:
         """Whether a write failed, and the time to read what the peer said before is over."""
-        if not self.socket.write_failed:
+        if not self._socket.write_failed:
             return False
         self.failed_at = self.failed_at or now
         return now - self.failed_at >= LAST_WORDS
@@ -98,6 +98,7 @@ class Relay:
 
     __slots__ = (
         "_browser",
+        "_browser_progress",
         "_config",
         "_connecting",
         "_draining",
@@ -108,6 +109,7 @@ class Relay:
         "_started",
         "_upstream",
         "_upstream_end",
+        "_upstream_progress",
         "_upstream_pump_scheduled",
         "_wake",
         "peer",
@@ -132,8 +134,10 @@ class Relay:
         self.upstream = upstream
         self._config = config
         self._owner = owner
-        self._browser = _Side(browser)
-        self._upstream: _Side | None = None
+        self._browser = browser
+        self._browser_progress = _Progress(browser)
+        self._upstream: SocketAsync | None = None
+        self._upstream_progress: _Progress | None = None
         #: Flushes and closes the server's connection, once the session is over for it.
         self._upstream_end: Any = None
         self._wake = Event()
@@ -153,7 +157,7 @@ class Relay:
         """Live the session's life; returns when both sockets are closed or being closed."""
         self._greenlet = gevent.getcurrent()
         log.info("%s > opened", self.peer)
-        browser = self._browser.socket
+        browser = self._browser
         if self._config.shaper is not None:  # no more at once than a second's worth
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         browser.attach(self._browser_received, self._upstream_may_be_read)
@@ -187,12 +191,11 @@ class Relay:
             self._settle()
             return
         except Exception:
-            log.exception("%s ! fault in the gateway", self.peer)
             self._fault()
             return
         finally:
             self._connecting = False
-        self._upstream = _Side(connection)
+        self._upstream, self._upstream_progress = connection, _Progress(connection)
         connection.attach(self._upstream_received, self._browser_may_be_read)
         self.xmpp.upstream_connected()
         self._settle()
@@ -215,7 +218,7 @@ class Relay:
             self.xmpp.cause,
         )
         with contextlib.suppress(ConnectionLost):  # thrown late: nothing was being connected to any more
-            self._browser.socket.linger(LAST_WORDS, LAST_WORDS)
+            self._browser.linger(LAST_WORDS, LAST_WORDS)
         if self._upstream_end is not None:
             self._upstream_end.join()
 
@@ -229,15 +232,18 @@ class Relay:
     # -- callbacks of the sockets: in the hub, never blocking, never raising -----------------------
 
     def _browser_received(self, data: bytes) -> None:
-        if not data:
-            self._guarded(self.session.lost)
-            self._guarded(self._settle)
-            return
-        now = monotonic()
-        if self._config.shaper is not None:
-            self._read_again_at = max(self._read_again_at, now) + len(data) / self._config.shaper
-        self.session.receive_data(data, now)
-        self._pump_browser()
+        try:
+            if data:
+                now = monotonic()
+                if self._config.shaper is not None:
+                    self._read_again_at = max(self._read_again_at, now) + len(data) / self._config.shaper
+                self.session.receive_data(data, now)
+                self._process_browser()
+            else:
+                self.session.lost()
+                self._settle()
+        except Exception:
+            self._fault()
 
     def _pump_browser(self) -> None:
         self._pump_scheduled = False
@@ -245,17 +251,18 @@ class Relay:
 
     def _process_browser(self) -> None:
         """Work off what the browser sent; read on, or wait for the server to take it."""
-        if self.session.finished:
+        session = self.session
+        if session.finished:
             return
-        more = self.session.process(BUDGET)
+        more = session.process(BUDGET)
         self._settle()
         if self._draining and self._upstream_queued() > self._config.send_buffer_hard:
-            self.session.lost()  # its last words are more than the server takes
+            session.lost()  # its last words are more than the server takes
             self._settle()
-        if self.session.finished or self._browser_must_wait():
+        if session.finished or self._browser_must_wait():
             return
         if not more:
-            self._browser.socket.active_once()
+            self._browser.active_once()
         elif self.xmpp.ready and not self._pump_scheduled:
             self._pump_scheduled = True
             gevent.get_hub().loop.run_callback(self._pump_browser)
@@ -265,26 +272,26 @@ class Relay:
             return False
         if self._read_again_at and self._read_again_at > monotonic() + LAST_WORDS:
             return True
-        return self._upstream_queued() > self._config.send_buffer_high
+        return self._upstream is not None and self._upstream.queued > self._config.send_buffer_high
 
     def _upstream_queued(self) -> int:
-        return self._upstream.socket.queued if self._upstream is not None else 0
+        return self._upstream.queued if self._upstream is not None else 0
 
     def _browser_may_be_read(self) -> None:
         """The server has taken what was queued."""
-        if not self._browser.socket.armed and not self._pump_scheduled:
+        if not self._browser.armed and not self._pump_scheduled:
             self._pump_browser()
 
     def _upstream_received(self, data: bytes) -> None:
-        if not data:
-            self._guarded(self._upstream_ended)
-            return
-        self._guarded(lambda: self.xmpp.upstream_data(data))
-        self._pump_upstream()
-
-    def _upstream_ended(self) -> None:
-        self.xmpp.upstream_lost("the XMPP server closed the connection")
-        self._settle()
+        try:
+            if data:
+                self.xmpp.upstream_data(data)
+                self._process_upstream()
+            else:
+                self.xmpp.upstream_lost("the XMPP server closed the connection")
+                self._settle()
+        except Exception:
+            self._fault()
 
     def _pump_upstream(self) -> None:
         self._upstream_pump_scheduled = False
@@ -294,17 +301,17 @@ class Relay:
         """Work off what the server sent; read on, or wait for the browser to take it."""
         more = self.xmpp.process_upstream(BUDGET)
         self._settle()
-        if self._upstream is None or self._browser.socket.queued > self._config.send_buffer_high:
+        if self._upstream is None or self._browser.queued > self._config.send_buffer_high:
             return
         if not more:
-            self._upstream.socket.active_once()
+            self._upstream.active_once()
         elif not self._upstream_pump_scheduled:
             self._upstream_pump_scheduled = True
             gevent.get_hub().loop.run_callback(self._pump_upstream)
 
     def _upstream_may_be_read(self) -> None:
         """The browser has taken what was queued."""
-        if self._upstream is not None and not self._upstream.socket.armed:
+        if self._upstream is not None and not self._upstream.armed:
             self._pump_upstream()
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -312,10 +319,11 @@ class Relay:
         try:
             step()
         except Exception:
-            log.exception("%s ! fault in the gateway", self.peer)
             self._fault()
 
     def _fault(self) -> None:
+        """End the session for what is being handled: an exception of ours."""
+        log.exception("%s ! fault in the gateway", self.peer)
         error = SessionError(
             "internal-server-error", "fault in the gateway", CloseCode.INTERNAL_ERROR, Farewell.FIN
         )
@@ -331,17 +339,16 @@ class Relay:
 
     def _settle(self) -> None:
         """Send what the machines queued, one write a side; follow their wishes."""
-        self._send_to_browser()
-        if self.xmpp.to_upstream or self.xmpp.upstream_finished:
-            self._send_to_upstream()
-        if self.session.finished or self.xmpp.connect_to is not None:
+        session, xmpp = self.session, self.xmpp
+        if session.data_to_send:
+            self._send_to_browser(session.data_to_send)
+        if xmpp.to_upstream or xmpp.upstream_finished:
+            self._send_to_upstream(xmpp.to_upstream)
+        if session.finished or xmpp.connect_to is not None:
             self._interrupt()
 
-    def _send_to_browser(self) -> None:
-        frames = self.session.data_to_send
-        if not frames:
-            return
-        browser = self._browser.socket
+    def _send_to_browser(self, frames: list[bytes]) -> None:
+        browser = self._browser
         if browser.queued > self._config.send_buffer_hard:
             frames.clear()
             self._cut_browser("slow consumer: send_buffer_hard")
@@ -350,54 +357,58 @@ class Relay:
         frames.clear()
         browser.send(data)
         self.session.sent(monotonic())
-        self._read_last_words(self._browser)
+        if browser.write_failed:
+            self._read_last_words(browser)
 
-    def _send_to_upstream(self) -> None:
-        elements = self.xmpp.to_upstream
-        side = self._upstream
-        if side is None:
+    def _send_to_upstream(self, elements: list[bytes]) -> None:
+        upstream = self._upstream
+        if upstream is None:
             elements.clear()
             return
         if elements:
-            side.socket.send(elements[0] if len(elements) == 1 else b"".join(elements))
+            upstream.send(elements[0] if len(elements) == 1 else b"".join(elements))
             elements.clear()
-            self._read_last_words(side)
+            if upstream.write_failed:
+                self._read_last_words(upstream)
         if self.xmpp.upstream_finished:
-            self._upstream = None
+            self._upstream = self._upstream_progress = None
             flush = FLUSH_FOR_LOST if self.session.finished else LAST_WORDS
-            self._upstream_end = gevent.spawn(side.socket.linger, flush, LAST_WORDS)
+            self._upstream_end = gevent.spawn(upstream.linger, flush, LAST_WORDS)
 
     @staticmethod
-    def _read_last_words(side: _Side) -> None:
+    def _read_last_words(sock: SocketAsync) -> None:
         """A failed write ends nothing by itself: the peer may have said why before it went."""
-        if side.socket.write_failed and not side.socket.armed and not side.socket.closed:
-            side.socket.active_once()
+        if not sock.armed and not sock.closed:
+            sock.active_once()
 
     # -- the sweep ---------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """Look at every deadline of this session, and at peers that are not being read."""
-        self._guarded(lambda: self._sweep(now))
+        try:
+            self._sweep(now)
+        except Exception:
+            self._fault()
 
     def _sweep(self, now: float) -> None:
         if self.session.finished:
             return
-        browser = self._browser
-        self.session.tick(now, reading=browser.socket.armed)
-        self.xmpp.tick(now, reading=self._upstream is not None and self._upstream.socket.armed)
-        if browser.beyond_last_words(now):
+        browser, progress = self._browser, self._browser_progress
+        self.session.tick(now, reading=browser.armed)
+        self.xmpp.tick(now, reading=self._upstream is not None and self._upstream.armed)
+        if progress.beyond_last_words(now):
             self.session.lost()
-        elif browser.stalled(now) >= self._config.send_timeout:
+        elif progress.stalled(now) >= self._config.send_timeout:
             self._cut_browser("slow consumer: send_timeout")
-        elif not browser.socket.armed:
+        elif not browser.armed:
             self._look_at_unread_browser()
-        if self._upstream is not None:
-            self._sweep_upstream(self._upstream, now)
+        if self._upstream_progress is not None:
+            self._sweep_upstream(self._upstream_progress, now)
         self._settle()
 
     def _look_at_unread_browser(self) -> None:
         """A side that is not read shows neither FIN nor RST; and a shaper's pause may be over."""
-        state = self._browser.socket.peer_state()
+        state = self._browser.peer_state()
         if state is PeerState.GONE or (state is PeerState.DRAINING and not self.xmpp.ready):
             self.session.lost()
         elif state is PeerState.DRAINING:
@@ -406,10 +417,10 @@ class Relay:
         elif not self._browser_must_wait():
             self._browser_may_be_read()
 
-    def _sweep_upstream(self, side: _Side, now: float) -> None:
-        if side.beyond_last_words(now):
+    def _sweep_upstream(self, progress: _Progress, now: float) -> None:
+        if progress.beyond_last_words(now):
             self.xmpp.upstream_lost("the XMPP server closed the connection")
-        elif side.stalled(now) >= self._config.send_timeout:
+        elif progress.stalled(now) >= self._config.send_timeout:
             self.xmpp.upstream_lost("the XMPP server does not read")
 
     def _cut_browser(self, cause: str) -> None:

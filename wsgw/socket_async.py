@@ -256,10 +256,10 @@ class SocketAsync:
         self._armed = True
         if self._buffer or self._ended:
             self._hub.loop.run_callback(self._deliver_buffer)
-        else:
-            watcher = self._watch_reads()
-            if not watcher.active:
-                watcher.start(self._readable)
+            return
+        watcher = self._read_watcher or self._watch_reads()
+        if not watcher.active:
+            watcher.start(self._readable)
 
     def send(self, data: bytes) -> None:
         """Send what the kernel takes at once, queue the rest. Never blocks, never raises."""
@@ -278,25 +278,26 @@ class SocketAsync:
     def _readable(self) -> None:
         """The read watcher's callback. It stays started if the owner asks again before it returns."""
         try:
-            data = self._receive()
+            data = self._socket.recv(self.read_size) if self._tls is None else self._receive()
+        except (BlockingIOError, InterruptedError):
+            return
         except OSError:
             self.reset = True
             data = b""
         if data is None:
             return
-        self._hand_over(data)
+        self._armed = False
+        if self._deliver is not None:
+            self._deliver(data)
         if not self._armed and self._read_watcher is not None:
             self._read_watcher.stop()
 
     def _deliver_buffer(self) -> None:
         if self._armed and (self._buffer or self._ended):
             data, self._buffer = self._buffer[: self.read_size], self._buffer[self.read_size :]
-            self._hand_over(data)
-
-    def _hand_over(self, data: bytes) -> None:
-        self._armed = False
-        if self._deliver is not None:
-            self._deliver(data)
+            self._armed = False
+            if self._deliver is not None:
+                self._deliver(data)
 
     def _receive(self) -> bytes | None:
         """Return what is there, empty at the end of the stream, None if it would block."""

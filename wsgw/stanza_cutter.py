@@ -68,11 +68,13 @@ class StanzaCutter:
         "_events",
         "_name",
         "_parsed",
+        "_parsed_at_most",
         "_parser",
         "_pending",
         "_start",
         "bindings",
         "depth",
+        "exhausted",
         "limit",
         "restarted",
     )
@@ -86,7 +88,10 @@ class StanzaCutter:
         self.limit = SERVER_STANZA_LIMIT
         #: A new stream has begun, which this cutter cannot follow.
         self.restarted = False
+        #: The parser has seen so much that it must be replaced at the next border.
+        self.exhausted = False
         self._parsed = len(bindings)
+        self._parsed_at_most = len(bindings) + MAX_PARSED
         self._base = 0
         self._chunk = b""
         self._events: list[tuple[str, bytes]] = []
@@ -109,11 +114,6 @@ class StanzaCutter:
     def pending(self) -> int:
         """Bytes of the stanza under way."""
         return len(self._pending)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the parser has seen so much that it must be replaced at the next border."""
-        return self._parsed > MAX_PARSED + len(self.bindings) or len(self._parser.intern) > MAX_NAMES
 
     def cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> bytes:
         """Add to ``events`` what ``chunk``, which ends in complete markup, completes.
@@ -147,7 +147,9 @@ class StanzaCutter:
         if self.depth > 1:
             self._keep_begun_stanza()
         elif self.depth:
-            self._require_white_space(len(chunk))
+            if self._border != len(chunk):
+                self._require_white_space(len(chunk))
+            self.exhausted = self._parsed > self._parsed_at_most or len(self._parser.intern) > MAX_NAMES
         self._chunk = b""
         return b""
 
@@ -222,20 +224,24 @@ def take_cutter(bindings: bytes) -> StanzaCutter:
 
 
 def give_back(cutter: StanzaCutter) -> None:
-    """Let others use a cutter that stands between stanzas."""
-    if cutter.exhausted:
-        cutter.let_go()
-        return
-    idle = _idle.get(cutter.bindings)
-    if idle is None:
-        if len(_idle) >= _MAX_KINDS:
-            for unused in _idle.pop(next(iter(_idle))):
-                unused.let_go()
-        idle = _idle[cutter.bindings] = []
-    if len(idle) < _MAX_IDLE:
-        idle.append(cutter)
-    else:
-        cutter.let_go()
+    """Let others use a cutter that stands between stanzas, unless its parser must be replaced."""
+    bindings = cutter.bindings
+    if not cutter.exhausted:
+        idle = _idle.get(bindings)
+        if idle is None:
+            idle = _new_kind(bindings)
+        if len(idle) < _MAX_IDLE:
+            idle.append(cutter)
+            return
+    cutter.let_go()
+
+
+def _new_kind(bindings: bytes) -> list[StanzaCutter]:
+    if len(_idle) >= _MAX_KINDS:
+        for unused in _idle.pop(next(iter(_idle))):
+            unused.let_go()
+    idle = _idle[bindings] = []
+    return idle
 
 
 def stanza_above(limit: int) -> SessionError:

@@ -184,6 +184,9 @@ class FrameParser:
         of one turn can count it. Raises WebSocketViolation (1002; 1003 for binary where it is not
         taken), MessageTooBig, InvalidText; each as soon as the offending byte is seen.
         """
+        if self._position == len(self._buffer):
+            self._buffer, self._position = b"", 0  # let go of what was read while nothing comes
+            return None
         if not self._remaining:
             frame = self._read_whole_text() or self._read_frame()
             if frame is not _BEGUN:
@@ -222,7 +225,8 @@ class FrameParser:
         buffer, start = self._buffer, self._position
         available = len(buffer) - start
         if available < 2:
-            self._check_incomplete_header(buffer[start:])
+            first = buffer[start]  # one byte can be judged already
+            self._check_header(first, first & 0x0F, _MASK, 0)
             return None
         first, second = buffer[start], buffer[start + 1]
         opcode = first & 0x0F
@@ -250,13 +254,6 @@ class FrameParser:
         self._begin_partial_frame(opcode, bool(first & _FIN), size, mask)
         self._position = payload_start
         return _BEGUN
-
-    def _check_incomplete_header(self, begun: bytes) -> None:
-        """One byte can be judged already; with none, what was read is let go of while nothing comes."""
-        if begun:
-            self._check_header(begun[0], begun[0] & 0x0F, _MASK, 0)
-        else:
-            self._buffer, self._position = b"", 0
 
     def _check_header(self, first: int, opcode: int, second: int, size: int) -> None:
         if first & _RSV:

@@ -13,6 +13,8 @@ import re
 import secrets
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
 from xml.sax.saxutils import escape
 
 from wsgw.errors import SessionError
@@ -192,6 +194,8 @@ class Rfc7395Framing(Framing):
         self._default_declaration = b""
         #: (``prefix:``, declaration) of what the server's header binds.
         self._prefixes: tuple[tuple[bytes, bytes], ...] = ()
+        #: Searches an element for any of these prefixes.
+        self._uses_prefix: Callable[[bytes], object] | None = None
 
     @property
     def upstream_prefix(self) -> str:
@@ -212,6 +216,7 @@ class Rfc7395Framing(Framing):
             (f"{prefix}:".encode(), f' xmlns:{prefix}="{escape(namespace, _ATTRIBUTE_ENTITIES)}"'.encode())
             for prefix, namespace in bound.items()
         )
+        self._uses_prefix = _any_of(tuple(prefix for prefix, _ in self._prefixes))
         return f"<open xmlns='{FRAMING}'{_attributes(opening)}/>".encode()
 
     def own_header(self, domain: str) -> bytes:
@@ -220,19 +225,22 @@ class Rfc7395Framing(Framing):
 
     def stanza(self, element: bytes) -> bytes:
         """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``."""
-        name = _ELEMENT_NAME.match(element)
-        assert name is not None
-        used = [(prefix, declaration) for prefix, declaration in self._prefixes if prefix in element]
-        if used or b":" in name[0]:
-            missing = undeclared_prefixes(element)
-            insert = b"".join(text for prefix, text in used if prefix[:-1].decode() in missing)
-            if "" in missing:
-                insert += self._default_declaration
-        elif b"xmlns" in element and b"xmlns" in _ATTRIBUTE_NAME.findall(element, 0, end_of_tag(element)):
-            return element
+        match = _ELEMENT_NAME.match(element)
+        assert match is not None
+        name = match[0]
+        if b":" in name or (self._uses_prefix is not None and self._uses_prefix(element)):
+            insert = self._missing_declarations(element)
         else:
+            end = end_of_tag(element)
+            if element.find(b"xmlns", 0, end) > 0 and b"xmlns" in _ATTRIBUTE_NAME.findall(element, 0, end):
+                return element
             insert = self._default_declaration
-        return element[: name.end()] + insert + element[name.end() :]
+        return name + insert + element[len(name) :]
+
+    def _missing_declarations(self, element: bytes) -> bytes:
+        missing = undeclared_prefixes(element)
+        insert = b"".join(text for prefix, text in self._prefixes if prefix[:-1].decode() in missing)
+        return insert + self._default_declaration if "" in missing else insert
 
     def error(self, condition: str, text: str) -> bytes:
         return stream_error("stream", condition, text, f' xmlns:stream="{STREAMS}"')
@@ -307,6 +315,11 @@ def offers_channel_binding(features: bytes) -> bool:
 
 def _left_open(tag: bytes) -> bytes:
     return tag[:-2].rstrip() + b">" if tag.endswith(b"/>") else tag
+
+
+@lru_cache(maxsize=64)
+def _any_of(prefixes: tuple[bytes, ...]) -> Callable[[bytes], object] | None:
+    return re.compile(b"|".join(map(re.escape, prefixes))).search if prefixes else None
 
 
 def _stream_id() -> str:
