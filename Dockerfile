@@ -1,0 +1,24 @@
+# wsgw in a container: docker build -t wsgw . && docker run -v /path/to/etc-wsgw:/etc/wsgw:ro -p 5288:5288 wsgw
+# The configuration in the volume is wsgw.yml or ejabberd.cfg; files it names have to be readable by uid 5288.
+FROM python:3-slim AS build
+WORKDIR /source
+COPY pyproject.toml requirements.txt README.md LICENSE ./
+COPY wsgw wsgw
+RUN python -m venv /opt/wsgw \
+ && /opt/wsgw/bin/pip install --no-cache-dir --disable-pip-version-check .
+
+FROM python:3-slim
+RUN groupadd --system --gid 5288 wsgw \
+ && useradd --system --uid 5288 --gid wsgw --home-dir /nonexistent --shell /usr/sbin/nologin wsgw
+COPY --from=build /opt/wsgw /opt/wsgw
+COPY deploy/health.py /opt/wsgw/health.py
+ENV PATH=/opt/wsgw/bin:$PATH \
+    PYTHONUNBUFFERED=1
+USER wsgw
+WORKDIR /
+VOLUME /etc/wsgw
+EXPOSE 5288
+# SIGTERM drains for drain_timeout (30 s): give `docker stop` as long, with --time 45.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 CMD ["python", "/opt/wsgw/health.py"]
+ENTRYPOINT ["python", "-m", "wsgw"]

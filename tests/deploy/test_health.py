@@ -1,0 +1,136 @@
+"""The health check of deployments and of the image, against real gateways."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+from real.processes import ROOT, Child, ReservedPort
+
+ANSWER = """\
+import socketserver, sys
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.rfile.readline()
+        self.wfile.write(sys.argv[2].encode() + b"\\r\\n\\r\\n")
+socketserver.TCPServer.allow_reuse_address = True
+socketserver.TCPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def health(config: Path) -> tuple[int, str]:
+    argv = [sys.executable, str(ROOT / "deploy/health.py"), str(config)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, certificate: Certificate) -> Iterator[Callable[..., Gateway]]:
+    running: list[Gateway] = []
+
+    def start(**options: str) -> Gateway:
+        running.append(Gateway(tmp_path / str(len(running)), certificate, 5222, **options).start())
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "ws_options",
+    ["", "{use_proxy_protocol, true}, ", '{websocket_origin, ["https://example.org"]}, '],
+    ids=["plain", "proxy", "origin"],
+)
+def test_gateway_that_serves_on_both_its_ports(gateway: Callable[..., Gateway], ws_options: str) -> None:
+    assert health(gateway(ws_options=ws_options).config) == (0, "")
+
+
+def test_gateway_that_stopped(gateway: Callable[..., Gateway]) -> None:
+    one = gateway()
+    one.stop()
+    status, said = health(one.config)
+    assert status == 1
+    assert said.count("Connection refused") == 2
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """``answering(line)``: the port of a server that answers every request with that line."""
+    children: list[Child] = []
+    ports: list[ReservedPort] = []
+
+    def start(line: str) -> int:
+        ports.append(ReservedPort())
+        number = ports[-1].number
+        children.append(Child([sys.executable, "-c", ANSWER, str(number), line], tmp_path / f"log{number}"))
+        children[-1].wait_for_ports(number)
+        return number
+
+    yield start
+    for child in children:
+        child.kill()
+    for port in ports:
+        port.release()
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "reason"),
+    [
+        ("HTTP/1.1 101 Switching Protocols", 0, ""),
+        ("HTTP/1.1 503 Service Unavailable", 1, "expected 101, got HTTP/1.1 503 Service Unavailable"),
+        ("SSH-2.0-OpenSSH", 1, "no HTTP answer but 'SSH-2.0-OpenSSH"),
+        ("", 1, "no HTTP answer but"),
+    ],
+    ids=["upgraded", "refused", "not-http", "empty"],
+)
+def test_what_the_websocket_answers(
+    tmp_path: Path, answering: Callable[[str], int], line: str, status: int, reason: str
+) -> None:
+    config = tmp_path / "wsgw.yml"
+    config.write_text(
+        f"hosts: [localhost]\nlisten:\n- {{port: {answering(line)}, ip: '127.0.0.1', "
+        "module: websocket_session, upstream: 'tcp://127.0.0.1:5222', "
+        "request_handlers: {/ws-xmpp: mod_websocket}}\n"
+    )
+    assert health(config)[0] == status
+    assert reason in health(config)[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("HTTP/1.1 200 OK", 0), ("HTTP/1.1 503 Service Unavailable", 1)],
+    ids=["ready", "not-ready"],
+)
+@pytest.mark.parametrize(
+    "form",
+    ["{%d, wsgw_admin, [{ip, {127,0,0,1}}]}", '{{%d, "127.0.0.1"}, wsgw_admin, []}'],
+    ids=["ip", "pair"],
+)
+def test_admin_listener_is_asked_whether_it_is_ready(
+    tmp_path: Path, answering: Callable[[str], int], line: str, status: int, form: str
+) -> None:
+    config = tmp_path / "ejabberd.cfg"
+    handlers = '{request_handlers, [{["ws"], mod_websocket}]}'
+    websocket = answering("HTTP/1.1 101 Switching Protocols")
+    config.write_text(
+        '{hosts, ["localhost"]}.\n{listen, [{5222, ejabberd_c2s, []},\n'
+        f"{{{websocket}, websocket_session, [{{ip, {{127,0,0,1}}}}, {handlers}]}},\n"
+        f"{form % answering(line)}]}}.\n"
+    )
+    found, said = health(config)
+    assert (found, "/readyz" in said) == (status, status != 0)
+
+
+def test_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+    status, said = health(tmp_path / "wsgw.yml")
+    assert status == 1
+    assert "does not exist" in said

@@ -1,0 +1,128 @@
+"""What ``pip install .`` gives, the image's recipe, and the scripts' own quality."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from real.fixtures import missing
+from real.processes import ROOT
+
+import wsgw
+
+from .staging import copy_tree
+
+SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, offline: dict[str, str]) -> Path:
+    """A wheel of this tree, built as pip builds it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
+    subprocess.run(
+        [*argv, str(copy_tree(folder / "tree"))], check=True, env={**offline, "PATH": "/usr/bin:/bin"}
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, offline: dict[str, str]) -> Path:
+    """The bin folder of a fresh environment with the wheel and what it asks for."""
+    folder = wheel.parent / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    argv = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
+    subprocess.run(argv, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+    return folder / "bin"
+
+
+def output(*argv: str | Path) -> str:
+    done = subprocess.run(
+        [str(word) for word in argv], cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("wsgw/")}
+    files = (path for path in (ROOT / "wsgw").rglob("*") if path.is_file())
+    assert packed == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+
+
+def test_wheel_asks_for_what_requirements_txt_names(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+    asked = re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    named = [line for line in lines if line and not line.startswith("#")]
+
+    def spelled(requirement: str) -> tuple[str, frozenset[str]]:
+        name, rest = re.fullmatch(r"([\w.-]+)\s*(.*)", requirement.replace('"', "'")).groups()  # type: ignore[union-attr]
+        versions, _, marker = rest.partition(";")
+        return name, frozenset([*versions.replace(" ", "").split(","), marker.strip()])
+
+    assert {spelled(one) for one in asked} == {spelled(one) for one in named}
+    assert f"\nVersion: {wsgw.__version__}\n" in metadata
+    assert "\nRequires-Python: >=3.10\n" in metadata
+
+
+def test_command_is_the_module(installed: Path) -> None:
+    for argument in ("--version", "options"):
+        assert output(installed / "wsgw", argument) == output(installed / "python", "-m", "wsgw", argument)
+    assert output(installed / "wsgw", "--version") == f"wsgw {wsgw.__version__}\n"
+
+
+def test_installed_packages_agree(installed: Path) -> None:
+    assert "No broken requirements" in output(installed / "python", "-m", "pip", "check")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_no_fault(script: Path) -> None:
+    if shutil.which("shellcheck") is None:
+        missing("shellcheck is not installed")
+    done = subprocess.run(
+        ["shellcheck", "-x", str(script)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, arguments) of the Dockerfile, continued lines joined."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
+
+
+def test_image_runs_as_nobody_in_particular_and_stops_as_the_gateway_does() -> None:
+    last = dict(instructions())
+    assert (last["USER"], last["STOPSIGNAL"], last["EXPOSE"]) == ("wsgw", "SIGTERM", "5288")
+    assert last["VOLUME"] == "/etc/wsgw"
+    assert json.loads(last["ENTRYPOINT"]) == ["python", "-m", "wsgw"]
+    assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "/opt/wsgw/health.py"]
+
+
+def test_image_is_made_of_what_docker_gets_to_see() -> None:
+    """Whatever is copied from the tree exists, and .dockerignore lets it through."""
+    seen = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = {
+        source
+        for word, rest in instructions()
+        if word == "COPY" and "--from" not in rest
+        for source in rest.split()[:-1]
+    }
+    assert copied == seen
+    assert all((ROOT / source).exists() for source in copied)
