@@ -31,6 +31,7 @@ from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
 from wsgw.relay import LAST_WORDS, Peer
 from wsgw.socket_async import HeadReader, SocketAsync
+from wsgw.spread import PAUSE_ENDS, RECHECK
 from wsgw.tls import PemFiles, browser_context
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
@@ -82,18 +83,17 @@ class Listener(pywsgi.WSGIServer):
         self.trusted = trusted
         self._turn = supervisor.turn
         self._has_accepted = False
-        #: Others were left the time to take what is there.
-        self._has_paused = False
+        #: Since when what is there has been left to other workers, and when that was last so (monotonic).
+        self._paused_at = self._still_paused_at = 0.0
         self.logger = logging.getLogger("geventwebsocket")
         self.logger.setLevel(logging.WARNING)
 
     def _do_read(self) -> None:
         """Accept what is there, as long as it is this worker's turn."""
         for _ in range(MAX_ACCEPT):
-            pause = 0.0 if self._has_paused else self._turn.pause(monotonic())
-            self._has_paused = False
-            if pause:
-                self._pause(pause)
+            now = monotonic()
+            if self._leaves_it(now):
+                self._look_again()
                 return
             self._has_accepted = False
             super()._do_read()  # type: ignore[misc]
@@ -110,18 +110,19 @@ class Listener(pywsgi.WSGIServer):
         self._turn.pending += 1
         return accepted
 
-    def _pause(self, seconds: float) -> None:
-        """Leave what is there to other workers; take it if they have not by then."""
-        self.stop_accepting()
-        self._timer = self.loop.timer(seconds)
-        self._timer.start(self._pause_is_over)
+    def _leaves_it(self, now: float) -> bool:
+        """Whether others are to have what is there, and have not had their time for it yet."""
+        pause = self._turn.pause(now)
+        if now - self._still_paused_at > PAUSE_ENDS:  # something else has been there since
+            self._paused_at = now
+        self._still_paused_at = now if now - self._paused_at < pause else 0.0
+        return self._still_paused_at > 0.0
 
-    def _pause_is_over(self) -> None:
-        if self.started:
-            self.start_accepting()
-            self._has_paused = True
-            self._do_read()
-            self._has_paused = False
+    def _look_again(self) -> None:
+        """See in a moment whether it is still there."""
+        self.stop_accepting()
+        self._timer = self.loop.timer(RECHECK)
+        self._timer.start(self._start_accepting_if_started)  # type: ignore[attr-defined,call-arg]
 
     def release(self) -> None:
         """Accept no more, and leave the socket open: another listener has it."""

@@ -1,9 +1,10 @@
 """Which worker accepts a connection: the one that has the fewest, as long as its loop turns.
 
 All workers wait on the same listening sockets, and the system wakes them all. One that has more
-connections than another leaves the new one alone for some milliseconds, the longer the farther it is
-ahead, so that the other takes it. Nobody is waited for longer than that, and a worker whose loop
-has stopped turning not at all. It reads no clock, ``now`` (seconds, monotonic) comes with the call.
+connections than another leaves the new one alone until the other has caught up, or for some
+milliseconds, the more the farther it is ahead. Nobody is waited for longer than that, and a worker
+whose loop has stopped turning not at all. It reads no clock, ``now`` (seconds, monotonic) comes with
+the call.
 Erlang twin: none, the original was one process.
 """
 
@@ -15,10 +16,14 @@ from wsgw.shared_table import SharedTable
 
 #: A worker that has not beaten for so long is not reckoned with, in seconds.
 BEAT_EXPIRES = 2.0
-#: What is waited for each connection ahead, and at most, in seconds.
-STEP, LONGEST = 0.002, 0.03
-#: How often a worker that has no descriptors left looks whether it has, in seconds.
-FULL_PAUSE = 0.1
+#: What others are given for each connection ahead, and at most, in seconds.
+STEP, LONGEST = 0.02, 0.1
+#: A worker that has no descriptors left gives them as long as they need.
+FULL_PAUSE = 3600.0
+#: How often it is looked meanwhile whether they have caught up, in seconds.
+RECHECK = 0.002
+#: Not seen again for so long, what was left to others has been taken, in seconds.
+PAUSE_ENDS = 0.05
 #: One connection in so many is not worth a pause: where there are thousands, speed is.
 SLACK = 64
 
@@ -75,7 +80,7 @@ class Turn:
         self._beats.beat(self._slot, 0.0)
 
     def pause(self, now: float) -> float:
-        """How long to leave a new connection to the others, in seconds; 0 to take it."""
+        """How long to leave a new connection to the others at most, in seconds; 0 to take it."""
         count = self._table.connections_of
         others = [count(slot) for slot in self._beats.fresh(now) if slot != self._slot]
         if not others:

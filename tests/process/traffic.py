@@ -138,7 +138,7 @@ class Traffic:
                 writer.write(data)
                 if data.endswith(END):
                     break
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
