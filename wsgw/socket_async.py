@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 CHUNK = 64 * 1024
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
+#: The most that one TLS record holds, in bytes.
+_RECORD = 16 * 1024
 _READ, _WRITE = 1, 2
 
 
@@ -318,13 +320,18 @@ class SocketAsync:
 
     def _decrypt(self) -> bytes | None:
         """Return what TLS has for us: empty after close_notify, None if a record is incomplete."""
-        assert self._tls is not None
-        assert self._outgoing is not None
+        tls, incoming, outgoing = self._tls, self._incoming, self._outgoing
+        assert tls is not None
+        assert incoming is not None
+        assert outgoing is not None
         plain = []
         try:
-            while data := self._tls.read(CHUNK):
+            while data := tls.read(_RECORD):
                 plain.append(data)
-            self._ended = True
+                if not incoming.pending and not tls.pending():
+                    break  # asking again would raise, which takes as long as a record
+            else:
+                self._ended = True
         except ssl.SSLWantReadError:
             if not plain:
                 return None
@@ -333,9 +340,9 @@ class SocketAsync:
         except ssl.SSLError:  # a bare FIN is no orderly end of TLS, a broken record none at all
             self._ended = self.reset = True
         finally:
-            if self._outgoing.pending:
-                self._write_raw(self._outgoing.read())
-        return b"".join(plain)
+            if outgoing.pending:
+                self._write_raw(outgoing.read())
+        return plain[0] if len(plain) == 1 else b"".join(plain)
 
     def _receive_raw_blocking(self) -> bytes:
         while True:

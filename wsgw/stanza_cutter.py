@@ -155,7 +155,8 @@ class StanzaCutter:
 
     def let_go(self) -> None:
         """Break what holds itself: the parser holds this object's methods."""
-        del self._parser
+        parser = self._parser
+        parser.StartElementHandler = parser.EndElementHandler = parser.StartNamespaceDeclHandler = None
 
     def _keep_begun_stanza(self) -> None:
         self._pending += self._chunk[max(self._start, 0) :]
