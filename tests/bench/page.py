@@ -32,9 +32,20 @@ def read_results() -> Results:
 
 def write_results(results: Results) -> None:
     """One sample a line, so that a difference can be read."""
-    FOLDER.mkdir(exist_ok=True)
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    RESULTS.write_text(re.sub(r"\n {6,}(?=\S)|\n {5}(?=\})", " ", text) + "\n", encoding="utf-8")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    whole = json.dumps({**results, "rows": {}}, indent=1, ensure_ascii=False)
+    rows = ",\n".join(_row_as_text(name, row) for name, row in results["rows"].items())
+    RESULTS.write_text(whole.replace('"rows": {}', f'"rows": {{\n{rows}\n }}') + "\n", encoding="utf-8")
+
+
+def _row_as_text(name: str, row: Mapping[str, Any]) -> str:
+    head = json.dumps({key: value for key, value in row.items() if key != "samples"}, ensure_ascii=False)
+    samples = ",\n   ".join(json.dumps(_rounded(sample), ensure_ascii=False) for sample in row["samples"])
+    return f'  {json.dumps(name)}: {head[:-1]}, "samples": [\n   {samples}]}}'
+
+
+def _rounded(sample: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in sample.items()}
 
 
 def render(results: Results, tables: Tables) -> None:
