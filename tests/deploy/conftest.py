@@ -57,7 +57,12 @@ def offline(shared: Path) -> dict[str, str]:
             argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(partial)]
             subprocess.run([*argv, "-r", str(ROOT / "requirements.txt"), "setuptools>=77"], check=True)
             partial.rename(wheels)
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PYTHON": sys.executable}
+    return {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_NO_COMPILE": "1",
+        "PYTHON": sys.executable,
+    }
 
 
 @pytest.fixture(scope="session")

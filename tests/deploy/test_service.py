@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from real.servers import Server
 
 from wsgw.demo import DEMO_ACCOUNTS, prove
 
-from .conftest import OLD, Built
-from .staging import Stage, copy_tree
+from .conftest import NEW, OLD, Built
+from .staging import Stage
 from .systemd import Systemd
 
 CONFIG = """\
@@ -33,10 +32,15 @@ class Machine:
     def __init__(self, stage: Stage, upstream: int) -> None:
         self.stage = stage
         self._ports = [ReservedPort(), ReservedPort()]
-        self.port, admin = (port.number for port in self._ports)
-        stage.config.unlink(missing_ok=True)
-        stage.write("etc/wsgw/wsgw.yml", CONFIG.format(port=self.port, admin=admin, upstream=upstream))
+        self.port, self.admin_port = (port.number for port in self._ports)
+        self.upstream = upstream
+        self.configure(self.port)
         self.systemd = Systemd(stage)
+
+    def configure(self, port: int) -> None:
+        self.stage.config.unlink(missing_ok=True)
+        text = CONFIG.format(port=port, admin=self.admin_port, upstream=self.upstream)
+        self.stage.write("etc/wsgw/wsgw.yml", text)
 
     def close(self) -> None:
         self.systemd.close()
@@ -80,16 +84,16 @@ def make_machine(
 Make = Callable[[Path], Machine]
 
 
-def broken(tree: Path, folder: Path) -> Path:
-    """A release whose gateway ends as soon as it starts, though its configuration is fine."""
-    copy = copy_tree(folder, "0.1.3")
-    cli = copy / "wsgw/cli.py"
+def break_release(stage: Stage, version: str) -> None:
+    """Let the gateway of an installed release end as soon as it starts, though its configuration is fine."""
+    (cli,) = (stage.home / "releases").glob(f"{version}-*/lib/*/site-packages/wsgw/cli.py")
     source = cli.read_text()
     assert "\ndef _serve(" in source
-    cli.write_text(source.replace("\ndef _serve(", "\ndef _served("))
-    with cli.open("a") as file:
-        file.write('\n\ndef _serve(_chosen: object) -> int:\n    print("nothing works")\n    return 1\n')
-    return copy
+    cli.unlink()
+    cli.write_text(
+        source.replace("\ndef _serve(", "\ndef _served(")
+        + '\n\ndef _serve(_chosen: object) -> int:\n    print("nothing works")\n    return 1\n'
+    )
 
 
 def test_first_deployment_starts_and_serves(built: Built, make_machine: Make) -> None:
@@ -123,21 +127,21 @@ def test_installing_without_starting(built: Built, make_machine: Make) -> None:
 def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     (machine.stage.home / "current").unlink()
-    with socket.create_server(("127.0.0.1", machine.port)):
-        said = machine.deploy(built.old, status=1)
+    machine.configure(machine.upstream)
+    said = machine.deploy(built.old, status=1)
     assert "Address already in use" in said
     assert not machine.systemd.is_active()
     assert machine.systemd.enabled == set()
     assert machine.stage.current() == ""
 
 
-def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Make, tmp_path: Path) -> None:
-    machine = make_machine(built.first)
+def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
     machine.deploy(built.old)
-    said = machine.deploy(broken(built.old, tmp_path / "tree"), status=1)
-    assert "0.1.3" in said.splitlines()[-1]
-    assert machine.stage.current() == OLD
-    assert machine.stage.release("previous") == ""
+    break_release(machine.stage, NEW)
+    said = machine.deploy(built.new, status=1)
+    assert NEW in said.splitlines()[-1]
+    assert (machine.stage.current(), machine.stage.release("previous")) == (OLD, NEW)
     assert machine.carries_messages()
     assert machine.version_running() == OLD
 
