@@ -112,6 +112,11 @@ class Relay:
         "_upstream_progress",
         "_upstream_pump_scheduled",
         "_wake",
+        "bytes_from_browser",
+        "bytes_from_upstream",
+        "bytes_to_browser",
+        "bytes_to_upstream",
+        "frames_to_browser",
         "peer",
         "session",
         "upstream",
@@ -147,6 +152,10 @@ class Relay:
         self._draining = False
         self._pump_scheduled = False
         self._upstream_pump_scheduled = False
+        #: What has passed so far, without TLS; frames and stanzas are counted by the machines too.
+        self.bytes_from_browser = self.bytes_to_browser = 0
+        self.bytes_from_upstream = self.bytes_to_upstream = 0
+        self.frames_to_browser = 0
         #: With a shaper: when the browser may be read again.
         self._read_again_at = 0.0
         self._started = monotonic()
@@ -235,6 +244,7 @@ class Relay:
         try:
             if data:
                 now = monotonic()
+                self.bytes_from_browser += len(data)
                 if self._config.shaper is not None:
                     self._read_again_at = max(self._read_again_at, now) + len(data) / self._config.shaper
                 self.session.receive_data(data, now)
@@ -285,6 +295,7 @@ class Relay:
     def _upstream_received(self, data: bytes) -> None:
         try:
             if data:
+                self.bytes_from_upstream += len(data)
                 self.xmpp.upstream_data(data)
                 self._process_upstream()
             else:
@@ -354,6 +365,8 @@ class Relay:
             self._cut_browser("slow consumer: send_buffer_hard")
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.bytes_to_browser += len(data)
+        self.frames_to_browser += len(frames)
         frames.clear()
         browser.send(data)
         self.session.sent(monotonic())
@@ -366,8 +379,10 @@ class Relay:
             elements.clear()
             return
         if elements:
-            upstream.send(elements[0] if len(elements) == 1 else b"".join(elements))
+            data = elements[0] if len(elements) == 1 else b"".join(elements)
+            self.bytes_to_upstream += len(data)
             elements.clear()
+            upstream.send(data)
             if upstream.write_failed:
                 self._read_last_words(upstream)
         if self.xmpp.upstream_finished:

@@ -88,6 +88,7 @@ class WebSocketSession:
     """One WebSocket, server side."""
 
     __slots__ = (
+        "_answered_after",
         "_last_received",
         "_last_sent",
         "_parser",
@@ -101,6 +102,8 @@ class WebSocketSession:
         "close_code",
         "data_to_send",
         "finished",
+        "frames_received",
+        "ping_time",
     )
 
     def __init__(self, timers: Timers, max_message_size: int) -> None:
@@ -110,6 +113,10 @@ class WebSocketSession:
         self.finished = False
         #: The code of the Close frame this side sent, 0 before.
         self.close_code = 0
+        #: Frames that came so far, whole ones.
+        self.frames_received = 0
+        #: How long the last ping took to be answered, in seconds; whoever counts it resets it.
+        self.ping_time: float | None = None
         self._timers = timers
         self._parser = FrameParser(max_message_size)
         self._xmpp: XmppSide = _NO_XMPP
@@ -117,6 +124,7 @@ class WebSocketSession:
         self._request_headers: list[tuple[str, str]] = []
         self._last_received = self._last_sent = 0.0
         self._ping_sent: float | None = None
+        self._answered_after: float | None = None
         self._wait_until = 0.0
         self._state: Callable[[WebSocketSession, Event, bytes], None] = WebSocketSession.ws_handshake_request
 
@@ -176,7 +184,8 @@ class WebSocketSession:
     def receive_data(self, data: bytes, now: float) -> None:
         """Take what came from the browser; ``process`` works it off."""
         self._last_received = now
-        self._ping_sent = None  # whatever comes proves life as well as a pong
+        if self._ping_sent is not None:  # whatever comes proves life as well as a pong
+            self._answered_after, self._ping_sent = now - self._ping_sent, None
         self._parser.feed(data)
 
     def process(self, limit: int) -> bool:
@@ -190,6 +199,7 @@ class WebSocketSession:
                 message = self._parser.parse_stream()
                 if message is None:
                     return False
+                self.frames_received += 1
                 if message[0] == _TEXT and self._state is WebSocketSession.ws_session:
                     self._xmpp.process_request(message[1])  # by far the commonest; ws_session would do it
                 elif message is not FRAGMENT:
@@ -274,6 +284,8 @@ class WebSocketSession:
             self._xmpp.process_request(data)
         elif event is Event.PING:
             self.data_to_send.append(make_pong(data))
+        elif event is Event.PONG:
+            self.ping_time, self._answered_after = self._answered_after or self.ping_time, None
         elif event is Event.CLOSE:
             self._send_close(int.from_bytes(data[:2], "big"), data[2:])
             self._state = WebSocketSession.ws_closing

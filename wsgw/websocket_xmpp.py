@@ -94,6 +94,8 @@ class WebSocketXmpp:
         "cause",
         "connect_to",
         "domain",
+        "stanzas_from_client",
+        "stanzas_to_client",
         "to_upstream",
         "upstream_finished",
     )
@@ -117,6 +119,8 @@ class WebSocketXmpp:
         #: Nothing more goes to the server: flush, FIN.
         self.upstream_finished = False
         self.authenticated = False
+        #: Messages, presences and iqs that passed so far.
+        self.stanzas_from_client = self.stanzas_to_client = 0
         self.domain = ""
         #: Why the session ended, for logs; the first cause counts.
         self.cause = ""
@@ -227,6 +231,7 @@ class WebSocketXmpp:
         if name in _STANZAS:
             if not self.authenticated and name == _IQ:
                 self._note_iq_auth(element)
+            self.stanzas_from_client += 1
             self.to_upstream.append(element)
         else:
             self._other_element(name, element)
@@ -286,6 +291,7 @@ class WebSocketXmpp:
             if name in _STANZAS:
                 if self._auth_request is not None:
                     self._note_iq_result(element)
+                self.stanzas_to_client += 1
                 send(framed(element))
             else:
                 self._other_server_element(name, element)
