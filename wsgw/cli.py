@@ -109,11 +109,17 @@ def _misuse(reason: str) -> ConfigError:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from wsgw.processes.parent import Parent
-    from wsgw.processes.settings import Settings
+    from wsgw.ops.metrics_files import MetricsFiles
 
-    log_directly("info")
-    return Parent(lambda: Settings.read(lambda: _settings(chosen))).run()
+    metrics = MetricsFiles()  # before anything imports prometheus-client
+    try:
+        from wsgw.processes.parent import Parent
+        from wsgw.processes.settings import Settings
+
+        log_directly("info")
+        return Parent(lambda: Settings.read(lambda: _settings(chosen)), metrics).run()
+    finally:
+        metrics.remove()
 
 
 def _check(chosen: argparse.Namespace) -> int:

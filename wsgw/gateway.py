@@ -23,6 +23,7 @@ from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
 from wsgw.listening import Place, open_sockets, places
 from wsgw.mod_websocket import Supervisor
+from wsgw.ops.state import StateFile
 from wsgw.shared_table import SharedTable, addresses_for
 from wsgw.spread import Beats, Turn
 from wsgw.tls import PemFiles, check_tls
@@ -35,12 +36,14 @@ class Shared(NamedTuple):
 
     table: SharedTable
     beats: Beats
+    #: What the parent says of itself.
+    state: StateFile
 
     @classmethod
     def make(cls, config: Config, slots: int) -> Shared:
         """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
         connections = max(listener.max_sessions for listener in config.listeners)
-        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots))
+        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots), StateFile())
 
 
 class Gateway:
@@ -57,6 +60,7 @@ class Gateway:
     ) -> None:
         """``slot`` is this process's own among the workers. Raises ConfigError for a certificate."""
         self.config = config
+        self.state = shared.state
         room = session_limit()
         admission = Admission(shared.table, slot)
         turn = Turn(shared.table, shared.beats, slot, room)

@@ -119,7 +119,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_others(start: Start, traffic: 
 
 
 def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic) -> None:
-    gateway = start(traffic.port, ws_options="{max_sessions, 41}, ")
+    gateway = start(traffic.port, ws_options="{max_sessions, 45}, ")
     books = traffic.begin(gateway.ws_port, 20)
     victim, other = sorted(gateway.workers)
     its_own = held(gateway, gateway.ws_port)[0]

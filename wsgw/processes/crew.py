@@ -75,6 +75,8 @@ class Crew:
     selector: selectors.BaseSelector
     #: Called with what a worker says.
     heard: Callable[[Member, Message], None]
+    #: Called with the pid of one that has ended.
+    ended: Callable[[int], None]
     #: What a worker must not inherit.
     parents_own: list[Closable]
     #: How many workers are wanted; 0 when no more are to be started.
@@ -90,9 +92,18 @@ class Crew:
         """Those that are to go on."""
         return [member for member in self.members.values() if not member.leaving]
 
-    def restarts(self, slot: int) -> int:
-        """How often the worker of a slot was replaced."""
-        return self._slots[slot].restarts
+    def described(self) -> list[dict[str, object]]:
+        """All workers, as ``ops.state`` has them."""
+        return [
+            {
+                "slot": member.slot,
+                "pid": member.pid,
+                "started_at": member.started_at,
+                "restarts": self._slots[member.slot].restarts,
+                "leaving": member.leaving,
+            }
+            for member in self.members.values()
+        ]
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -206,6 +217,7 @@ class Crew:
         del self.members[member.slot]
         self.shared.beats.beat(member.slot, 0.0)
         self.shared.table.worker_died(member.slot)
+        self.ended(member.pid)
 
     def _note_end(self, member: Member, cause: str) -> None:
         if member.leaving:

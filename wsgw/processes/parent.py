@@ -1,27 +1,38 @@
 """The parent: opens the sockets, keeps the workers going, and does what signals say.
 
-SIGTERM, SIGINT   drain and stop; a second one ends at once
-SIGHUP            read the configuration again; if it is wrong, everything stays as it was
+    SIGTERM, SIGINT   drain and stop; a second one ends at once
+    SIGHUP            read the configuration again; if it is wrong, everything stays as it was
+    SIGUSR2           start another parent, with the code on the disk, that takes the sockets over;
+                      this one then serves the sessions it has to their end
+
+After an upgrade the two parents keep a channel: who stops the newer one stops the older one too.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
 
+from wsgw import __version__
 from wsgw.config.options import MAX_WORKERS
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared, log_start
 from wsgw.listening import Place, bind_sockets, listen, open_sockets, places
-from wsgw.processes.control import Message
+from wsgw.ops.metrics_files import MetricsFiles
+from wsgw.processes.control import Channel, Message
 from wsgw.processes.crew import Crew, Member
+from wsgw.processes.inherited import Inherited
 from wsgw.processes.privileges import worker_account
 from wsgw.processes.settings import Settings
-from wsgw.processes.worker import DRAIN, FAILED, PREPARED, SERVE, SETTINGS, STOP
+from wsgw.processes.systemd import notify, reloading
+from wsgw.processes.upgrade import SERVING, Successor
+from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +44,37 @@ STOPPED, FAILURE = 0, 1
 class Parent:
     """Runs a gateway; ``run`` returns its exit status."""
 
-    def __init__(self, read: Callable[[], Settings]) -> None:
+    def __init__(self, read: Callable[[], Settings], metrics: MetricsFiles) -> None:
         """``read`` gives the settings, at the start and whenever they are to be read again."""
         self._read = read
+        self._metrics = metrics
+        self._started_at = time.time()
+        self._last_reload: dict[str, object] | None = None
         self._selector = selectors.DefaultSelector()
         self._wakeup, self._wakeup_end = socket.socketpair()
         self._wakeup.setblocking(False)
         self._wakeup_end.setblocking(False)
         #: Set while the workers are being ended: when to kill those that are left (monotonic).
         self._deadline: float | None = None
+        self._draining = False
         self._status = STOPPED
+        self._failure: ConfigError | None = None
         self._serving = False
+        self._successor: Successor | None = None
+        #: A newer parent has taken over; at ``_drain_at`` (monotonic) we drain.
+        self._retired = False
+        self._drain_at = math.inf
 
     def run(self) -> int:
         """Serve until a signal ends it. Raises ConfigError if it cannot be begun."""
+        inherited = Inherited.find(os.environ)
+        self._predecessor = inherited.predecessor
+        self._activated = inherited.activated
         settings = self._read()
         logging.getLogger().setLevel(settings.config.log_level.upper())
         account = worker_account(settings.config.user)
-        self._sockets = bind_sockets(settings.config, {})
+        self._sockets = bind_sockets(settings.config, inherited.wanted(settings.config))
+        inherited.close_unused(self._sockets)
         self._crew = Crew(
             settings,
             self._sockets,
@@ -58,12 +82,15 @@ class Parent:
             Shared.make(settings.config, MAX_WORKERS),
             self._selector,
             self._heard,
+            self._metrics.process_died,
             [self._wakeup, self._wakeup_end],
         )
         self._catch_signals()
+        if self._predecessor is not None:
+            self._watch(self._predecessor, self._hear_predecessor)
+        self._metrics.give_to(account)
         self._crew.resize(settings.config.workers)
-        self._failure: ConfigError | None = None
-        while self._crew.size or self._crew.members:
+        while self._crew.size or self._crew.members or self._predecessor is not None:
             self._turn()
         if self._failure is not None:
             raise self._failure
@@ -77,9 +104,21 @@ class Parent:
             signal.signal(number, _nothing)
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
 
+    def _watch(self, channel: Channel, hear: Callable[[], None]) -> None:
+        self._selector.register(channel, selectors.EVENT_READ, hear)
+        self._crew.parents_own.append(channel)
+
+    def _unwatch(self, channel: Channel) -> None:
+        self._selector.unregister(channel)
+        self._crew.parents_own.remove(channel)
+        channel.close()
+
     def _turn(self) -> None:
-        moments = [moment for moment in (self._crew.fill(), self._deadline) if moment is not None]
-        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
+        self._publish()
+        moments = [self._crew.fill(), self._deadline, self._drain_at]
+        moments.append(self._successor.deadline if self._successor is not None else None)
+        soonest = min(moment for moment in moments if moment is not None)
+        timeout = max(0.0, soonest - time.monotonic()) if soonest < math.inf else None
         for key, _ in self._selector.select(timeout):
             key.data()
         lost = self._crew.reap()
@@ -87,11 +126,21 @@ class Parent:
             log.critical("the workers cannot start")
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            for member in self._crew.members.values():
-                log.error("worker %d (process %d) does not end: killing it", member.slot, member.pid)
-                self._crew.kill(member)
-            self._deadline = None
+        if self._successor is not None:
+            self._look_after(self._successor)
+        now = time.monotonic()
+        if now >= self._drain_at:
+            self._stop()
+        if self._deadline is not None and now >= self._deadline:
+            self._kill_the_rest()
+
+    def _kill_the_rest(self) -> None:
+        for member in self._crew.members.values():
+            log.error("worker %d (process %d) does not end: killing it", member.slot, member.pid)
+            self._crew.kill(member)
+        self._deadline = None
+        if self._predecessor is not None:
+            self._forget_predecessor()
 
     def _signalled(self) -> None:
         for number in dict.fromkeys(self._wakeup.recv(4096)):
@@ -124,40 +173,84 @@ class Parent:
         self._serving = True
         self._crew.tell(self._crew.serving, SERVE)
         log_start(config)
+        if self._predecessor is not None:
+            self._predecessor.send(SERVING)
+        notify("READY=1", f"STATUS=serving with {config.workers} workers")
 
-    # -- what signals say ------------------------------------------------------------------------
+    def _publish(self) -> None:
+        """Let the workers know what a status page may show."""
+        self._crew.shared.state.publish(
+            {
+                "pid": os.getpid(),
+                "started_at": self._started_at,
+                "version": __version__,
+                "source": self._crew.settings.config.source,
+                "last_reload": self._last_reload,
+                "workers": self._crew.described(),
+                "draining": self._draining,
+                "retiring": self._retired,
+            }
+        )
+
+    # -- stopping --------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        if self._deadline is not None:
+        self._drain_at = math.inf
+        if self._draining:
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)
             return
+        self._draining = True
         log.info("stopping, %d connections", self._crew.shared.table.connections())
+        if not self._retired:
+            notify("STOPPING=1")
+        if self._successor is not None:
+            self._give_up(self._successor, "this gateway stops")
         self._end(DRAIN, self._crew.settings.config.drain_timeout + DRAIN_GRACE)
 
     def _end(self, word: str, seconds: float) -> None:
-        """Let all workers go, within so many seconds."""
+        """Let all workers go, and the parent before us with its own, within so many seconds."""
         self._deadline = time.monotonic() + seconds
         self._crew.size = 0
         self._crew.dismiss(list(self._crew.members.values()), word)
+        if self._predecessor is None:
+            return
+        if self._draining:
+            self._predecessor.send(word)
+        else:  # we could not start, and it goes on
+            self._forget_predecessor()
+
+    # -- new settings ----------------------------------------------------------------------------
 
     def _reload(self) -> None:
-        if not self._serving or self._deadline is not None:
+        if not self._serving or self._draining or self._retired:
             return
         log.info("reading the configuration again")
+        notify("RELOADING=1", reloading())
+        problems = self._try_to_reload()
+        for problem in problems:
+            log.error("%s", problem)
+        if problems:
+            log.error("the configuration cannot be used: everything stays as it was")
+        self._last_reload = {"at": time.time(), "ok": not problems, "errors": problems}
+        notify("READY=1", f"STATUS={'the new configuration is wrong' if problems else 'serving'}")
+
+    def _try_to_reload(self) -> list[str]:
+        """Take new settings, if all of them are right; returns what is wrong with them."""
         try:
             settings = self._read()
             account = worker_account(settings.config.user)
-            sockets = open_sockets(settings.config, self._sockets)
+            held = self._sockets | Inherited({}, self._activated, None).wanted(settings.config)
+            sockets = open_sockets(settings.config, held)
         except ConfigError as error:
-            for problem in error.problems:
-                log.error("%s", problem)
-            log.error("the configuration cannot be used: everything stays as it was")
-        except Exception:
-            log.exception("fault while reading the configuration: everything stays as it was")
-        else:
-            self._crew.account = account
-            self._apply(settings, sockets)
+            return [str(problem) for problem in error.problems]
+        except Exception as error:
+            log.exception("fault while reading the configuration")
+            return [str(error) or type(error).__name__]
+        self._crew.account = account
+        self._metrics.give_to(account)
+        self._apply(settings, sockets)
+        return []
 
     def _apply(self, settings: Settings, sockets: dict[Place, socket.socket]) -> None:
         new = [place for place in sockets if place not in self._sockets]
@@ -167,10 +260,90 @@ class Parent:
         body = (settings, places(settings.config), new)
         self._crew.tell(self._crew.serving, SETTINGS, body, [sockets[place] for place in new])
         for sock in gone:
-            sock.close()
+            if sock not in self._activated:
+                sock.close()
         self._crew.resize(settings.config.workers)
         logging.getLogger().setLevel(settings.config.log_level.upper())
         log_start(settings.config)
+
+    # -- an upgrade: the parent after us ------------------------------------------------------------
+
+    def _upgrade(self) -> None:
+        if not self._serving or self._draining or self._retired or self._successor is not None:
+            log.warning("no upgrade now")
+            return
+        try:
+            self._successor = Successor(self._sockets, self._activated)
+        except (OSError, ValueError) as error:
+            log.error("no upgrade: the new gateway cannot be started: %s", error)
+            return
+        log.info("upgrade: process %d starts", self._successor.pid)
+        self._watch(self._successor.channel, self._hear_successor)
+
+    def _look_after(self, successor: Successor) -> None:
+        status = successor.ended()
+        if status is not None:
+            self._give_up(successor, f"the new gateway ended with {status}")
+        elif time.monotonic() >= successor.deadline:
+            self._give_up(successor, "the new gateway does not get ready")
+
+    def _give_up(self, successor: Successor, reason: str) -> None:
+        log.error("no upgrade: %s; this one goes on", reason)
+        successor.kill()
+        self._unwatch(successor.channel)
+        self._successor = None
+
+    def _hear_successor(self) -> None:
+        assert self._successor is not None
+        try:
+            message = self._successor.channel.receive()
+        except EOFError:
+            return  # its end is seen when it is waited for
+        if message is not None and message.word == SERVING:
+            self._retire(self._successor)
+
+    def _retire(self, successor: Successor) -> None:
+        """It has taken over: serve what we have to its end."""
+        log.info("process %d has taken over, %d connections stay here", successor.pid, self._connections)
+        notify(f"MAINPID={successor.pid}")
+        self._retired = True
+        self._drain_at = time.monotonic() + self._crew.settings.config.upgrade_timeout
+        self._selector.modify(successor.channel, selectors.EVENT_READ, self._hear_master)
+        self._master, self._successor = successor, None
+        self._crew.size = 0
+        self._crew.dismiss(list(self._crew.members.values()), RETIRE)
+        for sock in {*self._sockets.values(), *self._activated}:
+            sock.close()
+
+    @property
+    def _connections(self) -> int:
+        return self._crew.shared.table.connections()
+
+    def _hear_master(self) -> None:
+        """The parent after us wants us to end, or is gone; then we go on as long as there are sessions."""
+        try:
+            message = self._master.channel.receive()
+        except EOFError:
+            self._unwatch(self._master.channel)
+            return
+        if message is not None and message.word in (DRAIN, STOP):
+            self._draining = self._draining or message.word == STOP
+            self._stop()
+
+    # -- the parent before us ---------------------------------------------------------------------
+
+    def _hear_predecessor(self) -> None:
+        """It says nothing; its end is the end of its sessions."""
+        assert self._predecessor is not None
+        try:
+            self._predecessor.receive()
+        except EOFError:
+            self._forget_predecessor()
+
+    def _forget_predecessor(self) -> None:
+        assert self._predecessor is not None
+        self._unwatch(self._predecessor)
+        self._predecessor = None
 
 
 def _nothing(number: int, _frame: object) -> None:
@@ -181,4 +354,5 @@ _ON_SIGNAL: dict[signal.Signals, Callable[[Parent], None]] = {
     signal.SIGTERM: Parent._stop,
     signal.SIGINT: Parent._stop,
     signal.SIGHUP: Parent._reload,
+    signal.SIGUSR2: Parent._upgrade,
 }

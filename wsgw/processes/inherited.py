@@ -1,0 +1,98 @@
+"""Listening sockets that others opened: systemd, or the parent before this one.
+
+They are taken over by address and port. One of systemd's stays open for as long as we live, whether a
+listener wants it or not: it is systemd that decides whether the port is open.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping, MutableMapping
+from typing import NamedTuple
+
+from wsgw.config.model import Config
+from wsgw.listening import Place, places
+from wsgw.processes.control import Channel
+from wsgw.processes.systemd import activated_sockets
+
+log = logging.getLogger(__name__)
+
+#: How a parent tells its successor; its value is of our own making.
+VARIABLE = "WSGW_UPGRADE"
+
+
+class Inherited(NamedTuple):
+    """What a parent finds when it starts."""
+
+    #: Where the parent before this one has had them open.
+    handed_over: dict[Place, socket.socket]
+    #: systemd's.
+    activated: list[socket.socket]
+    #: To the parent before this one.
+    predecessor: Channel | None
+
+    @classmethod
+    def find(cls, environment: MutableMapping[str, str]) -> Inherited:
+        """Look, and take out of ``environment`` what says so."""
+        activated = activated_sockets(environment)
+        told = environment.pop(VARIABLE, "")
+        if not told:
+            return cls({}, activated, None)
+        message = json.loads(told)
+        handed_over = {Place(*place): _taken(number) for number, place in message["sockets"]}
+        activated += [_taken(number) for number in message["activated"]]
+        return cls(handed_over, activated, Channel(_taken(message["link"])))
+
+    def wanted(self, config: Config) -> dict[Place, socket.socket]:
+        """Those that listeners of ``config`` ask for."""
+        found = {place: self.handed_over[place] for place in places(config) if place in self.handed_over}
+        for sock in self.activated:
+            place = _match(sock, [place for place in places(config) if place not in found])
+            if place is not None:
+                found[place] = sock
+                log.info("takes over the socket on %s from systemd", _name(sock))
+            elif sock not in found.values():
+                log.warning("systemd listens on %s, for which there is no listener", _name(sock))
+        return found
+
+    def close_unused(self, used: Mapping[Place, socket.socket]) -> None:
+        """Close what the parent before this one had open, and no listener wants any more."""
+        for place in self.handed_over.keys() - used.keys():
+            self.handed_over[place].close()
+
+
+def described(sockets: Mapping[Place, socket.socket], activated: list[socket.socket], link: Channel) -> str:
+    """What ``Inherited.find`` of another process reads; it must inherit the descriptors."""
+    return json.dumps(
+        {
+            "link": link.fileno(),
+            "sockets": [(sock.fileno(), place) for place, sock in sockets.items() if sock not in activated],
+            "activated": [sock.fileno() for sock in activated],
+        }
+    )
+
+
+def _taken(number: int) -> socket.socket:
+    sock = socket.socket(fileno=number)
+    sock.setblocking(False)
+    os.set_inheritable(number, False)
+    return sock
+
+
+def _match(sock: socket.socket, wanted: list[Place]) -> Place | None:
+    """The place that is a socket's; a socket on ``::`` that takes IPv4 too serves 0.0.0.0."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+        return None
+    ip, port = sock.getsockname()[:2]
+    exact = next((place for place in wanted if place[:2] == (ip, port)), None)
+    if exact is not None or ip != "::" or sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return exact
+    return next((place for place in wanted if place[:2] == ("0.0.0.0", port)), None)
+
+
+def _name(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    return str(Place(name[0], name[1])) if isinstance(name, tuple) else str(name)

@@ -1,0 +1,45 @@
+"""What systemd is told and gives: state notifications, and sockets it listens on for us.
+
+sd_notify(3), sd_listen_fds(3). Without its variables in the environment, nothing is done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import MutableMapping
+
+_FIRST = 3
+
+
+def notify(*lines: str) -> None:
+    """Send ``NAME=value`` lines to whoever supervises us. Never raises."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.setblocking(False)
+            sock.sendto("\n".join(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
+    except OSError:
+        pass  # a supervisor that does not listen is no reason to end
+
+
+def reloading() -> str:
+    """The line that goes with ``RELOADING=1``: since when."""
+    return f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
+
+
+def activated_sockets(environment: MutableMapping[str, str]) -> list[socket.socket]:
+    """The sockets systemd has opened for this very process; what says so is taken out of ``environment``."""
+    count = environment.pop("LISTEN_FDS", "")
+    pid = environment.pop("LISTEN_PID", "")
+    environment.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return []
+    found = [socket.socket(fileno=number) for number in range(_FIRST, _FIRST + int(count))]
+    for sock in found:
+        sock.setblocking(False)
+        os.set_inheritable(sock.fileno(), False)
+    return found
