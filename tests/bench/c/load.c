@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 
 #define SECOND 1000000000ull
-#define DRAIN (10 * SECOND)
+#define DRAIN (5 * SECOND)
 #define LOGIN_DEADLINE (120 * SECOND)
 #define RING 64 /* messages in flight on one session at most */
 #define SUB 64  /* steps of the histogram per power of two: it is right to 1.6 % */
@@ -505,12 +505,6 @@ static uint64_t send_due(uint64_t began, double rate, uint64_t *next, int over) 
     }
 }
 
-static int in_flight(void) {
-    for (int i = 0; i < count_sessions; i++)
-        if (sessions[i]->stage == READY && sessions[i]->sent != sessions[i]->received) return 1;
-    return 0;
-}
-
 static void run(double seconds, int body, int flight, int over, double rate) {
     begin();
     body_size = body < 8 ? 8 : body;
@@ -528,8 +522,11 @@ static void run(double seconds, int body, int flight, int over, double rate) {
         turn(due < until ? due : until);
     }
     running = 0;
-    while (run_received < run_sent && (!errors || in_flight()) && now_ns() < until + DRAIN) turn(until + DRAIN);
-    errors += run_sent - run_received;
+    while (run_received < run_sent && !errors && now_ns() < until + DRAIN) turn(until + DRAIN);
+    if (run_received < run_sent && !errors) {
+        errors = run_sent - run_received;
+        snprintf(first_error, sizeof first_error, "%lu messages have not come back", errors);
+    }
     printf("{\"sent\": %lu, \"messages\": %lu, ", run_sent, run_received);
     print_histogram("latency", &latency);
     printf(", ");
