@@ -266,7 +266,9 @@ install_units() {
         change rm "$root$units/wsgw.socket"
         changed=yes
     fi
-    if [ -n "$changed" ]; then system systemctl daemon-reload; fi
+    if [ -z "$changed" ]; then return; fi
+    system systemctl daemon-reload
+    if is_active; then note "wsgw.service changed, which counts from the next systemctl restart wsgw"; fi
 }
 
 # open_sockets: systemd opens ports only while the service does not run.

@@ -38,9 +38,13 @@ hand_over() {
     return 1
 }
 
+is_healthy() {
+    "$root$home/current/bin/python" "$tree/deploy/health.py" "$(configuration)" >"$temporary/health" 2>&1
+}
+
 wait_until_healthy() {
     local deadline=$((SECONDS + patience))
-    until "$root$home/current/bin/python" "$tree/deploy/health.py" "$(configuration)" >"$temporary/health" 2>&1; do
+    until is_healthy; do
         if [ "$SECONDS" -ge "$deadline" ] || ! is_active; then
             sed 's/^/   unhealthy: /' "$temporary/health"
             return 1
@@ -60,7 +64,7 @@ switch_to() {
         if [ -n "$before" ]; then link_to previous "$before"; fi
         link_to current "$1"
     elif is_active; then
-        wait_until_healthy || failed=yes
+        keep_going
         return
     fi
     if [ -z "$start" ] || ! has_services; then return; fi
@@ -69,6 +73,16 @@ switch_to() {
     failed=yes
     tell_why
     if [ "$before" != "$1" ]; then go_back "$before" "$before_that" "$main_before"; fi
+}
+
+# keep_going: the release runs already. If it does not serve what the configuration says, it may not have read it.
+keep_going() {
+    if is_healthy; then return; fi
+    say "reloading the configuration"
+    system systemctl reload wsgw.service
+    if wait_until_healthy; then return; fi
+    failed=yes
+    tell_why
 }
 
 # go_back RELEASE PREVIOUS MAIN_PID: to what was there before, the process MAIN_PID if it still serves.

@@ -154,6 +154,8 @@ class Systemd:
             if verb == "kill":
                 assert words[1] == "--kill-who=main"
                 return self.signal(words[2].removeprefix("--signal="))
+            if verb == "reload":
+                return self.signal("HUP")
             if verb in ("stop", "restart"):
                 self.stop()
             if verb in ("start", "restart"):

@@ -116,6 +116,19 @@ def test_deploying_again_touches_nothing_that_runs(built: Built, make_machine: M
     assert machine.systemd.main_pid == pid
 
 
+def test_configuration_that_was_not_read_yet_is_reloaded(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    pid, other = machine.systemd.main_pid, ReservedPort()
+    machine.configure(other.number)
+    machine.deploy(built.old)
+    assert machine.systemd.calls[-1] == "systemctl reload wsgw.service"
+    assert machine.systemd.main_pid == pid
+    assert accepts(other.number)
+    assert not accepts(machine.port)
+    other.release()
+
+
 def test_installing_without_starting(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     said = machine.deploy(built.old, "--no-start")
