@@ -50,17 +50,19 @@ def _rounded(sample: Mapping[str, Any]) -> dict[str, Any]:
 
 def render(results: Results, tables: Tables) -> None:
     """Write the page and its plots."""
-    made = {name: tables[name](row["samples"]) for name, row in results["rows"].items() if row["samples"]}
+    PAGE.write_text(text(results, tables), encoding="utf-8")
     draw(results["rows"], FOLDER)
+
+
+def text(results: Results, tables: Tables) -> str:
+    """The page."""
+    made = {name: tables[name](row["samples"]) for name, row in results["rows"].items() if row["samples"]}
     places = {name: _markdown(table) for name, table in made.items()}
     places["targets"] = _targets([target for table in made.values() for target in table.targets])
-    places["machine"] = "\n".join(f"| {name} | {text} |" for name, text in results["machine"].items())
+    places["machine"] = "\n".join(f"| {name} | {what} |" for name, what in results["machine"].items())
     places["runs"] = "\n".join(_run(name, row) for name, row in results["rows"].items())
-    text = TEMPLATE.read_text("utf-8")
-    PAGE.write_text(
-        re.sub(r"\{\{(\w+)\}\}", lambda place: places.get(place[1], "Not measured in this run."), text),
-        encoding="utf-8",
-    )
+    template = TEMPLATE.read_text("utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: places.get(place[1], "Not measured in this run."), template)
 
 
 def _run(name: str, row: Mapping[str, Any]) -> str:
