@@ -140,7 +140,11 @@ class Supervisor:
             self.wait_until_idle()
 
     def _end(self, relay: Relay) -> None:
-        if relay in self.sessions:
+        if relay not in self.sessions:
+            return
+        if relay.dropped_when_draining:
+            relay.drop("system-shutdown: the gateway stops")
+        else:
             relay.end(
                 SessionError("system-shutdown", "the gateway stops", CloseCode.SERVICE_RESTART, Farewell.FIN)
             )

@@ -444,9 +444,19 @@ class Relay:
         self.session.lost()
         self.session.finished = True
 
+    @property
+    def dropped_when_draining(self) -> bool:
+        """Whether the client loses this session, to resume it elsewhere, when the gateway stops."""
+        return self.xmpp.resumable and self._config.drain_resumable == "drop"
+
     # -- from outside ------------------------------------------------------------------------------
 
     def end(self, error: SessionError) -> None:
         """End the session in the gateway's own name (drain, limits)."""
         self._guarded(lambda: self.xmpp.fail(error))
+        self._guarded(self._settle)
+
+    def drop(self, cause: str) -> None:
+        """Lose the browser without a word: who can resume its session does so elsewhere (XEP-0198)."""
+        self._guarded(lambda: self._cut_browser(cause))
         self._guarded(self._settle)

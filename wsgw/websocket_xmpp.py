@@ -46,6 +46,11 @@ _STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"
 _IQ = f"{CLIENT} iq"
 _SUCCESS = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl success", "urn:xmpp:sasl:2 success"))
 _ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
+#: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
+_STREAM_MANAGEMENT = frozenset(
+    ("urn:xmpp:sm:3 enabled", "urn:xmpp:sm:3 resumed", "urn:xmpp:sm:2 enabled", "urn:xmpp:sm:2 resumed")
+) | {"urn:xmpp:sasl:2 success"}
+_RESUMABLE = re.compile(rb"""<(?:[^\s>/]+:)?(?:enabled\s[^>]*\bresume\s*=\s*["'](?:true|1)["']|resumed\s)""")
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
 _NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
@@ -94,6 +99,7 @@ class WebSocketXmpp:
         "cause",
         "connect_to",
         "domain",
+        "resumable",
         "stanzas_from_client",
         "stanzas_to_client",
         "to_upstream",
@@ -119,6 +125,8 @@ class WebSocketXmpp:
         #: Nothing more goes to the server: flush, FIN.
         self.upstream_finished = False
         self.authenticated = False
+        #: The server keeps the session when its connection is lost (XEP-0198).
+        self.resumable = False
         #: Messages, presences and iqs that passed so far.
         self.stanzas_from_client = self.stanzas_to_client = 0
         self.domain = ""
@@ -332,6 +340,8 @@ class WebSocketXmpp:
         else:
             if name in _SUCCESS:
                 self._login_succeeded()
+            if name in _STREAM_MANAGEMENT and _RESUMABLE.search(element):
+                self.resumable = True
             self._browser.send(self._framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
