@@ -11,6 +11,10 @@ main_pid() {
     ask systemctl show --property MainPID --value wsgw.service || echo 0
 }
 
+status_text() {
+    ask systemctl show --property StatusText --value wsgw.service || true
+}
+
 # run_current: starts the release current points to, or has the running one hand over to it; true if it is healthy.
 run_current() {
     if is_active; then
@@ -23,18 +27,21 @@ run_current() {
 }
 
 # hand_over: SIGUSR2 makes the running gateway start the new release, which takes the sockets and becomes the
-# main process; nobody is refused meanwhile.
+# main process; nobody is refused meanwhile. The gateway itself gives up after 60 s, and says so in its status.
 hand_over() {
-    local before now deadline=$((SECONDS + patience))
+    local before status_before now status deadline=$((SECONDS + 75))
     before=$(main_pid)
+    status_before=$(status_text)
     system systemctl kill --kill-who=main --signal=USR2 wsgw.service || return 1
     while [ "$SECONDS" -lt "$deadline" ]; do
         now=$(main_pid)
         if [ "$now" != "$before" ] && [ "$now" != 0 ]; then return 0; fi
+        status=$(status_text)
+        if [ "$status" != "$status_before" ] && [[ $status == "no upgrade"* ]]; then break; fi
         is_active || return 1
         sleep 0.2
     done
-    note "the new release did not take over within $patience s"
+    note "the new release did not take over: ${status:-no answer}"
     return 1
 }
 

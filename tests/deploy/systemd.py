@@ -33,6 +33,7 @@ class Systemd:
         self.accounts: set[str] = set()
         self.enabled: set[str] = set()
         self.main_pid = 0
+        self.status = ""
         self.children: list[Child] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(self.folder / "s"))
@@ -79,10 +80,9 @@ class Systemd:
         return 0
 
     def stop(self) -> int:
-        """SIGTERM to the whole group, as KillMode=control-group has it."""
-        for child in self.children:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGTERM)
+        """SIGTERM to the main process, and SIGKILL to what is left then, as KillMode=mixed has it."""
+        if self.is_active():
+            os.kill(self.main_pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             wait_until(lambda: not self.is_active(), SECONDS, "the gateway's end")
         for child in self.children:
@@ -109,9 +109,11 @@ class Systemd:
     def _hear(self) -> None:
         with contextlib.suppress(OSError):
             while message := self._notify.recv(4096):
-                for line in message.decode().splitlines():
-                    if line.startswith("MAINPID="):
-                        self.main_pid = int(line.removeprefix("MAINPID="))
+                for name, _, value in (line.partition("=") for line in message.decode().splitlines()):
+                    if name == "MAINPID":
+                        self.main_pid = int(value)
+                    elif name == "STATUS":
+                        self.status = value
 
     # The commands
 
@@ -131,7 +133,8 @@ class Systemd:
         if argv[:2] == ["systemctl", "is-active"]:
             return (0, "active\n") if self.is_active() else (3, "inactive\n")
         if argv[:2] == ["systemctl", "show"]:
-            return 0, f"{self.main_pid if self.is_active() else 0}\n"
+            pid = self.main_pid if self.is_active() else 0
+            return 0, f"{ {'MainPID': pid, 'StatusText': self.status}[argv[3]] }\n"
         self.calls.append(" ".join(argv))
         return self._change(argv), ""
 

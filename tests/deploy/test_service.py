@@ -148,12 +148,37 @@ def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_m
     assert machine.stage.current() == ""
 
 
+def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    before = machine.systemd.main_pid
+    said = machine.deploy(built.new)
+    assert "runs and is healthy" in said
+    assert machine.systemd.main_pid != before
+    assert machine.version_running() == NEW
+    assert machine.carries_messages()
+    assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
+
+
+def test_roll_back_is_one_too(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
+    machine.deploy(built.new)
+    machine.deploy(built.new, "--rollback")
+    assert machine.version_running() == OLD
+    assert machine.carries_messages()
+    assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
+
+
 def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     break_release(machine.stage, NEW)
+    pid = machine.systemd.main_pid
     said = machine.deploy(built.new, status=1)
     assert NEW in said.splitlines()[-1]
+    assert "nothing works" in said
+    assert "it never stopped serving" in said
+    assert machine.systemd.main_pid == pid
     assert (machine.stage.current(), machine.stage.release("previous")) == (OLD, NEW)
     assert machine.carries_messages()
     assert machine.version_running() == OLD

@@ -276,8 +276,10 @@ class Parent:
             self._successor = Successor(self._sockets, self._activated)
         except (OSError, ValueError) as error:
             log.error("no upgrade: the new gateway cannot be started: %s", error)
+            notify(f"STATUS=no upgrade: {error}")
             return
         log.info("upgrade: process %d starts", self._successor.pid)
+        notify(f"STATUS=upgrade: process {self._successor.pid} starts")
         self._watch(self._successor.channel, self._hear_successor)
 
     def _look_after(self, successor: Successor) -> None:
@@ -289,6 +291,7 @@ class Parent:
 
     def _give_up(self, successor: Successor, reason: str) -> None:
         log.error("no upgrade: %s; this one goes on", reason)
+        notify(f"STATUS=no upgrade: process {successor.pid}: {reason}")
         successor.kill()
         self._unwatch(successor.channel)
         self._successor = None
