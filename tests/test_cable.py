@@ -55,6 +55,7 @@ def cable() -> Iterator[tuple[str, str]]:
 
 CONFIG = """\
 {hosts, ["localhost"]}.
+{user, "root"}.
 {listen, [
   {%d, websocket_session, [
     {ip, "%s"},

@@ -253,6 +253,26 @@ def test_anything_received_proves_life(life: bytes) -> None:
     assert not session.finished
 
 
+def test_due_is_never_later_than_what_the_next_look_may_find() -> None:
+    session, _ = session_in("ws_session")
+    assert session.due == 0.0
+    session.tick(1.0, reading=True)
+    assert session.due == 30.0, "the ping"
+    session.sent(20.0)
+    session.tick(30.0, reading=True)
+    assert session.data_to_send == [make_ping()]
+    assert session.due == 50.0, "the pong"
+    session.receive_data(frame(b"", PONG), 31.0)
+    session.process(10)
+    assert session.ping_time == 1.0
+    session.tick(50.0, reading=True)
+    assert session.due == 60.0, "the next ping, counted from what we sent last"
+    session.close(1000, "")
+    session.tick(51.0, reading=True)
+    session.tick(56.0, reading=True)
+    assert session.finished, "the closing handshake is not put off"
+
+
 def test_deadlines_rest_while_the_browser_is_not_read() -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)

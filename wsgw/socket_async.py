@@ -124,6 +124,11 @@ class SocketAsync:
         return self._armed
 
     @property
+    def at_rest(self) -> bool:
+        """Whether everything sent was taken, nothing failed, and whatever comes will be delivered."""
+        return self._armed and not self._outbox and not self.write_failed
+
+    @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed

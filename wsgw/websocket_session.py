@@ -101,6 +101,7 @@ class WebSocketSession:
         "_xmpp",
         "close_code",
         "data_to_send",
+        "due",
         "finished",
         "frames_received",
         "ping_time",
@@ -113,6 +114,9 @@ class WebSocketSession:
         self.finished = False
         #: The code of the Close frame this side sent, 0 before.
         self.close_code = 0
+        #: The earliest moment (seconds, monotonic) at which ``tick`` may have something to do, while
+        #: messages flow and the browser is read.
+        self.due = 0.0
         #: Frames that came so far, whole ones.
         self.frames_received = 0
         #: How long the last ping took to be answered, in seconds; whoever counts it resets it.
@@ -221,8 +225,9 @@ class WebSocketSession:
             if not reading:
                 self._last_received = now
                 self._ping_sent = None if self._ping_sent is None else now
-            else:
+            elif now >= self.due:
                 self._tick_session(now)
+                self.due = self._next_deadline()
 
     def _tick_closing(self, now: float) -> None:
         if not self._wait_until:
@@ -245,6 +250,14 @@ class WebSocketSession:
             self._ping_sent = self._last_sent = now
             self.data_to_send.append(make_ping())
 
+    def _next_deadline(self) -> float:
+        """Whatever comes or goes in the meantime puts it off."""
+        timers = self._timers
+        idle = self._last_received + timers.idle_timeout
+        if self._ping_sent is not None:
+            return min(idle, self._ping_sent + timers.pong_timeout)
+        return min(idle, min(self._last_received, self._last_sent) + timers.ping_interval)
+
     # -- what goes out -------------------------------------------------------------------------
 
     def send(self, text: bytes) -> None:
@@ -257,6 +270,11 @@ class WebSocketSession:
     def sent(self, now: float) -> None:
         """Something was written to the browser; the next ping can wait."""
         self._last_sent = now
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether messages flow and nothing but ``due`` needs to be looked at."""
+        return self._state is WebSocketSession.ws_session
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake (RFC 6455 section 7.1.2)."""

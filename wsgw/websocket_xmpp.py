@@ -157,6 +157,11 @@ class WebSocketXmpp:
         return self._framing.name if self._client_stanzas else ""
 
     @property
+    def at_rest(self) -> bool:
+        """Whether stanzas flow and no deadline runs."""
+        return self.authenticated and self._state is WebSocketXmpp.loop
+
+    @property
     def ready(self) -> bool:
         """Whether the next message can be taken now: not while the server is being connected to."""
         return self._state is not WebSocketXmpp.wait_for_upstream
