@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from real.processes import ReservedPort, accepts
 from real.servers import Server
+from wire import PING, PONG, Browser, frame
 
 from wsgw.demo import DEMO_ACCOUNTS, prove
 
@@ -19,7 +22,7 @@ CONFIG = """\
 hosts: [localhost]
 listen:
 - {{port: {port}, ip: "127.0.0.1", module: websocket_session, request_handlers: {{/ws-xmpp: mod_websocket}},
-   upstream: "tcp://127.0.0.1:{upstream}"}}
+   upstream: "tcp://127.0.0.1:{upstream}", open_timeout: 60}}
 - {{port: {admin}, ip: "127.0.0.1", module: wsgw_admin}}
 workers: 1
 """
@@ -148,15 +151,41 @@ def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_m
     assert machine.stage.current() == ""
 
 
+@contextmanager
+def connecting(port: int) -> Iterator[list[bool]]:
+    """Connects again and again meanwhile; whether each attempt got through."""
+    attempts: list[bool] = []
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.005):
+            attempts.append(accepts(port))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield attempts
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -> None:
-    machine = make_machine(built.first)
+    machine = make_machine(built.both)
     machine.deploy(built.old)
     before = machine.systemd.main_pid
-    said = machine.deploy(built.new)
+    browser = Browser(machine.port)
+    assert browser.head.startswith("HTTP/1.1 101 ")
+    with connecting(machine.port) as attempts:
+        said = machine.deploy(built.new)
     assert "runs and is healthy" in said
     assert machine.systemd.main_pid != before
     assert machine.version_running() == NEW
     assert machine.carries_messages()
+    assert len(attempts) > 10
+    assert all(attempts)
+    browser.send(frame(b"still there", PING))
+    assert browser.frame() == (PONG, b"still there")
     assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
 
 
