@@ -9,7 +9,8 @@ from .subjects import Wsgw
 
 SESSIONS = 64
 PASSWORD = "pw"  # as in load.c
-WARM_UP = 1.0
+#: Prosody needs a while until its collector has found its pace.
+WARM_UP = 3.0
 
 
 def servers(bench: Bench) -> list[Sample]:
