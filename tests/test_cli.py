@@ -216,7 +216,7 @@ def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> 
     connection.close()
     browser.close()
     assert child.wait(SECONDS) == 0
-    assert "INFO wsgw.processes.parent: stopping, 1 connections" in child.text()
+    assert ": stopping, 1 connections" in child.text()
     assert "Traceback" not in child.text()
     server.close()
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from wsgw import __version__
 from wsgw.config import describe, find_config, from_arguments, load, options_table
 from wsgw.config.model import Config
-from wsgw.config.options import LOG_LEVELS
+from wsgw.config.options import LOG_FORMATS, LOG_LEVELS
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.ops.logs import log_directly, start_logging
 
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     options.set_defaults(run=_options)
     demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for trying")
     demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
-    _add_level(demo, suppress=True)
+    _add_log(demo, suppress=True)
     demo.set_defaults(run=_demo)
     return parser
 
@@ -78,18 +78,19 @@ def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) ->
     parser.add_argument(
         "--user", metavar="NAME", default=missing, help="account of the workers, if started as root"
     )
-    _add_level(parser, suppress=suppress)
+    _add_log(parser, suppress=suppress)
 
 
-def _add_level(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
+def _add_log(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     default = argparse.SUPPRESS if suppress else None
     parser.add_argument("--log-level", choices=LOG_LEVELS, default=default, help="default: info")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default=default, help="default: plain")
 
 
 def _settings(chosen: argparse.Namespace) -> Config:
     """The configuration, and what the command line says beside it."""
     config = _configuration(chosen)
-    said = {"log_level": chosen.log_level, "user": chosen.user}
+    said = {"log_level": chosen.log_level, "log_format": chosen.log_format, "user": chosen.user}
     return replace(config, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -116,7 +117,7 @@ def _serve(chosen: argparse.Namespace) -> int:
         from wsgw.processes.parent import Parent
         from wsgw.processes.settings import Settings
 
-        log_directly("info")
+        log_directly("info", chosen.log_format or "plain")
         return Parent(lambda: Settings.read(lambda: _settings(chosen)), metrics).run()
     finally:
         metrics.remove()
@@ -141,7 +142,7 @@ def _demo(chosen: argparse.Namespace) -> int:
     from wsgw.demo import DEMO_ACCOUNTS, DemoServer, ProbeFailed, prove
     from wsgw.gateway import Gateway, listener_url
 
-    writer = start_logging(chosen.log_level or "info")
+    writer = start_logging(chosen.log_level or "info", chosen.log_format or "plain")
     try:
         with DemoServer() as server:
             upstream = f"tcp://127.0.0.1:{server.port}"

@@ -6,7 +6,7 @@ import math
 import sys
 from typing import Any, Final
 
-from wsgw.config.model import Config, ListenerConfig, RequestHandler
+from wsgw.config.model import Config, ListenerConfig, RequestHandler, Traced
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\
@@ -70,6 +70,8 @@ def describe(config: Config) -> str:
         *(_line(name, getattr(config, name)) for name in GATEWAY_WIDE),
         _line("user", config.user),
         _line("log_level", config.log_level),
+        _line("log_format", config.log_format),
+        _line("trace", config.trace),
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
@@ -111,6 +113,8 @@ _EMPTY: Final = {
 
 
 def _shown(name: str, value: Any) -> str:
+    if isinstance(value, Traced):
+        value = (*sorted(value.jids), *value.networks)
     if value in ((), None, ""):
         return _EMPTY.get(name, "none")
     if name == "max_connect_rate_per_ip":

@@ -54,8 +54,10 @@ def interpret(document: Document, problems: Problems) -> Config:
         drain_timeout=_largest("drain_timeout", choices, BY_NAME["drain_timeout"].default),
         upgrade_timeout=_largest("upgrade_timeout", choices, BY_NAME["upgrade_timeout"].default),
         workers=workers,
-        user=_word(document, "user", "", problems),
-        log_level=_word(document, "log_level", BY_NAME["log_level"].default, problems),
+        user=_value(document, "user", "", problems),
+        log_level=_value(document, "log_level", BY_NAME["log_level"].default, problems),
+        log_format=_value(document, "log_format", BY_NAME["log_format"].default, problems),
+        trace=_value(document, "trace", BY_NAME["trace"].default, problems),
         warnings=tuple(dict.fromkeys(warnings)),
         certfiles=facts.certfiles,
     )
@@ -175,16 +177,17 @@ def _largest(name: str, choices: list[Choices], default: _N) -> _N:
     return max(given, default=default)
 
 
-def _word(document: Document, name: str, default: str, problems: Problems) -> str:
+def _value(document: Document, name: str, default: Any, problems: Problems) -> Any:
     """The value of an option of the top level; the main file wins over those it includes."""
     settings = document.all(name)
     own = [setting for setting in settings if setting.mark.file == document.source] or settings[:1]
     for again in own[1:]:
         problems.add(again.mark, f"{name} is given in line {own[0].mark.line} already")
     try:
-        return str(BY_NAME[name].kind.parse(own[0].value, Context())) if own else default
+        return BY_NAME[name].kind.parse(own[0].value, Context()) if own else default
     except Misfit as misfit:
-        problems.add(misfit.faults[0][0], f"{name}: {misfit.faults[0][1]}")
+        for place, reason in misfit.faults:
+            problems.add(place, f"{name}: {reason}")
         return default
 
 

@@ -93,6 +93,14 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """Whose sessions are traced: JIDs, bare or full, lower-cased up to the resource; addresses of clients."""
+
+    jids: frozenset[str] = frozenset()
+    networks: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole gateway."""
 
@@ -111,6 +119,8 @@ class Config:
     #: The account workers run under if the gateway was started as root; empty for the default.
     user: str
     log_level: str
+    log_format: str
+    trace: Traced
     #: Warnings to be logged at start, each a whole sentence.
     warnings: tuple[str, ...]
     #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.

@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from wsgw.config.kinds import Context, nearest, one_or_more, parse_each, wrong_type
-from wsgw.config.model import IPNetwork, RequestHandler, UpstreamAddress
+from wsgw.config.model import IPNetwork, RequestHandler, Traced, UpstreamAddress
 from wsgw.config.terms import (
     Misfit,
     Number,
@@ -100,18 +100,44 @@ class Networks:
     def parse(self, term: Term, context: Context) -> tuple[IPNetwork, ...] | None:
         if name_of(term) == "all":
             return None
-        return parse_each(one_or_more(term), self._network)
+        return parse_each(one_or_more(term), _network)
 
-    def _network(self, term: Term) -> IPNetwork:
-        text = text_of(term)
+
+def _network(term: Term) -> IPNetwork:
+    text = text_of(term)
+    try:
+        if text is not None and "/" in text:
+            return ip_network(text, strict=False)
+    except ValueError as error:
+        raise Misfit(term.mark, f"{show(term)} is not a network: {error}") from error
+    address = parse_address(term)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return ip_network(mapped or address)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTargets:
+    """JIDs, addresses and CIDR networks."""
+
+    @property
+    def label(self) -> str:
+        return "a list of JIDs, IP addresses and CIDR networks"
+
+    def parse(self, term: Term, context: Context) -> Traced:
+        terms = one_or_more(term)
+        jids = [each for each in terms if "@" in (text_of(each) or "")]
+        networks = [each for each in terms if each not in jids]
+        return Traced(frozenset(parse_each(jids, self._jid)), parse_each(networks, _network))
+
+    def _jid(self, term: Term) -> str:
+        bare, slash, resource = (text_of(term) or "").partition("/")
+        name, _, domain = bare.partition("@")
         try:
-            if text is not None and "/" in text:
-                return ip_network(text, strict=False)
+            if not name:
+                raise ValueError("a user's name stands before the @")
+            return f"{name.lower()}@{normalise_domain(domain)}{slash}{resource}"
         except ValueError as error:
-            raise Misfit(term.mark, f"{show(term)} is not a network: {error}") from error
-        address = parse_address(term)
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return ip_network(mapped or address)
+            raise Misfit(term.mark, f"{show(term)} is not a JID: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

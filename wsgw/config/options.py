@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from wsgw.config.kinds import Account, Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
+from wsgw.config.model import Traced
 from wsgw.config.network_kinds import (
     Address,
     Hosts,
@@ -19,6 +20,7 @@ from wsgw.config.network_kinds import (
     Origins,
     RequestHandlers,
     SeeOtherUri,
+    TraceTargets,
     Upstreams,
 )
 
@@ -30,6 +32,7 @@ STANZA_FLOOR: Final = 10_000
 DEFAULT_STANZA_SIZE: Final = 262_144
 #: Least grave first.
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("plain", "json")
 #: Worker processes at most: the tables they share have a column each.
 MAX_WORKERS: Final = 256
 
@@ -318,6 +321,24 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "info",
         "What is logged: this and what is graver. `--log-level` comes first.",
         "ejabberd's loglevel is left to ejabberd",
+        Scope.TOP,
+    ),
+    Option(
+        "log_format",
+        Choice(LOG_FORMATS),
+        "plain",
+        "How a line of the log looks: text, or a JSON object. `--log-format` comes first.",
+        "Caddy's and Traefik's log formats",
+        Scope.TOP,
+    ),
+    Option(
+        "trace",
+        TraceTargets(),
+        Traced(),
+        "Sessions of which every stanza and frame is logged, without its content: JIDs (bare ones for all "
+        "their resources), addresses of clients and CIDR networks. A reload (SIGHUP) changes it for running "
+        "sessions too.",
+        "haproxy's `trace`, which is told at runtime too",
         Scope.TOP,
     ),
     Option(

@@ -1,7 +1,7 @@
 """Logging that never blocks the loop: a bounded queue, written by a native thread.
 
-When the disk or the terminal is slower than the log, lines are dropped and counted; the count is
-logged when there is room again. Control characters are escaped, so that a peer cannot forge lines.
+When the disk or the terminal is slower than the log, or full, lines are dropped and counted; the
+count is logged when there is room again. How a line looks is ``log_formats``' part.
 """
 
 from __future__ import annotations
@@ -12,16 +12,61 @@ import os
 import queue
 import select
 import threading
+from collections.abc import Mapping
 from logging.handlers import QueueHandler
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+from wsgw.ops.log_formats import FORMATTERS
+
 _QUEUE_SIZE = 10_000
 _STANDARD_ERROR = 2
 #: Seconds given to whoever reads the log, when the gateway ends, for each of three steps.
 STOP_TIMEOUT = 1.0
-#: Control characters, line separators, and what turns the direction of writing.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROL.update({code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))})
+
+
+class _StandardError:
+    """Standard error, past every lock of Python's."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._poll.register(_STANDARD_ERROR, select.POLLOUT)
+        #: It took the beginning of a line, and not its end.
+        self._torn = False
+
+    def write(self, line: str, *, wait: bool) -> bool:
+        """Write a line, or with ``wait`` false what of it is taken at once; whether that was all.
+
+        A pipe that is ready takes PIPE_BUF without blocking, also if it is shared.
+        """
+        data = ("\n" * self._torn + line + "\n").encode("utf-8", "backslashreplace")
+        sent, piece = 0, len(data) if wait else select.PIPE_BUF
+        with contextlib.suppress(OSError):  # full, or nobody reads it any more
+            while sent < len(data) and self._poll.poll(None if wait else 0):
+                sent += os.write(_STANDARD_ERROR, data[sent : sent + piece])
+        self._torn = sent < len(data) and (sent > 0 or self._torn)
+        return sent == len(data)
+
+
+def _lost_record(lost: int) -> logging.LogRecord:
+    record = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
+    return logging.makeLogRecord({**record, "msg": "%(lost)d log lines were lost", "args": {"lost": lost}})
+
+
+def _lines(record: logging.LogRecord) -> int:
+    """What is lost with a record: more than itself if it tells of losses."""
+    return int(record.args.get("lost", 1)) if isinstance(record.args, Mapping) else 1  # type: ignore[call-overload]
+
+
+def _detach(record: logging.LogRecord) -> logging.LogRecord:
+    """Make a record independent of the objects it was made with, so that it may be written later.
+
+    Mappings hold strings and numbers only, and wait for the thread that writes.
+    """
+    if not isinstance(record.args, Mapping):
+        record.msg, record.args = record.getMessage(), None
+    if record.exc_info:
+        record.exc_text = logging.Formatter().formatException(record.exc_info)
+        record.exc_info = None
+    return record
 
 
 class BoundedQueueHandler(QueueHandler):
@@ -37,10 +82,7 @@ class BoundedQueueHandler(QueueHandler):
     def unreported(self) -> logging.LogRecord | None:
         """A record that says how many were lost since the last of its kind; None if none was."""
         lost = self.dropped - self._reported
-        if not lost:
-            return None
-        record = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
-        return logging.makeLogRecord({**record, "msg": f"{lost} log lines were lost"})
+        return _lost_record(lost) if lost else None
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue a record, or count it as lost."""
@@ -53,35 +95,39 @@ class BoundedQueueHandler(QueueHandler):
         except queue.Full:
             self.dropped += 1
 
-
-class _OneLine(logging.Formatter):
-    """Formats a record; its message stays on one line, a traceback of ours may follow, indented."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = record.message.translate(_CONTROL)
-        return super().formatMessage(record)
-
-
-class _Preparing(BoundedQueueHandler):
-    """Keeps the traceback apart from the message, which is escaped when it is written."""
-
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        record.message = record.msg = record.getMessage()
-        record.args = None
-        if record.exc_info:
-            # The text of an exception may be a peer's: no line of it may look like one of the log's.
-            lines = logging.Formatter().formatException(record.exc_info).split("\n")
-            record.exc_text = "\n".join("    " + line.translate(_CONTROL) for line in lines)
-            record.exc_info = None
-        return record
+        """Do what cannot be left to the thread that writes."""
+        return _detach(record)
 
 
-def _write_line(line: str) -> None:
-    """Write to standard error past every lock, so that one who does not read it cannot hold up the end."""
-    data = (line + "\n").encode("utf-8", "backslashreplace")
-    with contextlib.suppress(OSError):  # nobody is left to be told
-        while data:
-            data = data[os.write(_STANDARD_ERROR, data) :]
+class _Lines:
+    """Writes records as lines, and counts those that are not taken."""
+
+    def __init__(self, handler: logging.Handler, *, wait: bool) -> None:
+        """``handler`` has the formatter; with ``wait`` only a failure loses a line."""
+        self._handler = handler
+        self._wait = wait
+        self._standard_error = _StandardError()
+        #: Lines lost, wholly or in part, since that was last said.
+        self._lost = 0
+
+    def write(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it as lost."""
+        self.report()
+        if self._lost or not self._put(record):
+            self._lost += _lines(record)
+
+    def report(self) -> None:
+        """Say how many were lost, if that can be written by now."""
+        if self._lost and self._put(_lost_record(self._lost)):
+            self._lost = 0
+
+    def _put(self, record: logging.LogRecord) -> bool:
+        try:
+            line = self._handler.format(record)
+        except Exception:  # a fault in the call that logs; the others' lines still count
+            return False
+        return self._standard_error.write(line, wait=self._wait)
 
 
 class LogWriter:
@@ -90,7 +136,7 @@ class LogWriter:
     def __init__(self, records: queue.Queue[logging.LogRecord | None], handler: BoundedQueueHandler) -> None:
         self._records = records
         self._handler = handler
-        self._formatter = _OneLine(_FORMAT)
+        self._lines = _Lines(handler, wait=True)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -105,7 +151,8 @@ class LogWriter:
 
     def _write(self) -> None:
         while (record := self._records.get()) is not None:
-            _write_line(self._formatter.format(record))
+            self._lines.write(record)
+        self._lines.report()
 
 
 class DirectHandler(logging.Handler):
@@ -113,42 +160,34 @@ class DirectHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(_OneLine(_FORMAT))
-        #: Records lost, wholly or in part, since that was last said.
-        self.dropped = 0
+        self._lines = _Lines(self, wait=False)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it as lost."""
-        if self.dropped and self._write(f"{self.dropped} log lines were lost\n".encode()):
-            self.dropped = 0
-        line = self.format(record) + "\n"
-        if self.dropped or not self._write(line.encode("utf-8", "backslashreplace")):
-            self.dropped += 1
-
-    def _write(self, data: bytes) -> bool:
-        """Write what is taken without waiting; whether that was all. A pipe that is ready takes PIPE_BUF."""
-        poll = select.poll()
-        poll.register(_STANDARD_ERROR, select.POLLOUT)
-        try:
-            while data and poll.poll(0):
-                data = data[os.write(_STANDARD_ERROR, data[: select.PIPE_BUF]) :]
-        except OSError:  # nobody is left to be told
-            return True
-        return not data
+        self._lines.write(_detach(record))
 
 
-def log_directly(level: str) -> None:
-    """Log to standard error from ``level`` up, without a thread."""
-    root = logging.getLogger()
-    root.handlers[:] = [DirectHandler()]
-    root.setLevel(level.upper())
+def log_directly(level: str, log_format: str) -> None:
+    """Log to standard error from ``level`` up, without a thread; see ``start_logging``."""
+    logging.getLogger().handlers[:] = [DirectHandler()]
+    change_logging(level, log_format)
 
 
-def start_logging(level: str) -> LogWriter:
-    """Log to standard error from ``level`` (``debug`` … ``error``) up; ``stop`` writes what is queued."""
+def start_logging(level: str, log_format: str) -> LogWriter:
+    """Log to standard error from ``level`` (``debug`` … ``error``) up, as ``plain`` or ``json``.
+
+    The writer's ``stop`` writes what is queued.
+    """
     records: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE_SIZE)
-    handler = _Preparing(records)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    handler = BoundedQueueHandler(records)
+    logging.getLogger().handlers[:] = [handler]
+    change_logging(level, log_format)
     return LogWriter(records, handler)
+
+
+def change_logging(level: str, log_format: str) -> None:
+    """Go on in another way, from the next line on."""
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for handler in root.handlers:
+        handler.setFormatter(FORMATTERS[log_format]())

@@ -20,7 +20,7 @@ from gevent.event import Event
 from wsgw.errors import ConfigError
 from wsgw.gateway import Gateway, Shared, log_unhandled
 from wsgw.listening import Place
-from wsgw.ops.logs import start_logging
+from wsgw.ops.logs import change_logging, start_logging
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
@@ -61,7 +61,7 @@ class Worker:
 
     def run(self) -> int:
         """Serve until the parent wants no more; returns the exit status."""
-        writer = start_logging(self._settings.config.log_level)
+        writer = start_logging(self._settings.config.log_level, self._settings.config.log_format)
         try:
             return self._run()
         except Exception:
@@ -130,7 +130,7 @@ class Worker:
             self._channel.send(FAILED, error.problems)
             return
         self._settings, self._sockets = settings, wanted
-        logging.getLogger().setLevel(settings.config.log_level.upper())
+        change_logging(settings.config.log_level, settings.config.log_format)
 
     def _retire(self) -> None:
         self._gateway.retire()
