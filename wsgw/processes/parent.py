@@ -24,6 +24,7 @@ from wsgw.config.options import MAX_WORKERS
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared, log_start
 from wsgw.listening import Place, bind_sockets, listen, open_sockets, places
+from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.crew import Crew, Member
@@ -71,7 +72,7 @@ class Parent:
         self._predecessor = inherited.predecessor
         self._activated = inherited.activated
         settings = self._read()
-        logging.getLogger().setLevel(settings.config.log_level.upper())
+        change_logging(settings.config.log_level, settings.config.log_format)
         account = worker_account(settings.config.user)
         self._sockets = bind_sockets(settings.config, inherited.wanted(settings.config))
         inherited.close_unused(self._sockets)
@@ -263,7 +264,7 @@ class Parent:
             if sock not in self._activated:
                 sock.close()
         self._crew.resize(settings.config.workers)
-        logging.getLogger().setLevel(settings.config.log_level.upper())
+        change_logging(settings.config.log_level, settings.config.log_format)
         log_start(settings.config)
 
     # -- an upgrade: the parent after us ------------------------------------------------------------

@@ -1,0 +1,72 @@
+"""How a log record is written: a plain line, or a JSON object (``log_format``).
+
+Both are made of the same parts. A record's message may be made with a mapping, and it may have
+``fields`` (``extra={"fields": {...}}``), a mapping too. A plain line ends with the fields as
+``name=value``; a JSON object has what both mappings hold under keys of its own.
+
+Formatting happens in the thread that writes. What a peer may have said is escaped: a record is one
+line, and no text in it passes for a field.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+#: Control characters, line separators, and what turns the direction of writing.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROL.update({code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))})
+#: A value that is written without quotes.
+_BARE = re.compile(r'[^\s"=\\]+')
+
+
+class PlainFormatter(logging.Formatter):
+    """``2026-01-31 12:55:29,696 INFO wsgw.relay[4711]: message name=value``, in local time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. A traceback follows indented: no line of it may look like one of the log's."""
+        text = record.getMessage()
+        shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
+        text = " ".join([text, *shown]).translate(_CONTROL)
+        line = f"{self.formatTime(record)} {record.levelname} {record.name}[{record.process}]: {text}"
+        traceback = record.exc_text.split("\n") if record.exc_text else []
+        return "\n".join([line, *("    " + each.translate(_CONTROL) for each in traceback)])
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object in ASCII: ``ts`` (RFC 3339, UTC), ``level``, ``logger``, ``pid``, ``message``, fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object, with ``traceback`` if there is one."""
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        line: dict[str, Any] = {
+            "ts": moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        for values in (record.args, _fields(record)):
+            if isinstance(values, Mapping):
+                line.update((name, value) for name, value in values.items() if value is not None)
+        if record.exc_text:
+            line["traceback"] = record.exc_text
+        return json.dumps(line, default=str)
+
+
+FORMATTERS: Mapping[str, type[logging.Formatter]] = {"plain": PlainFormatter, "json": JsonFormatter}
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    return getattr(record, "fields", {})
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, bool) else str(value)
+    if _BARE.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
