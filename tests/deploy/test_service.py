@@ -181,6 +181,9 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
     assert "runs and is healthy" in said
     assert machine.systemd.main_pid != before
     assert machine.version_running() == NEW
+    # Else systemd would neither see its end nor wait for it to drain.
+    parent = Path(f"/proc/{machine.systemd.main_pid}/stat").read_text().rpartition(")")[2].split()[1]
+    assert parent != str(before)
     assert machine.carries_messages()
     assert len(attempts) > 10
     assert all(attempts)

@@ -6,7 +6,11 @@ changes here; if it ends before, nothing has happened.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +29,11 @@ START_TIMEOUT = 60.0
 
 
 class Successor:
-    """The parent that is to take over."""
+    """The parent that is to take over.
+
+    It is no child of ours but an orphan, which systemd adopts: that waits only for children of its own,
+    both to let them drain when it stops a service, and to start it anew when they die.
+    """
 
     def __init__(self, sockets: Mapping[Place, socket.socket], activated: list[socket.socket]) -> None:
         """Start it. Raises OSError."""
@@ -33,29 +41,64 @@ class Successor:
         numbers = {sock.fileno() for sock in (*sockets.values(), *activated)} | {theirs.fileno()}
         environment = {**os.environ, VARIABLE: described(sockets, activated, theirs)}
         try:
-            self._process = subprocess.Popen(
-                command(sys.orig_argv), env=environment, cwd=_START_FOLDER, pass_fds=sorted(numbers)
-            )
+            self.pid = _start_orphan(command(sys.orig_argv), environment, sorted(numbers))
+            self._process = _followed(self.pid)
         except OSError:
             self.channel.close()
             raise
         finally:
             theirs.close()
-        self.pid = self._process.pid
         self.deadline = time.monotonic() + START_TIMEOUT
 
-    def ended(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs."""
-        return self._process.poll()
+    def ended(self) -> str | None:
+        """How it ended; None while it runs."""
+        return "an unknown status" if select.select([self._process], [], [], 0)[0] else None
 
     def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._process.wait()
+        """End it at once, and let go of it."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        os.close(self._process)
 
     def close(self) -> None:
         """Let go of the channel."""
         self.channel.close()
+
+
+def _followed(pid: int) -> int:
+    """A descriptor of the process, which says when it ends. Raises OSError, and kills it before."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        raise
+
+
+def _start_orphan(argv: list[str], environment: Mapping[str, str], descriptors: list[int]) -> int:
+    """Start a process whose parent is gone at once; its pid. Raises OSError.
+
+    We have no thread and no loop, so that forking is safe.
+    """
+    ours, theirs = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        signal.set_wakeup_fd(-1)  # it is shared, and a signal is ours alone to hear
+        try:
+            child = subprocess.Popen(argv, env=environment, cwd=_START_FOLDER, pass_fds=descriptors)
+            os.write(theirs, str(child.pid).encode())
+        except OSError as error:
+            os.write(theirs, str(-(error.errno or errno.EIO)).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        pid = int(answer.read() or -errno.EIO)
+    os.waitpid(middle, 0)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid), argv[0])
+    return pid
 
 
 def command(argv: Sequence[str]) -> list[str]:
