@@ -9,40 +9,17 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from real.certificates import Certificate
-from real.gateway import Gateway
 from real.processes import ROOT, accepts, children_of, wait_until
 from wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 
+from process.conftest import Start
+from process.observe import asleep, held
 from process.traffic import Traffic, assert_whole
-
-Start = Callable[..., Gateway]
-
-
-@pytest.fixture
-def start(certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
-    """``start(c2s_port, **settings)``: a gateway, ended in any case."""
-    running: list[Gateway] = []
-
-    def begin(c2s_port: int, **settings: Any) -> Gateway:
-        gateway = Gateway(tmp_path / f"gateway-{len(running)}", certificate, c2s_port, **settings)
-        running.append(gateway)
-        return gateway.start()
-
-    yield begin
-    for gateway in running:
-        gateway.close()
-
-
-@pytest.fixture
-def traffic(certificate: Certificate) -> Iterator[Traffic]:
-    with Traffic(certificate.ca) as traffic:
-        yield traffic
 
 
 def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
@@ -55,22 +32,6 @@ def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProc
         timeout=30,
         check=False,
     )
-
-
-def held(gateway: Gateway, port: int) -> list[int]:
-    """How many established connections at ``port`` each worker holds, by pid."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
-    inodes = {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
-    counts = []
-    for pid in sorted(gateway.workers):
-        links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
-        counts.append(sum(link[8:-1] in inodes for link in links if link.startswith("socket:[")))
-    return counts
-
-
-def asleep(pid: int) -> bool:
-    """Whether a process waits for something."""
-    return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
 
 
 # -- spread -----------------------------------------------------------------------------------------

@@ -115,6 +115,10 @@ class Traffic:
             "stanzas",
         )
 
+    def now(self) -> float:
+        """The time that ``ended_at`` of a book is told by."""
+        return self._loop.time()
+
     def finish(self) -> None:
         """Let every session end in order, and wait for that."""
         self._loop.call_soon_threadsafe(self._stopping.set)

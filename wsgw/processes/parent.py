@@ -153,6 +153,7 @@ class Parent:
             member.prepared = True
             if self._serving:
                 self._crew.tell([member], SERVE)
+                log.info("worker %d (process %d) serves", member.slot, member.pid)
             elif all(each.prepared for each in self._crew.members.values()):
                 self._begin()
         elif message.word == FAILED and not self._serving:

@@ -1,0 +1,36 @@
+"""Gateways of several processes, and traffic through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+
+from process.traffic import Traffic
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture
+def start(certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
+    """``start(c2s_port, **settings)``: a gateway, ended in any case."""
+    running: list[Gateway] = []
+
+    def begin(c2s_port: int, **settings: Any) -> Gateway:
+        gateway = Gateway(tmp_path / f"gateway-{len(running)}", certificate, c2s_port, **settings)
+        running.append(gateway)
+        return gateway.start()
+
+    yield begin
+    for gateway in running:
+        gateway.close()
+
+
+@pytest.fixture
+def traffic(certificate: Certificate) -> Iterator[Traffic]:
+    with Traffic(certificate.ca) as traffic:
+        yield traffic

@@ -1,0 +1,149 @@
+"""SIGTERM: sessions end one after the other, newcomers are told to come again, and the last one ends it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import time
+
+import pytest
+from real.gateway import Gateway
+from real.processes import wait_until
+from wire import OPENINGS, SECONDS, Browser, XmppServer, frame, upgrade_request, within
+
+from process.conftest import Start
+from process.observe import said
+from process.traffic import Traffic
+
+ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
+NOT_RESUMABLE = b"<enabled xmlns='urn:xmpp:sm:3'/>"
+
+
+def drained(start: Start, c2s_port: int, seconds: float, options: str = "") -> Gateway:
+    return start(c2s_port, ws_options=f"{{drain_timeout, {seconds}}}, {options}")
+
+
+def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> None:
+    gateway = drained(start, traffic.port, 6)
+    books = traffic.begin(gateway.ws_port, 40, 0.05)
+    traffic.attempt(gateway.ws_port, 0.05)
+    wait_until(lambda: traffic.attempts["101"] > 0, SECONDS, "attempts to succeed")
+    began = traffic.now()
+    gateway.child.signal(signal.SIGTERM)
+    said(gateway, "stopping")
+    assert gateway.child.wait(10) == 0
+    assert all(book.code == 1012 for book in books), books
+    assert all(b"<system-shutdown " in book.unexpected[0] for book in books)
+    # What the gateway had taken came back, or was on its way to the server.
+    assert all(book.sent - book.came_back <= 1 for book in books)
+    ends = sorted(book.ended_at - began for book in books)
+    assert ends[0] < 1.5
+    assert 3.0 < ends[-1] < 6.0
+    longest = max(later - sooner for sooner, later in itertools.pairwise(ends))
+    assert longest < 1.5, ends
+    assert traffic.attempts["503"] > 0
+    # When it is over nobody is there; who came in that very moment is reset.
+    met = {"101", "503", "ConnectionRefusedError", "ConnectionResetError"}
+    assert set(traffic.attempts) <= met, traffic.attempts
+    assert traffic.attempts["ConnectionResetError"] <= 1
+    gateway.assert_clean_log({})
+
+
+def test_newcomers_are_told_to_come_again(start: Start) -> None:
+    """The ports stay open until the end."""
+    gateway = drained(start, 1, 4)
+    held = [Browser(gateway.ws_port) for _ in range(2)]
+    gateway.child.signal(signal.SIGTERM)
+    said(gateway, "stopping")
+    with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
+        sock.sendall(upgrade_request())
+        answer = sock.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable: the gateway stops\r\n")
+    assert b"\r\nRetry-After: 1\r\n" in answer
+    for browser in held:
+        browser.close()
+    assert gateway.child.wait(SECONDS) == 0
+
+
+def test_it_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
+    """Those that have time left need not wait for it."""
+    gateway = drained(start, traffic.port, 60)
+    books = traffic.begin(gateway.ws_port, 6)
+    gateway.child.signal(signal.SIGTERM)
+    said(gateway, "stopping")
+    with within(SECONDS):
+        traffic.finish()
+        assert gateway.child.wait(SECONDS) == 0
+    assert sum(book.code == 1012 for book in books) <= 2, "the first of each worker"
+
+
+def test_a_second_signal_ends_it_now(start: Start, traffic: Traffic) -> None:
+    gateway = drained(start, traffic.port, 60)
+    traffic.begin(gateway.ws_port, 6)
+    gateway.child.signal(signal.SIGTERM)
+    said(gateway, "stopping")
+    with within(3.0):
+        gateway.child.signal(signal.SIGINT)
+        assert gateway.child.wait(SECONDS) == 1
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
+    """It is killed some seconds after the time is over."""
+    gateway = drained(start, 1, 0)
+    hanging = gateway.workers[0]
+    os.kill(hanging, signal.SIGSTOP)
+    gateway.child.signal(signal.SIGTERM)
+    assert gateway.child.wait(10) == 0
+    assert "does not end: killing it" in gateway.child.text()
+
+
+@pytest.mark.parametrize("word", ["close", "drop"])
+@pytest.mark.parametrize(
+    "answer", [ENABLED, ENABLED.replace(b" resume='true'", b"")], ids=["resumable", "not"]
+)
+def test_sessions_that_can_be_resumed(start: Start, word: str, answer: bytes) -> None:
+    server = XmppServer()
+    gateway = drained(start, server.port, 1, f"{{drain_resumable, {word}}}, ")
+    browser = Browser(gateway.ws_port, first=frame(OPENINGS["rfc7395"]))
+    connection = server.accept_stream()
+    browser.message()
+    browser.message()
+    connection.send(answer)
+    assert b"<enabled " in browser.message()
+    browser.text(b"<message xmlns='jabber:client' id='last'/>")
+    assert connection.read_until(b"/>") == b"<message xmlns='jabber:client' id='last'/>"
+    gateway.child.signal(signal.SIGTERM)
+    if word == "drop" and b"resume=" in answer:
+        assert browser.read_to_end() == b"", "no stream error, no Close"
+    else:
+        messages, code, _ = browser.until_close()
+        assert (b"<system-shutdown " in messages[0], code) == (True, 1012)
+    assert connection.read_to_end() == b"", "a bare FIN: it can be resumed, told or not"
+    for each in (browser, connection, server):
+        each.close()
+    assert gateway.child.wait(SECONDS) == 0
+    gateway.assert_clean_log({})
+
+
+def test_what_a_browser_said_last_is_flushed(start: Start) -> None:
+    """Also to a server that reads slowly."""
+    server = XmppServer(receive_buffer=4096)
+    gateway = drained(start, server.port, 0, "{send_buffer_high, 1000000}, ")
+    browser = Browser(gateway.ws_port, first=frame(OPENINGS["rfc7395"]))
+    connection = server.accept_stream()
+    browser.message()
+    browser.message()
+    stanzas = [b"<message xmlns='jabber:client' id='%d'>%s</message>" % (n, b"x" * 9000) for n in range(20)]
+    browser.send(b"".join(map(frame, stanzas)))
+    browser.send(frame(b"", 9))
+    assert browser.frame()[0] == 10, "all of it is with the gateway"
+    gateway.child.signal(signal.SIGTERM)
+    said(gateway, "stopping")
+    time.sleep(0.2)  # the server does not read for a while
+    assert connection.read_to_end() == b"".join(stanzas)
+    browser.until_close()
+    for each in (browser, connection, server):
+        each.close()
+    assert gateway.child.wait(SECONDS) == 0

@@ -1,0 +1,208 @@
+"""SIGHUP: new settings for new connections, while those that run notice nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate, make_certificate
+from real.gateway import Gateway
+from real.processes import ReservedPort, accepts, wait_until
+from wire import OPENINGS, SECONDS, Browser, frame, upgrade_request
+
+from process.conftest import Start
+from process.observe import held, reload, said
+from process.traffic import Traffic, assert_whole
+from wsgw.ops.state import StateFile
+
+
+def change(gateway: Gateway, old: str, new: str, count: int = -1) -> None:
+    """Edit the configuration, and have it read again."""
+    text = gateway.config.read_text()
+    assert old in text
+    gateway.config.write_text(text.replace(old, new, count))
+    reload(gateway)
+
+
+def status_line(port: int, headers: tuple[str, ...] = ()) -> bytes:
+    """How an upgrade is answered."""
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+        sock.sendall(upgrade_request(headers=headers))
+        return sock.recv(4096).split(b"\r\n")[0]
+
+
+def shown_certificate(port: int) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock, context.wrap_socket(sock) as tls:
+        certificate = tls.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate
+
+
+def test_under_traffic(start: Start, traffic: Traffic, certificate: Certificate, tmp_path: Path) -> None:
+    """A new certificate, then a new limit, then a file that is wrong: nobody loses anything."""
+    pem = tmp_path / "served.pem"
+    pem.write_bytes(certificate.pem.read_bytes())
+    gateway = start(traffic.port)
+    change(gateway, str(certificate.pem), str(pem))
+    books = traffic.begin(gateway.ws_port, 30, 0.05)
+    books += traffic.begin(gateway.wss_port, 10, 0.05, secure=True)
+    traffic.attempt(gateway.ws_port)
+    first = shown_certificate(gateway.wss_port)
+    pem.write_bytes(make_certificate(tmp_path / "renewed").pem.read_bytes())
+    assert shown_certificate(gateway.wss_port) == first, "a file on the disk is not yet a reload"
+    reload(gateway)
+    wait_until(lambda: shown_certificate(gateway.wss_port) != first, SECONDS, "the new certificate")
+    traffic.moves(books)
+    change(gateway, "{ip, {127,0,0,1}},", '{websocket_origin, ["https://good.example"]}, {ip, {127,0,0,1}},')
+    evil = ("Origin: https://evil.example",)
+    wait_until(lambda: b" 403 " in status_line(gateway.ws_port, evil), SECONDS, "the new limit")
+    traffic.moves(books)
+    change(gateway, "{hosts, ", "{hosts ")
+    said(gateway, "everything stays as it was")
+    assert b" 403 " in status_line(gateway.ws_port, evil)
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
+    assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+def test_what_is_wrong_is_logged_with_its_line(start: Start) -> None:
+    gateway = start(1)
+    gateway.config.write_text(gateway.config.read_text().replace("{backlog", "{max_sesions, 5}, {backlog"))
+    change(gateway, "{ip, {127,0,0,1}},", "{max_sesions, 5}, {tls, maybe}, {ip, {127,0,0,1}},")
+    text = gateway.child.text()
+    assert f"{gateway.config}:" in text
+    assert "unknown option max_sesions; did you mean max_sessions?" in text
+    assert "tls: expected true or false" in text
+    assert b" 101 " in status_line(gateway.ws_port)
+
+
+@pytest.mark.parametrize("first", ["removed", "kept"])
+def test_hosts(start: Start, traffic: Traffic, first: str) -> None:
+    """A host that is no longer served keeps its sessions; new streams to it are refused."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    new = '"example.org"' if first == "removed" else '"localhost", "example.org"'
+    change(gateway, '{hosts, ["localhost"]}', f"{{hosts, [{new}]}}")
+
+    def serves(host: str) -> bool:
+        opening = OPENINGS["rfc7395"].replace(b"'localhost'", f"'{host}'".encode())
+        browser = Browser(gateway.ws_port, first=frame(opening))
+        assert browser.message().startswith(b"<open ")
+        answer = browser.message()
+        browser.close()
+        assert b"host-unknown" in answer or b"features" in answer
+        return b"features" in answer
+
+    wait_until(lambda: serves("example.org"), SECONDS, "the new host")
+    wait_until(lambda: serves("localhost") is (first == "kept"), SECONDS, "the old host")
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+def test_listeners_come_and_go(start: Start, traffic: Traffic) -> None:
+    """A port that is taken away serves those it has; and may come back."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.wss_port, 4, secure=True)
+    extra = ReservedPort()
+    whole = gateway.config.read_text()
+    change(gateway, f"{{{gateway.wss_port}, websocket_session", f"{{{extra.number}, websocket_session")
+    wait_until(lambda: not accepts(gateway.wss_port), SECONDS, "the port to close")
+    assert accepts(extra.number)
+    traffic.moves(books)
+    more = traffic.begin(extra.number, 4, secure=True)
+    gateway.config.write_text(whole)
+    reload(gateway)
+    wait_until(lambda: not accepts(extra.number), SECONDS, "the port to close")
+    again = traffic.begin(gateway.wss_port, 4, secure=True)
+    traffic.finish()
+    assert_whole(books + more + again)
+    extra.release()
+
+
+def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
+    gateway = start(1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        change(gateway, f"{{{gateway.wss_port}, websocket_session", f"{{{taken}, websocket_session")
+    said(gateway, f"cannot listen on 127.0.0.1 port {taken}: Address already in use")
+    assert accepts(gateway.wss_port)
+
+
+def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start) -> None:
+    gateway = start(1, ws_options='{websocket_origin, ["https://good.example"]}, ')
+    request = upgrade_request(headers=("Origin: https://good.example",))
+    with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
+        sock.sendall(request[:-2])
+        wait_until(lambda: sum(held(gateway, gateway.ws_port)) == 1, SECONDS, "it to be accepted")
+        change(gateway, "https://good.example", "https://other.example")
+        good = ("Origin: https://good.example",)
+        wait_until(lambda: b" 403 " in status_line(gateway.ws_port, good), SECONDS, "the new rule")
+        sock.sendall(request[-2:])
+        assert b" 101 " in sock.recv(4096)
+
+
+def test_workers_come_and_go(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 8)
+    change(gateway, "{workers, 2}", "{workers, 3}")
+    said(gateway, "worker 2 .* serves")
+    books += traffic.begin(gateway.ws_port, 4)
+    before = held(gateway, gateway.ws_port)
+    assert sum(before) == 12
+    assert min(before) >= 2, "the newcomer has its share"
+    change(gateway, "{workers, 3}", "{workers, 1}")
+    traffic.moves(books)
+    assert len(gateway.workers) == 3, "two of them have sessions still"
+    more = traffic.begin(gateway.ws_port, 4)
+    after = held(gateway, gateway.ws_port)
+    grown = [now - then for now, then in zip(after, before, strict=True)]
+    assert sorted(grown) == [0, 0, 4], "which they keep, and get no more"
+    traffic.finish()
+    assert_whole(books + more)
+    wait_until(lambda: len(gateway.workers) == 1, SECONDS, "those without sessions to go")
+    assert gateway.stop() == 0
+
+
+def test_log_level(start: Start) -> None:
+    gateway = start(1, top_level="{log_level, warning}.\n")
+    assert "INFO" not in gateway.child.text()
+    gateway.config.write_text(gateway.config.read_text().replace("warning", "info"))
+    gateway.child.signal(1)
+    said(gateway, r"INFO wsgw.gateway\S*: wsgw .* listens on")
+
+    def tells() -> bool:
+        Browser(gateway.ws_port).close()
+        return " > opened" in gateway.child.text()
+
+    wait_until(tells, SECONDS, "the workers to log")
+
+
+def test_the_state_is_there_for_the_workers() -> None:
+    """What the parent publishes, a process forked from it can read."""
+    state = StateFile()
+    here, there = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.read(here, 1)
+        os._exit(0 if state.read() == {"workers": [{"slot": 0}]} else 1)
+    state.publish({"workers": [{"slot": number} for number in range(50)]})
+    state.publish(json.loads('{"workers": [{"slot": 0}]}'))
+    os.write(there, b"x")
+    assert os.waitpid(pid, 0)[1] == 0
+    os.close(here)
+    os.close(there)
