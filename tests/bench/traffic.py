@@ -43,24 +43,21 @@ def _paths(bench: Bench, sessions: int, *wanted: str) -> list[Path]:
     return paths
 
 
-def _rounds(
-    bench: Bench, case: str, paths: list[Path], *, body: int = 100, sessions: int = 0, rate: float = 0
-) -> list[Sample]:
+def _rounds(bench: Bench, case: str, paths: list[Path], *, body: int = 100, rate: float = 0) -> list[Sample]:
     """The paths in turn, as often as there are rounds."""
-    samples = []
     for path in paths:
-        path.load.run(WARM_UP, body, sessions=sessions, rate=rate)
-    for number in range(bench.rounds):
-        for path in paths:
-            sample = run(
-                *(case, path.name, number, path.pids, path.load, bench.seconds),
-                body=body,
-                sessions=sessions,
-                rate=rate,
-            )
-            samples.append(sample)
-            bench.say(sample.line())
-    return samples
+        path.load.run(WARM_UP, body, rate=rate)
+    return [
+        _once(bench, case, path, number, body=body, rate=rate)
+        for number in range(bench.rounds)
+        for path in paths
+    ]
+
+
+def _once(bench: Bench, case: str, path: Path, number: int, *, body: int = 100, rate: float = 0) -> Sample:
+    sample = run(case, path.name, number, path.pids, path.load, bench.seconds, body=body, rate=rate)
+    bench.say(sample.line())
+    return sample
 
 
 def relay(bench: Bench) -> list[Sample]:
@@ -92,14 +89,17 @@ def latency(bench: Bench) -> list[Sample]:
 
 
 def sessions(bench: Bench) -> list[Sample]:
-    """64, 1000, and as many as the descriptors of one process allow; all sending."""
+    """64, 1000, and as many as one process has descriptors for; all sending. The three stand together."""
     most = (descriptor_limit() - 300) // 2
-    samples = []
-    for count in (SESSIONS, 1000, most):
-        with bench.apart():
-            paths = _paths(bench, count, "haproxy", "wsgw")
-            samples += _rounds(bench, f"{count}", paths)
-    return samples
+    paths = {count: _paths(bench, count, "haproxy", "wsgw") for count in (SESSIONS, 1000, most)}
+    for path in (path for some in paths.values() for path in some):
+        path.load.run(WARM_UP)
+    return [
+        _once(bench, str(count), path, number)
+        for number in range(bench.rounds)
+        for count, some in paths.items()
+        for path in some
+    ]
 
 
 def workers(bench: Bench) -> list[Sample]:
