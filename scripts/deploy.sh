@@ -258,7 +258,8 @@ install_units() {
     if [ "$sockets" = yes ]; then
         put "$temporary/units/wsgw.socket" "$units/wsgw.socket"
         if [ -n "$differed" ]; then
-            open_sockets
+            system systemctl daemon-reload
+            close_sockets
             return
         fi
     elif [ -e "$root$units/wsgw.socket" ]; then
@@ -271,16 +272,12 @@ install_units() {
     if is_active; then note "wsgw.service changed, which counts from the next systemctl restart wsgw"; fi
 }
 
-# open_sockets: systemd opens ports only while the service does not run.
-open_sockets() {
-    system systemctl daemon-reload
+# close_sockets: systemd opens the ports of a changed wsgw.socket only while the service does not run.
+close_sockets() {
     if is_active; then
         note "the ports of wsgw.socket changed: the service has to stop for that"
         system systemctl stop wsgw.service
     fi
-    if [ -z "$start" ]; then return; fi
-    system systemctl enable wsgw.socket
-    system systemctl restart wsgw.socket
 }
 
 # What the admin asked for

@@ -20,10 +20,18 @@ run_current() {
     if is_active; then
         hand_over || return 1
     else
-        system systemctl enable wsgw.service || return 1
-        system systemctl start wsgw.service || return 1
+        start_service || return 1
     fi
     wait_until_healthy
+}
+
+start_service() {
+    if [ -e "$root$units/wsgw.socket" ]; then
+        system systemctl enable wsgw.socket || return 1
+        system systemctl restart wsgw.socket || return 1
+    fi
+    system systemctl enable wsgw.service || return 1
+    system systemctl start wsgw.service
 }
 
 # hand_over: SIGUSR2 makes the running gateway start the new release, which takes the sockets and becomes the
@@ -96,6 +104,7 @@ keep_going() {
 go_back() {
     if [ -z "$1" ]; then
         say "there is no release to go back to: stopping wsgw"
+        if [ -e "$root$units/wsgw.socket" ]; then system systemctl disable --now wsgw.socket; fi
         system systemctl disable --now wsgw.service
         change rm "$root$home/current"
         return

@@ -216,6 +216,35 @@ def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Ma
     assert machine.version_running() == OLD
 
 
+def test_sockets_are_opened_while_the_service_does_not_run(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    done = len(machine.systemd.calls)
+    machine.deploy(built.old, "--sockets")
+    assert machine.systemd.calls[done:] == [
+        "systemctl daemon-reload",
+        "systemctl stop wsgw.service",
+        "systemctl enable wsgw.socket",
+        "systemctl restart wsgw.socket",
+        "systemctl enable wsgw.service",
+        "systemctl start wsgw.service",
+    ]
+    assert machine.systemd.enabled == {"wsgw.service", "wsgw.socket"}
+    assert "nothing to do" in machine.deploy(built.old)
+    pid, done = machine.systemd.main_pid, len(machine.systemd.calls)
+    machine.deploy(built.old, "--no-sockets")
+    assert machine.systemd.calls[done:] == ["systemctl disable --now wsgw.socket", "systemctl daemon-reload"]
+    assert machine.systemd.main_pid == pid
+
+
+def test_sockets_wait_for_the_start(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.first)
+    machine.deploy(built.old, "--sockets", "--no-start")
+    assert machine.systemd.enabled == set()
+    machine.deploy(built.old)
+    assert machine.systemd.enabled == {"wsgw.service", "wsgw.socket"}
+
+
 def test_undeploy_stops_it(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
