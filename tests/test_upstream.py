@@ -282,11 +282,11 @@ def test_browser_vanishes_while_the_server_is_connected_to(start: Callable[..., 
         for vanish in (Browser.reset, Browser.close):
             browser = open_stream(gateway)
             wait_until(lambda: descriptors(gateway, port) == 1, SECONDS, "the attempt to connect")
-            closed = gateway.child.text().count("= closed, host localhost")
+            closed = gateway.child.text().count("= closed host=localhost")
             vanish(browser)
             with within(1.5):
                 wait_until(
-                    lambda before=closed: gateway.child.text().count("= closed, host localhost") > before,
+                    lambda before=closed: gateway.child.text().count("= closed host=localhost") > before,
                     SECONDS,
                     "the end in the log",
                 )

@@ -157,7 +157,8 @@ class Listener(pywsgi.WSGIServer):
         except HandshakeRefused as refusal:
             self._turn_away(connection, refusal)
         except (OSError, ProxyProtocolError, gevent.Timeout) as error:
-            log.info("%s ! no upgrade: %s", peer_address[0], _describe(error))
+            known = {"event": "no upgrade", "client": peer_address[0], "cause": _describe(error)}
+            log.info("%(client)s ! no upgrade: %(cause)s", known)
         except Exception:
             log.exception("%s ! fault in the gateway", peer_address[0])
         finally:
@@ -238,6 +239,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         super().__init__(connection, address, server, rfile=reader)
         self._connection = connection
         self._ticket = ticket
+        #: Who asks, as far as the request has been read.
+        self._client = address[0]
         self.adopted = False
 
     def handle(self) -> None:
@@ -273,6 +276,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         if self.headers.defects or self.headers.get_payload():
             raise HandshakeRefused(400, "Bad request: malformed header")
         headers = [(name.lower(), value) for name, value in self.headers.items()]
+        client = self._client = client_address(self.client_address[0], headers, listener.trusted)
         session.http_request(self.command, self.path, (int(version[1]), int(version[2])))
         for name, value in headers:
             session.http_header(name, value)
@@ -280,7 +284,6 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         if self.content_length or "transfer-encoding" in self.headers:
             # It would be read as frames, while a proxy before us may take frames for a body.
             raise HandshakeRefused(400, "Bad request: unexpected body")
-        client = client_address(self.client_address[0], headers, listener.trusted)
         if listener.supervisor.draining:  # perhaps since this request began to be read
             raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
         if client != self.client_address[0]:  # who is behind a proxy is known only now
@@ -333,7 +336,9 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def refuse(self, refusal: HandshakeRefused) -> None:
         """Answer with ``refusal`` and log it. Raises OSError."""
         level = logging.INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
-        log.log(level, "%s ! upgrade refused: %s", self.client_address[0], refusal)
+        known = {"event": "refused", "client": self._client, "status": refusal.status, "reason": str(refusal)}
+        proxy = self.client_address[0] if self._client != self.client_address[0] else None
+        log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra={"fields": {"proxy": proxy}})
         self._connection.sendall(_response(refusal))
 
     def log_request(self) -> None:

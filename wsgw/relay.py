@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 
+from wsgw import session_log
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import CloseCode, ConnectionLost, Farewell, SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint
@@ -52,6 +53,11 @@ class Peer:
     def endpoint(self) -> Endpoint:
         """What an XMPP server is told by the PROXY protocol."""
         return self.address if self.client == self.address[0] else (self.client, 0)
+
+    @property
+    def proxy(self) -> str | None:
+        """The nearest proxy's address; None if the client is connected itself."""
+        return self.address[0] if self.client != self.address[0] else None
 
     def __str__(self) -> str:
         return f"#{self.connection_id} {self.client}"
@@ -172,8 +178,8 @@ class Relay:
     def run(self) -> None:
         """Live the session's life; returns when both sockets are closed or being closed."""
         self._greenlet = gevent.getcurrent()
-        log.info("%s > opened", self.peer)
         browser = self._browser
+        session_log.opened(self.peer, browser, self._config.port)
         if self._config.shaper is not None:  # no more at once than a second's worth
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         browser.attach(self._browser_received, self._upstream_may_be_read)
@@ -224,15 +230,7 @@ class Relay:
         self.xmpp.browser_lost("gateway stopped")
         self._settle()
         self.session.detach()
-        log.info(
-            "%s = closed, host %s, %s framing, %.1f s, Close %s: %s",
-            self.peer,
-            self.xmpp.domain or "-",
-            self.xmpp.framing_name or "no",
-            monotonic() - self._started,
-            self.session.close_code or "-",
-            self.xmpp.cause,
-        )
+        session_log.closed(self, self._browser, self._config.port, monotonic() - self._started)
         with contextlib.suppress(ConnectionLost):  # thrown late: nothing was being connected to any more
             self._browser.linger(LAST_WORDS, LAST_WORDS)
         if self._upstream_end is not None:

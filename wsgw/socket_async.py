@@ -109,6 +109,14 @@ class SocketAsync:
         return self._tls is not None
 
     @property
+    def tls_parameters(self) -> tuple[str, str] | None:
+        """The version of TLS and the name of the cipher, if TLS is up."""
+        if self._tls is None:
+            return None
+        cipher = self._tls.cipher()
+        return self._tls.version() or "", cipher[0] if cipher else ""
+
+    @property
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate as DER, if TLS is up and it sent one."""
         return self._tls.getpeercert(binary_form=True) if self._tls else None

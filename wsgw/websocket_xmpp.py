@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.login import Login
 from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.xml_parser import MAX_NAMESPACE, STREAM, Opening, long_namespace, parse_opening, without_declaration
 from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
@@ -44,8 +45,6 @@ MAX_HEADER_ATTRIBUTES = 256
 
 _STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
 _IQ = f"{CLIENT} iq"
-_SUCCESS = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl success", "urn:xmpp:sasl:2 success"))
-_ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
 _STREAM_MANAGEMENT = frozenset(
     ("urn:xmpp:sm:3 enabled", "urn:xmpp:sm:3 resumed", "urn:xmpp:sm:2 enabled", "urn:xmpp:sm:2 resumed")
@@ -82,13 +81,13 @@ class WebSocketXmpp:
     """One XMPP session over one WebSocket."""
 
     __slots__ = (
-        "_auth_request",
         "_browser",
         "_client_stanzas",
         "_deadline",
         "_framing",
         "_header_sent",
         "_limits",
+        "_login",
         "_see_other_uri",
         "_server_events",
         "_server_stream",
@@ -99,11 +98,14 @@ class WebSocketXmpp:
         "cause",
         "connect_to",
         "domain",
+        "jid",
         "resumable",
+        "resumed",
         "stanzas_from_client",
         "stanzas_to_client",
         "to_upstream",
         "upstream_finished",
+        "when_bound",
     )
 
     def __init__(
@@ -130,6 +132,11 @@ class WebSocketXmpp:
         #: Messages, presences and iqs that passed so far.
         self.stanzas_from_client = self.stanzas_to_client = 0
         self.domain = ""
+        #: Whose session it is, bare until it is bound; empty if that is not known, as of resumed ones.
+        self.jid = ""
+        self.resumed = False
+        #: Called once, when ``jid`` is known and complete.
+        self.when_bound: Callable[[], None] | None = None
         #: Why the session ended, for logs; the first cause counts.
         self.cause = ""
         self._browser = browser
@@ -142,7 +149,8 @@ class WebSocketXmpp:
         self._server_events: list[tuple[str, bytes]] = []
         self._header_sent = False
         self._upstream_open = False
-        self._auth_request: bytes | None = None
+        #: None once there is nothing more to learn from it.
+        self._login: Login | None = Login()
         self._deadline = now + limits.open_timeout
         self._state: Callable[[WebSocketXmpp, bytes], None] = WebSocketXmpp.wait_for_stream
 
@@ -242,8 +250,8 @@ class WebSocketXmpp:
         assert self._client_stanzas is not None
         name, element = self._client_stanzas.check(text)
         if name in _STANZAS:
-            if not self.authenticated and name == _IQ:
-                self._note_iq_auth(element)
+            if self._login is not None and name == _IQ:
+                self._login.client_iq(self._framing.client_root, element, self.domain)
             self.stanzas_from_client += 1
             self.to_upstream.append(element)
         else:
@@ -302,8 +310,8 @@ class WebSocketXmpp:
         send, framed = self._browser.send, self._framing.stanza
         for name, element in events if len(events) <= limit else events[:limit]:
             if name in _STANZAS:
-                if self._auth_request is not None:
-                    self._note_iq_result(element)
+                if self._login is not None:
+                    self._follow_login(self._login, name, element)
                 self.stanzas_to_client += 1
                 send(framed(element))
             else:
@@ -343,8 +351,8 @@ class WebSocketXmpp:
         elif name == FEATURES:
             self._server_features(element)
         else:
-            if name in _SUCCESS:
-                self._login_succeeded()
+            if self._login is not None:
+                self._follow_login(self._login, name, element)
             if name in _STREAM_MANAGEMENT and _RESUMABLE.search(element):
                 self.resumable = True
             self._browser.send(self._framing.stanza(element))
@@ -397,22 +405,16 @@ class WebSocketXmpp:
 
     # -- login ---------------------------------------------------------------------------------
 
-    def _login_succeeded(self) -> None:
-        self.authenticated = True
-        self._auth_request = None
-        self._browser.max_message_size = self._limits.max_stanza_size
-
-    def _note_iq_auth(self, element: bytes) -> None:
-        """Non-SASL login (XEP-0078), which the oldest clients use."""
-        if b"jabber:iq:auth" in element and (b"<password" in element or b"<digest" in element):
-            match = _ID.search(element)
-            self._auth_request = match[1] or match[2] if match else b""
-
-    def _note_iq_result(self, element: bytes) -> None:
-        match = _ID.search(element)
-        tag = element.partition(b">")[0]
-        if match and (match[1] or match[2]) == self._auth_request and b"result" in tag:
-            self._login_succeeded()
+    def _follow_login(self, login: Login, name: str, element: bytes) -> None:
+        login.from_server(name, self._framing.server_root, element)
+        if login.succeeded and not self.authenticated:
+            self.authenticated = True
+            self._browser.max_message_size = self._limits.max_stanza_size
+        self.jid, self.resumed = login.jid, login.resumed
+        if login.over:
+            self._login = None
+            if self.when_bound is not None:
+                self.when_bound()
 
     # -- deadlines and the end -----------------------------------------------------------------
 

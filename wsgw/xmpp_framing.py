@@ -107,6 +107,11 @@ class Framing(ABC):
         self._server_root = b""
 
     @property
+    def server_root(self) -> bytes:
+        """The tag whose bindings the server's elements may rely on; empty before it has come."""
+        return self._server_root
+
+    @property
     @abstractmethod
     def upstream_header(self) -> bytes:
         """The stream header for the server: every attribute the client gave (RFC 6120 section 4.7)."""
