@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "wsgw"
 LEVELS = {
     "errors": 0,
     "domain": 0,
+    "causes": 0,
+    "tally": 1,
     "config": 1,
     "websocket_frame": 2,
     "handshake": 2,
@@ -69,6 +71,8 @@ HOMES = {
     "yaml": {"config"},
     "idna": {"domain"},
     "dns": {"srv"},
+    "prometheus_client": {"ops"},
+    "asn1crypto": {"ops"},
 }
 MAX_LINES = 500
 MAX_FUNCTION_LINES = 60

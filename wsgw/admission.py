@@ -49,7 +49,7 @@ class Admission:
     def admit(self, caps: Caps) -> Ticket:
         """Return a ticket. Raises HandshakeRefused (503) when the gateway is full."""
         if not self.table.add_connection(self.slot, caps.max_sessions):
-            raise self._refusal("too many sessions", 30)
+            raise self._refusal("too many sessions", 30, "max_sessions")
         return Ticket(self, caps)
 
     def charge(self, address: str, caps: Caps, now: float) -> int:
@@ -66,15 +66,15 @@ class Admission:
             full_at = 0.0
             if entry is not None:
                 if table.connections_from(entry) >= caps.max_sessions_per_ip:
-                    raise self._refusal("too many sessions from your address", 30)
+                    raise self._refusal("too many sessions from your address", 30, "max_sessions_per_ip")
                 full_at = table.full_at(entry)
             charged = take_token(full_at, caps.rate, caps.burst, now)
             if charged is None:
-                raise self._refusal("too many connections from your address", 1)
+                raise self._refusal("too many connections from your address", 1, "max_connect_rate_per_ip")
             if entry is None:
                 entry = table.insert(number, key, now)
             if entry is None:
-                raise self._refusal("too many addresses", 30)
+                raise self._refusal("too many addresses", 30, "addresses")
             table.charge(entry, self.slot, charged)
         finally:
             table.unlock(number)
@@ -86,9 +86,10 @@ class Admission:
             self.table.discharge(entry, self.slot)
         self.table.remove_connection(self.slot)
 
-    def _refusal(self, reason: str, retry_after: int) -> HandshakeRefused:
+    def _refusal(self, reason: str, retry_after: int, cause: str) -> HandshakeRefused:
         self.refused[reason] += 1
-        return HandshakeRefused(503, f"Service Unavailable: {reason}", [("Retry-After", str(retry_after))])
+        headers = [("Retry-After", str(retry_after))]
+        return HandshakeRefused(503, f"Service Unavailable: {reason}", headers, cause)
 
 
 class Ticket:

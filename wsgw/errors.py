@@ -71,13 +71,19 @@ class ConfigError(WsgwError):
 
 
 class HandshakeRefused(WsgwError):
-    """An upgrade request is refused with ``status`` and the reason ``phrase`` (no body)."""
+    """An upgrade request is refused with ``status`` and the reason ``phrase`` (no body).
 
-    def __init__(self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+    ``cause`` is a word for whoever counts: the name of the option whose limit was hit, if it was one.
+    """
+
+    def __init__(
+        self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), cause: str = "handshake"
+    ) -> None:
         super().__init__(f"{status} {phrase}")
         self.status = status
         self.phrase = phrase
         self.headers = tuple(headers)
+        self.cause = cause
 
 
 class WebSocketViolation(WsgwError):

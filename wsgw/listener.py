@@ -48,8 +48,8 @@ _HTTP_VERSION = re.compile(r"HTTP/(\d)\.(\d)", re.ASCII)
 #: Our words for what pywsgi refuses by itself.
 _REFUSALS = {
     "400": HandshakeRefused(400, "Bad request"),
-    "414": HandshakeRefused(414, "URI Too Long"),
-    "431": HandshakeRefused(431, "Request Header Fields Too Large"),
+    "414": HandshakeRefused(414, "URI Too Long", cause="max_header_size"),
+    "431": HandshakeRefused(431, "Request Header Fields Too Large", cause="max_header_size"),
 }
 
 
@@ -69,7 +69,7 @@ class Listener(pywsgi.WSGIServer):
     ) -> None:
         """``sock`` does not block. Raises ConfigError if a certificate cannot be used."""
         self._tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
-        self.upstream = Upstream(config, files)
+        self.upstream = Upstream(config, files, supervisor.tally)
         super().__init__(  # type: ignore[call-overload]
             sock,
             _no_application,
@@ -159,6 +159,7 @@ class Listener(pywsgi.WSGIServer):
         except (OSError, ProxyProtocolError, gevent.Timeout) as error:
             known = {"event": "no upgrade", "client": peer_address[0], "cause": _describe(error)}
             log.info("%(client)s ! no upgrade: %(cause)s", known)
+            self.supervisor.tally.connection_refused("no_request", 0)
         except Exception:
             log.exception("%s ! fault in the gateway", peer_address[0])
         finally:
@@ -183,11 +184,12 @@ class Listener(pywsgi.WSGIServer):
             except gevent.Timeout as expired:
                 if expired is not timeout:
                     raise
-                handler.refuse(HandshakeRefused(408, "Request Timeout"))
+                handler.refuse(HandshakeRefused(408, "Request Timeout", cause="handshake_timeout"))
         return handler.adopted
 
     def _turn_away(self, connection: SocketAsync, refusal: HandshakeRefused) -> None:
         """Refuse before TLS and before a byte is read: one write, one short wait, no log line."""
+        self.supervisor.tally.connection_refused(refusal.cause, refusal.status)
         if self._tls is None:
             connection.send(_response(refusal))
         connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
@@ -285,7 +287,9 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             # It would be read as frames, while a proxy before us may take frames for a body.
             raise HandshakeRefused(400, "Bad request: unexpected body")
         if listener.supervisor.draining:  # perhaps since this request began to be read
-            raise HandshakeRefused(503, "Service Unavailable: the gateway stops", [("Retry-After", "1")])
+            raise HandshakeRefused(
+                503, "Service Unavailable: the gateway stops", [("Retry-After", "1")], cause="draining"
+            )
         if client != self.client_address[0]:  # who is behind a proxy is known only now
             self._ticket.charge(client, monotonic())
         return upgrade.key, client
@@ -339,6 +343,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         known = {"event": "refused", "client": self._client, "status": refusal.status, "reason": str(refusal)}
         proxy = self.client_address[0] if self._client != self.client_address[0] else None
         log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra={"fields": {"proxy": proxy}})
+        listener: Listener = self.server
+        listener.supervisor.tally.connection_refused(refusal.cause, refusal.status)
         self._connection.sendall(_response(refusal))
 
     def log_request(self) -> None:

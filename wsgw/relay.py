@@ -472,6 +472,14 @@ class Relay:
         """Whether the client loses this session, to resume it elsewhere, when the gateway stops."""
         return self.xmpp.resumable and self._config.drain_resumable == "drop"
 
+    @property
+    def queued(self) -> tuple[int, int, bool]:
+        """Bytes that wait for the browser and for the server; whether a side is not read meanwhile."""
+        browser, upstream = self._browser, self._upstream
+        if upstream is None:
+            return browser.queued, 0, False
+        return browser.queued, upstream.queued, not (browser.armed and upstream.armed)
+
     # -- from outside ------------------------------------------------------------------------------
 
     def end(self, error: SessionError) -> None:

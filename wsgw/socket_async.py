@@ -457,7 +457,7 @@ class HeadReader:
                 self._socket.unread(rest)
             line += head + newline
             if len(line) > self._left:
-                raise HandshakeRefused(431, "Request Header Fields Too Large")
+                raise HandshakeRefused(431, "Request Header Fields Too Large", cause="max_header_size")
         self._left -= len(line)
         self._begun = True
         return line

@@ -6,6 +6,7 @@ stream header is the next thing to be said.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -13,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
+from time import monotonic, time
 from typing import Any
 
 import gevent
@@ -23,6 +25,7 @@ from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.errors import SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
+from wsgw.tally import Attempt, Tally
 from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
 from wsgw.xml_parser import STREAM
 from wsgw.xml_stream import ServerStream
@@ -34,14 +37,17 @@ log = logging.getLogger(__name__)
 _SocketAddress = tuple[int, Any]
 #: Features and a few elements; a server that sends more before TLS is not to be trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
+#: The end of a probe's connection is accompanied for so long, in seconds.
+PROBE_LINGERS = 0.1
 
 
 class Upstream:
     """The XMPP server of one listener: its addresses, and how it is spoken to."""
 
-    def __init__(self, config: ListenerConfig, files: PemFiles) -> None:
-        """Raises ConfigError if ``upstream_cafile`` cannot be used."""
+    def __init__(self, config: ListenerConfig, files: PemFiles, tally: Tally) -> None:
+        """``tally`` hears how attempts end. Raises ConfigError if ``upstream_cafile`` cannot be used."""
         self._config = config
+        self._tally = tally
         self._starttls = _tls(config, (), files)
         self._direct_tls = _tls(config, (ALPN_XMPP_CLIENT,), files)
 
@@ -51,28 +57,67 @@ class Upstream:
         Tries every address in turn, each within ``connect_timeout``. Raises UpstreamFailed.
         """
         problems: list[str] = []
-        for address in self._addresses(problems):
+        for configured, address in self._addresses(problems):
+            began = monotonic()
             try:
-                with gevent.Timeout(self._config.connect_timeout) as timeout:
-                    return self._connect(address, domain, client)
-            except (OSError, SessionError) as error:
+                connection = self._attempt(configured, address, domain, client)
+            except OSError as error:
+                self._tally.connect_failures[configured] += 1
                 problems.append(f"{address}: {error}")
-            except gevent.Timeout as expired:
-                if expired is not timeout:
-                    raise
-                problems.append(f"{address}: not connected within {self._config.connect_timeout:g} s")
+            else:
+                self._tally.connect_times.append((configured, monotonic() - began))
+                return connection
         log.warning("%s: no connection to the XMPP server: %s", domain, "; ".join(problems))
         raise UpstreamFailed("the XMPP server cannot be reached")
 
-    def _addresses(self, problems: list[str]) -> Iterator[UpstreamAddress]:
+    def probe(self, domain: str) -> None:
+        """Connect to the server of ``domain`` for nobody, so that the tally knows whether it answers.
+
+        It is counted as no user's attempt is.
+        """
+        for configured, address in self._addresses([]):
+            with contextlib.suppress(OSError):
+                self._attempt(configured, address, domain, ("", 0)).linger(0.0, PROBE_LINGERS)
+                return
+
+    def _attempt(
+        self, configured: str, address: UpstreamAddress, domain: str, client: Endpoint
+    ) -> SocketAsync:
+        """One attempt, within ``connect_timeout``. Raises OSError."""
+        timeout = gevent.Timeout(self._config.connect_timeout)
+        failure: OSError
+        try:
+            with timeout:
+                connection = self._connect(address, domain, client)
+        except (OSError, SessionError) as error:
+            failure = error if isinstance(error, OSError) else ConnectionError(str(error))
+        except gevent.Timeout as expired:
+            if expired is not timeout:
+                raise
+            failure = TimeoutError(f"not connected within {self._config.connect_timeout:g} s")
+        else:
+            self._tally.attempts[configured] = Attempt(ok=True, at=time())
+            return connection
+        self._note_failure(configured, f"{address}: {failure}")
+        raise failure
+
+    def _note_failure(self, configured: str, error: str) -> None:
+        self._tally.attempts[configured] = Attempt(ok=False, at=time(), error=error)
+
+    def _addresses(self, problems: list[str]) -> Iterator[tuple[str, UpstreamAddress]]:
+        """(the address as configured, one to connect to)"""
         for address in self._config.upstream:
             if address.scheme != "srv":
-                yield address
+                yield str(address), address
                 continue
             try:
-                yield from srv.look_up(address.host, self._config.connect_timeout)
+                found = list(srv.look_up(address.host, self._config.connect_timeout))
             except OSError as error:
                 problems.append(f"{address}: {error}")
+                self._tally.connect_failures[str(address)] += 1
+                self._note_failure(str(address), f"{address}: {error}")
+                continue
+            yield from ((str(address), one) for one in found)
 
     def _connect(self, address: UpstreamAddress, domain: str, client: Endpoint) -> SocketAsync:
         if address.scheme in ("tcp", "unix"):

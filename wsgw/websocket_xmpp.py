@@ -45,6 +45,7 @@ MAX_HEADER_ATTRIBUTES = 256
 
 _STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
 _IQ = f"{CLIENT} iq"
+_FAILURE = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl failure", "urn:xmpp:sasl:2 failure"))
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
 _STREAM_MANAGEMENT = frozenset(
     ("urn:xmpp:sm:3 enabled", "urn:xmpp:sm:3 resumed", "urn:xmpp:sm:2 enabled", "urn:xmpp:sm:2 resumed")
@@ -104,6 +105,7 @@ class WebSocketXmpp:
         "stanzas_from_client",
         "stanzas_to_client",
         "to_upstream",
+        "unsuccessful_logins",
         "upstream_finished",
         "when_bound",
     )
@@ -131,6 +133,8 @@ class WebSocketXmpp:
         self.resumable = False
         #: Messages, presences and iqs that passed so far.
         self.stanzas_from_client = self.stanzas_to_client = 0
+        #: That the server refused (SASL).
+        self.unsuccessful_logins = 0
         self.domain = ""
         #: Whose session it is, bare until it is bound; empty if that is not known, as of resumed ones.
         self.jid = ""
@@ -355,6 +359,8 @@ class WebSocketXmpp:
                 self._follow_login(self._login, name, element)
             if name in _STREAM_MANAGEMENT and _RESUMABLE.search(element):
                 self.resumable = True
+            elif name in _FAILURE:
+                self.unsuccessful_logins += 1
             self._browser.send(self._framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:

@@ -1,0 +1,95 @@
+"""What one process counts of its sessions and connections; plain numbers, published elsewhere.
+
+Nothing here is on the path of a stanza: bytes, frames and stanzas are counted by the sessions
+themselves and added up by whoever asks. It reads no clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wsgw.causes import classified
+
+#: Reasons to refuse a connection that are names of options.
+LIMITS_OF_CONNECTIONS = frozenset(
+    {
+        "max_sessions",
+        "max_sessions_per_ip",
+        "max_connect_rate_per_ip",
+        "max_header_size",
+        "handshake_timeout",
+        "tls_handshake_timeout",
+    }
+)
+#: Times not collected yet; more than come in between two collections.
+_KEPT = 65_536
+
+
+class Passed(NamedTuple):
+    """What passed: of one session, or of many."""
+
+    bytes_from_browser: int = 0
+    bytes_to_browser: int = 0
+    bytes_from_upstream: int = 0
+    bytes_to_upstream: int = 0
+    frames_from_browser: int = 0
+    frames_to_browser: int = 0
+    stanzas_from_client: int = 0
+    stanzas_to_client: int = 0
+    logins: int = 0
+    failed_logins: int = 0
+
+    def plus(self, other: Passed) -> Passed:
+        """Both together."""
+        return Passed(*map(int.__add__, self, other))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The last attempt to reach an address of the XMPP server."""
+
+    ok: bool
+    #: Seconds since the epoch.
+    at: float
+    #: Why it failed; empty if it did not.
+    error: str = ""
+
+
+class Tally:
+    """All numbers only grow; the deques are emptied by whoever collects them."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        #: Sessions, by cause.
+        self.closed: Counter[str] = Counter()
+        #: By the name of the option that sets the limit.
+        self.limits_hit: Counter[str] = Counter()
+        #: Connections that became no session, by reason and HTTP status (0 for none).
+        self.refused: Counter[tuple[str, int]] = Counter()
+        #: What passed in the sessions that are over.
+        self.passed = Passed()
+        #: Seconds.
+        self.ping_times: deque[float] = deque(maxlen=_KEPT)
+        #: The address as configured, and seconds.
+        self.connect_times: deque[tuple[str, float]] = deque(maxlen=_KEPT)
+        #: By the address as configured.
+        self.connect_failures: Counter[str] = Counter()
+        self.attempts: dict[str, Attempt] = {}
+
+    def session_ended(self, cause: str, passed: Passed, *, authenticated: bool) -> None:
+        """A session is over, for ``cause``."""
+        label, limit = classified(cause)
+        if limit == "max_stanza_size" and not authenticated:
+            limit = "max_stanza_size_preauth"
+        self.closed[label] += 1
+        if limit:
+            self.limits_hit[limit] += 1
+        self.passed = self.passed.plus(passed)
+
+    def connection_refused(self, reason: str, status: int) -> None:
+        """A connection became no session; ``status`` is 0 if it was not answered."""
+        self.refused[reason, status] += 1
+        if reason in LIMITS_OF_CONNECTIONS:
+            self.limits_hit[reason] += 1
