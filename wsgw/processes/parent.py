@@ -285,9 +285,8 @@ class Parent:
         self._watch(self._successor.channel, self._hear_successor)
 
     def _look_after(self, successor: Successor) -> None:
-        status = successor.ended()
-        if status is not None:
-            self._give_up(successor, f"the new gateway ended with {status}")
+        if successor.ended:
+            self._give_up(successor, "the new gateway has ended before it served")
         elif time.monotonic() >= successor.deadline:
             self._give_up(successor, "the new gateway does not get ready")
 

@@ -50,9 +50,10 @@ class Successor:
             theirs.close()
         self.deadline = time.monotonic() + START_TIMEOUT
 
-    def ended(self) -> str | None:
-        """How it ended; None while it runs."""
-        return "an unknown status" if select.select([self._process], [], [], 0)[0] else None
+    @property
+    def ended(self) -> bool:
+        """Whether it is no more; how it ended, only its new parent knows."""
+        return bool(select.select([self._process], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it at once, and let go of it."""

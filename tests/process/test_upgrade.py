@@ -1,0 +1,261 @@
+"""SIGUSR2: a newer parent takes the ports over, and the older one keeps its sessions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real.certificates import Certificate
+from real.gateway import Gateway
+from real.processes import ROOT, ReservedPort, children_of, wait_until
+from wire import SECONDS, Browser, upgrade_request
+
+from process.conftest import Start
+from process.observe import PATIENCE, count, gone, reload, said
+from process.traffic import Traffic, assert_whole
+
+
+def upgrade(gateway: Gateway, parent: int) -> int:
+    """Send it, and return the pid of the new parent once that has taken over."""
+    before = count(gateway, "has taken over")
+    os.kill(parent, signal.SIGUSR2)
+    said(gateway, "has taken over", before + 1)
+    return int(re.findall(r"process (\d+) has taken over", gateway.child.text())[-1])
+
+
+def stop(parent: int) -> None:
+    os.kill(parent, signal.SIGTERM)
+    wait_until(lambda: gone(parent), PATIENCE, "the end of the newest")
+
+
+def test_under_traffic(start: Start, traffic: Traffic) -> None:
+    """Twice, with sessions in every generation; and not one connection is refused."""
+    gateway = start(traffic.port)
+    first = gateway.child.pid
+    traffic.attempt(gateway.ws_port)
+    books = [traffic.begin(gateway.ws_port, 15, 0.05)]
+    second = upgrade(gateway, first)
+    books.append(traffic.begin(gateway.ws_port, 10, 0.05) + traffic.begin(gateway.wss_port, 5, secure=True))
+    third = upgrade(gateway, second)
+    books.append(traffic.begin(gateway.ws_port, 10, 0.05))
+    traffic.moves([book for each in books for book in each], 10)
+    assert len({first, second, third}) == 3
+    for parent in (first, second, third):
+        assert len(children_of(parent)) == 2
+    assert not gone(first)
+    assert gateway.child.returncode is None
+    traffic.finish()
+    for each in books:
+        assert_whole(each)
+    assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.child.wait(PATIENCE) == 0, "the oldest ends with its last session"
+    wait_until(lambda: gone(second), PATIENCE, "the second to end likewise")
+    Browser(gateway.ws_port).close()
+    stop(third)
+    gateway.assert_clean_log({})
+
+
+def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> None:
+    """A request in the middle of its head belongs to the old one."""
+    gateway = start(1)
+    request = upgrade_request()
+    with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
+        sock.sendall(request[:-2])
+        newest = upgrade(gateway, gateway.child.pid)
+        sock.sendall(request[-2:])
+        assert b" 101 " in sock.recv(4096)
+        assert gateway.child.returncode is None
+    assert gateway.child.wait(PATIENCE) == 0
+    stop(newest)
+
+
+def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 10)
+    traffic.attempt(gateway.ws_port)
+    good = gateway.config.read_text()
+    gateway.config.write_text(good.replace("{hosts, ", "{hosts "))
+    gateway.child.signal(signal.SIGUSR2)
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    traffic.moves(books)
+    gateway.config.write_text(good)
+    reload(gateway)
+    newest = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 5)
+    traffic.finish()
+    assert_whole(books)
+    assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.child.wait(PATIENCE) == 0
+    stop(newest)
+
+
+def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    second = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 4)
+    third = upgrade(gateway, second)
+    books += traffic.begin(gateway.ws_port, 4)
+    stop(third)
+    assert gateway.child.wait(PATIENCE) == 0
+    assert gone(second)
+    assert [book.code for book in books] == [1012] * 12
+
+
+def test_the_death_of_the_newest_leaves_the_older_to_its_sessions(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    os.kill(upgrade(gateway, gateway.child.pid), signal.SIGKILL)
+    traffic.moves(books, 10)
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.child.wait(PATIENCE) == 0
+
+
+def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port, ws_options="{upgrade_timeout, 1}, {drain_timeout, 1}, ")
+    books = traffic.begin(gateway.ws_port, 4)
+    newest = upgrade(gateway, gateway.child.pid)
+    assert gateway.child.wait(PATIENCE) == 0
+    assert [book.code for book in books] == [1012] * 4
+    stop(newest)
+
+
+def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traffic) -> None:
+    """The new one opens what is new in its file; what is gone from it is closed with the old one."""
+    gateway = start(traffic.port)
+    extra = ReservedPort()
+    text = gateway.config.read_text()
+    gateway.config.write_text(
+        text.replace(f"{{{gateway.wss_port}, websocket_session", f"{{{extra.number}, websocket_session")
+    )
+    newest = upgrade(gateway, gateway.child.pid)
+    books = traffic.begin(extra.number, 2, secure=True) + traffic.begin(gateway.ws_port, 2)
+    assert gateway.child.wait(PATIENCE) == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gateway.wss_port), SECONDS)
+    traffic.finish()
+    assert_whole(books)
+    stop(newest)
+    extra.release()
+
+
+# -- systemd -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
+    """Where systemd would hear."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def heard(supervisor: socket.socket) -> dict[str, str]:
+    lines = supervisor.recv(4096).decode().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def heard_with(supervisor: socket.socket, name: str) -> dict[str, str]:
+    """The next notification that holds ``name``."""
+    while name not in (message := heard(supervisor)):
+        pass
+    return message
+
+
+def test_notifications(start: Start, supervisor: socket.socket) -> None:
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.getsockname()})
+    assert heard(supervisor)["READY"] == "1"
+    gateway.child.signal(signal.SIGHUP)
+    reloading = heard_with(supervisor, "RELOADING")
+    assert int(reloading["MONOTONIC_USEC"]) > 0
+    assert heard_with(supervisor, "READY")["READY"] == "1"
+    newest = upgrade(gateway, gateway.child.pid)
+    assert heard_with(supervisor, "MAINPID")["MAINPID"] == str(newest)
+    stop(newest)
+    assert heard_with(supervisor, "STOPPING")["STOPPING"] == "1"
+
+
+#: Puts a socket where systemd does, and says so; then becomes the gateway.
+_ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="wsgw.socket")
+os.execv(sys.executable, [sys.executable, "-m", "wsgw", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::"])
+def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path: Path, ip: str) -> None:
+    """Taken over by address, and never closed: a listener that a reload drops may come back."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family) as listening:
+        if ":" in ip:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((ip, 0))
+        listening.listen(64)
+        port = listening.getsockname()[1]
+        config = tmp_path / "wsgw.yml"
+        address = "127.0.0.1" if ip == "127.0.0.1" else "0.0.0.0"
+        text = (
+            f"hosts: [localhost]\ndrain_timeout: 1\nlisten:\n  - {{port: {port}, ip: {address}, "
+            f"module: websocket_session, request_handlers: {{/ws-xmpp: mod_websocket}}, "
+            f"upstream: 'tcp://127.0.0.1:{traffic.port}'}}\n"
+        )
+        config.write_text(text)
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _ACTIVATE, str(listening.fileno()), "--config", str(config)],
+                cwd=ROOT,
+                stderr=output,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,
+            )
+        try:
+            books = traffic.begin(port, 4)
+            assert "takes over the socket" in log.read_text()
+            other = ReservedPort()
+            config.write_text(text.replace(f"port: {port}", f"port: {other.number}"))
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: log.read_text().count(" listens on ws://") == 2, PATIENCE, "a reload")
+            assert "there is no listener" in log.read_text()
+            waiting = socket.create_connection(("127.0.0.1", port), SECONDS)  # systemd keeps it open
+            waiting.close()
+            config.write_text(text)
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: log.read_text().count(" listens on ws://") == 3, PATIENCE, "another")
+            books += traffic.begin(port, 4)
+            process.send_signal(signal.SIGUSR2)
+            wait_until(lambda: "has taken over" in log.read_text(), PATIENCE, "the upgrade")
+            books += traffic.begin(port, 4)
+            newest = int(re.findall(r"process (\d+) has taken over", log.read_text())[-1])
+            traffic.finish()
+            assert_whole(books)
+            assert process.wait(PATIENCE) == 0
+            stop(newest)
+            other.release()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_sockets_meant_for_another_process(certificate: Certificate, tmp_path: Path) -> None:
+    """``LISTEN_PID`` names whom they are for."""
+    gateway = Gateway(tmp_path, certificate, 1, env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    try:
+        gateway.start()
+        assert "systemd" not in gateway.child.text()
+        assert gateway.stop() == 0
+    finally:
+        gateway.close()
