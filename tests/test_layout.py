@@ -37,6 +37,7 @@ LEVELS = {
     "srv": 5,
     "upstream": 6,
     "session_log": 6,
+    "tracing": 6,
     "relay": 7,
     "listening": 5,
     "spread": 4,

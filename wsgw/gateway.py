@@ -65,6 +65,7 @@ class Gateway:
         admission = Admission(shared.table, slot)
         turn = Turn(shared.table, shared.beats, slot, room)
         self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
+        self.supervisor.trace(config.trace)
         self._listeners = self._make_listeners(config, files, sockets)
         self._stopping = Event()
 
@@ -100,6 +101,7 @@ class Gateway:
         for listener in former.values():
             listener.release()
         self.supervisor.serve_hosts(config.hosts)
+        self.supervisor.trace(config.trace)
         for listener in self.listeners:
             listener.start()
         for place in former.keys() - listeners.keys():

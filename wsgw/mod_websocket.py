@@ -19,13 +19,14 @@ import gevent
 from gevent.event import Event
 
 from wsgw.admission import Admission, Caps, Ticket
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import ListenerConfig, Traced
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.relay import LAST_WORDS, Peer, Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.spread import Turn
 from wsgw.tally import Passed, Tally
+from wsgw.tracing import Tracing
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -84,12 +85,17 @@ class Supervisor:
         self._timer: Any = None
         self._accepting = False
         self._report_refusals_at = 0.0
+        self._tracing = Tracing()
 
     def serve_hosts(self, hosts: Iterable[str]) -> None:
         """Serve these domains from now on; running sessions keep theirs."""
         self._served = frozenset(hosts)
         kept = {domain: host for domain, host in self.hosts.items() if host.sessions}
         self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self._served} | kept
+
+    def trace(self, targets: Traced) -> None:
+        """Trace the sessions that ``targets`` names, running ones too, and no others."""
+        self._tracing.change(targets, self.sessions)
 
     def start(self) -> None:
         """Start sweeping, and take part in accepting."""
@@ -133,6 +139,7 @@ class Supervisor:
         self.sessions[relay] = ticket
         self.tally.opened += 1
         self._empty.clear()
+        self._tracing.began(relay)
         gevent.spawn_raw(relay.run)
 
     def drain(self, timeout: float) -> None:
@@ -187,6 +194,7 @@ class Supervisor:
 
     def ended(self, relay: Relay) -> None:
         """A session is over."""
+        self._tracing.ended(relay)
         self.sessions.pop(relay).release()
         self._note_end(relay)
         host = self.hosts.get(relay.xmpp.domain)

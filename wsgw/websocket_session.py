@@ -67,6 +67,18 @@ class Timers(NamedTuple):
     close_timeout: float
 
 
+class Frames(Protocol):
+    """Where frames come from: ``websocket_frame``'s parser, or what stands before it."""
+
+    max_message_size: int
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the browser."""
+
+    def parse_stream(self) -> tuple[int, bytes] | None:
+        """Return the next message or control frame."""
+
+
 class XmppSide(Protocol):
     """What the session needs of the XMPP side."""
 
@@ -122,7 +134,7 @@ class WebSocketSession:
         #: How long the last ping took to be answered, in seconds; whoever counts it resets it.
         self.ping_time: float | None = None
         self._timers = timers
-        self._parser = FrameParser(max_message_size)
+        self._parser: Frames = FrameParser(max_message_size)
         self._xmpp: XmppSide = _NO_XMPP
         self._request: tuple[str, str, tuple[int, int]] | None = None
         self._request_headers: list[tuple[str, str]] = []
@@ -171,6 +183,10 @@ class WebSocketSession:
         """The 101 is sent; messages go to ``xmpp`` from here on."""
         self._xmpp = xmpp
         self._last_received = self._last_sent = now
+
+    def rewire(self, frames: Callable[[Frames], Frames]) -> None:
+        """Put something in the way of the frames that come, or take it away: a trace."""
+        self._parser = frames(self._parser)
 
     def detach(self) -> None:
         """The session is over: let go of the XMPP side."""

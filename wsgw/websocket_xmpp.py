@@ -43,7 +43,7 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-_STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
+STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
 _IQ = f"{CLIENT} iq"
 _FAILURE = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl failure", "urn:xmpp:sasl:2 failure"))
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
@@ -76,6 +76,20 @@ class Browser(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
+
+
+class ServerElements(Protocol):
+    """Where the server's elements come from: ``xml_stream``, or what stands before it."""
+
+    @property
+    def failure(self) -> SessionError | None:
+        """Why nothing more can be read."""
+
+    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
+        """Return what ``data`` completes, as (expanded name, bytes) in order."""
+
+    def drop_parser(self) -> None:
+        """Let go of what is under way."""
 
 
 class WebSocketXmpp:
@@ -149,7 +163,8 @@ class WebSocketXmpp:
         self._see_other_uri = see_other_uri
         self._framing: Framing = Rfc7395Framing(_NO_OPENING)
         self._client_stanzas: ClientStanzas | None = None
-        self._server_stream = ServerStream(max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size))
+        server_stanza_limit = max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size)
+        self._server_stream: ServerElements = ServerStream(server_stanza_limit)
         self._server_events: list[tuple[str, bytes]] = []
         self._header_sent = False
         self._upstream_open = False
@@ -172,6 +187,19 @@ class WebSocketXmpp:
     def at_rest(self) -> bool:
         """Whether stanzas flow and no deadline runs."""
         return self.authenticated and self._state is WebSocketXmpp.loop
+
+    @property
+    def framing(self) -> Framing:
+        """The client's framing; RFC 7395's until it is known."""
+        return self._framing
+
+    def rewire(
+        self,
+        browser: Callable[[Browser], Browser],
+        server: Callable[[ServerElements], ServerElements],
+    ) -> None:
+        """Put something in the way to the browser and from the server, or take it away: a trace."""
+        self._browser, self._server_stream = browser(self._browser), server(self._server_stream)
 
     @property
     def ready(self) -> bool:
@@ -253,7 +281,7 @@ class WebSocketXmpp:
             return
         assert self._client_stanzas is not None
         name, element = self._client_stanzas.check(text)
-        if name in _STANZAS:
+        if name in STANZAS:
             if self._login is not None and name == _IQ:
                 self._login.client_iq(self._framing.client_root, element, self.domain)
             self.stanzas_from_client += 1
@@ -313,7 +341,7 @@ class WebSocketXmpp:
         events = self._server_events
         send, framed = self._browser.send, self._framing.stanza
         for name, element in events if len(events) <= limit else events[:limit]:
-            if name in _STANZAS:
+            if name in STANZAS:
                 if self._login is not None:
                     self._follow_login(self._login, name, element)
                 self.stanzas_to_client += 1
