@@ -16,30 +16,34 @@ from real.processes import ROOT
 
 import wsgw
 
+from .conftest import only_one
 from .staging import copy_tree
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory, offline: dict[str, str]) -> Path:
-    """A wheel of this tree, built as pip builds it."""
-    folder = tmp_path_factory.mktemp("wheel")
+@pytest.fixture(scope="session")
+def wheel(shared: Path, offline: dict[str, str]) -> Path:
+    """A wheel of this tree, built as pip builds it; once in a test run."""
+    folder = shared / "wheel"
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-    subprocess.run(
-        [*argv, str(copy_tree(folder / "tree"))], check=True, env={**offline, "PATH": "/usr/bin:/bin"}
-    )
+    with only_one(shared):
+        if not folder.exists():
+            tree = copy_tree(shared / "wheel-tree")
+            subprocess.run([*argv, str(tree)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
     (path,) = folder.glob("*.whl")
     return path
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, offline: dict[str, str]) -> Path:
-    """The bin folder of a fresh environment with the wheel and what it asks for."""
-    folder = wheel.parent / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+@pytest.fixture(scope="session")
+def installed(shared: Path, wheel: Path, offline: dict[str, str]) -> Path:
+    """The bin folder of a fresh environment with the wheel and what it asks for; once in a test run."""
+    folder = shared / "environment"
     argv = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
-    subprocess.run(argv, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+    with only_one(shared):
+        if not folder.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            subprocess.run(argv, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
     return folder / "bin"
 
 
