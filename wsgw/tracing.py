@@ -13,16 +13,13 @@ from collections.abc import Iterable
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, NamedTuple, Protocol
-from xml.parsers import expat
-
-from defusedxml.common import DefusedXmlException
 
 from wsgw.config.model import Traced
 from wsgw.errors import SessionError
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
 from wsgw.websocket_xmpp import STANZAS, Browser, ServerElements, WebSocketXmpp
-from wsgw.xml_parser import WHITESPACE, end_of_tag, make_parser, without_declaration
+from wsgw.xml_parser import WHITESPACE, first_tag
 
 log = logging.getLogger(__name__)
 #: Who asks for a trace by name gets it, whatever else is logged.
@@ -169,34 +166,15 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
         return _Said("end of the stream" if name == "" else "white space")
     if text.startswith(b"</"):
         return _Said("end of the stream")
-    tag = _first_tag(root, text)
-    if tag is None:
+    try:
+        written, attributes = first_tag(root, text)
+    except SessionError:
         return _Said("no XML")
-    expanded = name or tag[0]
+    expanded = name or written
     namespace, _, local = expanded.rpartition(" ")
     # Others' attributes may be secrets: the id of <enabled/> resumes a session.
     values = tag[1] if expanded in STANZAS else {}
     return _Said(local[:_MAX_WORD], namespace[:_MAX_NAMESPACE] or None, values.get("type"), values.get("id"))
-
-
-def _first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]] | None:
-    """The expanded name and the attributes of an element, whose content is not read; None for no XML."""
-    seen: list[tuple[str, dict[str, str]]] = []
-
-    def start_element(name: str, attributes: list[str]) -> None:
-        values = (value[:_MAX_WORD] for value in attributes[1::2])
-        seen.append((name, dict(zip(attributes[::2], values, strict=True))))
-
-    try:
-        text = without_declaration(text)
-        end = end_of_tag(text)
-        parser = make_parser()
-        parser.Parse(root)
-        parser.StartElementHandler = start_element
-        parser.Parse(text[: max(end, 0)])
-    except (expat.ExpatError, DefusedXmlException, SessionError):
-        return None
-    return seen[0] if seen else None
 
 
 # -- what stands in the way ----------------------------------------------------------------------

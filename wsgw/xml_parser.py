@@ -191,6 +191,28 @@ def children(root: bytes, element: bytes) -> list[tuple[str, int, int]]:
     return found
 
 
+def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
+    """Return the expanded name and the attributes of the element that ``text`` begins with.
+
+    ``root`` is a start tag with the bindings it relies on. What follows the tag is not looked at.
+    Raises SessionError.
+    """
+    text = without_declaration(text)
+    tag = text[: max(end_of_tag(text), 0)]
+    parser = make_parser()
+    parser.Parse(root)
+    seen: list[tuple[str, list[str]]] = []
+    parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
+    try:
+        parser.Parse(tag)
+    except (expat.ExpatError, DefusedXmlException) as error:
+        raise refused(error, tag, len(tag)) from None
+    if not seen:
+        raise not_well_formed("a message starts with its element")
+    name, attributes = seen[0]
+    return name, dict(zip(attributes[::2], attributes[1::2], strict=True))
+
+
 def undeclared_prefixes(element: bytes) -> set[str]:
     """Return the prefixes that a well-formed ``element`` uses without declaring them.
 
