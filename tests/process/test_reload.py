@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
 from real.certificates import Certificate, make_certificate
 from real.gateway import Gateway
-from real.processes import ReservedPort, accepts, wait_until
+from real.processes import Child, ReservedPort, accepts, wait_until
 from wire import OPENINGS, SECONDS, Browser, frame, upgrade_request
 
 from process.conftest import Start
@@ -143,17 +145,51 @@ def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
     assert accepts(gateway.wss_port)
 
 
-def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start) -> None:
+@pytest.mark.parametrize("what", ["rule", "port"])
+def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start, what: str) -> None:
+    """Also if its listener is no more."""
+    free = ReservedPort()
     gateway = start(1, ws_options='{websocket_origin, ["https://good.example"]}, ')
     request = upgrade_request(headers=("Origin: https://good.example",))
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
         sock.sendall(request[:-2])
         wait_until(lambda: sum(held(gateway, gateway.ws_port)) == 1, SECONDS, "it to be accepted")
+        port = gateway.ws_port
+        if what == "port":
+            port = free.number
+            text = gateway.config.read_text()
+            gateway.config.write_text(text.replace(f"{{{gateway.ws_port}, ", f"{{{port}, "))
         change(gateway, "https://good.example", "https://other.example")
         good = ("Origin: https://good.example",)
-        wait_until(lambda: b" 403 " in status_line(gateway.ws_port, good), SECONDS, "the new rule")
+        wait_until(lambda: b" 403 " in status_line(port, good), SECONDS, "the new rule")
+        wait_until(lambda: accepts(gateway.ws_port) is (what == "rule"), SECONDS, "the port to close")
         sock.sendall(request[-2:])
         assert b" 101 " in sock.recv(4096)
+    free.release()
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:
+    """What was changed after the file was read is not missed."""
+    port = ReservedPort()
+    listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
+    argv = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1"]
+    gateway = Child(argv, tmp_path / "log")
+    try:
+        wait_until(lambda: catches(gateway.pid, signal.SIGHUP), SECONDS, "a handler")
+        gateway.signal(signal.SIGHUP)
+        assert not accepts(port.number), "it does not serve yet"
+        wait_until(lambda: gateway.text().count("listens on") == 2, SECONDS, "the reload")
+        assert "reading the configuration again" in gateway.text()
+    finally:
+        gateway.terminate()
+        port.release()
 
 
 def test_workers_come_and_go(start: Start, traffic: Traffic) -> None:

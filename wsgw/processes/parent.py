@@ -61,6 +61,8 @@ class Parent:
         self._status = STOPPED
         self._failure: ConfigError | None = None
         self._serving = False
+        #: A reload is wanted as soon as we serve.
+        self._reload_asked = False
         self._successor: Successor | None = None
         #: A newer parent has taken over; at ``_drain_at`` (monotonic) we drain.
         self._retired = False
@@ -178,6 +180,8 @@ class Parent:
         if self._predecessor is not None:
             self._predecessor.send(SERVING)
         notify("READY=1", f"STATUS=serving with {config.workers} workers")
+        if self._reload_asked:
+            self._reload()
 
     def _publish(self) -> None:
         """Let the workers know what a status page may show."""
@@ -225,7 +229,10 @@ class Parent:
     # -- new settings ----------------------------------------------------------------------------
 
     def _reload(self) -> None:
-        if not self._serving or self._draining or self._retired:
+        if not self._serving:
+            self._reload_asked = True
+            return
+        if self._draining or self._retired:
             return
         log.info("reading the configuration again")
         notify("RELOADING=1", reloading())
