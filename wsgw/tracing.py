@@ -173,8 +173,9 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
     expanded = name or written
     namespace, _, local = expanded.rpartition(" ")
     # Others' attributes may be secrets: the id of <enabled/> resumes a session.
-    values = tag[1] if expanded in STANZAS else {}
-    return _Said(local[:_MAX_WORD], namespace[:_MAX_NAMESPACE] or None, values.get("type"), values.get("id"))
+    values = {key: value[:_MAX_WORD] for key, value in attributes.items() if expanded in STANZAS}
+    namespace = namespace[:_MAX_NAMESPACE]
+    return _Said(local[:_MAX_WORD], namespace or None, values.get("type"), values.get("id"))
 
 
 # -- what stands in the way ----------------------------------------------------------------------
