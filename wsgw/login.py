@@ -61,7 +61,7 @@ class Login:
             if self._request is not None:
                 self._answered(element)
             elif _BIND.encode() in element and b"result" in element.partition(b">")[0]:
-                self._bound(_texts(root, element).get(_BOUND))
+                self._bound(_texts(root, element))
         elif name == _SASL:
             self.succeeded = True
         elif name == _SASL2:
@@ -77,9 +77,9 @@ class Login:
             self.succeeded = self.over = True
             self.jid = self._claimed
 
-    def _bound(self, jid: str | None) -> None:
-        if jid:
-            self.jid, self.over = _jid(jid), True
+    def _bound(self, texts: dict[tuple[str, ...], str]) -> None:
+        if _BOUND in texts:
+            self.jid, self.over = _jid(texts[_BOUND]), True
 
     def _authorized(self, texts: dict[tuple[str, ...], str]) -> None:
         self.jid = _jid(texts.get(_AUTHORIZED, ""))

@@ -1,0 +1,1 @@
+"""What stands in the log: the fields of its lines, traces, and no secret."""
