@@ -105,11 +105,15 @@ class Worker:
         except EOFError:
             log.error("the parent process is gone: this worker ends its sessions")
             self._drain()
-        except Exception:
-            log.exception("fault in the gateway")
-            self._over.set()
 
     def _obey(self, message: Message) -> None:
+        """Do what the parent says; a fault of ours in doing so must not cost the sessions."""
+        try:
+            self._do(message)
+        except Exception:
+            log.exception("fault in the gateway: %s", message.word)
+
+    def _do(self, message: Message) -> None:
         if message.word == SERVE:
             self._gateway.start()
         elif message.word == SETTINGS:
