@@ -107,10 +107,16 @@ class Gateway:
         for place in former.keys() - listeners.keys():
             former[place].close()
 
+    def leave(self) -> None:
+        """Accept no more, and close our ends of the sockets: somebody else may want their ports."""
+        self.supervisor.leave()
+        for listener in self.listeners:
+            listener.close()
+        self._listeners = {}
+
     def retire(self) -> None:
         """Accept no more, serve what was accepted, and return when all of it is gone."""
-        self.supervisor.leave()
-        self._close_listeners()
+        self.leave()
         self.supervisor.wait_until_idle()
 
     def drain(self) -> None:
@@ -120,8 +126,7 @@ class Gateway:
 
     def stop(self) -> None:
         """Accept no more, and end without looking after the sessions."""
-        self.supervisor.leave()
-        self._close_listeners()
+        self.leave()
         self.supervisor.stop()
 
     def serve_forever(self, started: Callable[[], None] | None = None) -> None:
@@ -155,11 +160,6 @@ class Gateway:
             place: Listener(sockets[place], listener, self.supervisor, trusted, files)
             for place, listener in zip(places(config), config.listeners, strict=True)
         }
-
-    def _close_listeners(self) -> None:
-        for listener in self.listeners:
-            listener.close()
-        self._listeners = {}
 
 
 def listener_url(config: ListenerConfig) -> str:

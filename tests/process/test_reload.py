@@ -214,6 +214,31 @@ def test_workers_come_and_go(start: Start, traffic: Traffic) -> None:
     assert gateway.stop() == 0
 
 
+def test_nothing_is_left_of_former_settings(start: Start) -> None:
+    gateway = start(1)
+    extra = ReservedPort()
+    text = gateway.config.read_text()
+    other = text.replace(f"{{{gateway.wss_port}, websocket_session", f"{{{extra.number}, websocket_session")
+
+    def files() -> list[int]:
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (gateway.child.pid, *gateway.workers)]
+
+    for _ in range(2):
+        gateway.config.write_text(other)
+        reload(gateway)
+        gateway.config.write_text(text)
+        reload(gateway)
+    wait_until(lambda: accepts(gateway.wss_port) and not accepts(extra.number), SECONDS, "the settings")
+    before = files()
+    for _ in range(10):
+        gateway.config.write_text(other)
+        reload(gateway)
+        gateway.config.write_text(text)
+        reload(gateway)
+    wait_until(lambda: files() <= before, SECONDS, "what was opened to be closed")
+    extra.release()
+
+
 def test_log_level(start: Start) -> None:
     gateway = start(1, top_level="{log_level, warning}.\n")
     assert "INFO" not in gateway.child.text()

@@ -117,10 +117,12 @@ def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start)
 
 
 def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:
-    gateway = start(traffic.port)
-    (book,) = traffic.begin(gateway.ws_port, 1)
+    gateway = start(traffic.port, ws_options="{drain_timeout, 4}, ")
+    (book, *others) = traffic.begin(gateway.ws_port, 6)
     workers = gateway.workers
     gateway.child.signal(signal.SIGKILL)
+    wait_until(lambda: not accepts(gateway.ws_port), SECONDS, "the port to be free for another")
+    assert any(other.open for other in others), "while sessions go on"
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), SECONDS, "their end")
     assert book.code == 1012, "the session was ended in order"
     assert not accepts(gateway.ws_port)

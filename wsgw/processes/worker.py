@@ -104,6 +104,7 @@ class Worker:
                     self._obey(message)
         except EOFError:
             log.error("the parent process is gone: this worker ends its sessions")
+            self._gateway.leave()  # or whoever is started in its place could not listen
             self._drain()
 
     def _obey(self, message: Message) -> None:
