@@ -26,6 +26,7 @@ LEVELS = {
     "admission": 5,
     "xml_parser": 1,
     "complete_markup": 2,
+    "head_reader": 2,
     "stanza_cutter": 2,
     "xml_stream": 3,
     "xmpp_framing": 3,

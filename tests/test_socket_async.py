@@ -172,10 +172,48 @@ def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, s
     owner = Owner(wrapper)
     size = 20_000_000
     wrapper.send(b"x" * size)
+    assert wrapper.progress == 0, "it leaves when the turn of the loop ends"
+    gevent.sleep(0)
     assert 0 < wrapper.queued < size
     in_thread(read_exactly, peer, size)
     assert owner.drained.wait(5)
     assert wrapper.queued == 0
+
+
+def test_what_is_sent_in_one_turn_leaves_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"one ")
+    wrapper.send(b"two ")
+    wrapper.sendall(b"three ")
+    assert peer.recv(100) == b"one two three ", (
+        "who waits for it to be taken need not wait for the turn to end"
+    )
+    wrapper.send(b"four")
+    gevent.sleep(0)
+    assert peer.recv(100) == b"four"
+
+
+def test_what_is_sent_last_leaves_before_the_end(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"bye")
+    peer.shutdown(socket.SHUT_WR)
+    wrapper.linger(1.0, 1.0)
+    assert peer.recv(100) == b"bye"
+    assert peer.recv(100) == b""
+
+
+def test_a_failed_write_asks_for_the_last_words_by_itself(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    got: list[bytes] = []
+    wrapper.attach(got.append, lambda: None)
+    peer.sendall(b"last words")
+    peer.close()
+    with gevent.Timeout(5):
+        while not got:
+            wrapper.send(b"into the void")
+            gevent.sleep(0.01)
+    assert wrapper.write_failed
+    assert got == [b"last words"]
 
 
 def test_failed_write_leaves_the_last_words_readable(pair: tuple[SocketAsync, socket.socket]) -> None:
@@ -294,6 +332,7 @@ def test_tls_both_ways(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
         while sum(map(len, owner.got)) < 50_000:
             gevent.sleep(0.001)
     wrapper.send(b"answer")
+    gevent.sleep(0)
     assert client.recv(100) == b"answer"
     assert wrapper.secure
 

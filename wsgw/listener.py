@@ -26,11 +26,12 @@ from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import SUBPROTOCOL, SWITCHING
+from wsgw.head_reader import HeadReader
 from wsgw.mod_websocket import Supervisor, caps, timers
 from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
 from wsgw.relay import LAST_WORDS, Peer
-from wsgw.socket_async import HeadReader, SocketAsync
+from wsgw.socket_async import SocketAsync
 from wsgw.spread import PAUSE_ENDS, RECHECK
 from wsgw.tls import PemFiles, browser_context
 from wsgw.upstream import Upstream

@@ -375,8 +375,6 @@ class Relay:
         frames.clear()
         browser.send(data)
         self.session.sent(monotonic())
-        if browser.write_failed:
-            self._read_last_words(browser)
 
     def _send_to_upstream(self, elements: list[bytes]) -> None:
         upstream = self._upstream
@@ -388,18 +386,10 @@ class Relay:
             self.bytes_to_upstream += len(data)
             elements.clear()
             upstream.send(data)
-            if upstream.write_failed:
-                self._read_last_words(upstream)
         if self.xmpp.upstream_finished:
             self._upstream = self._upstream_progress = None
             flush = FLUSH_FOR_LOST if self.session.finished else LAST_WORDS
             self._upstream_end = gevent.spawn(upstream.linger, flush, LAST_WORDS)
-
-    @staticmethod
-    def _read_last_words(sock: SocketAsync) -> None:
-        """A failed write ends nothing by itself: the peer may have said why before it went."""
-        if not sock.armed and not sock.closed:
-            sock.active_once()
 
     # -- the sweep ---------------------------------------------------------------------------------
 
