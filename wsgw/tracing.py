@@ -169,7 +169,9 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
     try:
         written, attributes = first_tag(root, text)
     except SessionError:
-        return _Said("no XML")
+        if not name:
+            return _Said("no XML")
+        written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
     expanded = name or written
     namespace, _, local = expanded.rpartition(" ")
     # Others' attributes may be secrets: the id of <enabled/> resumes a session.

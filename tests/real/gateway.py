@@ -146,11 +146,11 @@ class Gateway:
         text = self.log.read_text("utf-8", "replace")
         assert "Traceback (most recent call last)" not in text, text[-8000:]
         for user, password in accounts.items():
-            for secret in _spellings(user, password):
+            for secret in spellings(user, password):
                 assert secret not in text, f"the log holds a secret of {user}: {self.log}"
 
 
-def _spellings(user: str, password: str) -> list[str]:
+def spellings(user: str, password: str) -> list[str]:
     """The password, and base64 texts that show it: the PLAIN message, and the three alignments."""
     spellings = [password, base64.b64encode(f"\0{user}\0{password}".encode()).decode()]
     raw = password.encode()
