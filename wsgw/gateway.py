@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
 from wsgw.listening import Place, open_sockets, places
 from wsgw.mod_websocket import Supervisor
+from wsgw.ops.administration import Administration, Served
 from wsgw.ops.state import StateFile
 from wsgw.shared_table import SharedTable, addresses_for
 from wsgw.spread import Beats, Turn
@@ -38,12 +40,14 @@ class Shared(NamedTuple):
     beats: Beats
     #: What the parent says of itself.
     state: StateFile
+    #: Where workers publish their figures; None if nobody is to see them.
+    figures: Path | None
 
     @classmethod
-    def make(cls, config: Config, slots: int) -> Shared:
+    def make(cls, config: Config, slots: int, figures: Path | None = None) -> Shared:
         """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
         connections = max(listener.max_sessions for listener in config.listeners)
-        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots), StateFile())
+        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots), StateFile(), figures)
 
 
 class Gateway:
@@ -67,6 +71,8 @@ class Gateway:
         self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
         self.supervisor.trace(config.trace)
         self._listeners = self._make_listeners(config, files, sockets)
+        self._files, self._sockets = files, sockets
+        self._administration = self._make_administration(shared, slot)
         self._stopping = Event()
 
     @classmethod
@@ -89,6 +95,9 @@ class Gateway:
         self.supervisor.start()
         for listener in self.listeners:
             listener.start()
+        if self._administration is not None:
+            self._administration.start()
+            self._administration.take(self.config, self._files, self._sockets)
 
     def apply(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
         """Take new settings, for the connections that come from now on.
@@ -106,6 +115,8 @@ class Gateway:
             listener.start()
         for place in former.keys() - listeners.keys():
             former[place].close()
+        if self._administration is not None:
+            self._administration.take(config, files, sockets)
 
     def leave(self) -> None:
         """Accept no more, and close our ends of the sockets: somebody else may want their ports."""
@@ -113,6 +124,8 @@ class Gateway:
         for listener in self.listeners:
             listener.close()
         self._listeners = {}
+        if self._administration is not None:
+            self._administration.leave()
 
     def retire(self) -> None:
         """Accept no more, serve what was accepted, and return when all of it is gone."""
@@ -128,6 +141,8 @@ class Gateway:
         """Accept no more, and end without looking after the sessions."""
         self.leave()
         self.supervisor.stop()
+        if self._administration is not None:
+            self._administration.stop()
 
     def serve_forever(self, started: Callable[[], None] | None = None) -> None:
         """Start, call ``started``, and drain on SIGTERM or SIGINT; a second signal ends at once."""
@@ -158,8 +173,21 @@ class Gateway:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         return {
             place: Listener(sockets[place], listener, self.supervisor, trusted, files)
-            for place, listener in zip(places(config), config.listeners, strict=True)
+            for place, listener in zip(places(config), config.listeners, strict=False)
         }
+
+    def _make_administration(self, shared: Shared, slot: int) -> Administration | None:
+        if shared.figures is None:
+            return None
+        supervisor = self.supervisor
+        served = Served(
+            tally=supervisor.tally,
+            survey=supervisor.survey,
+            draining=lambda: supervisor.draining,
+            connections=lambda: supervisor.admission.connections,
+            probes=lambda: [listener.upstream.probe for listener in self.listeners],
+        )
+        return Administration(shared.figures, slot, shared.state, served)
 
 
 def listener_url(config: ListenerConfig) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from wsgw.config.model import Config, ListenerConfig
+from wsgw.config.model import AdminListener, Config, ListenerConfig
 from wsgw.errors import ConfigError, ConfigProblem
 
 
@@ -28,9 +28,9 @@ class Place(NamedTuple):
 
 
 def places(config: Config) -> list[Place]:
-    """The places of ``config.listeners``, in their order."""
+    """The places of ``config.all_listeners``, in their order."""
     found: list[Place] = []
-    for listener in config.listeners:
+    for listener in config.all_listeners:
         number = sum(place[:2] == (listener.ip, listener.port) for place in found)
         found.append(Place(listener.ip, listener.port, number))
     return found
@@ -43,7 +43,7 @@ def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
     """
     found: dict[Place, socket.socket] = {}
     with ExitStack() as undo:
-        for place, listener in zip(places(config), config.listeners, strict=True):
+        for place, listener in zip(places(config), config.all_listeners, strict=True):
             found[place] = held.get(place) or undo.enter_context(_bind(listener, config))
         undo.pop_all()
     return found
@@ -63,12 +63,12 @@ def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
 
 def listen(config: Config, sockets: Mapping[Place, socket.socket]) -> None:
     """Let the system take connections. Raises ConfigError if another program listens there by now."""
-    for place, listener in zip(places(config), config.listeners, strict=True):
+    for place, listener in zip(places(config), config.all_listeners, strict=True):
         with _reported(listener, config):
             sockets[place].listen(listener.backlog)
 
 
-def _bind(listener: ListenerConfig, config: Config) -> socket.socket:
+def _bind(listener: ListenerConfig | AdminListener, config: Config) -> socket.socket:
     """On ``::`` it takes IPv4 too, unless another listener has the port there."""
     family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
     with _reported(listener, config), ExitStack() as undo:
@@ -76,7 +76,9 @@ def _bind(listener: ListenerConfig, config: Config) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            on_ipv4 = any(other.port == listener.port and ":" not in other.ip for other in config.listeners)
+            on_ipv4 = any(
+                other.port == listener.port and ":" not in other.ip for other in config.all_listeners
+            )
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.ip != "::" or on_ipv4))
         sock.bind((listener.ip, listener.port))
         undo.pop_all()
@@ -84,7 +86,7 @@ def _bind(listener: ListenerConfig, config: Config) -> socket.socket:
 
 
 @contextmanager
-def _reported(listener: ListenerConfig, config: Config) -> Iterator[None]:
+def _reported(listener: ListenerConfig | AdminListener, config: Config) -> Iterator[None]:
     """Turn an OSError into the ConfigError an admin can act on."""
     try:
         yield

@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -25,7 +25,7 @@ from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.relay import LAST_WORDS, Peer, Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.spread import Turn
-from wsgw.tally import Passed, Tally
+from wsgw.tally import Passed, Survey, Tally
 from wsgw.tracing import Tracing
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import Timers, WebSocketSession
@@ -49,20 +49,6 @@ class VirtualHost:
     def __init__(self, domain: str) -> None:
         self.domain = domain
         self.sessions: set[Relay] = set()
-
-
-class Survey(NamedTuple):
-    """The sessions of a process at one moment."""
-
-    #: In them and in all before them.
-    passed: Passed
-    logged_in: int
-    #: Sessions by host, framing (both may be empty) and state.
-    groups: Counter[tuple[str, str, str]]
-    #: Bytes that wait to be taken, and sessions of which one side is not read meanwhile.
-    queued_to_browsers: int
-    queued_to_upstreams: int
-    paused: int
 
 
 class Supervisor:

@@ -46,6 +46,20 @@ class Passed(NamedTuple):
         return Passed(*map(int.__add__, self, other))
 
 
+class Survey(NamedTuple):
+    """The sessions of a process at one moment."""
+
+    #: In them and in all before them.
+    passed: Passed
+    logged_in: int
+    #: Sessions by host, framing (both may be empty) and state.
+    groups: Counter[tuple[str, str, str]]
+    #: Bytes that wait to be taken, and sessions of which one side is not read meanwhile.
+    queued_to_browsers: int
+    queued_to_upstreams: int
+    paused: int
+
+
 @dataclass(slots=True)
 class Attempt:
     """The last attempt to reach an address of the XMPP server."""

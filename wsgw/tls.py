@@ -101,7 +101,7 @@ class UpstreamTls:
 
         Raises ConfigError if ``cafile`` cannot be used.
         """
-        leaves = [_leaf_certificate(path, files or PemFiles()) for path in trusted]
+        leaves = [leaf_certificate(path, files or PemFiles()) for path in trusted]
         self._trusted = frozenset(filter(None, leaves))
         self._verified = _verifying_context(cafile, files)
         self._verified.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -159,7 +159,7 @@ def _content(path: Path) -> bytes | OSError:
         return error
 
 
-def _leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
+def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
     """The first certificate of a PEM file, DER; None if there is none to be read."""
     try:
         match = _PEM_CERTIFICATE.search(files.read(path).decode("ascii", "replace"))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+
+from wsgw.errors import ConfigError
 
 from .snippets import C2S, HOSTS, listener, load_text, mistakes
 
@@ -99,10 +102,40 @@ def test_several_listeners(tmp_path: Path) -> None:
     assert config.drain_timeout == 5.0
 
 
-def test_an_admin_listener_is_warned_of(tmp_path: Path) -> None:
-    config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {{5289, wsgw_admin, [{{ip, {{127,0,0,1}}}}]}}"))
-    assert "This version does not serve the wsgw_admin listener." in config.warnings
+@pytest.mark.parametrize(
+    ("listener", "place"),
+    [
+        ("{5289, wsgw_admin, []}", ("127.0.0.1", 5289)),
+        ("{5289, wsgw_admin, [{ip, {127,0,0,1}}]}", ("127.0.0.1", 5289)),
+        ('{{5289, "::1"}, wsgw_admin, []}', ("::1", 5289)),
+    ],
+)
+def test_an_admin_listener(tmp_path: Path, listener: str, place: tuple[str, int]) -> None:
+    config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {listener}"))
+    assert [(one.ip, one.port) for one in config.admin_listeners] == [place]
     assert len(config.listeners) == 1
+    assert not any("wsgw_admin" in warning for warning in config.warnings)
+
+
+def test_an_admin_listener_open_to_all_is_warned_of(tmp_path: Path) -> None:
+    config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {{5289, wsgw_admin, [{{ip, {{0,0,0,0}}}}]}}"))
+    assert any("wsgw_admin listener on port 5289 is open to others" in one for one in config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("listener", "reason"),
+    [
+        ("{5289, wsgw_admin, [{tls, true}]}", "wsgw_admin has no option but ip"),
+        ("{5289, wsgw_admin, [ip]}", "wsgw_admin has no option but ip"),
+        ('{{5289, "::1"}, wsgw_admin, [{ip, "::1"}]}', "ip is given twice"),
+        ("{5289, wsgw_admin, [{ip, none}]}", "ip: "),
+        ("{{5289, udp}, wsgw_admin, []}", "wsgw_admin listens on tcp, not udp"),
+        ("{5288, wsgw_admin, [{ip, {0,0,0,0}}]}", "port 5288 has its listener"),
+    ],
+)
+def test_what_is_wrong_with_an_admin_listener(tmp_path: Path, listener: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        load_text(tmp_path, _file(f"{C2S}, {OURS}, {listener}"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wsgw.config.chosen import Choices
 from wsgw.config.files import check_certificate_and_key, check_certificates
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import AdminListener, ListenerConfig
 from wsgw.config.terms import Mark, Problems
 
 #: Descriptors for listening sockets, logs and what the gateway itself needs.
@@ -118,6 +118,16 @@ def _upstream_warnings(where: str, listener: ListenerConfig, unusable: tuple[str
             f"The XMPP server's certificate cannot be trusted from a file: {why}." for why in unusable
         )
     return found
+
+
+def warning_about_admin(listener: AdminListener) -> str | None:
+    """What it shows is no secret, and yet nobody's but the admin's business."""
+    if _is_loopback(listener.ip):
+        return None
+    return (
+        f"The wsgw_admin listener on port {listener.port} is open to others than this machine ({listener.ip})"
+        ": whoever reaches it sees hosts, addresses of servers and figures."
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,7 +6,7 @@ import math
 import sys
 from typing import Any, Final
 
-from wsgw.config.model import Config, ListenerConfig, RequestHandler, Traced
+from wsgw.config.model import AdminListener, Config, ListenerConfig, RequestHandler, Traced
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\
@@ -27,6 +27,14 @@ _LISTENER_HEADING: Final = """\
 The port may carry an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. Options with a * may stand
 at the top level too, for all such listeners; what the listener says comes first.
 """
+_ADMIN: Final = """\
+## In a `wsgw_admin` listener
+
+    {5289, wsgw_admin, [{ip, {127,0,0,1}}]}
+
+Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/status`, `/status.json`; see
+[metrics.md](metrics.md). There is one option, `ip`, the address to listen on: by default it is `127.0.0.1`.
+"""
 _TOP_HEADING: Final = "## At the top level\n"
 _COLUMNS: Final = "| option | type | default | meaning | precedent |\n|---|---|---|---|---|"
 
@@ -42,6 +50,7 @@ def options_table() -> str:
             _COLUMNS,
             *map(_row, rows),
             "",
+            _ADMIN,
             _TOP_HEADING,
             _COLUMNS,
             *map(_row, tops),
@@ -75,10 +84,11 @@ def describe(config: Config) -> str:
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
+    lines += [f"\nadmin listener on {_place(listener)}" for listener in config.admin_listeners]
     return "\n".join(lines)
 
 
-def _place(listener: ListenerConfig) -> str:
+def _place(listener: ListenerConfig | AdminListener) -> str:
     host = f"[{listener.ip}]" if ":" in listener.ip else listener.ip
     return f"{host}:{listener.port}"
 

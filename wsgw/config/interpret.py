@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from wsgw.config.chosen import Choices, listener_choices, top_choices
-from wsgw.config.coherence import check_listener, cpus, session_limit, warnings_about
+from wsgw.config.coherence import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
 from wsgw.config.hosts import served_hosts
 from wsgw.config.kinds import Context, Count, nearest
 from wsgw.config.listeners import RawListener, raw_listeners
-from wsgw.config.model import Config, IPNetwork, ListenerConfig, UpstreamAddress
+from wsgw.config.model import AdminListener, Config, IPNetwork, ListenerConfig, UpstreamAddress
 from wsgw.config.network_kinds import Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.server_facts import ServerFacts, server_facts
@@ -19,6 +19,7 @@ from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_o
 
 LISTENER_MODULE = "websocket_session"
 ADMIN_MODULE = "wsgw_admin"
+ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _N = TypeVar("_N", int, float)
 #: Names of the table that are no field of ``ListenerConfig``, or more than one.
@@ -42,8 +43,8 @@ def interpret(document: Document, problems: Problems) -> Config:
         check_listener(listener, chosen, facts.keyless, problems)
         warnings.extend(warnings_about(listener, chosen, facts.unusable, session_limit(workers)))
         listeners.append(listener)
-    if any(raw.module == ADMIN_MODULE for raw in raw_listeners(document)):
-        warnings.append(f"This version does not serve the {ADMIN_MODULE} listener.")
+    admin_listeners = tuple(_admin_listeners(document, places, problems))
+    warnings.extend(filter(None, map(warning_about_admin, admin_listeners)))
     trusted = _trusted_proxies(document, problems)
     return Config(
         source=document.source,
@@ -60,6 +61,7 @@ def interpret(document: Document, problems: Problems) -> Config:
         trace=_value(document, "trace", BY_NAME["trace"].default, problems),
         warnings=tuple(dict.fromkeys(warnings)),
         certfiles=facts.certfiles,
+        admin_listeners=admin_listeners,
     )
 
 
@@ -114,8 +116,32 @@ def _listener(
     )
 
 
+def _admin_listeners(
+    document: Document, places: dict[tuple[str, int], int], problems: Problems
+) -> Iterator[AdminListener]:
+    """Those of ``wsgw_admin``, on loopback if they do not say otherwise; their one option is ``ip``."""
+    for raw in raw_listeners(document):
+        if raw.module != ADMIN_MODULE:
+            continue
+        given = raw.ip
+        for key, value in raw.options:
+            if name_of(key) != "ip" or value is None:
+                problems.add(key.mark, f"{ADMIN_MODULE} has no option but ip, {{ip, Address}}")
+            elif given is not None:
+                problems.add(key.mark, "ip is given twice")
+            else:
+                given = value
+        ip = _address(given, problems) if given is not None else ADMIN_IP
+        listener = AdminListener(ip or ADMIN_IP, _port(raw, problems))
+        _check_place(listener, raw, places, problems)
+        yield listener
+
+
 def _check_place(
-    listener: ListenerConfig, raw: RawListener, places: dict[tuple[str, int], int], problems: Problems
+    listener: ListenerConfig | AdminListener,
+    raw: RawListener,
+    places: dict[tuple[str, int], int],
+    problems: Problems,
 ) -> None:
     """Note where ``listener`` listens; two in one place is a mistake, except on port 0, which is any."""
     place = (listener.ip, listener.port)
@@ -126,7 +152,7 @@ def _check_place(
 
 def _port(raw: RawListener, problems: Problems) -> int:
     if raw.transport != "tcp":
-        problems.add(raw.mark, f"{LISTENER_MODULE} listens on tcp, not {raw.transport}")
+        problems.add(raw.mark, f"{raw.module} listens on tcp, not {raw.transport}")
     if raw.port is None:
         problems.add(raw.mark, "the listener has no port")
         return 0
@@ -143,11 +169,17 @@ def _ip(raw: RawListener, chosen: Choices, problems: Problems) -> str:
     if raw.ip is not None:
         if "ip" in chosen:
             problems.add(chosen.mark("ip"), "ip is given twice: with the port already")
-        try:
-            return str(parse_address(raw.ip))
-        except Misfit as misfit:
-            problems.add(misfit.faults[0][0], f"ip: {misfit.faults[0][1]}")
+        if (ip := _address(raw.ip, problems)) is not None:
+            return ip
     return str(chosen.get("ip", "::" if chosen["inet6"] else "0.0.0.0"))
+
+
+def _address(term: Term, problems: Problems) -> str | None:
+    try:
+        return str(parse_address(term))
+    except Misfit as misfit:
+        problems.add(misfit.faults[0][0], f"ip: {misfit.faults[0][1]}")
+        return None
 
 
 def _upstream(

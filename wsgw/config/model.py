@@ -93,6 +93,16 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminListener:
+    """One ``wsgw_admin`` listener: plain HTTP for the admin and the admin's programs."""
+
+    ip: str
+    port: int
+    #: Few ask, and seldom.
+    backlog: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class Traced:
     """Whose sessions are traced: JIDs, bare or full, lower-cased up to the resource; addresses of clients."""
 
@@ -125,3 +135,9 @@ class Config:
     warnings: tuple[str, ...]
     #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.
     certfiles: tuple[Path, ...] = ()
+    admin_listeners: tuple[AdminListener, ...] = ()
+
+    @property
+    def all_listeners(self) -> tuple[ListenerConfig | AdminListener, ...]:
+        """Everything that needs a listening socket."""
+        return (*self.listeners, *self.admin_listeners)

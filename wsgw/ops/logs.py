@@ -69,6 +69,12 @@ def _detach(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
+def lost_lines() -> int:
+    """Lines of this process that were lost so far."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped for handler in handlers if isinstance(handler, BoundedQueueHandler))
+
+
 class BoundedQueueHandler(QueueHandler):
     """Puts records into a queue and drops them when it is full."""
 

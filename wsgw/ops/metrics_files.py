@@ -1,6 +1,8 @@
-"""The directory in which prometheus-client puts together the figures of several processes.
+"""The directory in which workers leave their figures for whichever of them is asked.
 
-It has to be named by the environment before that package is imported for the first time.
+prometheus-client keeps counters and histograms there; it has to be named by the environment before that
+package is imported for the first time. Beside them is what each worker says of the present (see
+``publisher``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,11 @@ from pathlib import Path
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
+def state_path(folder: Path, slot: int) -> Path:
+    """Where the worker of a slot says how things stand with it."""
+    return folder / f"worker_{slot}.state"
+
+
 class MetricsFiles:
     """A private directory of one parent and its workers."""
 
@@ -25,12 +32,12 @@ class MetricsFiles:
     def give_to(self, account: pwd.struct_passwd | None) -> None:
         """Let the workers, which run under ``account`` if it is not ours, write there."""
         if account is not None:
-            os.chown(self.path, account.pw_uid, account.pw_gid)
+            for path in (self.path, *self.path.iterdir()):
+                os.chown(path, account.pw_uid, account.pw_gid)
 
-    def process_died(self, pid: int) -> None:
-        """Forget what a process says of the present; what it has counted stays, as the package has it."""
-        for file in self.path.glob(f"gauge_live*_{pid}.db"):
-            file.unlink(missing_ok=True)
+    def worker_died(self, slot: int) -> None:
+        """Forget what a worker says of the present; what it has counted stays."""
+        state_path(self.path, slot).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Nobody needs it any more."""

@@ -7,6 +7,7 @@ A small JSON document in a memory file that workers inherit; the parent alone wr
     source                 the configuration's file, empty for the command line
     last_reload            null, or {at, ok, errors}: errors are sentences with file and line
     workers                [{slot, pid, started_at, restarts, leaving}]
+    restarts               of all workers so far
     draining               the gateway ends its sessions
     retiring               a newer parent has taken over the ports
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -27,8 +29,10 @@ _LARGEST = 1 << 20
 class StateFile:
     """Written by one process, read by those that were forked from it."""
 
-    def __init__(self) -> None:
-        self._file = os.memfd_create("state")
+    def __init__(self, path: Path | None = None) -> None:
+        """In memory, or in a file for those who know its name. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.memfd_create("state") if path is None else os.open(path, flags, 0o600)
         self.publish({})
 
     def publish(self, document: dict[str, Any]) -> None:
@@ -38,10 +42,23 @@ class StateFile:
 
     def read(self) -> dict[str, Any]:
         """The document published last."""
-        while True:
-            content = os.pread(self._file, _LARGEST, 0)
-            size, checksum = _HEAD.unpack_from(content)
-            data = content[_HEAD.size : _HEAD.size + size]
-            if crc32(data) == checksum:  # else it is being written just now
-                found: dict[str, Any] = json.loads(data)
-                return found
+        while (found := read_document(self._file)) is None:
+            pass  # it is being written just now
+        return found
+
+    def close(self) -> None:
+        """Nobody writes any more."""
+        os.close(self._file)
+
+
+def read_document(file: int) -> dict[str, Any] | None:
+    """What stands in a state file's descriptor; None if it is not whole."""
+    content = os.pread(file, _LARGEST, 0)
+    if len(content) < _HEAD.size:
+        return None
+    size, checksum = _HEAD.unpack_from(content)
+    data = content[_HEAD.size : _HEAD.size + size]
+    if crc32(data) != checksum:
+        return None
+    found: dict[str, Any] = json.loads(data)
+    return found

@@ -75,7 +75,7 @@ class Crew:
     selector: selectors.BaseSelector
     #: Called with what a worker says.
     heard: Callable[[Member, Message], None]
-    #: Called with the pid of one that has ended.
+    #: Called with the slot of one that has ended.
     ended: Callable[[int], None]
     #: What a worker must not inherit.
     parents_own: list[Closable]
@@ -91,6 +91,11 @@ class Crew:
     def serving(self) -> list[Member]:
         """Those that are to go on."""
         return [member for member in self.members.values() if not member.leaving]
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was lost."""
+        return sum(slot.restarts for slot in self._slots.values())
 
     def described(self) -> list[dict[str, object]]:
         """All workers, as ``ops.state`` has them."""
@@ -217,7 +222,7 @@ class Crew:
         del self.members[member.slot]
         self.shared.beats.beat(member.slot, 0.0)
         self.shared.table.worker_died(member.slot)
-        self.ended(member.pid)
+        self.ended(member.slot)
 
     def _note_end(self, member: Member, cause: str) -> None:
         if member.leaving:

@@ -82,10 +82,10 @@ class Parent:
             settings,
             self._sockets,
             account,
-            Shared.make(settings.config, MAX_WORKERS),
+            Shared.make(settings.config, MAX_WORKERS, self._metrics.path),
             self._selector,
             self._heard,
-            self._metrics.process_died,
+            self._metrics.worker_died,
             [self._wakeup, self._wakeup_end],
         )
         self._catch_signals()
@@ -193,6 +193,7 @@ class Parent:
                 "source": self._crew.settings.config.source,
                 "last_reload": self._last_reload,
                 "workers": self._crew.described(),
+                "restarts": self._crew.restarts,
                 "draining": self._draining,
                 "retiring": self._retired,
             }

@@ -1,0 +1,105 @@
+"""A worker's counters and histograms, in prometheus-client's files for several processes.
+
+The package names the files by process. Here they are named by the worker's slot, which the worker that
+replaces a dead one has too: it goes on counting where the other stopped, and the files do not grow in
+number with the deaths. No metric exists before the fork, and the parent makes none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import Counter, Histogram, values
+
+from wsgw.causes import CAUSES
+from wsgw.ops.catalogue import COUNTED
+from wsgw.tally import Passed, Survey, Tally
+
+#: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
+FILE_SIZE = 1 << 18
+_KINDS = {"counter": Counter, "histogram": Histogram}
+_BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
+#: Whatever may be counted is there from the start, with 0.
+_KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
+    "wsgw_sessions_closed_total": [(cause,) for cause in CAUSES],
+    "wsgw_logins_total": [("success",), ("failure",)],
+    "wsgw_stanzas_total": [("from_client",), ("to_client",)],
+    "wsgw_frames_total": [("from_browser",), ("to_browser",)],
+    "wsgw_transferred_bytes_total": [(direction,) for direction in _BYTES],
+}
+
+
+class Instruments:
+    """Made once in a process, after the fork."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        """``folder`` is what PROMETHEUS_MULTIPROC_DIR names. Raises OSError if there is no room."""
+        for kind in _KINDS:
+            _reserve(folder / f"{kind}_{slot}.db")
+        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in COUNTED:
+            if metric.kind == "counter":
+                made = Counter(metric.name, metric.meaning, metric.labels, registry=None)
+                self._counters[metric.name] = made
+                for labels in _KNOWN.get(metric.name, ()):
+                    made.labels(*labels)
+            else:
+                self._histograms[metric.name] = Histogram(
+                    metric.name, metric.meaning, metric.labels, buckets=metric.buckets, registry=None
+                )
+        self._published: dict[tuple[str, ...], float] = {}
+
+    def publish(self, tally: Tally, survey: Survey, lost_lines: int) -> None:
+        """Add what has come since the last time; the deques of ``tally`` are emptied."""
+        self._grow(tally.opened, "wsgw_sessions_opened_total")
+        self._grow(lost_lines, "wsgw_log_lines_lost_total")
+        for cause, count in tally.closed.items():
+            self._grow(count, "wsgw_sessions_closed_total", cause)
+        for (reason, status), count in tally.refused.items():
+            self._grow(count, "wsgw_connections_refused_total", reason, str(status or ""))
+        for limit, count in tally.limits_hit.items():
+            self._grow(count, "wsgw_limits_hit_total", limit)
+        for upstream, count in tally.connect_failures.items():
+            self._grow(count, "wsgw_upstream_connect_failures_total", upstream)
+        self._publish_passed(survey.passed)
+        while tally.connect_times:
+            upstream, seconds = tally.connect_times.popleft()
+            self._histograms["wsgw_upstream_connect_seconds"].labels(upstream).observe(seconds)
+        while tally.ping_times:
+            self._histograms["wsgw_ping_seconds"].observe(tally.ping_times.popleft())
+
+    def note_lag(self, seconds: float) -> None:
+        """The loop came round so much later than wanted."""
+        self._histograms["wsgw_loop_lag_seconds"].observe(seconds)
+
+    def _publish_passed(self, passed: Passed) -> None:
+        for direction in _BYTES:
+            count = getattr(passed, f"bytes_{direction}")
+            self._grow(count, "wsgw_transferred_bytes_total", direction)
+        self._grow(passed.frames_from_browser, "wsgw_frames_total", "from_browser")
+        self._grow(passed.frames_to_browser, "wsgw_frames_total", "to_browser")
+        self._grow(passed.stanzas_from_client, "wsgw_stanzas_total", "from_client")
+        self._grow(passed.stanzas_to_client, "wsgw_stanzas_total", "to_client")
+        self._grow(passed.logins, "wsgw_logins_total", "success")
+        self._grow(passed.failed_logins, "wsgw_logins_total", "failure")
+
+    def _grow(self, count: float, name: str, *labels: str) -> None:
+        """Bring a counter to ``count``, as this process counts; it may have begun above 0."""
+        key = (name, *labels)
+        published = self._published.get(key, 0)
+        if count > published:
+            counter = self._counters[name]
+            (counter.labels(*labels) if labels else counter).inc(count - published)
+            self._published[key] = count
+
+
+def _reserve(path: Path) -> None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, FILE_SIZE)
+    finally:
+        os.close(file)

@@ -1,0 +1,124 @@
+"""How a whole gateway stands: what its parent and all its workers have published, put together."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsgw.config.model import Config
+from wsgw.ops.metrics_files import state_path
+from wsgw.ops.state import read_document
+from wsgw.tally import Attempt
+
+#: To read what may be written just then.
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A moment of a gateway. Times are seconds since the epoch."""
+
+    config: Config
+    #: See ``state``.
+    parent: Mapping[str, Any]
+    #: What the workers have published (see ``publisher``), by slot.
+    workers: Mapping[int, Mapping[str, Any]]
+    connections: int
+    #: This worker ends its sessions.
+    draining: bool
+    #: When the certificates expire, by file.
+    certificates: Mapping[str, float] = field(default_factory=dict)
+
+    def sum(self, *path: str) -> int:
+        """Of a number that all workers publish."""
+        return sum(_at(document, path) for document in self.workers.values())
+
+    @property
+    def sessions(self) -> Counter[tuple[str, str, str]]:
+        """By host, framing and state."""
+        groups: Counter[tuple[str, str, str]] = Counter()
+        for document in self.workers.values():
+            for host, framing, state, count in document["sessions"]:
+                groups[host, framing, state] += count
+        return groups
+
+    @property
+    def attempts(self) -> dict[str, Attempt | None]:
+        """The last attempt to reach each configured address of the XMPP server, whichever worker's."""
+        found: dict[str, Attempt | None] = {}
+        for listener in self.config.listeners:
+            for address in map(str, listener.upstream):
+                made = [
+                    Attempt(**document["attempts"][address])
+                    for document in self.workers.values()
+                    if address in document["attempts"]
+                ]
+                found[address] = max(made, key=lambda attempt: attempt.at, default=None)
+        return found
+
+    @property
+    def limits(self) -> dict[str, tuple[int, float]]:
+        """Limits hit since the workers were started: how many times, and when last."""
+        found: dict[str, tuple[int, float]] = {}
+        for document in self.workers.values():
+            for limit, hit in document["limits"].items():
+                count, at = found.get(limit, (0, 0.0))
+                found[limit] = (count + int(hit["count"]), max(at, hit["at"]))
+        return found
+
+    @property
+    def unreachable(self) -> list[int]:
+        """The listeners, by their place in the configuration, none of whose upstreams is known to answer."""
+        attempts = self.attempts
+        return [
+            number
+            for number, listener in enumerate(self.config.listeners)
+            if not any(
+                (attempt := attempts[str(one)]) is not None and attempt.ok for one in listener.upstream
+            )
+        ]
+
+    def why_not_ready(self) -> list[str]:
+        """Whole sentences; none if it is ready for new sessions."""
+        return list(self._why_not_ready())
+
+    def _why_not_ready(self) -> Iterator[str]:
+        if self.draining or self.parent.get("draining"):
+            yield "The gateway is ending its sessions."
+        if self.parent.get("retiring"):
+            yield "A newer gateway has taken over."
+        attempts = self.attempts
+        for number in self.unreachable:
+            listener = self.config.listeners[number]
+            made = [attempt for one in listener.upstream if (attempt := attempts[str(one)]) is not None]
+            errors = "; ".join(attempt.error for attempt in made) or "not tried yet"
+            yield f"No XMPP server answers the listener on port {listener.port}: {errors}."
+
+
+def read_workers(folder: Path, parent: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """What the workers that are alive have published, by slot."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for worker in parent.get("workers", ()):
+        try:
+            file = os.open(state_path(folder, worker["slot"]), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue  # it is just being started, or has no room
+        try:
+            # Nothing comes of it while it is being written.
+            document = next(filter(None, (read_document(file) for _ in range(ATTEMPTS))), None)
+        finally:
+            os.close(file)
+        if document and document["pid"] == worker["pid"]:
+            found[worker["slot"]] = document
+    return found
+
+
+def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> int:
+    value: Any = document
+    for key in path:
+        value = value[key]
+    return int(value)

@@ -1,0 +1,149 @@
+"""Publishes a worker's figures, about once a second: counts for ever, and how things stand now.
+
+The second part is a state file (see ``state``) that goes when the worker does. It holds
+
+    pid, at                seconds since the epoch
+    cpu, memory            of the process: seconds, and bytes
+    sessions               [[host, framing, state, how many]]
+    logged_in, paused      sessions
+    queued                 {browser, upstream}: bytes
+    attempts               {address of the XMPP server as configured: {ok, at, error}}
+    limits                 {option: {count, at}}: limits hit, and when last
+
+It runs in the loop and costs about a microsecond for each session; who has many publishes less often.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, process_time, time
+from typing import Any
+
+import gevent
+
+from wsgw.ops.instruments import Instruments
+from wsgw.ops.metrics_files import state_path
+from wsgw.ops.state import StateFile
+from wsgw.tally import Survey, Tally
+
+log = logging.getLogger(__name__)
+
+#: How often the loop's lag is measured, and figures are published at best, in seconds.
+TICK, PERIOD = 0.25, 1.0
+#: No more than this share of the time is spent on publishing.
+SHARE = 0.005
+#: What was published so little ago is fresh enough for whoever asks, in seconds.
+FRESH = 0.1
+
+
+class Publisher:
+    """One worker's. ``start`` after the process has taken its account: the files are that account's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        slot: int,
+        tally: Tally,
+        survey: Callable[[], Survey],
+        lost_lines: Callable[[], int],
+    ) -> None:
+        self._folder = folder
+        self._slot = slot
+        self._tally = tally
+        self._survey = survey
+        self._lost_lines = lost_lines
+        self._instruments: Instruments | None = None
+        self._state: StateFile | None = None
+        self._timer: Any = None
+        self._failing = False
+        #: Monotonic.
+        self._last = self._due = self._tick_due = 0.0
+        #: How many times a limit was hit, and when it was last (seconds since the epoch).
+        self._limits: dict[str, dict[str, float]] = {}
+
+    def start(self) -> None:
+        """Publish from now on. Without room on the disk there are no figures, and everything else works."""
+        try:
+            self._instruments = Instruments(self._folder, self._slot)
+            self._state = StateFile(state_path(self._folder, self._slot))
+        except OSError as error:
+            log.error("no figures for /metrics and /status: %s: %s", self._folder, error.strerror)
+            return
+        self._publish()
+        self._tick_due = monotonic() + TICK
+        self._timer = gevent.get_hub().loop.timer(TICK, TICK)
+        self._timer.start(self._tick)
+
+    def stop(self) -> None:
+        """Publish for the last time."""
+        if self._timer is None:
+            return
+        self._timer.stop()
+        self._timer.close()
+        self._timer = None
+        self._publish()
+        if self._state is not None:
+            self._state.close()
+
+    def refresh(self) -> None:
+        """Publish what has changed since, for somebody who asks."""
+        if self._timer is not None and monotonic() - self._last >= FRESH:
+            self._publish()
+
+    def _tick(self) -> None:
+        now = monotonic()
+        assert self._instruments is not None
+        self._instruments.note_lag(max(0.0, now - self._tick_due))
+        self._tick_due = now + TICK
+        if now >= self._due:
+            self._publish()
+
+    def _publish(self) -> None:
+        began = monotonic()
+        try:
+            self._write()
+            self._failing = False
+        except Exception:
+            if not self._failing:  # once, not every second
+                log.exception("figures cannot be published")
+            self._failing = True
+        self._last = monotonic()
+        self._due = began + max(PERIOD, (self._last - began) / SHARE) - TICK / 2
+
+    def _write(self) -> None:
+        assert self._instruments is not None
+        assert self._state is not None
+        survey, tally = self._survey(), self._tally
+        self._instruments.publish(tally, survey, self._lost_lines())
+        now = time()
+        for limit, count in tally.limits_hit.items():
+            if self._limits.get(limit, {}).get("count") != count:
+                self._limits[limit] = {"count": count, "at": now}
+        self._state.publish(
+            {
+                "pid": os.getpid(),
+                "at": now,
+                "cpu": process_time(),
+                "memory": _memory(),
+                "sessions": [[*group, count] for group, count in survey.groups.items()],
+                "logged_in": survey.logged_in,
+                "paused": survey.paused,
+                "queued": {"browser": survey.queued_to_browsers, "upstream": survey.queued_to_upstreams},
+                "attempts": {
+                    address: dataclasses.asdict(attempt) for address, attempt in tally.attempts.items()
+                },
+                "limits": self._limits,
+            }
+        )
+
+
+def _memory() -> int:
+    """Bytes of this process in memory."""
+    # As bytes: what Python loads when it is first needed, an account may not be allowed to read.
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
