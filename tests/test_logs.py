@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 import queue
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
-from real.processes import ROOT
+from real.processes import ROOT, ReservedPort, accepts, wait_until
 from wire import OPENINGS, SECONDS, SERVER_HEADER, Browser, Connection, XmppServer, frame, within
 
 from wsgw.ops.logs import BoundedQueueHandler
@@ -255,3 +257,91 @@ def test_standard_error_that_is_closed() -> None:
     child.communicate(timeout=30)
     assert child.returncode == 0
     assert time.monotonic() - started < SECONDS
+
+
+# -- a full disk ----------------------------------------------------------------------------------
+
+FULL = """\
+import logging, os, resource, sys, time
+from wsgw.ops.logs import log_directly, start_logging
+kind, log_format, errors = sys.argv[1:]
+writer = start_logging("info", log_format) if kind == "queued" else log_directly("info", log_format)
+log = logging.getLogger("test")
+{fill}
+for number in range(50):
+    log.info("line %d of those that find no room", number)
+deadline = time.monotonic() + 10
+while writer and not logging.getLogger().handlers[0].queue.empty():
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+{empty}
+log.info("line 50")
+log.info("line 51")
+if writer:
+    writer.stop()
+"""
+#: What finds no room, and how there is room again: nothing fits; the file may have 300 bytes, then more.
+ROOM = {
+    "nothing-fits": (
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
+        "os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)",
+    ),
+    "half-a-line-fits": (
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, -1))",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))",
+    ),
+}
+
+
+@pytest.mark.parametrize("log_format", ["plain", "json"])
+@pytest.mark.parametrize("kind", ["queued", "direct"])
+@pytest.mark.parametrize("room", ROOM)
+def test_full_disk_loses_lines_and_counts_them(tmp_path: Path, room: str, kind: str, log_format: str) -> None:
+    fill, empty = ROOM[room]
+    errors = tmp_path / "errors"
+    with errors.open("ab") as file:
+        script = FULL.format(fill=fill, empty=empty)
+        subprocess.run(
+            [sys.executable, "-c", script, kind, log_format, str(errors)],
+            cwd=ROOT,
+            stderr=file,
+            check=True,
+            timeout=30,
+        )
+    lines = errors.read_text("utf-8").splitlines()
+    whole = [line for line in lines if re.search(r"line \d+( of those that find no room)?(\"\}$|$)", line)]
+    (report,) = [line for line in lines if "log lines were lost" in line]
+    lost = int(re.findall(r"(\d+) log lines were lost", report)[0])
+    assert lost + len(whole) == 52
+    assert lost in (49, 50) if room == "nothing-fits" else 0 < lost < 50, "one may just be under way"
+    assert "line 50" in whole[-2]
+    assert "line 51" in whole[-1]
+    for line in (report, *whole):
+        if log_format == "json":
+            json.loads(line)
+        else:
+            assert LINE.match(line)
+
+
+def test_gateway_serves_while_its_log_finds_no_room(xmpp_server: XmppServer) -> None:
+    port = ReservedPort()
+    upstream = f"tcp://127.0.0.1:{xmpp_server.port}"
+    argv = [sys.executable, "-m", "wsgw", "--listen", f"127.0.0.1:{port.number}", "--domain", "localhost"]
+    user = ["--user", "root"] if os.geteuid() == 0 else []
+    with Path("/dev/full").open("wb") as full:
+        child = subprocess.Popen([*argv, "--upstream", upstream, *user], cwd=ROOT, stderr=full)
+    try:
+        wait_until(lambda: accepts(port.number), 30, "the gateway")
+        for _ in range(3):
+            browser = Browser(port.number, first=frame(OPENINGS["rfc7395"]))
+            server = xmpp_server.accept_stream()
+            assert browser.message().startswith(b"<open ")
+            server.close()
+            browser.until_close()
+            browser.close()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(40) == 0
+    finally:
+        child.kill()
+        child.wait()
+        port.release()

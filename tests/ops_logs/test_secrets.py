@@ -88,7 +88,8 @@ def fast(played: Played) -> None:
     mac = encoded(f"alice\0{TOKEN}")
     auth = f"<authenticate xmlns='{SASL2}' mechanism='HT-SHA-256-NONE'>"
     played.ask(
-        f"{auth}<initial-response>{mac}{TOKEN}</initial-response><fast xmlns='urn:xmpp:fast:0' count='1'/></authenticate>",
+        f"{auth}<initial-response>{mac}{TOKEN}</initial-response>"
+        "<fast xmlns='urn:xmpp:fast:0' count='1'/></authenticate>",
         f"<success xmlns='{SASL2}'><authorization-identifier>alice@localhost</authorization-identifier>"
         f"<resumed xmlns='urn:xmpp:sm:3' h='1' previd='{RESUMPTION}'/></success>",
     )
