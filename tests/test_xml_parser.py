@@ -161,7 +161,7 @@ def test_children_are_found_with_their_bytes() -> None:
     )
     found = children(HEADER, element)
     assert {name: element[start:end] for name, start, end in found} == parts
-    assert children(HEADER, b"<a/>") == children(HEADER, b"<a>text</a>") == []
+    assert children(HEADER, b"<a/>") == children(HEADER, b"<a>text</a>") == ()
 
 
 # -- prefixes --------------------------------------------------------------------------------------

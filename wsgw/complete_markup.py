@@ -20,6 +20,8 @@ _IN_TAG = {
 CDATA = b"<![CDATA["
 _CDATA_END = b"]]>"
 _INSTRUCTION_END = b"?>"
+#: How nearly every chunk ends: whole stanzas.
+_END_TAGS = (b"</message>", b"</iq>", b"</presence>")
 _ENDS = (b">", _CDATA_END, _INSTRUCTION_END)
 
 
@@ -56,9 +58,11 @@ class CompleteMarkup:
     def feed(self, data: bytes) -> bytes:
         """Return everything up to the last complete tag, in order; keep the rest."""
         if not self.held and not _may_be_opaque(data):
+            if data.endswith(_END_TAGS):
+                return data
             last = data.rfind(b"<")
             if last >= 0 and end_of_tag(data, last) == len(data):
-                return data  # the commonest: a chunk is whole stanzas
+                return data
         self.held += data
         complete = self._scan()
         chunk = bytes(self.held[:complete])

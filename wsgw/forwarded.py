@@ -8,6 +8,7 @@ long as a hop is trusted; the first that is not is the client. Erlang twin: the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 IPAddress = IPv4Address | IPv6Address
@@ -75,6 +76,7 @@ def _for_parameter(element: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _parse(entry: str) -> IPAddress | None:
     """Read an address with or without brackets and port; IPv4 mapped into IPv6 counts as IPv4.
 

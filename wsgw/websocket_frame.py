@@ -141,6 +141,7 @@ class FrameParser:
 
     __slots__ = (
         "_buffer",
+        "_character_begun",
         "_decoder",
         "_frame_is_final",
         "_mask",
@@ -168,6 +169,8 @@ class FrameParser:
         self._message_opcode: Opcode | None = None
         self._message: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
+        #: What has come of a text ends within a character.
+        self._character_begun = False
 
     def feed(self, data: bytes) -> None:
         """Take what came from the client."""
@@ -330,15 +333,20 @@ class FrameParser:
     def _append(self, payload: bytes) -> None:
         assert self._message is not None
         self._message += payload
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(payload)
-            except UnicodeDecodeError:
-                raise InvalidText from None
-            held, _ = self._decoder.getstate()
-            # Python waits for a surrogate's third byte, though RFC 3629 ends with its second.
-            if held[:1] == b"\xed" and held[1:] >= b"\xa0":
-                raise InvalidText
+        if self._decoder is not None and (self._character_begun or not payload.isascii()):
+            self._check_part(self._decoder, payload)
+
+    def _check_part(self, decoder: codecs.IncrementalDecoder, payload: bytes) -> None:
+        """Check UTF-8 that may end within a character."""
+        try:
+            decoder.decode(payload)
+        except UnicodeDecodeError:
+            raise InvalidText from None
+        held, _ = decoder.getstate()
+        # Python waits for a surrogate's third byte, though RFC 3629 ends with its second.
+        if held[:1] == b"\xed" and held[1:] >= b"\xa0":
+            raise InvalidText
+        self._character_begun = bool(held)
 
     def _end_frame(self) -> tuple[int, bytes]:
         """End the data frame under way; give the message when it was the last one."""
@@ -346,11 +354,8 @@ class FrameParser:
             return FRAGMENT
         assert self._message is not None
         assert self._message_opcode is not None
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(b"", True)
-            except UnicodeDecodeError:
-                raise InvalidText from None
+        if self._character_begun:
+            raise InvalidText
         message = (int(self._message_opcode), bytes(self._message))
         self._reset_message()
         return message

@@ -162,7 +162,7 @@ def end_of_element(text: bytes, start: int, position: int) -> int:
     return text.index(b">", position) + 1
 
 
-def children(root: bytes, element: bytes) -> list[tuple[str, int, int]]:
+def children(root: bytes, element: bytes) -> tuple[tuple[str, int, int], ...]:
     """Return (expanded name, start, end) of each child of a well-formed ``element``.
 
     ``root`` is a start tag with the bindings the element relies on.
@@ -188,7 +188,7 @@ def children(root: bytes, element: bytes) -> list[tuple[str, int, int]]:
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
     parser.Parse(element)
-    return found
+    return tuple(found)
 
 
 def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
@@ -213,7 +213,7 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     return name, dict(zip(attributes[::2], attributes[1::2], strict=True))
 
 
-def undeclared_prefixes(element: bytes) -> set[str]:
+def undeclared_prefixes(element: bytes) -> frozenset[str]:
     """Return the prefixes that a well-formed ``element`` uses without declaring them.
 
     The empty prefix is among them if an element relies on a default namespace from outside.
@@ -239,7 +239,7 @@ def undeclared_prefixes(element: bytes) -> set[str]:
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
     parser.Parse(element, True)
-    return missing
+    return frozenset(missing)
 
 
 @dataclass(frozen=True, slots=True)

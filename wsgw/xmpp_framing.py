@@ -51,8 +51,15 @@ _CHANNEL_BINDING = (b"-PLUS<", b"urn:xmpp:sasl-cb:0")
 _DECLARATION = b"<?xml version='1.0'?>"
 _ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE_NAME = re.compile(rb"""\s([^\s=<>"'/]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_DECLARATIONS = re.compile(rb"""\sxmlns(?::[^\s=]+)?\s*=\s*(?:"[^"]*"|'[^']*')""")
 _CHARACTER_DATA = re.compile(rb">([^<]*)<")
 _ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+
+
+#: A server says the same of its features to everyone: what is that short is read once, not at each login.
+_REMEMBERED = 8 * 1024
+_remembered_children = lru_cache(maxsize=16)(children)
+_remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
 def choose_framing(opening: Opening) -> Framing:
@@ -137,7 +144,7 @@ class Framing(ABC):
 
     def server_header(self, tag: bytes) -> bytes:
         """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
-        self._server_root = tag
+        self._server_root = b"<root%s>" % b"".join(_DECLARATIONS.findall(tag))
         return tag
 
     @abstractmethod
@@ -167,7 +174,8 @@ class Framing(ABC):
         announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched.
         """
         requires_starttls = False
-        for name, start, end in reversed(children(self._server_root, element)):
+        read = _remembered_children if len(element) <= _REMEMBERED else children
+        for name, start, end in reversed(read(self._server_root, element)):
             child = element[start:end]
             if name in (_STARTTLS, _COMPRESSION):
                 requires_starttls |= name == _STARTTLS and b"required" in child
@@ -243,7 +251,8 @@ class Rfc7395Framing(Framing):
         return name + insert + element[len(name) :]
 
     def _missing_declarations(self, element: bytes) -> bytes:
-        missing = undeclared_prefixes(element)
+        read = _remembered_prefixes if len(element) <= _REMEMBERED else undeclared_prefixes
+        missing = read(element)
         insert = b"".join(text for prefix, text in self._prefixes if prefix[:-1].decode() in missing)
         return insert + self._default_declaration if "" in missing else insert
 
