@@ -175,8 +175,7 @@ class DirectHandler(logging.Handler):
 
 def log_directly(level: str, log_format: str) -> None:
     """Log to standard error from ``level`` up, without a thread; see ``start_logging``."""
-    logging.getLogger().handlers[:] = [DirectHandler()]
-    change_logging(level, log_format)
+    _log_by(DirectHandler(), level, log_format)
 
 
 def start_logging(level: str, log_format: str) -> LogWriter:
@@ -186,9 +185,16 @@ def start_logging(level: str, log_format: str) -> LogWriter:
     """
     records: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE_SIZE)
     handler = BoundedQueueHandler(records)
+    _log_by(handler, level, log_format)
+    return LogWriter(records, handler)
+
+
+def _log_by(handler: logging.Handler, level: str, log_format: str) -> None:
+    # What no line tells need not be found out: the "Optimization" section of logging's documentation.
+    logging._srcfile = None
+    logging.logThreads = logging.logMultiprocessing = False
     logging.getLogger().handlers[:] = [handler]
     change_logging(level, log_format)
-    return LogWriter(records, handler)
 
 
 def change_logging(level: str, log_format: str) -> None:
