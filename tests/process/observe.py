@@ -32,7 +32,10 @@ def asleep(pid: int) -> bool:
 
 def said(gateway: Gateway, pattern: str, times: int = 1) -> None:
     """Wait until the log holds so many matches of ``pattern``."""
-    wait_until(lambda: count(gateway, pattern) >= times, PATIENCE, f"{pattern} in the log")
+    try:
+        wait_until(lambda: count(gateway, pattern) >= times, PATIENCE, f"{pattern} in the log")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{gateway.child.tail()}") from None
 
 
 def count(gateway: Gateway, pattern: str) -> int:

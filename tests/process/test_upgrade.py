@@ -106,7 +106,7 @@ def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) 
     books += traffic.begin(gateway.ws_port, 4)
     stop(third)
     assert gateway.child.wait(PATIENCE) == 0
-    assert gone(second)
+    wait_until(lambda: gone(second), PATIENCE, "the end of the second")
     assert [book.code for book in books] == [1012] * 12
 
 
