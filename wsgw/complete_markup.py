@@ -25,9 +25,14 @@ _END_TAGS = (b"</message>", b"</iq>", b"</presence>")
 _ENDS = (b">", _CDATA_END, _INSTRUCTION_END)
 
 
-def _may_be_opaque(data: bytes) -> bool:
-    """Whether ``data`` holds ``<!`` or ``<?``. A single byte is found twenty times as fast as two."""
-    return (b"!" in data and b"<!" in data) or (b"?" in data and b"<?" in data)
+def _may_be_opaque(data: bytes | bytearray, start: int = 0) -> bool:
+    """Whether ``data`` holds, from ``start`` on, ``<!`` or ``<?``: constructs in which ``<`` begins no tag.
+
+    A single byte is found twenty times as fast as two.
+    """
+    return (data.find(b"!", start) >= 0 and data.find(b"<!", start) >= 0) or (
+        data.find(b"?", start) >= 0 and data.find(b"<?", start) >= 0
+    )
 
 
 class CompleteMarkup:
@@ -74,7 +79,8 @@ class CompleteMarkup:
     def _scan(self) -> int:
         """Look at what is new; return the position after the last complete markup."""
         complete = 0
-        if not self._until and not self._holds_opaque_markup():
+        # What was not looked at yet may begin with the second byte of ``<!``.
+        if not self._until and not _may_be_opaque(self.held, max(self._scanned - 1, 0)):
             last = self.held.rfind(b"<", self._scanned)
             previous = self.held.rfind(b"<", 0, last) if last > 0 else -1
             if previous >= 0:
@@ -88,11 +94,6 @@ class CompleteMarkup:
                 break
             complete = ended or complete
         return complete
-
-    def _holds_opaque_markup(self) -> bool:
-        """Whether there may be a construct, not looked at yet, in which ``<`` begins no tag."""
-        start = max(self._scanned - 1, 0)
-        return self.held.find(b"<!", start) >= 0 or self.held.find(b"<?", start) >= 0
 
     def _step(self) -> tuple[int, bool]:
         """Take one construct: (position after markup that ended here or 0, whether to go on)."""
