@@ -19,7 +19,8 @@ from gevent import pywsgi
 from gevent.pool import Pool
 
 from wsgw.errors import HandshakeRefused
-from wsgw.socket_async import HeadReader, SocketAsync
+from wsgw.head_reader import HeadReader
+from wsgw.socket_async import SocketAsync
 
 log = logging.getLogger(__name__)
 
