@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from wsgw.config.kinds import Context, Kind
-from wsgw.config.model import RequestHandler, UpstreamAddress
+from wsgw.config.model import RequestHandler, Traced, UpstreamAddress
 from wsgw.config.network_kinds import (
     Address,
     Hosts,
@@ -13,6 +13,7 @@ from wsgw.config.network_kinds import (
     Origins,
     RequestHandlers,
     SeeOtherUri,
+    TraceTargets,
     Upstreams,
     parse_upstream,
 )
@@ -45,6 +46,17 @@ WS = RequestHandler(("ws-xmpp",), "mod_websocket")
         ),
         (Networks(), yaml_value("::ffff:10.0.0.1"), (ip_network("10.0.0.1"),)),
         (Networks(), yaml_value("[fd00::/8]"), (ip_network("fd00::/8"),)),
+        (TraceTargets(), term("[]"), Traced()),
+        (
+            TraceTargets(),
+            yaml_value("Alice@B\u00dccher.example"),
+            Traced(frozenset({"alice@xn--bcher-kva.example"})),
+        ),
+        (
+            TraceTargets(),
+            term('["A@b.example/Web @/1", "10.0.0.1", "fd00::/8"]'),
+            Traced(frozenset({"a@b.example/Web @/1"}), (ip_network("10.0.0.1"), ip_network("fd00::/8"))),
+        ),
         (Origins(), term("any"), ()),
         (Origins(), yaml_value("ignore"), ()),
         (Origins(), term('["https://A.example", "null"]'), ("https://a.example", "null")),
@@ -91,6 +103,9 @@ def test_values(kind: Kind, value: Term, expected: object) -> None:
         (Hosts(), term('["a b"]'), '"a b": '),
         (Hosts(), term("[5]"), "expected a domain, found 5"),
         (Networks(), term('["10.0.0.0/40"]'), "is not a network"),
+        (TraceTargets(), term('["@b.example"]'), "is not a JID: a user's name stands before the @"),
+        (TraceTargets(), term('["a@b c/x"]'), "is not a JID: "),
+        (TraceTargets(), term('["b.example"]'), "expected an IP address, found"),
         (Networks(), term("[any]"), "expected an IP address, found any"),
         (Networks(), term("none"), "expected an IP address, found none"),
         (Origins(), term('["example.org"]'), "example.org is not an origin"),

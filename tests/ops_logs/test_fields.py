@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -11,6 +12,7 @@ import pytest
 from edges import StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
+from real.processes import ROOT, wait_until
 from wire import SECONDS, SUCCESS, XmppServer, upgrade_request
 
 from ops_logs.played import Played, bound, events, iq, objects
@@ -135,3 +137,32 @@ def test_plain_lines(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
         r'close_code=1000 cause="closed by the client" stanzas_from_client=1 ',
         closed,
     ), closed
+
+
+def test_another_format_by_a_reload(start_edge: StartEdge) -> None:
+    """Of the parent and of every worker."""
+    gateway = start_edge(fresh=True)
+    text = gateway.config.read_text("utf-8")
+    gateway.config.write_text(f"{text}\n{{log_format, json}}.\n", encoding="utf-8")
+    gateway.child.signal(signal.SIGHUP)
+
+    def told() -> set[int]:
+        """Who has refused something, and said so in JSON."""
+        with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
+            sock.sendall(upgrade_request("/elsewhere"))
+            sock.recv(4096)
+        lines = [line for line in gateway.child.text().splitlines() if line.startswith("{")]
+        return {json.loads(line)["pid"] for line in lines if line.endswith("}")}
+
+    everyone = {gateway.child.pid, *gateway.workers}
+    wait_until(lambda: everyone <= told(), 20, "JSON of all processes")
+
+
+def test_every_field_is_documented(edge: Gateway, xmpp_server: XmppServer) -> None:
+    documented = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs" / "logs.md").read_text("utf-8")))
+    test_a_refusal(edge)
+    played = Played(edge, xmpp_server, "rfc7395", headers=FORWARDED)
+    login(played, "alice@localhost/web")
+    played.close()
+    events(edge, "closed")
+    assert {key for line in objects(edge) for key in line} <= documented
