@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -155,7 +156,9 @@ class _Handler(pywsgi.WSGIHandler):
         """Say what is wrong with a head; pywsgi calls it for whatever is raised while it is read."""
         if isinstance(ex, OSError):
             return None
-        return ("431" if isinstance(ex, HandshakeRefused) else "400"), b""
+        # The reader's limit, too many lines for the parser, or too long a line for it.
+        too_large = isinstance(ex, HandshakeRefused | HTTPException) or self.headers.status
+        return ("431" if too_large else "400"), b""
 
     def log_request(self) -> None:
         """Not logged: it would be a line every few seconds."""

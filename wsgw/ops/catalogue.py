@@ -129,3 +129,12 @@ STANDING: Final = (
     Metric("wsgw_build_info", "gauge", "Always 1.", ("version", "python")),
 )
 METRICS: Final = (*COUNTED, *STANDING)
+
+
+def table() -> str:
+    """All of it as Markdown."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |")
+    return "\n".join(rows)

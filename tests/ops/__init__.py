@@ -1,0 +1,1 @@
+"""What the gateway tells the admin: metrics, readiness, status."""

@@ -1,0 +1,248 @@
+"""The admin's listener: what it answers, to whom, and what it costs the users."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from process.traffic import Traffic
+from real.processes import ReservedPort, accepts, wait_until
+from wire import OPENINGS, Browser, XmppServer
+
+from ops.admin import PATIENCE, Admin
+from ops.conftest import StartAdmin
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic()
+
+
+def test_pages(start: StartAdmin, traffic: Traffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        assert admin.ask("/healthz").text == "ok\n"
+        ready = admin.ask("/readyz")
+        assert (ready.status, ready.text) == (200, "ready\n")
+        assert admin.ask("/metrics").headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        page = admin.ask("/status")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "ready" in page.text
+        assert "<script" not in page.text
+        for path in ("/metrics", "/healthz", "/readyz", "/status", "/status.json"):
+            answer = admin.ask(path, "HEAD")
+            assert (answer.status, answer.text) == (200, "")
+            assert int(answer.headers["content-length"]) > 0
+            assert not any(name.startswith("access-control") for name in answer.headers)
+            assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "host", "status"),
+    [
+        ("GET", "/", None, 404),
+        ("GET", "/metrics/", None, 404),
+        ("POST", "/metrics", None, 405),
+        ("DELETE", "/status", None, 405),
+        ("GET", "/status", "localhost:5289", 200),
+        ("GET", "/status", "[::1]:5289", 200),
+        ("GET", "/status", "rebound.example", 421),
+        ("GET", "/status", "127.0.0.1.rebound.example", 421),
+        ("GET", "/status", "localhost.rebound.example:5289", 421),
+    ],
+)
+def test_who_is_refused(start: StartAdmin, method: str, path: str, host: str | None, status: int) -> None:
+    answer = start(1).ask(path, method, host)
+    assert answer.status == status
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
+    admin = start(1, admin='{%d, wsgw_admin, [{ip, "0.0.0.0"}]}')
+    assert admin.ask("/healthz", host="gateway.example").status == 200
+    assert "is open to others than this machine" in admin.gateway.child.text()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"rubbish\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 2000 + b"\r\n", b"431"),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+    ],
+    ids=["rubbish", "long target", "long head", "HTTP/1.0"],
+)
+def test_bounds_of_a_request(start: StartAdmin, request_: bytes, status: bytes) -> None:
+    admin = start(1)
+    with socket.create_connection(("127.0.0.1", admin.port), PATIENCE) as sock:
+        sock.sendall(request_)
+        assert sock.recv(12) == b"HTTP/1.1 " + status
+        while sock.recv(4096):
+            pass
+    assert admin.ask("/healthz").status == 200
+
+
+def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traffic: Traffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        silent = [socket.create_connection(("127.0.0.1", admin.port), PATIENCE) for _ in range(20)]
+        try:
+            books = traffic.begin(admin.gateway.ws_port, 4)
+            traffic.moves(books)
+            assert admin.ask("/healthz").status == 200  # once the silent ones have had their time
+        finally:
+            for sock in silent:
+                sock.close()
+
+
+# -- readiness ----------------------------------------------------------------------------------------
+
+
+def test_not_ready_until_a_server_answers(start: StartAdmin) -> None:
+    port = ReservedPort()
+    try:
+        admin = start(port.number)
+        answer = admin.ask("/readyz")
+        assert answer.status == 503
+        assert f"tcp://127.0.0.1:{port.number}" in answer.text
+        upstream = f"tcp://127.0.0.1:{port.number}"
+        assert admin.metrics().value("wsgw_upstream_up", upstream=upstream) == 0
+        assert admin.metrics().value("wsgw_ready") == 0
+        assert admin.status()["why_not_ready"] != []
+        with socket.create_server(("127.0.0.1", port.number)):
+            wait_until(lambda: admin.ask("/readyz").status == 200, PATIENCE, "the gateway to see the server")
+            assert admin.metrics().value("wsgw_upstream_up", upstream=upstream) == 1
+    finally:
+        port.release()
+
+
+def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        traffic.begin(admin.gateway.ws_port, 4)
+        assert admin.ask("/readyz").status == 200
+        admin.gateway.child.signal(signal.SIGTERM)
+        seen = []
+
+        def gone() -> bool:
+            try:
+                seen.append(admin.ask("/readyz").status)
+            except OSError:
+                return not accepts(admin.port)
+            return False
+
+        wait_until(gone, PATIENCE, "the end")
+        assert seen.count(503) >= 1
+        assert 200 not in seen[seen.index(503) :]
+        assert admin.gateway.child.wait(PATIENCE) == 0
+
+
+# -- status -------------------------------------------------------------------------------------------
+
+
+def test_status_says_what_an_admin_needs(start: StartAdmin, traffic: Traffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        traffic.begin(admin.gateway.ws_port, 3, 3600.0)
+        wait_until(lambda: admin.status()["hosts"] == {"localhost": 3}, PATIENCE, "the sessions")
+        found = admin.status()
+        assert found["sessions"] == found["sessions_logged_in"] == 3
+        assert sorted(worker["pid"] for worker in found["workers"]) == sorted(admin.gateway.workers)
+        assert sum(worker["sessions"] for worker in found["workers"]) == 3
+        assert found["config"]["source"] == str(admin.gateway.config)
+        assert [one["module"] for one in found["listeners"]] == ["websocket_session"] * 2 + ["wsgw_admin"]
+        assert [one["ok"] for one in found["upstreams"]] == [True]
+        assert next(iter(found["certificates"].values())) > found["started_at"]
+
+
+def test_a_reload_that_failed_is_told(start: StartAdmin) -> None:
+    admin = start(1)
+    assert admin.status()["config"]["last_reload"] is None
+    right = admin.gateway.config.read_text("utf-8")
+    admin.gateway.config.write_text(right.replace("{hosts, ", "{hosts, <script>"), "utf-8")
+    admin.gateway.child.signal(signal.SIGHUP)
+    wait_until(lambda: admin.status()["config"]["last_reload"] is not None, PATIENCE, "the reload")
+    told = admin.status()["config"]["last_reload"]
+    assert told["ok"] is False
+    assert str(admin.gateway.config) in told["errors"][0]
+    assert admin.metrics().value("wsgw_config_last_reload_successful") == 0
+    assert "nothing was changed" in admin.ask("/status").text
+    assert "<script" not in admin.ask("/status").text
+    admin.gateway.config.write_text(right, "utf-8")
+    admin.gateway.child.signal(signal.SIGHUP)
+    wait_until(
+        lambda: admin.metrics().value("wsgw_config_last_reload_successful") == 1, PATIENCE, "the reload"
+    )
+
+
+def test_an_admins_listener_comes_and_goes_with_a_reload(start: StartAdmin) -> None:
+    admin = start(1)
+    port = ReservedPort()
+    try:
+        before = admin.gateway.config.read_text("utf-8")
+        after = before.replace(f"{{{admin.port}, wsgw_admin", f"{{{port.number}, wsgw_admin")
+        assert after != before
+        admin.gateway.config.write_text(after, "utf-8")
+        admin.gateway.child.signal(signal.SIGHUP)
+        moved = Admin(port.number, admin.gateway)
+        wait_until(lambda: accepts(port.number) and not accepts(admin.port), PATIENCE, "the move")
+        assert moved.ask("/healthz").status == 200
+    finally:
+        port.release()
+
+
+# -- what is counted ----------------------------------------------------------------------------------
+
+
+def test_refused_connections_are_counted(start: StartAdmin) -> None:
+    admin = start(1)
+    with socket.create_connection(("127.0.0.1", admin.gateway.ws_port), PATIENCE) as sock:
+        sock.sendall(b"GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert re.match(rb"HTTP/1.1 4\d\d ", sock.recv(4096))
+    name = "wsgw_connections_refused_total"
+    wait_until(lambda: admin.metrics().sum(name, reason="handshake") == 1, PATIENCE, "the count")
+
+
+def test_failures_are_counted(start: StartAdmin) -> None:
+    """A login that the server refuses, and a stanza above the limit."""
+    failure = b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"
+    server = XmppServer()
+    try:
+        admin = start(server.port)
+        assert admin.ask("/readyz").status == 200
+        browser = Browser(admin.gateway.ws_port)
+        browser.text(OPENINGS["rfc7395"])
+        connection = None
+        while connection is None:
+            with contextlib.suppress(EOFError):  # the gateway's own attempts say nothing
+                connection = server.accept_stream(failure)
+        wait_until(
+            lambda: admin.metrics().value("wsgw_logins_total", result="failure") == 1, PATIENCE, "the failure"
+        )
+        browser.text(b"<message xmlns='jabber:client'>" + b"a" * 20_000 + b"</message>")
+        wait_until(
+            lambda: admin.metrics().sum("wsgw_limits_hit_total", limit="max_stanza_size_preauth") == 1,
+            PATIENCE,
+            "the limit",
+        )
+        assert "max_stanza_size_preauth" in admin.status()["limits_hit"]
+        assert "max_stanza_size_preauth" in admin.ask("/status").text
+        connection.close()
+        browser.close()
+    finally:
+        server.close()
+
+
+def test_nothing_stays_behind(start: StartAdmin, tmp_path: Path) -> None:
+    files = tmp_path / "figures"
+    files.mkdir()
+    admin = start(1, env={"TMPDIR": str(files)})
+    admin.metrics()
+    assert list(files.glob("wsgw-*/counter_0.db"))
+    assert admin.gateway.stop() == 0
+    assert list(files.iterdir()) == []

@@ -1,0 +1,94 @@
+"""The metrics and the books of both ends say the same, to the byte."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+
+import pytest
+from process.traffic import assert_whole
+from real.certificates import Certificate
+from real.processes import wait_until
+
+from ops.admin import PATIENCE, Admin, Metrics
+from ops.books import KeptTraffic
+from ops.conftest import StartAdmin
+
+_COUNTED = {
+    **{
+        f"bytes_{direction}": ("wsgw_transferred_bytes_total", direction)
+        for direction in ("from_browser", "to_browser", "from_upstream", "to_upstream")
+    },
+    "frames_from_browser": ("wsgw_frames_total", "from_browser"),
+    "frames_to_browser": ("wsgw_frames_total", "to_browser"),
+    "stanzas_from_client": ("wsgw_stanzas_total", "from_client"),
+    "stanzas_to_client": ("wsgw_stanzas_total", "to_client"),
+}
+
+
+@pytest.fixture
+def traffic(certificate: Certificate) -> KeptTraffic:
+    return KeptTraffic(certificate.ca)
+
+
+def counted(metrics: Metrics) -> Counter[str]:
+    return Counter(
+        {name: int(metrics.value(metric, direction=way)) for name, (metric, way) in _COUNTED.items()}
+    )
+
+
+def settle(admin: Admin, traffic: KeptTraffic) -> Metrics:
+    """Wait until both say the same; what they say at the end is in the assertion."""
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: counted(admin.metrics()) == traffic.booked(), 10, "the same")
+    assert counted(admin.metrics()) == traffic.booked()
+    return admin.metrics()
+
+
+def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        books = traffic.begin(admin.gateway.ws_port, 20, 0.05)
+        traffic.moves(books, 10)
+        traffic.finish()
+        assert_whole(books)
+        metrics = settle(admin, traffic)
+    assert (
+        sum(book.sent for book in books) == metrics.value("wsgw_stanzas_total", direction="from_client") > 200
+    )
+    assert metrics.value("wsgw_sessions_opened_total") == 20
+    assert metrics.value("wsgw_sessions_closed_total", cause="closed_by_client") == 20
+    assert metrics.sum("wsgw_sessions_closed_total") == 20
+    assert metrics.value("wsgw_logins_total", result="success") == 20
+    assert metrics.sum("wsgw_upstream_connect_seconds_count") == 20
+    assert metrics.sum("wsgw_sessions") == metrics.value("wsgw_sessions_logged_in") == 0
+
+
+def test_a_dead_workers_counts_stay(start: StartAdmin, traffic: KeptTraffic) -> None:
+    """What it had published; it publishes once a second, and here it has had nothing to do for longer."""
+    with traffic:
+        admin = start(traffic.port)
+        gateway = admin.gateway
+        traffic.begin(gateway.ws_port, 20, 3600.0)
+        before = settle(admin, traffic)
+        assert before.value("wsgw_sessions", host="localhost", framing="rfc7395", state="loop") == 20
+        victim = admin.status()["workers"][0]
+        os.kill(victim["pid"], signal.SIGKILL)
+        wait_until(
+            lambda: admin.metrics().value("wsgw_worker_restarts_total") == 1, PATIENCE, "the new worker"
+        )
+        assert 0 < victim["sessions"] < 20
+        wait_until(
+            lambda: admin.metrics().sum("wsgw_sessions") == 20 - victim["sessions"],
+            PATIENCE,
+            "the dead worker's gauges to go",
+        )
+        assert counted(admin.metrics()) == counted(before)
+        assert admin.metrics().value("wsgw_workers") == 2
+        more = traffic.begin(gateway.ws_port, 10, 3600.0)
+        assert not any(book.lost for book in more)
+        after = settle(admin, traffic)
+        assert after.value("wsgw_sessions_opened_total") == 30
+        assert after.sum("wsgw_sessions") == 30 - victim["sessions"]
