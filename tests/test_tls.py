@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from real.certificates import Certificate, make_certificate
 from real.gateway import Gateway
-from wire import SECONDS, XmppServer
+from wire import SECONDS, XmppServer, upgrade_request
 
 from wsgw.errors import ConfigError
 from wsgw.tls import ALPN_XMPP_CLIENT, UpstreamTls, browser_context
@@ -191,6 +191,27 @@ def test_no_renegotiation(edge: Gateway, certificate: Certificate) -> None:
         check=False,
     )
     assert b"no renegotiation" in shown.stderr + shown.stdout
+
+
+def test_a_session_is_resumed_at_every_worker(edge: Gateway, certificate: Certificate) -> None:
+    """A ticket of one is good at the others: a reconnecting client saves the signature."""
+    assert len(edge.workers) == 2
+    context = ssl.create_default_context(cafile=certificate.ca)
+    open_ones = [visit(context, edge.wss_port, None)]
+    session = open_ones[0].session
+    open_ones += [visit(context, edge.wss_port, session) for _ in range(6)]
+    assert [sock.session_reused for sock in open_ones] == [False] + 6 * [True]
+    for sock in open_ones:
+        sock.close()
+
+
+def visit(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+    """A connection that has had its 101, and so the tickets sent before it."""
+    plain = socket.create_connection(("127.0.0.1", port), SECONDS)
+    sock = context.wrap_socket(plain, server_hostname="localhost", session=session)
+    sock.sendall(upgrade_request())
+    assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+    return sock
 
 
 def test_close_notify_ends_a_refused_request(edge: Gateway, certificate: Certificate) -> None:

@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from wsgw.config.model import Config
@@ -69,20 +70,33 @@ def check_tls(config: Config, files: PemFiles) -> None:
 def browser_context(certfile: Path, files: PemFiles | None = None) -> ssl.SSLContext:
     """Return the context of a ``tls`` listener; ``certfile`` holds chain and key.
 
-    Raises ConfigError if it cannot be used.
+    The same for the same content: what the parent has checked is what the workers forked after it
+    use, so that a client's session ticket is good at all of them. Raises ConfigError if it cannot be used.
     """
+    try:
+        content = (files or PemFiles()).read(certfile)
+    except OSError as error:
+        raise _unusable(certfile, error) from error
+    return _browser_context(certfile, content)
+
+
+@lru_cache(maxsize=8)
+def _browser_context(certfile: Path, content: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
         # A passphrase would be asked for at the terminal; with an empty one a locked key is an error.
-        with _opened(certfile, files) as name:
+        with _as_file(content) as name:
             context.load_cert_chain(name, password="")
     except OSError as error:
-        reason = f"cannot be used as certfile: {_why(error)}"
-        raise ConfigError([ConfigProblem(str(certfile), 0, reason)]) from error
+        raise _unusable(certfile, error) from error
     return context
+
+
+def _unusable(certfile: Path, error: OSError) -> ConfigError:
+    return ConfigError([ConfigProblem(str(certfile), 0, f"cannot be used as certfile: {_why(error)}")])
 
 
 class UpstreamTls:
@@ -134,7 +148,7 @@ def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLCo
     context = ssl.create_default_context()
     try:
         if cafile is not None:
-            with _opened(cafile, files) as name:
+            with _as_file((files or PemFiles()).read(cafile)) as name:
                 context.load_verify_locations(name)
     except OSError as error:
         reason = f"cannot be used as upstream_cafile: {_why(error)}"
@@ -143,9 +157,8 @@ def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLCo
 
 
 @contextmanager
-def _opened(path: Path, files: PemFiles | None) -> Iterator[str]:
-    """A name for the content of ``path``: OpenSSL loads files, and this may be out of our reach by now."""
-    content = (files or PemFiles()).read(path)
+def _as_file(content: bytes) -> Iterator[str]:
+    """A name for ``content``: OpenSSL loads files, and its own may be out of our reach by now."""
     with os.fdopen(os.memfd_create("pem"), "wb") as memory:
         memory.write(content)
         memory.flush()
