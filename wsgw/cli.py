@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -110,6 +111,8 @@ def _misuse(reason: str) -> ConfigError:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # nothing has been read yet that could be old
+        signal.signal(number, signal.SIG_IGN)
     from wsgw.ops.metrics_files import MetricsFiles
 
     metrics = MetricsFiles()  # before anything imports prometheus-client

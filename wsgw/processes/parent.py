@@ -70,6 +70,7 @@ class Parent:
 
     def run(self) -> int:
         """Serve until a signal ends it. Raises ConfigError if it cannot be begun."""
+        self._catch_signals()  # what comes from now on is heard, if only in the loop
         inherited = Inherited.find(os.environ)
         self._predecessor = inherited.predecessor
         self._activated = inherited.activated
@@ -88,7 +89,6 @@ class Parent:
             self._metrics.worker_died,
             [self._wakeup, self._wakeup_end],
         )
-        self._catch_signals()
         if self._predecessor is not None:
             self._watch(self._predecessor, self._hear_predecessor)
         self._metrics.give_to(account)
