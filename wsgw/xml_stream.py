@@ -34,6 +34,7 @@ from wsgw.xml_parser import (
     MAX_NAMESPACE,
     STREAM,
     WHITESPACE,
+    end_of_element,
     long_namespace,
     make_parser,
     not_well_formed,
@@ -149,7 +150,7 @@ class ClientStanzas:
         """``end`` is where expat saw the element end: at its end tag, or after an empty one."""
         if self._end < 0:
             raise not_well_formed("a message is exactly one element")
-        if end != len(text) and (not text.startswith(b"</", end) or text.find(b">", end) != len(text) - 1):
+        if end_of_element(text, 0, end) != len(text):
             raise not_well_formed("text after the element")
 
 
