@@ -11,11 +11,15 @@ Erlang twin: none, the original was one process.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
 
 from wsgw.shared_table import SharedTable
 
 #: A worker that has not beaten for so long is not reckoned with, in seconds.
 BEAT_EXPIRES = 2.0
+#: How often the parent looks for workers whose loop has stopped, in seconds, and how often in a row it must
+#: have found it stopped before it replaces one: looks are counted, not time, as the machine may have slept.
+LOOK_EVERY, LOOKS = 5.0, 6
 #: What others are given for each connection ahead, and at most, in seconds.
 STEP, LONGEST = 0.02, 0.1
 #: A worker that has no descriptors left gives them as long as they need.
@@ -48,10 +52,33 @@ class Beats:
         """The loop of ``slot`` turns; 0 takes the worker out."""
         self._beats[1 + slot] = now
 
+    def last(self, slot: int) -> float:
+        """The last beat of ``slot``."""
+        return self._beats[1 + slot]
+
     def fresh(self, now: float) -> list[int]:
         """The slots of those that are well."""
         beats = self._beats[1 : 1 + int(self._beats[0])].tolist()
         return [slot for slot, beat in enumerate(beats) if beat and now - beat < BEAT_EXPIRES]
+
+
+class Pulse:
+    """Finds workers that hang; for the parent."""
+
+    def __init__(self, beats: Beats) -> None:
+        self._beats = beats
+        #: By slot: the last beat seen, and how often it was the same since.
+        self._seen: dict[int, tuple[float, int]] = {}
+
+    def stopped(self, slots: Iterable[int]) -> list[int]:
+        """Those of ``slots`` whose loop has not turned for ``LOOKS`` calls, one every ``LOOK_EVERY``."""
+        seen = {}
+        for slot in slots:
+            beat = self._beats.last(slot)
+            before, looks = self._seen.get(slot, (0.0, 0))
+            seen[slot] = (beat, looks + 1 if beat == before else 0)
+        self._seen = seen
+        return [slot for slot, (_, looks) in seen.items() if looks >= LOOKS]
 
 
 class Turn:

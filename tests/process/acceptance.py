@@ -1,8 +1,8 @@
 """All that processes go through, in turn and under load: ``python -m process.acceptance [SESSIONS]``.
 
-A new certificate and a new limit, a file that is wrong, a worker that is killed, two upgrades, a drain; with
-stanzas going round in every session and somebody connecting all the time. Prints a table, and exits with 1
-if a stanza was lost or doubled, a session ended that should not have, or a connection was refused.
+A new certificate and a new limit, a file that is wrong, a worker killed and one that hangs, two upgrades, a
+drain; with stanzas going round in every session and somebody connecting all the time. Prints a table, and
+exits with 1 if a stanza was lost or doubled, a session ended or a connection refused that should not be.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SESSIONS = 200
 #: Between two stanzas of a session, in seconds.
 PAUSE = 0.5
 DRAIN = 10
+#: A worker that hangs is replaced within so many seconds.
+HANGS_FOR = 60.0
 OPTIONS = f"{{drain_timeout, {DRAIN}}}, "
 
 
@@ -76,6 +78,8 @@ class Acceptance:
             self._edit("{hosts ", "{hosts, ")
         with self._step("a worker is killed"):
             self._kill_a_worker(traffic)
+        with self._step("a worker hangs"):
+            self._hang_a_worker(traffic)
         parent = gateway.child.pid
         for step in ("USR2: an upgrade", "USR2: another, by the newer parent"):
             with self._step(step):
@@ -91,21 +95,36 @@ class Acceptance:
 
     def _kill_a_worker(self, traffic: Traffic) -> None:
         gateway = self._gateway
-        victim = min(gateway.workers)
-        its_own = sum(held(gateway, port)[0] for port in (gateway.ws_port, gateway.wss_port))
-        os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: self._lost() >= its_own - 1, PATIENCE, "the losses")
-        said(gateway, "worker 0 .* serves")
+        its_own = self._held_by_the_first()
+        os.kill(min(gateway.workers), signal.SIGKILL)
+        said(gateway, r"worker \d .* serves")
+        self._note_losses(traffic, its_own)
+
+    def _hang_a_worker(self, traffic: Traffic) -> None:
+        gateway = self._gateway
+        its_own = self._held_by_the_first()
+        os.kill(min(gateway.workers), signal.SIGSTOP)
+        wait_until(lambda: "hangs: killing it" in gateway.child.text(), HANGS_FOR, "it to be seen")
+        said(gateway, r"worker \d .* serves", 2)
+        self._note_losses(traffic, its_own)
+
+    def _held_by_the_first(self) -> int:
+        gateway = self._gateway
+        return sum(held(gateway, port)[0] for port in (gateway.ws_port, gateway.wss_port))
+
+    def _note_losses(self, traffic: Traffic, its_own: int) -> None:
+        """Only a worker's own sessions may be lost with it; they come again."""
+        before = len(self._expected_losses)
+        wait_until(lambda: self._lost() - before >= its_own - 1, PATIENCE, "the losses")
         self._expected_losses = [book for book in traffic.books if book.lost]
-        if abs(len(self._expected_losses) - its_own) > 1:  # one may have been an attempt just then
-            self.faults.append(
-                f"{len(self._expected_losses)} sessions were lost with a worker that had {its_own}"
-            )
+        lost = len(self._expected_losses) - before
+        if abs(lost - its_own) > 1:  # one may have been an attempt just then
+            self.faults.append(f"{lost} sessions lost with a worker that had {its_own}")
         # What was under way in that process is lost with it, once.
         for what in ("ConnectionResetError", "IncompleteReadError"):
             if traffic.attempts[what] == 1:
                 del traffic.attempts[what]
-        traffic.begin(gateway.ws_port, len(self._expected_losses), PAUSE)
+        traffic.begin(self._gateway.ws_port, lost, PAUSE)
 
     def _lost(self) -> int:
         return sum(bool(book.lost) for book in self._traffic.books)

@@ -23,6 +23,7 @@ from wsgw.listening import Place
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.settings import Settings
 from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, Worker
+from wsgw.spread import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,11 @@ class Crew:
     #: The system did not give us a process, once at least.
     fork_failed: bool = False
     _slots: dict[int, _Slot] = field(default_factory=dict)
+    _pulse: Pulse = field(init=False)
     _forked: int = 0
+
+    def __post_init__(self) -> None:
+        self._pulse = Pulse(self.shared.beats)
 
     @property
     def serving(self) -> list[Member]:
@@ -194,6 +199,13 @@ class Crew:
         for member in members:
             member.leaving = True
         self.tell(members, word)
+
+    def kill_the_hanging(self) -> None:
+        """End workers whose loop has stopped; call it every ``LOOK_EVERY``. They are replaced."""
+        serving = {member.slot: member for member in self.serving if member.prepared}
+        for slot in self._pulse.stopped(serving):
+            log.error("worker %d (process %d) hangs: killing it", slot, serving[slot].pid)
+            self.kill(serving[slot])
 
     def kill(self, member: Member) -> None:
         """End a worker at once."""

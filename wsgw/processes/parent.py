@@ -34,6 +34,7 @@ from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading
 from wsgw.processes.upgrade import SERVING, Successor
 from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP
+from wsgw.spread import LOOK_EVERY
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Parent:
         self._serving = False
         #: A reload is wanted as soon as we serve.
         self._reload_asked = False
+        #: When to look for workers that hang (monotonic).
+        self._look_at = time.monotonic() + LOOK_EVERY
         self._successor: Successor | None = None
         #: A newer parent has taken over; at ``_drain_at`` (monotonic) we drain.
         self._retired = False
@@ -118,7 +121,7 @@ class Parent:
 
     def _turn(self) -> None:
         self._publish()
-        moments = [self._crew.fill(), self._deadline, self._drain_at]
+        moments = [self._crew.fill(), self._deadline, self._drain_at, self._look_at]
         moments.append(self._successor.deadline if self._successor is not None else None)
         soonest = min(moment for moment in moments if moment is not None)
         timeout = max(0.0, soonest - time.monotonic()) if soonest < math.inf else None
@@ -132,6 +135,9 @@ class Parent:
         if self._successor is not None:
             self._look_after(self._successor)
         now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._crew.kill_the_hanging()
         if now >= self._drain_at:
             self._stop()
         if self._deadline is not None and now >= self._deadline:
