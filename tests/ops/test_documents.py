@@ -1,4 +1,4 @@
-"""What is written about the metrics is true of them: page, dashboard, alert rules, and promtool finds no fault."""
+"""What is written about the metrics is true of them: page, dashboard, rules; promtool finds no fault."""
 
 from __future__ import annotations
 
