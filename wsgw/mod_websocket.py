@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -192,27 +191,13 @@ class Supervisor:
             self._empty.set()
 
     def _note_end(self, relay: Relay) -> None:
-        xmpp = relay.xmpp
-        self.tally.session_ended(xmpp.cause, passed([relay]), authenticated=xmpp.authenticated)
-        if relay.session.ping_time is not None:
-            self.tally.ping_times.append(relay.session.ping_time)
+        found, xmpp = survey([relay], self.tally), relay.xmpp
+        self.tally.session_ended(xmpp.cause, found.passed, authenticated=xmpp.authenticated)
 
     def survey(self) -> Survey:
-        """Look at every session; it takes about a microsecond each."""
-        tally, groups = self.tally, Counter[tuple[str, str, str]]()
-        to_browsers = to_upstreams = paused = 0
-        for relay in self.sessions:
-            session, xmpp = relay.session, relay.xmpp
-            groups[xmpp.domain, xmpp.framing_name, xmpp.state_name] += 1
-            if session.ping_time is not None:
-                tally.ping_times.append(session.ping_time)
-                session.ping_time = None
-            to_browser, to_upstream, waits = relay.queued
-            to_browsers += to_browser
-            to_upstreams += to_upstream
-            paused += waits
-        now = passed(self.sessions)
-        return Survey(now.plus(tally.passed), now.logins, groups, to_browsers, to_upstreams, paused)
+        """Look at every session; what passed in those before them is in it too."""
+        found = survey(self.sessions, self.tally)
+        return found._replace(passed=found.passed.plus(self.tally.passed))
 
     def _sweep(self) -> None:
         now = monotonic()
@@ -231,10 +216,12 @@ class Supervisor:
         self.admission.refused.clear()
 
 
-def passed(relays: Iterable[Relay]) -> Passed:
-    """What has passed in these sessions so far."""
+def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
+    """Look at sessions; ``tally`` gets the ping times they have. There are many: one loop, few calls."""
+    groups: dict[tuple[str, str, str], int] = {}
     from_browser = to_browser = from_upstream = to_upstream = frames_from = frames_to = 0
     from_client = to_client = logins = failed = 0
+    browsers_queue = upstreams_queue = paused = 0
     for relay in relays:
         session, xmpp = relay.session, relay.xmpp
         from_browser += relay.bytes_from_browser
@@ -247,10 +234,20 @@ def passed(relays: Iterable[Relay]) -> Passed:
         to_client += xmpp.stanzas_to_client
         logins += xmpp.authenticated
         failed += xmpp.unsuccessful_logins
-    return Passed(
+        standing = xmpp.standing
+        groups[standing] = groups.get(standing, 0) + 1
+        if session.ping_time is not None:
+            tally.ping_times.append(session.ping_time)
+            session.ping_time = None
+        for_browser, for_upstream, waits = relay.queued
+        browsers_queue += for_browser
+        upstreams_queue += for_upstream
+        paused += waits
+    passed = Passed(
         *(from_browser, to_browser, from_upstream, to_upstream, frames_from, frames_to),
         *(from_client, to_client, logins, failed),
     )
+    return Survey(passed, logins, groups, browsers_queue, upstreams_queue, paused)
 
 
 class SeeOther:

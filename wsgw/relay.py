@@ -464,7 +464,12 @@ class Relay:
 
     @property
     def queued(self) -> tuple[int, int, bool]:
-        """Bytes that wait for the browser and for the server; whether a side is not read meanwhile."""
+        """Bytes that wait for the browser and for the server; whether a side is not read meanwhile.
+
+        What was at rest at the last sweep is taken to be so still.
+        """
+        if self._rested:
+            return 0, 0, False
         browser, upstream = self._browser, self._upstream
         if upstream is None:
             return browser.queued, 0, False

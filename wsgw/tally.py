@@ -53,7 +53,7 @@ class Survey(NamedTuple):
     passed: Passed
     logged_in: int
     #: Sessions by host, framing (both may be empty) and state.
-    groups: Counter[tuple[str, str, str]]
+    groups: dict[tuple[str, str, str], int]
     #: Bytes that wait to be taken, and sessions of which one side is not read meanwhile.
     queued_to_browsers: int
     queued_to_upstreams: int

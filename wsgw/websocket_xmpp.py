@@ -184,6 +184,11 @@ class WebSocketXmpp:
         return self._framing.name if self._client_stanzas else ""
 
     @property
+    def standing(self) -> tuple[str, str, str]:
+        """Domain, framing and state, in one call."""
+        return self.domain, self._framing.name if self._client_stanzas else "", self._state.__name__
+
+    @property
     def at_rest(self) -> bool:
         """Whether stanzas flow and no deadline runs."""
         return self.authenticated and self._state is WebSocketXmpp.loop
