@@ -246,3 +246,22 @@ def test_nothing_stays_behind(start: StartAdmin, tmp_path: Path) -> None:
     assert list(files.glob("wsgw-*/counter_0.db"))
     assert admin.gateway.stop() == 0
     assert list(files.iterdir()) == []
+
+
+def test_after_an_upgrade_the_new_gateway_answers(start: StartAdmin, traffic: Traffic) -> None:
+    with traffic:
+        admin = start(traffic.port)
+        traffic.begin(admin.gateway.ws_port, 2, 3600.0)
+        wait_until(lambda: admin.metrics().sum("wsgw_sessions") == 2, PATIENCE, "the sessions")
+        began = admin.metrics().value("wsgw_start_time_seconds")
+        admin.gateway.child.signal(signal.SIGUSR2)
+        wait_until(
+            lambda: admin.metrics().value("wsgw_start_time_seconds") > began, PATIENCE, "the new gateway"
+        )
+        wait_until(lambda: admin.ask("/readyz").status == 200, PATIENCE, "it to be ready")
+        books = traffic.begin(admin.gateway.ws_port, 3, 3600.0)
+        assert not any(book.lost for book in books)
+        # The old gateway's sessions live on there, and are not told of here.
+        wait_until(lambda: admin.metrics().sum("wsgw_sessions") == 3, PATIENCE, "the sessions")
+        assert admin.metrics().value("wsgw_sessions_opened_total") == 3
+        assert not any(book.lost for book in traffic.books)
