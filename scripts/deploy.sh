@@ -237,7 +237,7 @@ check_configuration() {
     as_account "$root$home/releases/$1/bin/python" -m wsgw check --config "$(configuration)" >"$temporary/check" 2>&1 ||
         die "$account cannot run this configuration; nothing that runs was touched:
 $(cat "$temporary/check")"
-    grep '^warning: ' "$temporary/check" | while IFS= read -r line; do note "$line"; done
+    sed -n '/^warning: /p' "$temporary/check" | while IFS= read -r line; do note "$line"; done
 }
 
 # The units
