@@ -273,6 +273,18 @@ def test_due_is_never_later_than_what_the_next_look_may_find() -> None:
     assert session.finished, "the closing handshake is not put off"
 
 
+def test_pings_come_as_often_as_wanted_however_long_a_pong_may_take() -> None:
+    """Whoever sets a short interval has a proxy in front that cuts quiet connections."""
+    session, _ = session_in("ws_session", TIMERS._replace(ping_interval=5))
+    session.tick(1.0, reading=True)
+    for now in (5.0, 10.0, 15.0):
+        session.tick(now, reading=True)
+        assert session.data_to_send == [make_ping()], now
+        session.data_to_send.clear()
+        session.receive_data(frame(b"", PONG), now + 0.1)
+        session.process(10)
+
+
 def test_deadlines_rest_while_the_browser_is_not_read() -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)

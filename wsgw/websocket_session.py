@@ -271,7 +271,8 @@ class WebSocketSession:
         timers = self._timers
         idle = self._last_received + timers.idle_timeout
         if self._ping_sent is not None:
-            return min(idle, self._ping_sent + timers.pong_timeout)
+            # Once it is answered, the next ping may be due before this one's deadline.
+            return min(idle, self._ping_sent + min(timers.pong_timeout, timers.ping_interval))
         return min(idle, min(self._last_received, self._last_sent) + timers.ping_interval)
 
     # -- what goes out -------------------------------------------------------------------------
