@@ -396,7 +396,7 @@ class Relay:
     def sweep(self, now: float) -> None:
         """Look at every deadline of this session, and at peers that are not being read.
 
-        Nearly every session is at rest nearly always: that takes 0.6 µs instead of 3.
+        Nearly every session is at rest nearly always: that takes 0.6 µs instead of 1.5.
         """
         if (
             now < self.session.due
