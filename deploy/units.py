@@ -35,9 +35,9 @@ def main() -> int:
 
 
 def _capabilities(config: Config, sockets: bool) -> str:
-    """Only a gateway that opens a port below 1024 itself needs a capability."""
-    low = any(0 < listener.port < FIRST_UNPRIVILEGED_PORT for listener in config.listeners)
-    if low and not sockets:
+    """Only a gateway that opens a port below 1024 itself needs a capability; the admin's it always does."""
+    opened = config.admin_listeners if sockets else config.all_listeners
+    if any(0 < listener.port < FIRST_UNPRIVILEGED_PORT for listener in opened):
         return "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
     return "CapabilityBoundingSet=\nAmbientCapabilities="
 
