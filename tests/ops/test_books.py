@@ -86,7 +86,9 @@ def test_a_dead_workers_counts_stay(start: StartAdmin, traffic: KeptTraffic) -> 
             "the dead worker's gauges to go",
         )
         assert counted(admin.metrics()) == counted(before)
-        assert admin.metrics().value("wsgw_workers") == 2
+        wait_until(
+            lambda: admin.metrics().value("wsgw_workers") == 2, PATIENCE, "the new worker to be told of"
+        )
         more = traffic.begin(gateway.ws_port, 10, 3600.0)
         assert not any(book.lost for book in more)
         after = settle(admin, traffic)
