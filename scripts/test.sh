@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-debian_packages=(ejabberd prosody chromium haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
+debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
 xml_tests=(tests/test_xml_parser.py tests/test_xml_stream.py tests/test_xmpp_framing.py)
 failures=()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from real.certificates import Certificate
+from real.fixtures import missing
 from real.gateway import Gateway
 from real.processes import ROOT, ReservedPort, wait_until
 
@@ -230,6 +232,8 @@ def commanded(
 
 @pytest.mark.parametrize("command", RUNNABLE, ids=range(len(RUNNABLE)))
 def test_the_commands_work(command: str, commanded: tuple[Gateway, int]) -> None:
+    if shutil.which("curl") is None:
+        missing("curl is not installed")
     gateway, admin = commanded
     port = gateway.wss_port if "s_client" in command else gateway.ws_port
     journal, cat = "journalctl -u wsgw --since -1h -o cat", f"cat {gateway.log}"
