@@ -103,7 +103,7 @@ def test_frames_that_never_end(start_edge: StartEdge, xmpp_server: XmppServer) -
 
 def test_ten_thousand_half_open_handshakes(start_edge: StartEdge) -> None:
     """Bound: the stack of a handshake each, for as many as ``max_sessions``; the rest is turned away."""
-    gateway = start_edge(fresh=True, ws_options="{handshake_timeout, 20}, {max_sessions, 9000}, ")
+    gateway = start_edge(fresh=True, ws_options="{handshake_timeout, 30}, {max_sessions, 9000}, ")
     before, descriptors_before = rss(gateway), descriptors(gateway)
     clients, turned_away = [], 0
     for _ in range(10_000):
@@ -111,13 +111,13 @@ def test_ten_thousand_half_open_handshakes(start_edge: StartEdge) -> None:
         with contextlib.suppress(OSError):
             client.sendall(b"GET /ws-xmpp HTTP/1.1\r\nHost: localhost\r\nUpgrade: web")
         clients.append(client)
-    wait_until(lambda: descriptors(gateway) - descriptors_before <= 9000, 10, "the surplus to be turned away")
+    wait_until(lambda: descriptors(gateway) - descriptors_before <= 9000, 25, "the surplus to be turned away")
     report("half-open handshakes", 9000, rss(gateway) - before, 40 * KIB)
     for client in clients[9000:]:
         with contextlib.suppress(OSError):
             turned_away += client.recv(100).startswith(b"HTTP/1.1 503 Service Unavailable: too many sessions")
     assert turned_away > 900
-    wait_until(lambda: descriptors(gateway) <= descriptors_before + 2, 40, "every handshake to end")
+    wait_until(lambda: descriptors(gateway) <= descriptors_before + 2, 60, "every handshake to end")
     late = Browser(gateway.ws_port)
     assert late.head.startswith("HTTP/1.1 101 ")
     for client in clients:

@@ -150,10 +150,14 @@ def test_the_parent_has_neither_threads_nor_a_loop(start: Start) -> None:
     assert sum("eventpoll" in name for name in names) == 1, "its selector, and no loop of gevent"
 
 
+#: Whose the checkout is, its files are not another's to reach without this.
+REACH = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
     """Its account may have one process, and has it."""
-    alone = ["prlimit", "--nproc=1", "--", "setpriv", "--reuid=61234", "--clear-groups", "--"]
+    alone = ["prlimit", "--nproc=1", "--", "setpriv", "--reuid=61234", "--clear-groups", *REACH, "--"]
     upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     done = wsgw("--listen", "127.0.0.1:0", *upstream, under=alone)
     assert done.returncode == 1

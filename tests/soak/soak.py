@@ -90,6 +90,15 @@ def open_files(pid: int) -> int:
     return sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in process_tree(pid))
 
 
+def settled_files(pid: int) -> int:
+    """The same, once it changes no more: workers are still starting when the port can be seen."""
+    before = -1
+    while (now := open_files(pid)) != before:
+        before = now
+        time.sleep(1)
+    return now
+
+
 def state_of(pid: int) -> State:
     pages = sum(int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1]) for each in process_tree(pid))
     return State(pages * 4096, open_files(pid))
@@ -136,7 +145,7 @@ class Soak:
         )
         resuming.wait_for_ports(self._resuming_port.number)
         pids = {"gateway": self._gateway.child.pid, "resuming gateway": resuming.pid}
-        fresh = {name: open_files(pid) for name, pid in pids.items()}
+        fresh = {name: settled_files(pid) for name, pid in pids.items()}
         first = self._load(plan.warm_up, plan.silence, pids, fresh)
         second = self._load(plan.load, plan.silence, pids, fresh)
         self.result.states = {name: (first[name], second[name]) for name in pids}
