@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -41,9 +42,8 @@ class Systemd:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self.folder / "n"))
         program = self.folder / "system"
-        program.write_text(
-            f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "ask_systemd.py"} "$@"\n'
-        )
+        command = shlex.join([sys.executable, str(Path(__file__).parent / "ask_systemd.py")])
+        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         stage.env["WSGW_SYSTEM"] = str(program)
         stage.env["WSGW_TEST_SYSTEMD"] = str(self.folder / "s")

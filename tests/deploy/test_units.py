@@ -48,7 +48,7 @@ def runnable(service: Path) -> None:
     """Let ExecStart name a program that is there: systemd-analyze looks."""
     text = service.read_text()
     assert "ExecStart=/opt/wsgw/current/bin/python -m wsgw\n" in text
-    service.write_text(text.replace("/opt/wsgw/current/bin/python", sys.executable))
+    service.write_text(text.replace("/opt/wsgw/current/bin/python", f'"{sys.executable}"'))
 
 
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
