@@ -27,7 +27,7 @@ import yaml
 from wsgw.config import load
 from wsgw.config.document import Document, read_document
 from wsgw.config.listeners import RawListener, raw_listeners
-from wsgw.config.model import Config, ListenerConfig, RequestHandler
+from wsgw.config.model import Config, ListenerConfig, RequestHandler, Traced
 from wsgw.config.options import OPTIONS
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
@@ -41,7 +41,7 @@ LISTENER: dict[str, Any] = {
 }
 ADMIN_LISTENER: dict[str, Any] = {"port": 5289, "ip": "127.0.0.1", "module": "wsgw_admin"}
 #: Options that count once, wherever they stand.
-OF_THE_WHOLE = ("drain_timeout", "upgrade_timeout", "workers", "log_level")
+OF_THE_WHOLE = ("drain_timeout", "upgrade_timeout", "workers", "log_level", "log_format", "trace")
 FROM_EJABBERD = ["hosts", "listen", "certfiles", "trusted_proxies"]
 CERTIFICATES = "upstream-certificates.pem"
 HEAD = """\
@@ -220,6 +220,8 @@ def _value(value: Any) -> Any:
         return "infinity"
     if isinstance(value, tuple) and value and isinstance(value[0], RequestHandler):
         return {"/" + "/".join(handler.path): handler.module for handler in value}
+    if isinstance(value, Traced):
+        return [*sorted(value.jids), *map(str, value.networks)]
     if isinstance(value, tuple):
         return [str(item) for item in value] or "any"
     if isinstance(value, float) and value.is_integer():
