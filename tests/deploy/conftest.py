@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -41,8 +42,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as lock:
+def only_one(path: Path) -> Iterator[None]:
+    """Whoever makes ``path`` first; the others wait."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -51,7 +53,7 @@ def only_one(folder: Path) -> Iterator[None]:
 def offline(shared: Path) -> dict[str, str]:
     """An environment in which pip finds everything a release needs without a network."""
     wheels = shared / "wheels"
-    with only_one(shared):
+    with only_one(wheels):
         if not wheels.exists():
             partial = shared / "wheels.partial"
             argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(partial)]
@@ -68,15 +70,20 @@ def offline(shared: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def built(shared: Path, offline: dict[str, str]) -> Built:
     built = Built(*(shared / name for name in Built._fields))
-    with only_one(shared):
+    with only_one(built.both):
         if not built.both.exists():
-            copy_tree(built.old, OLD)
-            copy_tree(built.new, NEW)
-            stage = Stage(shared / "stage", offline)
-            stage.write("etc/wsgw/wsgw.yml", CONFIG)
-            stage.deploy(built.old)
+            trees = copy_tree(built.old, OLD), copy_tree(built.new, NEW)
+            stages = Stage(shared / "stage", offline), Stage(shared / "other", offline)
+            for stage in stages:
+                stage.write("etc/wsgw/wsgw.yml", CONFIG)
+            with ThreadPoolExecutor() as both_at_once:
+                list(both_at_once.map(Stage.deploy, stages, trees))
+            stage, other = stages
             copy_stage(stage.root, built.first)
-            stage.deploy(built.new)
+            # A staged release names no stage, so that deploying finds it built here too.
+            copy_stage(other.release_folder(), stage.home / "releases" / other.release_folder().name)
+            said = stage.deploy(built.new)
+            assert "kept: " in said
             stage.root.rename(built.both)
     return built
 

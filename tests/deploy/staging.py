@@ -64,6 +64,10 @@ class Stage:
         path = self.home / link
         return path.readlink().name.rpartition("-")[0] if path.is_symlink() else ""
 
+    def release_folder(self) -> Path:
+        """The folder of the current release."""
+        return (self.home / "current").resolve()
+
     def versions(self) -> list[str]:
         return sorted(path.name.rpartition("-")[0] for path in (self.home / "releases").iterdir())
 

@@ -27,7 +27,7 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
     """A wheel of this tree, built as pip builds it; once in a test run."""
     folder = shared / "wheel"
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-    with only_one(shared):
+    with only_one(folder):
         if not folder.exists():
             tree = copy_tree(shared / "wheel-tree")
             subprocess.run([*argv, str(tree)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
@@ -39,11 +39,11 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
 def installed(shared: Path, wheel: Path, offline: dict[str, str]) -> Path:
     """The bin folder of a fresh environment with the wheel and what it asks for; once in a test run."""
     folder = shared / "environment"
-    argv = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
-    with only_one(shared):
+    with only_one(folder):
         if not folder.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            subprocess.run(argv, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+            argv = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet"]
+            subprocess.run([*argv, str(wheel)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
     return folder / "bin"
 
 
@@ -87,7 +87,9 @@ def test_command_is_the_module(installed: Path) -> None:
 
 
 def test_installed_packages_agree(installed: Path) -> None:
-    assert "No broken requirements" in output(installed / "python", "-m", "pip", "check")
+    assert "No broken requirements" in output(
+        sys.executable, "-m", "pip", "--python", installed / "python", "check"
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
