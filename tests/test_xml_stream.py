@@ -14,7 +14,7 @@ from wsgw import stanza_cutter, xml_stream
 from wsgw.errors import CloseCode, SessionError
 from wsgw.stanza_cutter import STREAM_END, StanzaCutter
 from wsgw.xml_parser import STREAM, STREAMS
-from wsgw.xml_stream import ClientStanzas, ServerStream
+from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 
 Events = list[tuple[str, bytes]]
 
@@ -798,6 +798,23 @@ def test_a_clients_namespace_is_bounded() -> None:
             continue
         with pytest.raises(SessionError, match="policy-violation: a namespace above 1024 characters"):
             checker().check(message)
+
+
+def test_checkers_are_shared_until_there_are_too_many() -> None:
+    def root(number: int) -> bytes:
+        return b"<r xmlns='u%d'>" % number
+
+    first = client_stanzas(root(0), 4, 5)
+    assert first is client_stanzas(root(0), 4, 5)
+    first.check(b"<a/>")
+    first.release()
+    assert first._parser is not None, "others may be using it"
+    for number in range(1, 65):
+        client_stanzas(root(number), 4, 5)
+    assert first is not client_stanzas(root(0), 4, 5)
+    assert first.check(b"<a/>") == ("u0 a", b"<a/>"), "who has it goes on with it, alone"
+    first.release()
+    assert first._parser is None
 
 
 def test_the_clients_names_are_bounded_too() -> None:

@@ -126,7 +126,7 @@ def test_a_legacy_header_reaches_the_server_as_it_is_left_open() -> None:
     for end in (b" />", b"/>", b"\n/>", b">"):
         framing = framing_of(OLD_STROPHE.replace(b" />", end))
         assert framing.upstream_header == b"<?xml version='1.0'?>" + OLD_STROPHE.replace(b" />", b">")
-        assert framing.client_root == OLD_STROPHE.replace(b" />", b">")
+        assert framing.client_root.startswith(b"<root xmlns")
     closed = OLD_STROPHE.replace(b" />", b"></stream:stream>")
     assert framing_of(closed).upstream_header == b"<?xml version='1.0'?>" + OLD_STROPHE.replace(b" />", b">")
     slash = OLD_STROPHE.replace(b"to='example.org'", b"to='a/'")
@@ -138,9 +138,16 @@ def test_a_restart_takes_the_new_header() -> None:
     rfc7395.restart(parse_opening(OPEN.replace(b"to=", b"from='a@b' to=")))
     assert b" from='a@b' to='example.org'" in rfc7395.upstream_header
     legacy.restart(parse_opening(b"<s:stream xmlns:s='http://etherx.jabber.org/streams' to='b'/>"))
-    root = b"<s:stream xmlns:s='http://etherx.jabber.org/streams' to='b'>"
-    assert (legacy.client_root, legacy.upstream_end) == (root, b"</s:stream>")
-    assert legacy.upstream_header == b"<?xml version='1.0'?>" + root
+    assert legacy.client_root == b"<root xmlns:s='http://etherx.jabber.org/streams'>"
+    assert legacy.upstream_end == b"</s:stream>"
+    header = b"<s:stream xmlns:s='http://etherx.jabber.org/streams' to='b'>"
+    assert legacy.upstream_header == b"<?xml version='1.0'?>" + header
+
+
+def test_what_looks_like_a_declaration_inside_a_value_binds_nothing() -> None:
+    header = b"""<stream:stream to="a xmlns='evil' b" xmlns:stream='http://etherx.jabber.org/streams'>"""
+    root = framing_of(header).client_root
+    assert root == b"<root xmlns:stream='http://etherx.jabber.org/streams'>"
 
 
 def test_the_header_before_tls() -> None:

@@ -317,9 +317,14 @@ class WebSocketXmpp:
 
     def _expect_stanzas(self) -> None:
         limits = self._limits
+        self._release_checker()
         self._client_stanzas = client_stanzas(
             self._framing.client_root, limits.max_depth, limits.max_attributes
         )
+
+    def _release_checker(self) -> None:
+        if self._client_stanzas is not None:
+            self._client_stanzas.release()
 
     def _client_closes(self) -> None:
         self.to_upstream.append(self._framing.upstream_end)
@@ -491,4 +496,5 @@ class WebSocketXmpp:
         self.connect_to = None
         self.upstream_finished = True
         self._server_stream.drop_parser()
+        self._release_checker()
         self._state = WebSocketXmpp.closed

@@ -187,7 +187,10 @@ def children(root: bytes, element: bytes) -> tuple[tuple[str, int, int], ...]:
 
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
-    parser.Parse(element)
+    try:
+        parser.Parse(element)
+    finally:  # they hold each other
+        parser.StartElementHandler = parser.EndElementHandler = None
     return tuple(found)
 
 

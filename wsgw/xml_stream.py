@@ -12,7 +12,6 @@ stanzas, once it knows many.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
@@ -67,9 +66,12 @@ class ClientStanzas:
         "_parsed",
         "_parser",
         "_root",
+        "shared",
     )
 
     def __init__(self, root: bytes, max_depth: int, max_attributes: int) -> None:
+        #: Other sessions may be using it; who is alone with it lets go of its parser.
+        self.shared = False
         self._root = root
         self._max_depth = max_depth
         self._max_attributes = 2 * max_attributes  # expat lists names and values
@@ -107,6 +109,11 @@ class ClientStanzas:
         if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern) > MAX_NAMES:
             self._parser = None
         return self._name, text
+
+    def release(self) -> None:
+        """A session needs it no more: let go of the parser, which holds this object, unless it is shared."""
+        if not self.shared:
+            self._parser = None
 
     def _new_parser(self) -> expat.XMLParserType:
         parser = self._parser = make_parser()
@@ -162,8 +169,23 @@ def _from_its_element(text: bytes) -> bytes:
     return text
 
 
-#: The checker for (root, ``max_depth``, ``max_attributes``): one for many sessions.
-client_stanzas = lru_cache(maxsize=64)(ClientStanzas)
+#: The checkers in use by (root, ``max_depth``, ``max_attributes``), and how many are kept.
+_checkers: dict[tuple[bytes, int, int], ClientStanzas] = {}
+_MAX_CHECKERS = 64
+
+
+def client_stanzas(root: bytes, max_depth: int, max_attributes: int) -> ClientStanzas:
+    """Return a checker, the same for many sessions; ``release`` it at the end."""
+    key = (root, max_depth, max_attributes)
+    checker = _checkers.get(key)
+    if checker is None:
+        if len(_checkers) >= _MAX_CHECKERS:
+            oldest = _checkers.pop(next(iter(_checkers)))
+            oldest.shared = False
+            oldest.release()
+        checker = _checkers[key] = ClientStanzas(root, max_depth, max_attributes)
+        checker.shared = True
+    return checker
 
 
 class ServerStream:

@@ -51,7 +51,6 @@ _CHANNEL_BINDING = (b"-PLUS<", b"urn:xmpp:sasl-cb:0")
 _DECLARATION = b"<?xml version='1.0'?>"
 _ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE_NAME = re.compile(rb"""\s([^\s=<>"'/]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
-_DECLARATIONS = re.compile(rb"""\sxmlns(?::[^\s=]+)?\s*=\s*(?:"[^"]*"|'[^']*')""")
 _CHARACTER_DATA = re.compile(rb">([^<]*)<")
 _ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
@@ -144,7 +143,7 @@ class Framing(ABC):
 
     def server_header(self, tag: bytes) -> bytes:
         """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
-        self._server_root = b"<root%s>" % b"".join(_DECLARATIONS.findall(tag))
+        self._server_root = _bindings(tag)
         return tag
 
     @abstractmethod
@@ -271,7 +270,7 @@ class LegacyFraming(Framing):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self.client_root = _left_open(opening.tag)
+        self.client_root = _bindings(opening.tag)
 
     @property
     def upstream_prefix(self) -> str:
@@ -279,11 +278,11 @@ class LegacyFraming(Framing):
 
     @property
     def upstream_header(self) -> bytes:
-        return _DECLARATION + self.client_root
+        return _DECLARATION + _left_open(self.opening.tag)
 
     def restart(self, opening: Opening) -> None:
         super().restart(opening)
-        self.client_root = _left_open(opening.tag)
+        self.client_root = _bindings(opening.tag)
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
@@ -325,6 +324,12 @@ def _lowered(limits: bytes, size: int) -> bytes:
 def offers_channel_binding(features: bytes) -> bool:
     """Whether the server's features offer to bind the login to its own TLS (RFC 5802, XEP-0440)."""
     return any(sign in features for sign in _CHANNEL_BINDING)
+
+
+def _bindings(tag: bytes) -> bytes:
+    """A start tag that binds what ``tag`` does, and is the same for everyone who binds the same."""
+    attributes = _ATTRIBUTE_NAME.finditer(tag)
+    return b"<root%s>" % b"".join(found[0] for found in attributes if found[1].startswith(b"xmlns"))
 
 
 def _left_open(tag: bytes) -> bytes:

@@ -35,7 +35,7 @@ SERVE, SETTINGS, RETIRE, DRAIN, STOP = "serve", "settings", "retire", "drain", "
 #: Exit statuses.
 DONE, FAULT, UNUSABLE = 0, 1, 2
 #: While 9 700 sessions log in, the longest pause is 31 ms instead of 536, all together 0.7 s instead of 3.5.
-GC_THRESHOLDS = (10_000, 5, 1000)
+GC_THRESHOLDS = (10_000, 5, 100)
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
