@@ -167,13 +167,32 @@ def test_rst_is_an_empty_delivery_marked_so(pair: tuple[SocketAsync, socket.sock
     assert wrapper.reset
 
 
+def test_what_is_sent_in_a_turn_of_the_loop_leaves_at_its_end(
+    pair: tuple[SocketAsync, socket.socket],
+) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"one, ")
+    wrapper.send(b"two")
+    assert wrapper.progress == 0
+    gevent.sleep(0)
+    assert wrapper.progress == len(b"one, two")
+    assert peer.recv(100) == b"one, two"
+
+
+def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    much = b"x" * 20_000
+    wrapper.send(b"first")
+    wrapper.send(much)
+    assert wrapper.progress == len(b"first" + much)
+    assert peer.recv(100_000) == b"first" + much
+
+
 def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper)
     size = 20_000_000
     wrapper.send(b"x" * size)
-    assert wrapper.progress == 0, "it leaves when the turn of the loop ends"
-    gevent.sleep(0)
     assert 0 < wrapper.queued < size
     in_thread(read_exactly, peer, size)
     assert owner.drained.wait(5)

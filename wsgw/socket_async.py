@@ -37,6 +37,8 @@ CHUNK = 64 * 1024
 _DISCARD_LIMIT = 1024 * 1024
 #: The most that one TLS record holds, in bytes.
 _RECORD = 16 * 1024
+#: So much is not kept for the end of the turn, in bytes: whoever sent it must see now what is not taken.
+_AT_ONCE = 16 * 1024
 _READ, _WRITE = 1, 2
 
 
@@ -287,7 +289,7 @@ class SocketAsync:
             watcher.start(self._readable)
 
     def send(self, data: bytes) -> None:
-        """Send when this turn of the loop ends.
+        """Send when this turn of the loop ends, at once if it is much.
 
         What the kernel does not take is queued. Never blocks, never raises.
         """
@@ -299,8 +301,12 @@ class SocketAsync:
                 self._fail_writing()
                 return
             data = self._outgoing.read()
-        if self._pending:
+        if len(data) >= _AT_ONCE:
+            self._write_raw(data)
+        elif self._pending:
             self._pending += data
+            if len(self._pending) >= _AT_ONCE:
+                self._write_raw(b"")
         else:
             self._pending = data
             self._turn.ends_with(self._write_pending)

@@ -45,6 +45,7 @@ _MAX_NAMES_IN_STANZA = 16 * 1024
 
 #: What is no white space stands before the first markup; or UTF-16, which expat takes whatever it is told.
 TEXT_FIRST = re.compile(rb"[ \t\r\n]*(?:[^ \t\r\n<]|<\x00)")
+_NO_EVENTS: list[tuple[str, bytes]] = []
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 #: Cutters that nobody uses, by what their stream's header binds; kept at most, of one kind and of all.
@@ -94,7 +95,7 @@ class StanzaCutter:
         self._parsed_at_most = len(bindings) + MAX_PARSED
         self._base = 0
         self._chunk = b""
-        self._events: list[tuple[str, bytes]] = []
+        self._events = _NO_EVENTS
         #: What has come of a stanza in earlier chunks.
         self._pending = bytearray()
         #: Where the stanza under way starts in the chunk; -1: in an earlier one, or none.
@@ -150,7 +151,8 @@ class StanzaCutter:
             if self._border != len(chunk):
                 self._require_white_space(len(chunk))
             self.exhausted = self._parsed > self._parsed_at_most or len(self._parser.intern) > MAX_NAMES
-        self._chunk = b""
+        # A session that is not read on keeps its cutter: not also what it has given away.
+        self._chunk, self._events = b"", _NO_EVENTS
         return b""
 
     def let_go(self) -> None:
