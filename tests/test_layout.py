@@ -25,6 +25,7 @@ LEVELS = {
     "shared_table": 3,
     "admission": 5,
     "xml_parser": 1,
+    "plain_text": 1,
     "complete_markup": 2,
     "head_reader": 2,
     "stanza_cutter": 2,

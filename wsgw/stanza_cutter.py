@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 from defusedxml.common import DefusedXmlException
 
 from wsgw.errors import SessionError
+from wsgw.plain_text import LONG_TEXT, without_plain_text
 from wsgw.xml_parser import (
     MAX_NAMESPACE,
     MISPLACED_DECLARATION,
@@ -134,7 +135,10 @@ class StanzaCutter:
         if self.depth > 1:
             self._start = -1
         try:
-            parse(self._parser, chunk)
+            if len(chunk) < LONG_TEXT or not self.depth:
+                parse(self._parser, chunk)
+            else:
+                self._parse_without_plain_text(chunk)
         except StreamHeader:
             self.restarted = True
             return chunk[self._start :]
@@ -159,6 +163,12 @@ class StanzaCutter:
         """Break what holds itself: the parser holds this object's methods."""
         parser = self._parser
         parser.StartElementHandler = parser.EndElementHandler = parser.StartNamespaceDeclHandler = None
+
+    def _parse_without_plain_text(self, chunk: bytes) -> None:
+        for piece, left_out in without_plain_text(chunk):
+            self._base -= left_out
+            self._parsed -= left_out
+            parse(self._parser, piece)
 
     def _keep_begun_stanza(self) -> None:
         self._pending += self._chunk[max(self._start, 0) :]

@@ -18,6 +18,7 @@ from defusedxml.common import DefusedXmlException
 
 from wsgw.complete_markup import CDATA, CompleteMarkup
 from wsgw.errors import SessionError
+from wsgw.plain_text import LONG_TEXT, without_plain_text
 from wsgw.stanza_cutter import (
     MAX_NAMES,
     MAX_PARSED,
@@ -57,6 +58,7 @@ class ClientStanzas:
     """
 
     __slots__ = (
+        "_base",
         "_declared",
         "_depth",
         "_end",
@@ -76,12 +78,14 @@ class ClientStanzas:
         self._max_depth = max_depth
         self._max_attributes = 2 * max_attributes  # expat lists names and values
         self._parser: expat.XMLParserType | None = None
+        #: What is to be taken from expat's count for a position in the message.
+        self._base = 0
         self._parsed = 0
         self._depth = 0
         #: What the declarations of the element that starts next count for.
         self._declared = 0
         self._name = ""
-        #: Where the message's element ended, counted as ``_parsed`` is; -1: it has not.
+        #: Where expat saw the message's element end; -1: it has not.
         self._end = -1
 
     def check(self, text: bytes) -> tuple[str, bytes]:
@@ -95,17 +99,20 @@ class ClientStanzas:
         if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
             text = _from_its_element(text)
         self._end = -1
-        before = self._parsed
+        self._base = self._parsed
         self._parsed += len(text)
         try:
-            parse(parser, text)
-            self._require_one_whole_element(text, self._end - before)
+            if len(text) < LONG_TEXT:
+                parse(parser, text)
+            else:
+                self._parse_without_plain_text(parser, text)
+            self._require_one_whole_element(text)
         except StreamHeader:
             self._parser = None
             return STREAM, text
         except (expat.ExpatError, DefusedXmlException, SessionError) as error:
             self._parser = None  # it stands inside the message, and remembers it
-            raise refused(error, text, parser.ErrorByteIndex - before) from None
+            raise refused(error, text, parser.ErrorByteIndex - self._base) from None
         if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern) > MAX_NAMES:
             self._parser = None
         return self._name, text
@@ -149,15 +156,20 @@ class ClientStanzas:
         self._depth -= 1
         if not self._depth:
             assert self._parser is not None
-            self._end = self._parser.CurrentByteIndex
+            self._end = self._parser.CurrentByteIndex - self._base
         elif self._depth < 0:  # the end of what stands around every message
             raise not_well_formed("a message is exactly one element")
 
-    def _require_one_whole_element(self, text: bytes, end: int) -> None:
-        """``end`` is where expat saw the element end: at its end tag, or after an empty one."""
+    def _parse_without_plain_text(self, parser: expat.XMLParserType, text: bytes) -> None:
+        for piece, left_out in without_plain_text(text):
+            self._base -= left_out
+            self._parsed -= left_out
+            parse(parser, piece)
+
+    def _require_one_whole_element(self, text: bytes) -> None:
         if self._end < 0:
             raise not_well_formed("a message is exactly one element")
-        if end_of_element(text, 0, end) != len(text):
+        if end_of_element(text, 0, self._end) != len(text):
             raise not_well_formed("text after the element")
 
 

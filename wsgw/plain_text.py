@@ -1,0 +1,54 @@
+"""Finds long plain character data, which is well-formed wherever a tag has ended before it.
+
+expat takes 4 µs for a KiB of it, since it goes over all it reads twice (it also counts lines); what
+is here takes 1 µs. So a parser is fed what stands around such text.
+"""
+
+from __future__ import annotations
+
+#: From this length on, in bytes, text is worth being found.
+LONG_TEXT = 2048
+
+_WHITESPACE = b"\t\n\r"
+#: Changes every byte that would make text anything but plain: markup, references, control characters.
+_PLAIN = bytes(
+    byte if byte in _WHITESPACE or (byte >= 0x20 and byte not in b"<>&") else byte ^ 0xFF
+    for byte in range(256)
+)
+#: What UTF-8 can write and XML does not know (XML 1.0 section 2.2).
+_NO_CHARACTERS = ("\ufffe", "\uffff")
+
+
+def without_plain_text(data: bytes) -> list[tuple[bytes, int]]:
+    """Return the pieces of ``data`` that a parser must see, each with the bytes left out before it.
+
+    ``data`` begins in content: at a tag, or after one. Text is left out only from the ``>`` before it
+    to the ``<`` after it. Were that ``>`` inside a value or a comment, the ``<`` would be a mistake with
+    or without what is between: nothing becomes well-formed, or else, by what is missing. A piece ends
+    where a tag does.
+    """
+    pieces = []
+    kept = left_out = seen = 0
+    # Text of that length cannot lie between two looks.
+    while (end := data.find(b"<", seen + LONG_TEXT)) >= 0:
+        start = data.rfind(b">", seen, seen + LONG_TEXT) + 1 or seen
+        if end - start >= LONG_TEXT and _is_plain(data[start:end]):
+            if start > kept:
+                pieces.append((data[kept:start], left_out))
+            left_out = end - start
+            kept = end
+        seen = end
+    pieces.append((data[kept:], left_out))
+    return pieces
+
+
+def _is_plain(text: bytes) -> bool:
+    if text.translate(_PLAIN) != text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError:
+        return False
+    return not any(character in characters for character in _NO_CHARACTERS)
