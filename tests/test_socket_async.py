@@ -167,25 +167,38 @@ def test_rst_is_an_empty_delivery_marked_so(pair: tuple[SocketAsync, socket.sock
     assert wrapper.reset
 
 
-def test_what_is_sent_in_a_turn_of_the_loop_leaves_at_its_end(
+def test_what_is_sent_while_other_events_wait_leaves_after_them(
     pair: tuple[SocketAsync, socket.socket],
 ) -> None:
     wrapper, peer = pair
-    wrapper.send(b"one, ")
-    wrapper.send(b"two")
-    assert wrapper.progress == 0
-    gevent.sleep(0)
-    assert wrapper.progress == len(b"one, two")
+
+    def send() -> int:
+        wrapper.send(b"one, ")
+        wrapper.send(b"two")
+        return wrapper.progress
+
+    assert while_an_event_waits(send) == 0
     assert peer.recv(100) == b"one, two"
 
 
 def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     much = b"x" * 20_000
-    wrapper.send(b"first")
-    wrapper.send(much)
-    assert wrapper.progress == len(b"first" + much)
+
+    def send() -> int:
+        wrapper.send(b"first")
+        wrapper.send(much)
+        return wrapper.progress
+
+    assert while_an_event_waits(send) == len(b"first" + much)
     assert peer.recv(100_000) == b"first" + much
+
+
+def test_what_is_sent_while_nothing_waits_leaves_at_once(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"word")
+    assert wrapper.progress == len(b"word")
+    assert peer.recv(100) == b"word"
 
 
 def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
@@ -460,6 +473,27 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
             gateway.stop()
             server.close()
     assert results[0] == results[1]
+
+
+def while_an_event_waits(step: Callable[[], int]) -> int:
+    """Run ``step`` in the first of two events of one turn of the loop; return what it did."""
+    results: list[int] = []
+
+    def once(_data: bytes) -> None:
+        if not results:
+            results.append(step())
+
+    pairs = [socket.socketpair() for _ in range(2)]
+    for near, far in pairs:
+        sock = SocketAsync(near)
+        sock.attach(once, lambda: None)
+        sock.active_once()
+        far.sendall(b"an event")
+    gevent.sleep(0.01)
+    for near, far in pairs:
+        near.close()
+        far.close()
+    return results[0]
 
 
 def read_exactly(sock: socket.socket, size: int) -> None:
