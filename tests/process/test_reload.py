@@ -17,7 +17,7 @@ from real.processes import Child, ReservedPort, accepts, wait_until
 from wire import OPENINGS, SECONDS, Browser, frame, upgrade_request
 
 from process.conftest import Start
-from process.observe import held, reload, said
+from process.observe import catches, held, reload, said
 from process.traffic import Traffic, assert_whole
 from wsgw.ops.state import StateFile
 
@@ -166,13 +166,6 @@ def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start, wh
         sock.sendall(request[-2:])
         assert b" 101 " in sock.recv(4096)
     free.release()
-
-
-def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal."""
-    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    caught = next(line for line in lines if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def test_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
-from real.processes import ROOT, ReservedPort, children_of, wait_until
+from real.processes import ROOT, ReservedPort, accepts, children_of, wait_until
 from wire import SECONDS, Browser, upgrade_request
 
 from process.conftest import Start
-from process.observe import PATIENCE, count, gone, reload, said
+from process.observe import PATIENCE, catches, count, gone, reload, said
 from process.traffic import Traffic, assert_whole
 
 
@@ -29,6 +29,13 @@ def upgrade(gateway: Gateway, parent: int) -> int:
     os.kill(parent, signal.SIGUSR2)
     said(gateway, "has taken over", before + 1)
     return int(re.findall(r"process (\d+) has taken over", gateway.child.text())[-1])
+
+
+def begin_upgrade(gateway: Gateway) -> int:
+    """Send it, and return the pid of the new parent as soon as that has been started."""
+    gateway.child.signal(signal.SIGUSR2)
+    said(gateway, r"upgrade: process \d+ starts")
+    return int(re.findall(r"upgrade: process (\d+) starts", gateway.child.text())[-1])
 
 
 def stop(parent: int) -> None:
@@ -95,6 +102,32 @@ def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) ->
     assert set(traffic.attempts) == {"101"}, traffic.attempts
     assert gateway.child.wait(PATIENCE) == 0
     stop(newest)
+
+
+def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start, traffic: Traffic) -> None:
+    """Told to stop while its workers start: it has nothing to stop, and has taken over nothing."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    newest = begin_upgrade(gateway)
+    wait_until(lambda: catches(newest, signal.SIGTERM), SECONDS, "a handler")
+    os.kill(newest, signal.SIGTERM)
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    assert "has taken over" not in gateway.child.text()
+    traffic.begin(gateway.ws_port, 2)
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(traffic.books)
+    assert gateway.stop() == 0
+
+
+def test_a_stop_while_the_new_one_starts_ends_both(start: Start) -> None:
+    gateway = start(1)
+    newest = begin_upgrade(gateway)
+    gateway.child.signal(signal.SIGTERM)
+    assert gateway.child.wait(PATIENCE) == 0
+    wait_until(lambda: gone(newest), PATIENCE, "the end of the new one")
+    assert re.search("no upgrade: this gateway stops$", gateway.child.text(), re.MULTILINE)
+    assert not accepts(gateway.ws_port)
 
 
 def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) -> None:

@@ -162,7 +162,7 @@ class Parent:
             if self._serving:
                 self._crew.tell([member], SERVE)
                 log.info("worker %d (process %d) serves", member.slot, member.pid)
-            elif all(each.prepared for each in self._crew.members.values()):
+            elif self._crew.size and all(each.prepared for each in self._crew.members.values()):
                 self._begin()
         elif message.word == FAILED and not self._serving:
             self._failure = ConfigError(message.body)
@@ -207,6 +207,11 @@ class Parent:
 
     # -- stopping --------------------------------------------------------------------------------
 
+    @property
+    def _in_charge(self) -> bool:
+        """Whether what we do is what the gateway does: no other parent serves instead of us."""
+        return not self._retired and (self._serving or self._predecessor is None)
+
     def _stop(self) -> None:
         self._drain_at = math.inf
         if self._draining:
@@ -215,7 +220,7 @@ class Parent:
             return
         self._draining = True
         log.info("stopping, %d connections", self._crew.shared.table.connections())
-        if not self._retired:
+        if self._in_charge:
             notify("STOPPING=1")
         if self._successor is not None:
             self._give_up(self._successor, "this gateway stops")
@@ -228,9 +233,9 @@ class Parent:
         self._crew.dismiss(list(self._crew.members.values()), word)
         if self._predecessor is None:
             return
-        if self._draining:
+        if self._serving:
             self._predecessor.send(word)
-        else:  # we could not start, and it goes on
+        else:  # we have taken nothing over, and it goes on
             self._forget_predecessor()
 
     # -- new settings ----------------------------------------------------------------------------
@@ -300,12 +305,12 @@ class Parent:
 
     def _look_after(self, successor: Successor) -> None:
         if successor.ended:
-            self._give_up(successor, "the new gateway has ended before it served")
+            self._give_up(successor, "the new gateway has ended before it served; this one goes on")
         elif time.monotonic() >= successor.deadline:
-            self._give_up(successor, "the new gateway does not get ready")
+            self._give_up(successor, "the new gateway does not get ready; this one goes on")
 
     def _give_up(self, successor: Successor, reason: str) -> None:
-        log.error("no upgrade: %s; this one goes on", reason)
+        log.error("no upgrade: %s", reason)
         notify(f"STATUS=no upgrade: process {successor.pid}: {reason}")
         successor.kill()
         self._unwatch(successor.channel)
