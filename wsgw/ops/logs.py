@@ -12,6 +12,7 @@ import os
 import queue
 import select
 import threading
+import time
 from collections.abc import Mapping
 from logging.handlers import QueueHandler
 
@@ -19,6 +20,8 @@ from wsgw.ops.log_formats import FORMATTERS
 
 _QUEUE_SIZE = 10_000
 _STANDARD_ERROR = 2
+#: How long lines are gathered, in seconds: to wake the thread for each took 0.1 ms of a login.
+_GATHERING = 0.02
 #: Seconds given to whoever reads the log, when the gateway ends, for each of three steps.
 STOP_TIMEOUT = 1.0
 
@@ -158,6 +161,8 @@ class LogWriter:
     def _write(self) -> None:
         while (record := self._records.get()) is not None:
             self._lines.write(record)
+            if self._records.empty():
+                time.sleep(_GATHERING)
         self._lines.report()
 
 
