@@ -33,6 +33,7 @@ LEVELS = {
     "xmpp_framing": 3,
     "login": 3,
     "websocket_session": 4,
+    "loop_turn": 4,
     "websocket_xmpp": 4,
     "tls": 5,
     "socket_async": 5,
