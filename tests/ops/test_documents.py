@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from process.traffic import Traffic
 from real.fixtures import missing
 from real.processes import ROOT, wait_until
@@ -20,10 +21,13 @@ from ops.conftest import StartAdmin
 from wsgw.causes import CAUSES, OTHER, classified
 from wsgw.config.options import BY_NAME
 from wsgw.ops.catalogue import METRICS, table
+from wsgw.tally import LIMITS_HIT
 
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
 ALERTS = ROOT / "deploy" / "prometheus-alerts.yml"
+#: When they fire, and when they do not.
+ALERTS_FIRED = ROOT / "tests" / "ops" / "alerts.yml"
 _NAME = re.compile(r"\bwsgw_\w+")
 _SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 SAMPLES = {metric.name + suffix for metric in METRICS for suffix in _SUFFIXES[metric.kind]}
@@ -62,7 +66,6 @@ def test_all_that_is_told_of_is_there(start: StartAdmin) -> None:
     #: Their labels are known only when the first has come.
     later = {
         "wsgw_connections_refused_total",
-        "wsgw_limits_hit_total",
         "wsgw_upstream_connect_failures_total",
     }
     assert SAMPLES - later <= names <= SAMPLES
@@ -75,6 +78,22 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(start: StartAdmin, promto
 
 def test_promtool_finds_nothing_wrong_with_the_rules(promtool: str) -> None:
     run(promtool, "check", "rules", str(ALERTS))
+
+
+def test_alerts_fire_when_they_should(promtool: str) -> None:
+    run(promtool, "test", "rules", str(ALERTS_FIRED))
+
+
+def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", ALERTS.read_text("utf-8")))
+    assert alerts
+    looks = [
+        look
+        for told in yaml.safe_load(ALERTS_FIRED.read_text("utf-8"))["tests"]
+        for look in told["alert_rule_test"]
+    ]
+    for fires in (True, False):
+        assert {look["alertname"] for look in looks if bool(look.get("exp_alerts")) is fires} == alerts
 
 
 def expressions() -> list[str]:
@@ -179,4 +198,4 @@ def test_a_cause_and_its_label(cause: str, label: str, limit: str) -> None:
 def test_limits_are_options() -> None:
     limits = {classified(cause)[1] for cause in causes_in_the_code()} - {""}
     assert len(limits) > 5
-    assert limits <= set(BY_NAME)
+    assert limits <= LIMITS_HIT <= set(BY_NAME)
