@@ -47,10 +47,13 @@ def settle(admin: Admin, traffic: KeptTraffic) -> Metrics:
     return admin.metrics()
 
 
-def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic) -> None:
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic, secure: bool) -> None:
+    """Over TLS too the bytes are those inside it."""
     with traffic:
         admin = start(traffic.port)
-        books = traffic.begin(admin.gateway.ws_port, 20, 0.05)
+        port = admin.gateway.wss_port if secure else admin.gateway.ws_port
+        books = traffic.begin(port, 20, 0.05, secure=secure)
         traffic.moves(books, 10)
         traffic.finish()
         assert_whole(books)
@@ -64,6 +67,29 @@ def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic) -> Non
     assert metrics.value("wsgw_logins_total", result="success") == 20
     assert metrics.sum("wsgw_upstream_connect_seconds_count") == 20
     assert metrics.sum("wsgw_sessions") == metrics.value("wsgw_sessions_logged_in") == 0
+
+
+def test_a_reload_changes_no_counter(start: StartAdmin, traffic: KeptTraffic) -> None:
+    """Nor does a worker that is sent away with it, and ends with its last session."""
+    with traffic:
+        admin = start(traffic.port)
+        gateway = admin.gateway
+        books = traffic.begin(gateway.ws_port, 10, 0.05)
+        gateway.config.write_text(
+            gateway.config.read_text("utf-8").replace("{workers, 2}", "{workers, 1}"), "utf-8"
+        )
+        gateway.child.signal(signal.SIGHUP)
+        wait_until(lambda: admin.metrics().value("wsgw_workers") == 1, PATIENCE, "the reload")
+        books += traffic.begin(gateway.ws_port, 10, 0.05)
+        traffic.moves(books)
+        traffic.finish()
+        assert_whole(books)
+        wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "the worker to end")
+        metrics = settle(admin, traffic)
+    assert metrics.value("wsgw_sessions_opened_total") == 20
+    assert metrics.value("wsgw_sessions_closed_total", cause="closed_by_client") == 20
+    assert metrics.value("wsgw_logins_total", result="success") == 20
+    assert metrics.sum("wsgw_sessions") == metrics.value("wsgw_connections") == 0
 
 
 def test_a_dead_workers_counts_stay(start: StartAdmin, traffic: KeptTraffic) -> None:
