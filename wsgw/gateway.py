@@ -24,6 +24,7 @@ from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
 from wsgw.listening import Place, open_sockets, places
 from wsgw.mod_websocket import Supervisor
+from wsgw.ops.admin import AdminServer
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.state import StateFile
 from wsgw.shared_table import SharedTable, addresses_for
@@ -217,8 +218,9 @@ def log_unhandled() -> None:
 
 
 def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
-    if isinstance(context, Listener) and isinstance(value, OSError):
+    if isinstance(context, Listener | AdminServer) and isinstance(value, OSError):
         # gevent tries again after a pause, which grows to a second.
-        log.error("%s accepts nobody for now: %s", listener_url(context.config), value.strerror)
+        url = listener_url(context.config) if isinstance(context, Listener) else context.url
+        log.error("%s accepts nobody for now: %s", url, value.strerror)
     else:
         log.error("fault in the gateway", exc_info=(kind, value, traceback))

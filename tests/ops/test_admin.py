@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -53,6 +54,9 @@ def test_pages(start: StartAdmin, traffic: Traffic) -> None:
         ("GET", "/status", "rebound.example", 421),
         ("GET", "/status", "127.0.0.1.rebound.example", 421),
         ("GET", "/status", "localhost.rebound.example:5289", 421),
+        ("GET", "/status", "127.0.0.1:5289@rebound.example", 421),
+        ("GET", "/status", "[::1]rebound.example", 421),
+        ("GET", "/status", "", 421),
     ],
 )
 def test_who_is_refused(start: StartAdmin, method: str, path: str, host: str | None, status: int) -> None:
@@ -98,6 +102,23 @@ def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traf
         finally:
             for sock in silent:
                 sock.close()
+
+
+def test_no_descriptors_left_for_an_admin(start: StartAdmin) -> None:
+    """No fault of ours: it is told as for users, and passes."""
+    admin = start(1, ws_options="{workers, 1}, ")
+    (worker,) = admin.gateway.workers
+    limits = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    taken = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (taken, limits[1]))
+    try:
+        with socket.create_connection(("127.0.0.1", admin.port), PATIENCE):
+            told = f"http://127.0.0.1:{admin.port}/ accepts nobody for now: Too many open files"
+            wait_until(lambda: told in admin.gateway.child.text(), PATIENCE, "the log")
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
+    assert admin.ask("/healthz").status == 200
+    admin.gateway.assert_clean_log({})
 
 
 # -- readiness ----------------------------------------------------------------------------------------
@@ -206,6 +227,29 @@ def test_refused_connections_are_counted(start: StartAdmin) -> None:
         assert re.match(rb"HTTP/1.1 4\d\d ", sock.recv(4096))
     name = "wsgw_connections_refused_total"
     wait_until(lambda: admin.metrics().sum(name, reason="handshake") == 1, PATIENCE, "the count")
+
+
+@pytest.mark.parametrize(
+    ("ws_options", "tls", "option"),
+    [
+        ("{tls_handshake_timeout, 1}, ", True, "tls_handshake_timeout"),
+        ("{handshake_timeout, 1}, {use_proxy_protocol, true}, ", False, "handshake_timeout"),
+        ("{handshake_timeout, 1}, ", False, "handshake_timeout"),
+    ],
+    ids=["TLS", "PROXY header", "request"],
+)
+def test_deadlines_before_a_session_are_counted(
+    start: StartAdmin, ws_options: str, tls: bool, option: str
+) -> None:
+    admin = start(1, ws_options=ws_options)
+    port = admin.gateway.wss_port if tls else admin.gateway.ws_port
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as silent:
+        while silent.recv(4096):
+            pass
+    wait_until(lambda: admin.metrics().sum("wsgw_limits_hit_total") == 1, PATIENCE, "the count")
+    metrics = admin.metrics()
+    assert metrics.value("wsgw_limits_hit_total", limit=option) == 1
+    assert metrics.sum("wsgw_connections_refused_total", reason=option) == 1
 
 
 def test_failures_are_counted(start: StartAdmin) -> None:

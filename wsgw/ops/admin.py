@@ -9,6 +9,7 @@ address or ``localhost``.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from collections.abc import Callable
 from http.client import HTTPException
@@ -21,6 +22,7 @@ from gevent.pool import Pool
 
 from wsgw.errors import HandshakeRefused
 from wsgw.head_reader import HeadReader
+from wsgw.listening import Place
 from wsgw.socket_async import SocketAsync
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ _HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Connection", "close"),
 ]
+#: RFC 9110 section 7.2: an IPv6 address in brackets, or what else there may be, and a port.
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::\d*)?", re.ASCII)
 _WORDS = {
     200: "OK",
     400: "Bad Request",
@@ -74,13 +78,14 @@ Pages = dict[str, Callable[[], Answer]]
 class AdminServer(pywsgi.WSGIServer):
     """Serves ``pages`` on a listening socket, which other workers may accept from too."""
 
-    def __init__(self, sock: socket.socket, ip: str, pages: Pages) -> None:
-        """``ip`` is the address it listens on, as configured."""
+    def __init__(self, sock: socket.socket, place: Place, pages: Pages) -> None:
         super().__init__(
-            sock, self._answer, spawn=Pool(MOST_CONNECTIONS), log=None, environ={"SERVER_NAME": ip}
+            sock, self._answer, spawn=Pool(MOST_CONNECTIONS), log=None, environ={"SERVER_NAME": place.ip}
         )
+        #: For the log.
+        self.url = f"http://{place}/"
         self._pages = pages
-        self._only_local_names = ip_address(ip).is_loopback
+        self._only_local_names = ip_address(place.ip).is_loopback
 
     def do_read(self) -> tuple[socket.socket, Any] | None:  # type: ignore[override]
         """Accept one connection as a plain socket; gevent's own wrapper is not needed."""
@@ -170,7 +175,8 @@ def _plain(status: int) -> Answer:
 
 def _is_local(host: str) -> bool:
     """Whether ``Host`` is no name that somebody else may have pointed here."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    parts = _HOST.fullmatch(host)
+    name = (parts["address"] or parts["name"]) if parts is not None else ""
     if name.lower() == "localhost":
         return True
     try:

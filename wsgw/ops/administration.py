@@ -73,7 +73,7 @@ class Administration:
         for server in former.values():
             server.release()
         for place in wanted:
-            self._servers[place] = AdminServer(sockets[place], place.ip, self.pages)
+            self._servers[place] = AdminServer(sockets[place], place, self.pages)
             self._servers[place].start()
         for place in former.keys() - self._servers.keys():
             former[place].close()
