@@ -43,6 +43,8 @@ _CAUSES = (
 _VIOLATION = re.compile(r"1\d\d\d ")
 _VIOLATED = "bad_websocket"
 
+#: The options whose limits end sessions.
+LIMITS = frozenset(limit for _, _, limit in _CAUSES if limit)
 CAUSES = tuple(dict.fromkeys([*(label for _, label, _ in _CAUSES), _VIOLATED, OTHER]))
 
 

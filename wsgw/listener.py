@@ -160,7 +160,8 @@ class Listener(pywsgi.WSGIServer):
         except (OSError, ProxyProtocolError, gevent.Timeout) as error:
             known = {"event": "no upgrade", "client": peer_address[0], "cause": _describe(error)}
             log.info("%(client)s ! no upgrade: %(cause)s", known)
-            self.supervisor.tally.connection_refused("no_request", 0)
+            reason = error.option if isinstance(error, _Deadline) else "no_request"
+            self.supervisor.tally.connection_refused(reason, 0)
         except Exception:
             log.exception("%s ! fault in the gateway", peer_address[0])
         finally:
@@ -171,12 +172,12 @@ class Listener(pywsgi.WSGIServer):
     def _upgrade(self, connection: SocketAsync, address: tuple[str, int], ticket: Ticket) -> bool:
         config = self.config
         if config.use_proxy_protocol:
-            with gevent.Timeout(config.handshake_timeout):
+            with _Deadline("handshake_timeout", config):
                 address = _read_proxy_header(connection) or address
         if not self.trusted.is_proxy(address[0]):
             ticket.charge(address[0], monotonic())
         if self._tls is not None:
-            with gevent.Timeout(config.tls_handshake_timeout):
+            with _Deadline("tls_handshake_timeout", config):
                 connection.start_tls(self._tls, server_side=True)
         with gevent.Timeout(config.handshake_timeout) as timeout:
             handler = UpgradeHandler(connection, address, self, ticket)
@@ -194,6 +195,14 @@ class Listener(pywsgi.WSGIServer):
         if self._tls is None:
             connection.send(_response(refusal))
         connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
+
+
+class _Deadline(gevent.Timeout):
+    """Raised when the time is over that an option gives for a step before the request."""
+
+    def __init__(self, option: str, config: ListenerConfig) -> None:
+        super().__init__(getattr(config, option))
+        self.option = option
 
 
 def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wsgw.causes import classified
+from wsgw.causes import LIMITS, classified
 
 #: Reasons to refuse a connection that are names of options.
 LIMITS_OF_CONNECTIONS = frozenset(
@@ -23,6 +23,10 @@ LIMITS_OF_CONNECTIONS = frozenset(
         "tls_handshake_timeout",
     }
 )
+#: The same limit on stanzas, before a login.
+_BEFORE_LOGIN = "max_stanza_size_preauth"
+#: All that may be in ``limits_hit``.
+LIMITS_HIT = LIMITS | LIMITS_OF_CONNECTIONS | {_BEFORE_LOGIN}
 #: Times not collected yet; more than come in between two collections.
 _KEPT = 65_536
 
@@ -96,7 +100,7 @@ class Tally:
         """A session is over, for ``cause``."""
         label, limit = classified(cause)
         if limit == "max_stanza_size" and not authenticated:
-            limit = "max_stanza_size_preauth"
+            limit = _BEFORE_LOGIN
         self.closed[label] += 1
         if limit:
             self.limits_hit[limit] += 1

@@ -15,15 +15,16 @@ from prometheus_client import Counter, Histogram, values
 
 from wsgw.causes import CAUSES
 from wsgw.ops.catalogue import COUNTED
-from wsgw.tally import Passed, Survey, Tally
+from wsgw.tally import LIMITS_HIT, Passed, Survey, Tally
 
 #: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
 FILE_SIZE = 1 << 18
 _KINDS = {"counter": Counter, "histogram": Histogram}
 _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
-#: Whatever may be counted is there from the start, with 0.
+#: What is known to be countable is there from the start, with 0: or its first would be no increase.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_sessions_closed_total": [(cause,) for cause in CAUSES],
+    "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],
     "wsgw_stanzas_total": [("from_client",), ("to_client",)],
     "wsgw_frames_total": [("from_browser",), ("to_browser",)],
