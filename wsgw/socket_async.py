@@ -181,7 +181,7 @@ class SocketAsync:
 
     def flush(self) -> None:
         """Wait until the kernel has taken everything sent so far. Raises OSError."""
-        self._write_raw(b"")
+        self._write_raw()
         while self._outbox:
             if self._write_watcher is not None:
                 self._write_watcher.stop()
@@ -306,10 +306,10 @@ class SocketAsync:
         elif self._pending:
             self._pending += data
             if len(self._pending) >= _AT_ONCE:
-                self._write_raw(b"")
+                self._write_raw()
         else:
             self._pending = data
-            self._turn.ends_with(self._write_pending)
+            self._turn.ends_with(self._write_raw)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -387,11 +387,7 @@ class SocketAsync:
             except (BlockingIOError, InterruptedError):
                 self._wait(self._watch_reads())
 
-    def _write_pending(self) -> None:
-        if self._pending:
-            self._write_raw(b"")
-
-    def _write_raw(self, data: bytes) -> None:
+    def _write_raw(self, data: bytes = b"") -> None:
         """Write what is pending, then ``data``; queue what the kernel does not take."""
         if self._pending:
             data = self._pending + data if data else self._pending

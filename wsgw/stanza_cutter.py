@@ -135,10 +135,12 @@ class StanzaCutter:
         if self.depth > 1:
             self._start = -1
         try:
-            if len(chunk) < LONG_TEXT or not self.depth:
-                parse(self._parser, chunk)
-            else:
+            if len(chunk) < LONG_TEXT:
+                self._parser.Parse(chunk)
+            elif self.depth:
                 self._parse_without_plain_text(chunk)
+            else:
+                parse(self._parser, chunk)
         except StreamHeader:
             self.restarted = True
             return chunk[self._start :]

@@ -103,7 +103,7 @@ class ClientStanzas:
         self._parsed += len(text)
         try:
             if len(text) < LONG_TEXT:
-                parse(parser, text)
+                parser.Parse(text)
             else:
                 self._parse_without_plain_text(parser, text)
             self._require_one_whole_element(text)
