@@ -18,6 +18,7 @@ from wsgw.ops.logs import log_directly, start_logging
 
 #: What a configuration that cannot be run exits with.
 EXIT_CONFIG = 2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds for two logins and a message, on a busy machine.
 DEMO_PROOF_TIMEOUT = 30.0
 DEMO_READY = """\
@@ -113,6 +114,7 @@ def _misuse(reason: str) -> ConfigError:
 def _serve(chosen: argparse.Namespace) -> int:
     for number in (signal.SIGHUP, signal.SIGUSR2):  # nothing has been read yet that could be old
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the parent catches them
     from wsgw.ops.metrics_files import MetricsFiles
 
     metrics = MetricsFiles()  # before anything imports prometheus-client

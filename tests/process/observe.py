@@ -32,9 +32,18 @@ def asleep(pid: int) -> bool:
 
 def catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal."""
+    return _in_mask(pid, "SigCgt", number)
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether a process holds a signal back."""
+    return _in_mask(pid, "SigBlk", number)
+
+
+def _in_mask(pid: int, name: str, number: int) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    caught = next(line for line in lines if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    mask = next(line for line in lines if line.startswith(f"{name}:"))
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
 
 
 def said(gateway: Gateway, pattern: str, times: int = 1) -> None:

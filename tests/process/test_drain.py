@@ -6,15 +6,17 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from real.gateway import Gateway
-from real.processes import wait_until
+from real.processes import Child, ReservedPort, wait_until
 from wire import OPENINGS, SECONDS, Browser, XmppServer, frame, upgrade_request, within
 
 from process.conftest import Start
-from process.observe import said
+from process.observe import blocks, said
 from process.traffic import Traffic
 
 ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
@@ -87,6 +89,27 @@ def test_a_second_signal_ends_it_now(start: Start, traffic: Traffic) -> None:
     with within(3.0):
         gateway.child.signal(signal.SIGINT)
         assert gateway.child.wait(SECONDS) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
+    """However early: it ends in order, never having listened, and leaves nothing behind."""
+    port = ReservedPort()
+    listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
+    argv = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1"]
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    gateway = Child(argv, tmp_path / "log", {"TMPDIR": str(folder)})
+    try:
+        wait_until(lambda: blocks(gateway.pid, number), SECONDS, "it to be held back")
+        gateway.signal(number)
+        assert gateway.wait(SECONDS) == 0
+        assert "stopping, 0 connections" in gateway.text()
+        assert "listens on" not in gateway.text()
+        assert list(folder.iterdir()) == []
+    finally:
+        gateway.kill()
+        port.release()
 
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:

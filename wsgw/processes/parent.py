@@ -108,6 +108,7 @@ class Parent:
         signal.set_wakeup_fd(self._wakeup_end.fileno(), warn_on_full_buffer=False)
         for number in (*_ON_SIGNAL, signal.SIGCHLD):
             signal.signal(number, _nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ON_SIGNAL)
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
 
     def _watch(self, channel: Channel, hear: Callable[[], None]) -> None:
