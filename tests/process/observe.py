@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from real.gateway import Gateway
@@ -65,6 +67,19 @@ def reload(gateway: Gateway) -> None:
     before = count(gateway, done)
     gateway.child.signal(signal.SIGHUP)
     said(gateway, done, before + 1)
+
+
+@contextlib.contextmanager
+def without_descriptors(pid: int) -> Iterator[None]:
+    """A process that can open nothing more meanwhile."""
+    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    free = next(number for number in range(len(used) + 1) if number not in used)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def gone(pid: int) -> bool:

@@ -17,7 +17,7 @@ from real.processes import Child, ReservedPort, accepts, wait_until
 from wire import OPENINGS, SECONDS, Browser, frame, upgrade_request
 
 from process.conftest import Start
-from process.observe import catches, held, reload, said
+from process.observe import catches, count, held, reload, said, without_descriptors
 from process.traffic import Traffic, assert_whole
 from wsgw.ops.state import StateFile
 
@@ -143,6 +143,33 @@ def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
         change(gateway, f"{{{gateway.wss_port}, websocket_session", f"{{{taken}, websocket_session")
     said(gateway, f"cannot listen on 127.0.0.1 port {taken}: Address already in use")
     assert accepts(gateway.wss_port)
+
+
+def test_more_listeners_than_can_be_handed_to_a_worker(start: Start) -> None:
+    """New ones go to those that run in one message; the kernel says how many fit."""
+    gateway = start(1)
+    one = "{0, wsgw_admin, []},\n"
+    change(gateway, "{listen, [", "{listen, [" + 250 * one)
+    said(gateway, "more than 249 listeners")
+    said(gateway, "everything stays as it was")
+    assert b" 101 " in status_line(gateway.ws_port)
+    change(gateway, 250 * one, one)
+    assert count(gateway, "stays as it was") == 1
+    assert gateway.stop() == 0
+
+
+def test_a_worker_that_is_full(start: Start, traffic: Traffic) -> None:
+    """Settings that come with descriptors are not for it; it hears what comes after them."""
+    gateway = start(traffic.port, ws_options="{workers, 1}, ")
+    books = traffic.begin(gateway.ws_port, 4)
+    hosts = ", ".join(f'"host-{number}.example"' for number in range(9000))
+    with without_descriptors(gateway.workers[0]):
+        change(gateway, '{hosts, ["localhost"]}', f'{{hosts, ["localhost", {hosts}]}}')
+        said(gateway, "worker 0 keeps its former settings: .*ejabberd.cfg: Too many open files")
+    traffic.moves(books)
+    assert gateway.stop() == 0
+    assert [book.code for book in books] == [1012] * 4, "it was told to drain"
+    gateway.assert_clean_log({})
 
 
 @pytest.mark.parametrize("what", ["rule", "port"])

@@ -18,7 +18,7 @@ from real.processes import ROOT, accepts, children_of, wait_until
 from wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 
 from process.conftest import Start
-from process.observe import asleep, held
+from process.observe import asleep, held, said, without_descriptors
 from process.traffic import Traffic, assert_whole
 
 
@@ -114,6 +114,22 @@ def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start)
     assert gateway.child.text().count("killed by SIGSEGV; its sessions are lost, it is replaced now") == 1
     wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
     Browser(gateway.ws_port).close()
+
+
+def test_a_parent_without_descriptors(start: Start, traffic: Traffic) -> None:
+    """It tries again, and costs nobody his session."""
+    gateway = start(traffic.port)
+    with without_descriptors(gateway.child.pid):
+        os.kill(max(gateway.workers), signal.SIGKILL)
+        said(gateway, "no process for worker 1: Too many open files; again in 1 s")
+        gateway.child.signal(signal.SIGUSR2)
+        said(gateway, "no upgrade: the new gateway cannot be started: .*Too many open files")
+        books = traffic.begin(gateway.ws_port, 4)
+    said(gateway, r"worker 1 \(process \d+\) serves")
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.stop() == 0
 
 
 def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:

@@ -120,8 +120,8 @@ class Crew:
     def fill(self) -> float | None:
         """Start the workers that are missing; returns when to look again (monotonic), None for never."""
         now, later = time.monotonic(), []
-        free = (slot for slot in range(self.shared.table.slots) if slot not in self.members)
-        for slot in [next(free) for _ in range(self.size - len(self.serving))]:
+        free = [slot for slot in range(self.shared.table.slots) if slot not in self.members]
+        for slot in free[: max(0, self.size - len(self.serving))]:  # those that leave may have the rest
             record = self._slots.setdefault(slot, _Slot())
             if record.due <= now:
                 self._start(slot)
@@ -131,26 +131,33 @@ class Crew:
 
     def _start(self, slot: int) -> None:
         self.shared.beats.use_slot(slot)
+        try:
+            pid, parents = self._fork(slot)
+        except OSError as error:
+            self.fork_failed = True
+            log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
+            self._slots[slot].due = time.monotonic() + FORK_PAUSE
+            return
+        member = Member(slot, pid, parents, time.monotonic(), time.time())
+        self.members[slot] = member
+        self.selector.register(parents, selectors.EVENT_READ, lambda: self.listen_to(member))
+
+    def _fork(self, slot: int) -> tuple[int, Channel]:
+        """A new process and the channel to it. Raises OSError."""
         parents, workers = Channel.pair()
-        first_id = self._forked * IDS_OF_A_WORKER + 1
         self._forked += 1
         try:
             with _signals_held():
                 pid = os.fork()
                 if not pid:
                     parents.close()
-                    self._live(workers, slot, first_id)
-        except OSError as error:
+                    self._live(workers, slot, (self._forked - 1) * IDS_OF_A_WORKER + 1)
+        except OSError:
             parents.close()
-            self.fork_failed = True
-            log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
-            self._slots[slot].due = time.monotonic() + FORK_PAUSE
-            return
+            raise
         finally:
             workers.close()
-        member = Member(slot, pid, parents, time.monotonic(), time.time())
-        self.members[slot] = member
-        self.selector.register(parents, selectors.EVENT_READ, lambda: self.listen_to(member))
+        return pid, parents
 
     def _live(self, channel: Channel, slot: int, first_id: int) -> None:
         """The child's part; does not return."""
@@ -166,6 +173,8 @@ class Crew:
             self.selector.close()
             worker = Worker(channel, self.settings, self.sockets, self.account, self.shared, slot, first_id)
             status = worker.run()
+        except Exception:  # before it could log by itself, there is no thread for it, say
+            log.exception("fault in the gateway")
         finally:
             os._exit(status)
 
@@ -181,9 +190,12 @@ class Crew:
                 self.selector.unregister(member.channel)
 
     def tell(
-        self, members: Sequence[Member], word: str, body: object = None, sockets: Sequence[socket.socket] = ()
+        self, members: Sequence[Member], word: str, body: bytes = b"", sockets: Sequence[socket.socket] = ()
     ) -> None:
-        """Tell workers; one that does not listen any more is killed, and replaced."""
+        """Tell workers; one that does not listen any more is killed, and replaced.
+
+        Raises OSError and ValueError, as ``Channel.send`` does, and has told none of them then.
+        """
         for member in members:
             if not member.channel.send(word, body, sockets):
                 log.error("worker %d (process %d) does not listen: killing it", member.slot, member.pid)

@@ -13,17 +13,19 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from wsgw import __version__
 from wsgw.config.options import MAX_WORKERS
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared, log_start
-from wsgw.listening import Place, bind_sockets, listen, open_sockets, places
+from wsgw.listening import bind_sockets, listen, open_sockets, places
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
 from wsgw.processes.control import Channel, Message
@@ -33,7 +35,7 @@ from wsgw.processes.privileges import worker_account
 from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading
 from wsgw.processes.upgrade import SERVING, Successor
-from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP
+from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP, problems_of
 from wsgw.spread import LOOK_EVERY
 
 log = logging.getLogger(__name__)
@@ -155,7 +157,14 @@ class Parent:
     def _signalled(self) -> None:
         for number in dict.fromkeys(self._wakeup.recv(4096)):
             if number in _ON_SIGNAL:
-                _ON_SIGNAL[signal.Signals(number)](self)
+                self._obey(signal.Signals(number))
+
+    def _obey(self, number: signal.Signals) -> None:
+        """Do what a signal says; a fault of ours in doing so must not cost the sessions."""
+        try:
+            _ON_SIGNAL[number](self)
+        except Exception:
+            log.exception("fault in the gateway: %s", number.name)
 
     def _heard(self, member: Member, message: Message) -> None:
         if message.word == PREPARED:
@@ -166,10 +175,10 @@ class Parent:
             elif self._crew.size and all(each.prepared for each in self._crew.members.values()):
                 self._begin()
         elif message.word == FAILED and not self._serving:
-            self._failure = ConfigError(message.body)
+            self._failure = ConfigError(problems_of(message.body))
             self._end(STOP, STOP_GRACE)
         elif message.word == FAILED:
-            for problem in message.body:
+            for problem in problems_of(message.body):
                 log.error("worker %d keeps its former settings: %s", member.slot, problem)
 
     def _begin(self) -> None:
@@ -260,30 +269,33 @@ class Parent:
     def _try_to_reload(self) -> list[str]:
         """Take new settings, if all of them are right; returns what is wrong with them."""
         try:
-            settings = self._read()
-            account = worker_account(settings.config.user)
-            held = self._sockets | Inherited({}, self._activated, None).wanted(settings.config)
-            sockets = open_sockets(settings.config, held)
+            self._take(self._read())
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
         except Exception as error:
             log.exception("fault while reading the configuration")
             return [str(error) or type(error).__name__]
-        self._crew.account = account
-        self._metrics.give_to(account)
-        self._apply(settings, sockets)
         return []
 
-    def _apply(self, settings: Settings, sockets: dict[Place, socket.socket]) -> None:
-        new = [place for place in sockets if place not in self._sockets]
-        gone = [sock for place, sock in self._sockets.items() if place not in sockets]
+    def _take(self, settings: Settings) -> None:
+        """Go on with ``settings``. Raises ConfigError and others, and nothing has changed then."""
+        account = worker_account(settings.config.user)
+        held = self._sockets | Inherited({}, self._activated, None).wanted(settings.config)
+        sockets = open_sockets(settings.config, held)
+        with ExitStack() as undo:
+            for place in sockets.keys() - held.keys():
+                undo.enter_context(sockets[place])
+            if account != self._crew.account:
+                self._metrics.give_to(account)
+            new = [place for place in sockets if place not in self._sockets]
+            body = pickle.dumps((settings, places(settings.config), new))
+            self._crew.tell(self._crew.serving, SETTINGS, body, [sockets[place] for place in new])
+            undo.pop_all()
+        for place in self._sockets.keys() - sockets.keys():
+            if self._sockets[place] not in self._activated:
+                self._sockets[place].close()
         self._sockets = sockets
-        self._crew.settings, self._crew.sockets = settings, sockets
-        body = (settings, places(settings.config), new)
-        self._crew.tell(self._crew.serving, SETTINGS, body, [sockets[place] for place in new])
-        for sock in gone:
-            if sock not in self._activated:
-                sock.close()
+        self._crew.account, self._crew.settings, self._crew.sockets = account, settings, sockets
         self._crew.resize(settings.config.workers)
         change_logging(settings.config.log_level, settings.config.log_format)
         log_start(settings.config)

@@ -7,18 +7,21 @@ says what they mean. When the parent is gone it drains and ends.
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import pickle
 import pwd
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import gevent
 import gevent.socket
 from gevent.event import Event
 
-from wsgw.errors import ConfigError
+from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.gateway import Gateway, Shared, log_unhandled
 from wsgw.listening import Place
 from wsgw.ops.logs import change_logging, start_logging
@@ -78,7 +81,7 @@ class Worker:
         try:
             self._gateway = self._make_gateway()
         except ConfigError as error:
-            self._channel.send(FAILED, error.problems)
+            self._fail(error.problems)
             return UNUSABLE
         if self._account is not None:
             become(self._account)
@@ -100,12 +103,26 @@ class Worker:
         try:
             while True:
                 gevent.socket.wait_read(self._channel.fileno())
-                while (message := self._channel.receive()) is not None:
+                while (message := self._hear()) is not None:
                     self._obey(message)
         except EOFError:
             log.error("the parent process is gone: this worker ends its sessions")
             self._gateway.leave()  # or whoever is started in its place could not listen
             self._drain()
+
+    def _hear(self) -> Message | None:
+        """Only new settings bring descriptors: if there is no room for those, they are what is lost."""
+        try:
+            return self._channel.receive()
+        except OSError as error:
+            self._fail(
+                [ConfigProblem(self._settings.config.source or "command line", 0, str(error.strerror))]
+            )
+            return None
+
+    def _fail(self, problems: Sequence[ConfigProblem]) -> None:
+        """Say why the settings cannot be taken."""
+        self._channel.send(FAILED, json.dumps([astuple(problem) for problem in problems]).encode())
 
     def _obey(self, message: Message) -> None:
         """Do what the parent says; a fault of ours in doing so must not cost the sessions."""
@@ -128,7 +145,7 @@ class Worker:
 
     def _take_settings(self, message: Message) -> None:
         """The body is (settings, the places of all listeners, those of the sockets that come along)."""
-        settings, places, new = message.body
+        settings, places, new = pickle.loads(message.body)
         for place, sock in zip(new, message.sockets, strict=True):
             sock.setblocking(False)
             self._sockets[place] = sock
@@ -136,7 +153,7 @@ class Worker:
         try:
             self._gateway.apply(settings.config, settings.files, wanted)
         except ConfigError as error:
-            self._channel.send(FAILED, error.problems)
+            self._fail(error.problems)
             return
         self._settings, self._sockets = settings, wanted
         change_logging(settings.config.log_level, settings.config.log_format)
@@ -148,6 +165,14 @@ class Worker:
     def _drain(self) -> None:
         self._gateway.drain()
         self._over.set()
+
+
+def problems_of(body: bytes) -> list[ConfigProblem]:
+    """What a worker says with ``FAILED``."""
+    try:
+        return [ConfigProblem(str(file), int(line), str(reason)) for file, line, reason in json.loads(body)]
+    except (TypeError, ValueError):
+        return [ConfigProblem("worker", 0, "it cannot say why")]
 
 
 def spare_the_collector() -> None:
