@@ -68,7 +68,6 @@ class Supervisor:
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None
-        self._accepting = False
         self._report_refusals_at = 0.0
         self._tracing = Tracing()
 
@@ -84,15 +83,13 @@ class Supervisor:
 
     def start(self) -> None:
         """Start sweeping, and take part in accepting."""
-        self._accepting = True
         self.turn.beat(monotonic())
         self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL, SWEEP_INTERVAL)
         self._timer.start(self._sweep)
 
     def leave(self) -> None:
         """Leave new connections to other workers."""
-        self._accepting = False
-        self.turn.leave()
+        self.turn.leave(monotonic())
 
     def stop(self) -> None:
         """Stop sweeping."""
@@ -201,8 +198,7 @@ class Supervisor:
 
     def _sweep(self) -> None:
         now = monotonic()
-        if self._accepting:
-            self.turn.beat(now)
+        self.turn.beat(now)
         for relay in list(self.sessions):
             relay.sweep(now)
         if now >= self._report_refusals_at:

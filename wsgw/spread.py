@@ -33,7 +33,7 @@ SLACK = 64
 
 
 class Beats:
-    """When each worker's loop last turned (seconds, monotonic); 0 for one that takes no connections.
+    """When each worker's loop last turned (seconds, monotonic); less than 0 if it takes no connections.
 
     Made by the parent before it forks. A worker writes its own beat only; each is written whole.
     """
@@ -49,7 +49,7 @@ class Beats:
         self.beat(slot, 0.0)
 
     def beat(self, slot: int, now: float) -> None:
-        """The loop of ``slot`` turns; 0 takes the worker out."""
+        """The loop of ``slot`` turns; 0 if it does not yet, or not any more."""
         self._beats[1 + slot] = now
 
     def last(self, slot: int) -> float:
@@ -59,7 +59,7 @@ class Beats:
     def fresh(self, now: float) -> list[int]:
         """The slots of those that are well."""
         beats = self._beats[1 : 1 + int(self._beats[0])].tolist()
-        return [slot for slot, beat in enumerate(beats) if beat and now - beat < BEAT_EXPIRES]
+        return [slot for slot, beat in enumerate(beats) if beat > 0 and now - beat < BEAT_EXPIRES]
 
 
 class Pulse:
@@ -90,6 +90,7 @@ class Turn:
         self._beats = beats
         self._slot = slot
         self._room = room
+        self._takes_part = True
         #: Connections accepted that the table does not count yet.
         self.pending = 0
 
@@ -100,11 +101,12 @@ class Turn:
 
     def beat(self, now: float) -> None:
         """Say that the loop turns."""
-        self._beats.beat(self._slot, now)
+        self._beats.beat(self._slot, now if self._takes_part else -now)
 
-    def leave(self) -> None:
-        """This worker accepts no more."""
-        self._beats.beat(self._slot, 0.0)
+    def leave(self, now: float) -> None:
+        """This worker accepts no more; that its loop turns it still says."""
+        self._takes_part = False
+        self.beat(now)
 
     def pause(self, now: float) -> float:
         """How long to leave a new connection to the others at most, in seconds; 0 to take it."""
