@@ -11,6 +11,9 @@ import pytest
 from real.fixtures import missing
 from real.processes import ROOT
 
+from wsgw.processes.upgrade import START_TIMEOUT
+from wsgw.spread import LOOK_EVERY, LOOKS
+
 CONFIG = """\
 hosts: [localhost]
 %s
@@ -88,6 +91,14 @@ def test_only_a_low_port_needs_a_capability(
 def test_systemd_waits_longer_than_the_gateway_drains(tmp_path: Path, top: str, seconds: str) -> None:
     service = units(tmp_path, [(5288, "0.0.0.0")], top) / "wsgw.service"
     assert values(service, "TimeoutStopSec") == [seconds]
+
+
+def test_the_watchdog_is_slower_than_what_it_watches(tmp_path: Path) -> None:
+    """The parent itself replaces what hangs, and waits for an upgrade, in less time."""
+    service = units(tmp_path, [(5288, "0.0.0.0")]) / "wsgw.service"
+    [watchdog] = values(service, "WatchdogSec")
+    assert watchdog == "2min"
+    assert max(LOOK_EVERY * LOOKS, START_TIMEOUT) < 120
 
 
 def test_no_socket_unit_unless_asked(tmp_path: Path) -> None:

@@ -80,9 +80,14 @@ def test_no_room_for_descriptors(ends: tuple[Channel, Channel]) -> None:
     assert message.word == "drain"
 
 
+def test_who_does_not_read(ends: tuple[Channel, Channel]) -> None:
+    parents, _workers = ends
+    assert not all(parents.send("settings", LARGE) for _ in range(1000))
+
+
 def test_who_is_gone(ends: tuple[Channel, Channel]) -> None:
     parents, workers = ends
     workers.close()
-    assert not parents.send("drain")
+    assert parents.send("drain")
     with pytest.raises(EOFError):
         parents.receive()

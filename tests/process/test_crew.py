@@ -11,10 +11,10 @@ from wsgw.config.model import Config
 from wsgw.gateway import Shared
 from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
-from wsgw.processes.crew import Crew
+from wsgw.processes.crew import START_TIMEOUT, Crew
 from wsgw.processes.settings import Settings
 from wsgw.shared_table import SharedTable
-from wsgw.spread import Beats
+from wsgw.spread import LOOKS, Beats, Turn
 from wsgw.tls import PemFiles
 
 SLOTS = 3
@@ -51,3 +51,49 @@ def test_those_that_leave_keep_their_slots(crew: Crew) -> None:
     del crew.members[2]
     crew.fill()
     assert slots(crew) == {0: False, 1: True, 2: False}
+
+
+class TestHanging:
+    """Seen by the parent, every ``LOOK_EVERY``."""
+
+    @pytest.fixture(autouse=True)
+    def begun(self, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """One that serves, one that leaves, one that starts; and who is killed."""
+        crew.resize(SLOTS)
+        crew.fill()
+        crew.begun = True
+        crew.members[0].prepared = crew.members[1].prepared = crew.members[1].leaving = True
+        self.killed: list[int] = []
+        monkeypatch.setattr(Crew, "kill", lambda _, member: self.killed.append(member.slot))
+        return self.killed
+
+    def look(self, crew: Crew, beating: dict[int, Turn]) -> None:
+        for number in range(LOOKS + 1):
+            for turn in beating.values():
+                turn.beat(1000.0 + number)
+            crew.kill_the_hanging()
+
+    @pytest.mark.parametrize("hangs", [0, 1])
+    def test_one_whose_loop_has_stopped(self, crew: Crew, hangs: int) -> None:
+        """Also if it takes no more connections: nobody would ever end its sessions."""
+        turns = {slot: Turn(crew.shared.table, crew.shared.beats, slot, 9) for slot in (0, 1)}
+        turns[1].leave(1000.0)
+        self.look(crew, turns)
+        assert self.killed == []
+        assert crew.shared.beats.fresh(1000.0 + LOOKS) == [0]
+        del turns[hangs]
+        self.look(crew, turns)
+        assert set(self.killed) == {hangs}
+
+    def test_one_that_does_not_start(self, crew: Crew) -> None:
+        self.look(crew, {})
+        assert 2 not in self.killed
+        crew.members[2].started -= START_TIMEOUT
+        self.killed.clear()
+        crew.kill_the_hanging()
+        assert 2 in self.killed
+
+    def test_before_all_are_prepared_nobody_turns(self, crew: Crew) -> None:
+        crew.begun = False
+        self.look(crew, {})
+        assert self.killed == []

@@ -9,18 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
-from real.processes import ROOT, ReservedPort, accepts, children_of, wait_until
+from real.processes import ROOT, Child, ReservedPort, accepts, children_of, wait_until
 from wire import SECONDS, Browser, upgrade_request
 
 from process.conftest import Start
 from process.observe import PATIENCE, catches, count, gone, reload, said
 from process.traffic import Traffic, assert_whole
+from wsgw.processes.systemd import watchdog_timeout
 
 
 def upgrade(gateway: Gateway, parent: int) -> int:
@@ -181,6 +183,58 @@ def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traf
     extra.release()
 
 
+def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> None:
+    """The new one may have read the file before it was changed."""
+    gateway = start(1)
+    newest = begin_upgrade(gateway)
+    gateway.child.signal(signal.SIGHUP)
+    said(gateway, "has taken over")
+    said(gateway, rf"parent\[{newest}\]: reading the configuration again")
+    assert count(gateway, "reading the configuration again") == 1
+    stop(newest)
+
+
+def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
+    gateway = start(1)
+    newest = begin_upgrade(gateway)
+    os.kill(newest, signal.SIGSTOP)
+    gateway.child.signal(signal.SIGHUP)
+    os.kill(newest, signal.SIGKILL)
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    said(gateway, rf"parent\[{gateway.child.pid}\]: reading the configuration again")
+    assert gateway.stop() == 0
+
+
+def test_the_older_one_hands_a_reload_on(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    traffic.begin(gateway.ws_port, 1)
+    newest = upgrade(gateway, gateway.child.pid)
+    gateway.child.signal(signal.SIGHUP)
+    said(gateway, rf"parent\[{newest}\]: reading the configuration again")
+    stop(newest)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
+    """Its end would be the container's."""
+    port = ReservedPort()
+    listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
+    wsgw = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1", "--user", "root"]
+    container = Child(["unshare", "--pid", "--fork", "--kill-child", *wsgw], tmp_path / "log")
+    try:
+        container.wait_for_ports(port.number)
+        [gateway] = children_of(container.pid)
+        os.kill(gateway, signal.SIGUSR2)
+        refused = "no upgrade: a container ends with its process 1, which is this one"
+        wait_until(lambda: refused in container.text(), SECONDS, "the refusal")
+        assert accepts(port.number)
+        os.kill(gateway, signal.SIGTERM)
+        assert container.wait(PATIENCE) == 0
+    finally:
+        container.kill()
+        port.release()
+
+
 # -- systemd -----------------------------------------------------------------------------------------
 
 
@@ -205,6 +259,15 @@ def heard_with(supervisor: socket.socket, name: str) -> dict[str, str]:
     return message
 
 
+def alive(supervisor: socket.socket) -> int:
+    """Who sends the next ``WATCHDOG=1``."""
+    while True:
+        data, control, _, _ = supervisor.recvmsg(4096, socket.CMSG_SPACE(12))
+        if data == b"WATCHDOG=1":
+            [(_, _, credentials)] = control
+            return int.from_bytes(credentials[:4], sys.byteorder)
+
+
 def test_notifications(start: Start, supervisor: socket.socket) -> None:
     gateway = start(1, env={"NOTIFY_SOCKET": supervisor.getsockname()})
     assert heard(supervisor)["READY"] == "1"
@@ -216,6 +279,49 @@ def test_notifications(start: Start, supervisor: socket.socket) -> None:
     assert heard_with(supervisor, "MAINPID")["MAINPID"] == str(newest)
     stop(newest)
     assert heard_with(supervisor, "STOPPING")["STOPPING"] == "1"
+
+
+def test_the_watchdog(start: Start, supervisor: socket.socket, traffic: Traffic) -> None:
+    """At half its time, from who serves: the new one, though its pid was not in the environment."""
+    timeout = {"NOTIFY_SOCKET": supervisor.getsockname(), "WATCHDOG_USEC": "400000"}
+    gateway = start(traffic.port, env=timeout)
+    supervisor.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    traffic.begin(gateway.ws_port, 1)
+    heard_with(supervisor, "READY")
+    began = time.monotonic()
+    assert {alive(supervisor) for _ in range(5)} == {gateway.child.pid}
+    assert 0.6 < time.monotonic() - began < 1.6
+    newest = upgrade(gateway, gateway.child.pid)
+    heard_with(supervisor, "MAINPID")
+    assert {alive(supervisor) for _ in range(5)} == {newest}
+    stop(newest)
+
+
+def test_a_watchdog_of_another_process(start: Start, supervisor: socket.socket) -> None:
+    """sd_watchdog_enabled(3): it was meant for who is named."""
+    watchdog = {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.getsockname(), **watchdog})
+    assert gateway.stop() == 0
+    messages = [heard(supervisor)]
+    while "STOPPING" not in messages[-1]:
+        messages.append(heard(supervisor))
+    assert not any("WATCHDOG" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_whether_a_watchdog_is_ours(environment: dict[str, str], seconds: float | None) -> None:
+    assert watchdog_timeout(environment) == seconds
 
 
 #: Puts a socket where systemd does, and says so; then becomes the gateway.

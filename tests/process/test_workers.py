@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import socket
 import ssl
@@ -111,7 +112,7 @@ def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start)
         os.kill(pid, signal.SIGSEGV)
         wait_until(lambda pid=pid: pid not in gateway.workers, SECONDS, "its end")  # type: ignore[misc]
     wait_until(lambda: "replaced in 1 s" in gateway.child.text(), SECONDS, "a pause")
-    assert gateway.child.text().count("killed by SIGSEGV; its sessions are lost, it is replaced now") == 1
+    assert gateway.child.text().count("killed by SIGSEGV; 0 connections are lost, it is replaced now") == 1
     wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
     Browser(gateway.ws_port).close()
 
@@ -179,6 +180,20 @@ def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
     assert done.returncode == 1
     assert "no process for worker 0: Resource temporarily unavailable" in done.stderr
     assert "the workers cannot start" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
+    """Its account may have two processes, but no thread besides, which the worker logs by."""
+    alone = ["prlimit", "--nproc=2", "--", "setpriv", "--reuid=61234", "--clear-groups", *REACH, "--"]
+    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    done = wsgw("--listen", "127.0.0.1:0", *upstream, under=alone)
+    assert done.returncode == 1
+    assert "can't start new thread" in done.stderr
+    assert re.search(r"worker 0 \(process \d+\) ended: exit status 1$", done.stderr, re.MULTILINE)
+    assert "the workers cannot start" in done.stderr
+    assert "lost" not in done.stderr
+    assert "replaced" not in done.stderr
 
 
 # -- privileges ----------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Channel:
         return self._socket.fileno()
 
     def send(self, word: str, body: bytes = b"", sockets: Sequence[socket.socket] = ()) -> bool:
-        """Send a message; False if the other side is gone, or does not read.
+        """Send a message; False if the other side does not read. That it is gone is seen by receiving.
 
         Raises ValueError for more sockets than the kernel sends at a time, and OSError if there is no
         memory file to be had for a large body.
@@ -69,6 +69,8 @@ class Channel:
                 data, descriptors = word.encode("ascii") + _IN_MEMORY, [memory.fileno(), *descriptors]
             try:
                 socket.send_fds(self._socket, [data], descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                return True
             except OSError:
                 return False
         return True

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from wsgw.gateway import Shared
 from wsgw.listening import Place
+from wsgw.ops.logs import log_directly
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.settings import Settings
 from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, Worker
@@ -33,6 +34,8 @@ PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
 FORK_PAUSE = 1.0
 #: A life longer than this was no failed start, in seconds.
 SHORT_LIFE = 10.0
+#: A worker must be prepared within so many seconds.
+START_TIMEOUT = 60.0
 #: Each worker numbers its connections from another multiple of this on, for the log.
 IDS_OF_A_WORKER = 10_000_000
 
@@ -83,6 +86,8 @@ class Crew:
     #: How many workers are wanted; 0 when no more are to be started.
     size: int = 0
     members: dict[int, Member] = field(default_factory=dict)
+    #: The ports are open: from now on a worker that dies is replaced.
+    begun: bool = False
     #: The system did not give us a process, once at least.
     fork_failed: bool = False
     _slots: dict[int, _Slot] = field(default_factory=dict)
@@ -135,7 +140,10 @@ class Crew:
             pid, parents = self._fork(slot)
         except OSError as error:
             self.fork_failed = True
-            log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
+            if self.begun:
+                log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
+            else:
+                log.error("no process for worker %d: %s", slot, error.strerror)
             self._slots[slot].due = time.monotonic() + FORK_PAUSE
             return
         member = Member(slot, pid, parents, time.monotonic(), time.time())
@@ -173,7 +181,8 @@ class Crew:
             self.selector.close()
             worker = Worker(channel, self.settings, self.sockets, self.account, self.shared, slot, first_id)
             status = worker.run()
-        except Exception:  # before it could log by itself, there is no thread for it, say
+        except Exception:  # before it could log by a thread of its own: there is none to be had, say
+            log_directly(self.settings.config.log_level, self.settings.config.log_format)
             log.exception("fault in the gateway")
         finally:
             os._exit(status)
@@ -213,11 +222,14 @@ class Crew:
         self.tell(members, word)
 
     def kill_the_hanging(self) -> None:
-        """End workers whose loop has stopped; call it every ``LOOK_EVERY``. They are replaced."""
-        serving = {member.slot: member for member in self.serving if member.prepared}
-        for slot in self._pulse.stopped(serving):
-            log.error("worker %d (process %d) hangs: killing it", slot, serving[slot].pid)
-            self.kill(serving[slot])
+        """End workers whose loop has stopped or does not begin; call it every ``LOOK_EVERY``."""
+        started = {slot: each for slot, each in self.members.items() if each.prepared and self.begun}
+        hanging = [started[slot] for slot in self._pulse.stopped(started)]
+        expired = time.monotonic() - START_TIMEOUT
+        hanging += [each for each in self.members.values() if not each.prepared and each.started < expired]
+        for member in hanging:
+            log.error("worker %d (process %d) hangs: killing it", member.slot, member.pid)
+            self.kill(member)
 
     def kill(self, member: Member) -> None:
         """End a worker at once."""
@@ -233,8 +245,9 @@ class Crew:
             if not pid:
                 continue
             self.listen_to(member)
+            connections = self.shared.table.connections_of(member.slot)
             self._forget(member)
-            self._note_end(member, _cause(status))
+            self._note_end(member, _cause(status), connections)
             if not member.leaving:
                 lost.append(member)
         return lost
@@ -248,8 +261,8 @@ class Crew:
         self.shared.table.worker_died(member.slot)
         self.ended(member.slot)
 
-    def _note_end(self, member: Member, cause: str) -> None:
-        if member.leaving:
+    def _note_end(self, member: Member, cause: str, connections: int) -> None:
+        if member.leaving or not self.begun:
             if cause:
                 log.error("worker %d (process %d) ended: %s", member.slot, member.pid, cause)
             return
@@ -260,8 +273,8 @@ class Crew:
         pause = PAUSES[min(slot.short_lives, len(PAUSES) - 1)]
         slot.due = now + pause
         log.error(
-            "worker %d (process %d) ended: %s; its sessions are lost, it is replaced %s",
-            *(member.slot, member.pid, cause or "nobody asked it to"),
+            "worker %d (process %d) ended: %s; %d connections are lost, it is replaced %s",
+            *(member.slot, member.pid, cause or "nobody asked it to", connections),
             f"in {pause:g} s" if pause else "now",
         )
 

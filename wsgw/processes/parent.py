@@ -5,6 +5,7 @@
     SIGUSR2           start another parent, with the code on the disk, that takes the sockets over;
                       this one then serves the sessions it has to their end
 
+A SIGHUP that comes during an upgrade is for whoever serves after it; the older parent hands it on.
 After an upgrade the two parents keep a channel: who stops the newer one stops the older one too.
 """
 
@@ -33,7 +34,7 @@ from wsgw.processes.crew import Crew, Member
 from wsgw.processes.inherited import Inherited
 from wsgw.processes.privileges import worker_account
 from wsgw.processes.settings import Settings
-from wsgw.processes.systemd import notify, reloading
+from wsgw.processes.systemd import notify, reloading, watchdog_timeout
 from wsgw.processes.upgrade import SERVING, Successor
 from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP, problems_of
 from wsgw.spread import LOOK_EVERY
@@ -63,11 +64,13 @@ class Parent:
         self._draining = False
         self._status = STOPPED
         self._failure: ConfigError | None = None
-        self._serving = False
-        #: A reload is wanted as soon as we serve.
+        #: A reload is wanted as soon as we serve, or know who does.
         self._reload_asked = False
         #: When to look for workers that hang (monotonic).
         self._look_at = time.monotonic() + LOOK_EVERY
+        self._watchdog_timeout = watchdog_timeout(os.environ)
+        #: When to tell systemd again that this loop turns (monotonic).
+        self._tell_watchdog_at = -math.inf if self._watchdog_timeout else math.inf
         self._successor: Successor | None = None
         #: A newer parent has taken over; at ``_drain_at`` (monotonic) we drain.
         self._retired = False
@@ -124,14 +127,15 @@ class Parent:
 
     def _turn(self) -> None:
         self._publish()
-        moments = [self._crew.fill(), self._deadline, self._drain_at, self._look_at]
+        self._tell_watchdog()
+        moments = [self._crew.fill(), self._deadline, self._drain_at, self._look_at, self._tell_watchdog_at]
         moments.append(self._successor.deadline if self._successor is not None else None)
         soonest = min(moment for moment in moments if moment is not None)
         timeout = max(0.0, soonest - time.monotonic()) if soonest < math.inf else None
         for key, _ in self._selector.select(timeout):
             key.data()
         lost = self._crew.reap()
-        if (lost or self._crew.fork_failed) and not self._serving and self._deadline is None:
+        if (lost or self._crew.fork_failed) and not self._crew.begun and self._deadline is None:
             log.critical("the workers cannot start")
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)
@@ -145,6 +149,14 @@ class Parent:
             self._stop()
         if self._deadline is not None and now >= self._deadline:
             self._kill_the_rest()
+
+    def _tell_watchdog(self) -> None:
+        """Who has handed over, or has not taken over yet, must not speak for the other."""
+        now = time.monotonic()
+        if self._watchdog_timeout and now >= self._tell_watchdog_at:
+            self._tell_watchdog_at = now + self._watchdog_timeout / 2
+            if self._in_charge:
+                notify("WATCHDOG=1")
 
     def _kill_the_rest(self) -> None:
         for member in self._crew.members.values():
@@ -169,12 +181,12 @@ class Parent:
     def _heard(self, member: Member, message: Message) -> None:
         if message.word == PREPARED:
             member.prepared = True
-            if self._serving:
+            if self._crew.begun:
                 self._crew.tell([member], SERVE)
                 log.info("worker %d (process %d) serves", member.slot, member.pid)
             elif self._crew.size and all(each.prepared for each in self._crew.members.values()):
                 self._begin()
-        elif message.word == FAILED and not self._serving:
+        elif message.word == FAILED and not self._crew.begun:
             self._failure = ConfigError(problems_of(message.body))
             self._end(STOP, STOP_GRACE)
         elif message.word == FAILED:
@@ -190,7 +202,7 @@ class Parent:
             self._failure = error
             self._end(STOP, STOP_GRACE)
             return
-        self._serving = True
+        self._crew.begun = True
         self._crew.tell(self._crew.serving, SERVE)
         log_start(config)
         if self._predecessor is not None:
@@ -220,7 +232,7 @@ class Parent:
     @property
     def _in_charge(self) -> bool:
         """Whether what we do is what the gateway does: no other parent serves instead of us."""
-        return not self._retired and (self._serving or self._predecessor is None)
+        return not self._retired and (self._crew.begun or self._predecessor is None)
 
     def _stop(self) -> None:
         self._drain_at = math.inf
@@ -243,7 +255,7 @@ class Parent:
         self._crew.dismiss(list(self._crew.members.values()), word)
         if self._predecessor is None:
             return
-        if self._serving:
+        if self._crew.begun:
             self._predecessor.send(word)
         else:  # we have taken nothing over, and it goes on
             self._forget_predecessor()
@@ -251,10 +263,11 @@ class Parent:
     # -- new settings ----------------------------------------------------------------------------
 
     def _reload(self) -> None:
-        if not self._serving:
-            self._reload_asked = True
+        self._reload_asked = not self._crew.begun or self._successor is not None
+        if self._reload_asked or self._draining:
             return
-        if self._draining or self._retired:
+        if self._retired:
+            self._master.signal(signal.SIGHUP)
             return
         log.info("reading the configuration again")
         notify("RELOADING=1", reloading())
@@ -303,8 +316,11 @@ class Parent:
     # -- an upgrade: the parent after us ------------------------------------------------------------
 
     def _upgrade(self) -> None:
-        if not self._serving or self._draining or self._retired or self._successor is not None:
+        if not self._crew.begun or self._draining or self._retired or self._successor is not None:
             log.warning("no upgrade now")
+            return
+        if os.getpid() == 1:
+            log.error("no upgrade: a container ends with its process 1, which is this one")
             return
         try:
             self._successor = Successor(self._sockets, self._activated)
@@ -328,6 +344,8 @@ class Parent:
         successor.kill()
         self._unwatch(successor.channel)
         self._successor = None
+        if self._reload_asked:
+            self._reload()
 
     def _hear_successor(self) -> None:
         assert self._successor is not None
@@ -346,6 +364,8 @@ class Parent:
         self._drain_at = time.monotonic() + self._crew.settings.config.upgrade_timeout
         self._selector.modify(successor.channel, selectors.EVENT_READ, self._hear_master)
         self._master, self._successor = successor, None
+        if self._reload_asked:
+            self._reload()
         self._crew.size = 0
         self._crew.dismiss(list(self._crew.members.values()), RETIRE)
         for sock in {*self._sockets.values(), *self._activated}:

@@ -1,6 +1,7 @@
 """What systemd is told and gives: state notifications, and sockets it listens on for us.
 
-sd_notify(3), sd_listen_fds(3). Without its variables in the environment, nothing is done.
+sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Without its variables in the environment, nothing
+is done.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 _FIRST = 3
+#: Whose ``WATCHDOG=1`` is awaited; a process that takes over goes by ``WATCHDOG_USEC`` alone.
+WATCHDOG_PID = "WATCHDOG_PID"
 
 
 def notify(*lines: str) -> None:
@@ -29,6 +32,14 @@ def notify(*lines: str) -> None:
 def reloading() -> str:
     """The line that goes with ``RELOADING=1``: since when."""
     return f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
+
+
+def watchdog_timeout(environment: Mapping[str, str]) -> float | None:
+    """Seconds after which a process that does not send ``WATCHDOG=1`` is killed; None if that is not us."""
+    timeout = environment.get("WATCHDOG_USEC", "")
+    if environment.get(WATCHDOG_PID, str(os.getpid())) != str(os.getpid()) or not timeout.isdecimal():
+        return None
+    return int(timeout) / 1e6 or None
 
 
 def activated_sockets(environment: MutableMapping[str, str]) -> list[socket.socket]:

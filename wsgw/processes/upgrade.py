@@ -21,6 +21,7 @@ from pathlib import Path
 from wsgw.listening import Place
 from wsgw.processes.control import Channel
 from wsgw.processes.inherited import VARIABLE, described
+from wsgw.processes.systemd import WATCHDOG_PID
 
 #: What the successor says.
 SERVING = "serving"
@@ -40,6 +41,7 @@ class Successor:
         self.channel, theirs = Channel.pair()
         numbers = {sock.fileno() for sock in (*sockets.values(), *activated)} | {theirs.fileno()}
         environment = {**os.environ, VARIABLE: described(sockets, activated, theirs)}
+        environment.pop(WATCHDOG_PID, None)
         try:
             self.pid = _start_orphan(command(sys.orig_argv), environment, sorted(numbers))
             self._process = _followed(self.pid)
@@ -55,10 +57,14 @@ class Successor:
         """Whether it is no more; how it ended, only its new parent knows."""
         return bool(select.select([self._process], [], [], 0)[0])
 
+    def signal(self, number: signal.Signals) -> None:
+        """Hand a signal on, if it still lives."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, number)
+
     def kill(self) -> None:
         """End it at once, and let go of it."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         os.close(self._process)
 
     def close(self) -> None:
