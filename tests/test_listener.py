@@ -8,8 +8,11 @@ import resource
 import socket
 import ssl
 import warnings
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import gevent
 import pytest
 from edges import StartEdge
 from real.certificates import Certificate
@@ -26,6 +29,10 @@ from wire import (
     upgrade_request,
     within,
 )
+
+import wsgw.gateway
+from wsgw.config import from_arguments
+from wsgw.listener import MAX_ACCEPT, Listener
 
 OPEN = OPENINGS["rfc7395"]
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -535,6 +542,32 @@ def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
     assert answer(port, again) == expected
     assert accepts(port, upgrade_request(headers=from_("192.0.2.2")))
     assert all(accepts(port, upgrade_request()) for _ in range(4)), "loopback has no limit"
+
+
+def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wave of logins must not hold up the sessions there are."""
+    taken = Counter[int]()
+    do_read = Listener.do_read
+
+    def counted(listener: Listener) -> tuple[socket.socket, Any] | None:
+        accepted = do_read(listener)
+        taken[gevent.get_hub().loop.iteration] += accepted is not None
+        return accepted
+
+    monkeypatch.setattr(Listener, "do_read", counted)
+    gateway = wsgw.gateway.Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"]))
+    gateway.start()
+    address = ("127.0.0.1", gateway.listeners[0].server_port)
+    wave = [socket.create_connection(address) for _ in range(10 * MAX_ACCEPT)]
+    try:
+        with gevent.Timeout(5):
+            while taken.total() < len(wave):
+                gevent.sleep(0.001)
+    finally:
+        for newcomer in wave:
+            newcomer.close()
+        gateway.stop()
+    assert max(taken.values()) == MAX_ACCEPT
 
 
 def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ ROWS = {
     "relay": Row(traffic.relay, tables.relay),
     "bodies": Row(traffic.bodies, tables.bodies),
     "latency": Row(traffic.latency, tables.latency),
+    "storm": Row(traffic.storm, tables.storm),
     "sessions": Row(traffic.sessions, tables.sessions),
     "login": Row(life.login, tables.login),
     "memory": Row(life.memory, tables.memory),

@@ -25,6 +25,7 @@ class Load:
     """A running generator for one WebSocket address. Its methods raise LoadError if it counted an error."""
 
     def __init__(self, url: str, log: Path, *, accounts: int = 1, resource: str = "r") -> None:
+        self.url = url
         parts = urlsplit(url)
         argv = [str(compiled("load")), str(parts.port), parts.path, "localhost", str(accounts), resource]
         if parts.scheme == "wss":

@@ -177,6 +177,13 @@ def latency(samples: Samples) -> Table:
     return table
 
 
+def storm(samples: Samples) -> Table:
+    """What sessions notice of others' logins."""
+    table = Table("Storm", ("load", "path", "messages/s", "p50 µs", "p99 µs", "max µs"))
+    table.lines.extend([*line[:2], line[4], *line[6:9]] for line in _traffic_lines(samples))
+    return table
+
+
 def sessions(samples: Samples) -> Table:
     """Many sessions, all sending."""
     cases = ordered(samples, "case")

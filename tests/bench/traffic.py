@@ -1,7 +1,8 @@
-"""Rows where messages flow before the stub server: relaying, body sizes, latency, many sessions, workers."""
+"""Rows where messages flow before the stub: relaying, sizes, latency, a storm, many sessions, workers."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .load import Load
@@ -54,8 +55,8 @@ def _rounds(bench: Bench, case: str, paths: list[Path], *, body: int = 100, rate
     ]
 
 
-def _once(bench: Bench, case: str, path: Path, number: int, *, body: int = 100, rate: float = 0) -> Sample:
-    sample = run(case, path.name, number, path.pids, path.load, bench.seconds, body=body, rate=rate)
+def _once(bench: Bench, case: str, path: Path, number: int, *, seconds: float = 0, **how: float) -> Sample:
+    sample = run(case, path.name, number, path.pids, path.load, seconds or bench.seconds, **how)
     bench.say(sample.line())
     return sample
 
@@ -85,6 +86,29 @@ def latency(bench: Bench) -> list[Sample]:
     paths = _paths(bench, SESSIONS, "direct", "haproxy", "wsgw")
     for rate in RATES:
         samples += _rounds(bench, f"{rate}/s", paths, rate=rate)
+    return samples
+
+
+#: Sessions that log in at once, and how long others are watched meanwhile, in seconds.
+STORM = 1000
+STORM_SECONDS = 1.0
+
+
+def storm(bench: Bench) -> list[Sample]:
+    """The light load, in quiet and while everybody else logs in at once."""
+    paths = _paths(bench, SESSIONS, "haproxy", "wsgw")
+    storms = [bench.load(path.load.url) for path in paths]
+    samples = []
+    for path in paths:
+        path.load.run(WARM_UP, rate=RATES[0])
+    with ThreadPoolExecutor(1) as beside:
+        for number in range(bench.rounds):
+            for path, others in zip(paths, storms, strict=True):
+                samples.append(_once(bench, "quiet", path, number, rate=RATES[0]))
+                login = beside.submit(others.login, STORM, STORM)
+                samples.append(_once(bench, "storm", path, number, seconds=STORM_SECONDS, rate=RATES[0]))
+                login.result()
+                others.logout()
     return samples
 
 
