@@ -6,8 +6,9 @@ meanwhile is refused. Nothing here accepts; see ``listener``.
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
     found: dict[Place, socket.socket] = {}
     with ExitStack() as undo:
         for place, listener in zip(places(config), config.all_listeners, strict=True):
-            found[place] = held.get(place) or undo.enter_context(_bind(listener, config))
+            found[place] = held.get(place) or undo.enter_context(_bind(listener, config, held))
         undo.pop_all()
     return found
 
@@ -68,10 +69,10 @@ def listen(config: Config, sockets: Mapping[Place, socket.socket]) -> None:
             sockets[place].listen(listener.backlog)
 
 
-def _bind(listener: ListenerConfig | AdminListener, config: Config) -> socket.socket:
+def _bind(listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place]) -> socket.socket:
     """On ``::`` it takes IPv4 too, unless another listener has the port there."""
     family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
-    with _reported(listener, config), ExitStack() as undo:
+    with _reported(listener, config, held), ExitStack() as undo:
         sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,10 +87,15 @@ def _bind(listener: ListenerConfig | AdminListener, config: Config) -> socket.so
 
 
 @contextmanager
-def _reported(listener: ListenerConfig | AdminListener, config: Config) -> Iterator[None]:
+def _reported(
+    listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place] = ()
+) -> Iterator[None]:
     """Turn an OSError into the ConfigError an admin can act on."""
     try:
         yield
     except OSError as error:
         reason = f"cannot listen on {listener.ip} port {listener.port}: {error.strerror}"
+        ours = next((place for place in held if place.port == listener.port), None)
+        if error.errno == errno.EADDRINUSE and ours is not None:
+            reason += f" by this gateway itself, on {ours}; another ip of a port needs a restart"
         raise ConfigError([ConfigProblem(config.source or "command line", 0, reason)]) from error
