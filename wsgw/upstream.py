@@ -71,14 +71,16 @@ class Upstream:
         raise UpstreamFailed("the XMPP server cannot be reached")
 
     def probe(self, domain: str) -> None:
-        """Connect to the server of ``domain`` for nobody, so that the tally knows whether it answers.
+        """Connect to each server of ``domain`` for nobody, so that the tally knows which answer.
 
         It is counted as no user's attempt is.
         """
+        answering: set[str] = set()
         for configured, address in self._addresses([]):
-            with contextlib.suppress(OSError):
-                self._attempt(configured, address, domain, ("", 0)).linger(0.0, PROBE_LINGERS)
-                return
+            if configured not in answering:
+                with contextlib.suppress(OSError):
+                    self._attempt(configured, address, domain, ("", 0)).linger(0.0, PROBE_LINGERS)
+                    answering.add(configured)
 
     def _attempt(
         self, configured: str, address: UpstreamAddress, domain: str, client: Endpoint

@@ -142,6 +142,27 @@ def test_not_ready_until_a_server_answers(start: StartAdmin) -> None:
         port.release()
 
 
+def test_an_upstream_that_no_user_needs_is_asked_too(start: StartAdmin) -> None:
+    """As long as the first answers, nobody else finds out that the second has come back."""
+    port = ReservedPort()
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        upstreams = [f"tcp://127.0.0.1:{number}" for number in (first.getsockname()[1], port.number)]
+        options = "{upstream, [" + ", ".join(f'"{one}"' for one in upstreams) + "]}, "
+        admin = start(1, ws_options=options)
+
+        def up() -> list[float | None]:
+            metrics = admin.metrics()
+            return [metrics.get(("wsgw_upstream_up", frozenset({("upstream", one)}))) for one in upstreams]
+
+        try:
+            assert admin.ask("/readyz").status == 200
+            wait_until(lambda: up() == [1, 0], PATIENCE, "both to be tried")
+            with socket.create_server(("127.0.0.1", port.number)):
+                wait_until(lambda: up() == [1, 1], PATIENCE, "the second to be seen")
+        finally:
+            port.release()
+
+
 def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port)

@@ -143,7 +143,10 @@ class Administration:
     # -- whether the servers answer --------------------------------------------------------------
 
     def _probe_for_ever(self) -> None:
-        """Try those that nobody has tried, or that failed: users who are turned away may not come again."""
+        """Try those that nobody has tried, or that failed.
+
+        Users who are turned away may not come again, and none comes to the second of two that answer.
+        """
         while True:
             try:
                 self._probe()
@@ -155,7 +158,7 @@ class Administration:
         overview = self.overview()
         if self._is_first(overview):
             probes = self._served.probes()
-            for number in overview.unreachable:
+            for number in overview.doubtful:
                 probes[number](overview.config.hosts[0])
 
     def _is_first(self, overview: Overview) -> bool:

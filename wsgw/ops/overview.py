@@ -73,13 +73,20 @@ class Overview:
     @property
     def unreachable(self) -> list[int]:
         """The listeners, by their place in the configuration, none of whose upstreams is known to answer."""
+        return [number for number, answering in enumerate(self._answering) if not any(answering)]
+
+    @property
+    def doubtful(self) -> list[int]:
+        """The same, of those one of whose upstreams is not known to answer."""
+        return [number for number, answering in enumerate(self._answering) if not all(answering)]
+
+    @property
+    def _answering(self) -> list[list[bool]]:
+        """For each listener, whether the last attempt to reach each of its upstreams succeeded."""
         attempts = self.attempts
         return [
-            number
-            for number, listener in enumerate(self.config.listeners)
-            if not any(
-                (attempt := attempts[str(one)]) is not None and attempt.ok for one in listener.upstream
-            )
+            [(attempt := attempts[str(one)]) is not None and attempt.ok for one in listener.upstream]
+            for listener in self.config.listeners
         ]
 
     def why_not_ready(self) -> list[str]:
