@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from wsgw.config.model import Traced
 from wsgw.errors import SessionError
@@ -187,10 +187,17 @@ def _without(traced: Any) -> Any:
     return traced.inner
 
 
-class _TracedFrames:
-    """The frames that come from the browser."""
+class _Limited(Protocol):
+    max_message_size: int
 
-    def __init__(self, inner: Frames, trace: _Trace) -> None:
+
+_Inner = TypeVar("_Inner", bound=_Limited)
+
+
+class _InTheWay(Generic[_Inner]):
+    """What takes messages up to a size; the limit is that of whom it stands before."""
+
+    def __init__(self, inner: _Inner, trace: _Trace) -> None:
         self.inner = inner
         self._trace = trace
 
@@ -201,6 +208,10 @@ class _TracedFrames:
     @max_message_size.setter
     def max_message_size(self, size: int) -> None:
         self.inner.max_message_size = size
+
+
+class _TracedFrames(_InTheWay[Frames]):
+    """The frames that come from the browser."""
 
     def feed(self, data: bytes) -> None:
         self.inner.feed(data)
@@ -229,20 +240,8 @@ class _FramesToBrowser(list[bytes]):
             self._trace.frame(_TO_BROWSER, frame[0] & 0x0F, len(frame) - 2)
 
 
-class _TracedBrowser:
+class _TracedBrowser(_InTheWay[Browser]):
     """The messages for the browser."""
-
-    def __init__(self, inner: Browser, trace: _Trace) -> None:
-        self.inner = inner
-        self._trace = trace
-
-    @property
-    def max_message_size(self) -> int:
-        return self.inner.max_message_size
-
-    @max_message_size.setter
-    def max_message_size(self, size: int) -> None:
-        self.inner.max_message_size = size
 
     def send(self, text: bytes) -> None:
         self._trace.element(_TO_BROWSER, text)
