@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from . import tree
-from .measure import Bench, Elsewhere
+from .measure import Bench, Cost, watched
 from .subjects import Stub, Wsgw
 
 #: Sessions logged in and out before anything is measured, so that what is made once is made.
@@ -16,23 +17,19 @@ STORM = 1000
 IDLE = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSample:
-    """So many logins, ``parallel`` at a time. CPU in seconds, latency of one login in µs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginSample(Cost):
+    """So many logins."""
 
-    case: str
-    subject: str
-    round: int
     logins: int
-    seconds: float
-    cpu: float
-    user: float
-    system: float
-    load_us: float
-    p50: float
-    p99: float
-    max: float
-    elsewhere: float
+
+    def line(self) -> str:
+        """What progress is told with."""
+        return (
+            f"{self.case:>12} {self.subject:<12} round {self.round + 1}:"
+            f" {self.cpu / self.logins * 1e3:6.3f} ms/login,"
+            f" {self.logins / self.seconds:6.0f} logins/s, max {self.max / 1e3:.0f} ms"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +57,18 @@ def login(bench: Bench) -> list[LoginSample]:
     for case, count, parallel in (("16 at a time", LOGINS, 16), ("storm", STORM, STORM)):
         for number in range(bench.rounds):
             for name, load in loads.items():
-                elsewhere = Elsewhere()
-                before = tree.cpu(*wsgw.pids)
-                answer = load.login(count, parallel)
-                used = tree.cpu(*wsgw.pids) - before
-                others = elsewhere.cores()
+                answer, seen = watched(wsgw.pids, partial(load.login, count, parallel))
                 load.logout()
-                times = answer["latency"]
-                samples.append(
-                    LoginSample(
-                        *(case, name, number, count, answer["seconds"]),
-                        *(used.total, used.user, used.system, answer["cpu"] / count * 1e6),
-                        *(times["p50_us"], times["p99_us"], times["max_us"], others),
-                    )
+                sample = LoginSample(
+                    case=case,
+                    subject=name,
+                    round=number,
+                    logins=count,
+                    load_us=answer["cpu"] / count * 1e6,
+                    **seen,
                 )
-                bench.say(
-                    f"{case:>12} {name:<12} round {number + 1}: {used.total / count * 1e3:6.3f} ms/login,"
-                    f" {count / answer['seconds']:6.0f} logins/s, max {times['max_us'] / 1e3:.0f} ms"
-                )
+                samples.append(sample)
+                bench.say(sample.line())
     return samples
 
 

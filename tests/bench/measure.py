@@ -26,18 +26,17 @@ class Closing(Protocol):
 C = TypeVar("C", bound=Closing)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was seen of one subject in one round.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one subject used in one round, whatever was asked of it.
 
     ``cpu``, ``user`` and ``system`` are the subject's seconds, ``load_us`` is the generator's CPU for each
-    message in µs; the latencies are µs.
+    thing asked in µs; the latencies are µs.
     """
 
     case: str
     subject: str
     round: int
-    messages: int
     seconds: float
     cpu: float
     user: float
@@ -46,10 +45,17 @@ class Sample:
     p50: float
     p99: float
     max: float
-    #: Of ``cpu`` what the gateway used, where a server counts too.
-    gateway: float
     #: Cores that programs not of the benchmark used meanwhile.
     elsewhere: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Cost):
+    """So many messages, there and back."""
+
+    messages: int
+    #: Of ``cpu`` what the gateway used, where a server counts too.
+    gateway: float
 
     def line(self) -> str:
         """What progress is told with."""
@@ -115,6 +121,28 @@ class Bench:
             self.stack = outer
 
 
+def watched(
+    pids: Sequence[int], act: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Let a generator ``act``; return its answer, and the fields of ``Cost`` that are seen meanwhile."""
+    elsewhere = Elsewhere()
+    before = tree.cpu(*pids)
+    answer = act()
+    used = tree.cpu(*pids) - before
+    latency = answer["latency"]
+    seen = {
+        "seconds": answer["seconds"],
+        "cpu": used.total,
+        "user": used.user,
+        "system": used.system,
+        "p50": latency["p50_us"],
+        "p99": latency["p99_us"],
+        "max": latency["max_us"],
+        "elsewhere": elsewhere.cores(),
+    }
+    return answer, seen
+
+
 def run(
     case: str,
     subject: str,
@@ -127,26 +155,17 @@ def run(
     **how: Any,
 ) -> Sample:
     """One run of the load, and the CPU of ``pids`` meanwhile; ``gateway`` are those of them that are wsgw."""
-    elsewhere = Elsewhere()
-    before, gateway_before = tree.cpu(*pids), tree.cpu(*gateway).total
-    answer = load.run(seconds, **how)
-    used, gateway_used = tree.cpu(*pids) - before, tree.cpu(*gateway).total - gateway_before
-    latency = answer["latency"]
+    before = tree.cpu(*gateway).total
+    answer, seen = watched(pids, lambda: load.run(seconds, **how))
+    messages = answer["messages"]
     return Sample(
-        case,
-        subject,
-        number,
-        answer["messages"],
-        answer["seconds"],
-        used.total,
-        used.user,
-        used.system,
-        answer["cpu"] / answer["messages"] * 1e6,
-        latency["p50_us"],
-        latency["p99_us"],
-        latency["max_us"],
-        gateway_used,
-        elsewhere.cores(),
+        case=case,
+        subject=subject,
+        round=number,
+        messages=messages,
+        load_us=answer["cpu"] / messages * 1e6,
+        gateway=tree.cpu(*gateway).total - before,
+        **seen,
     )
 
 
