@@ -9,9 +9,16 @@ from typing import Any
 import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
-from wire import XmppServer
+from wire import Connection, XmppServer
 
 StartEdge = Callable[..., Gateway]
+
+
+@pytest.fixture(autouse=True)
+def hung_up() -> Iterator[None]:
+    """Nobody whom a test has connected stays longer than the test."""
+    yield
+    Connection.hang_up()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 SECONDS = 5.0
 
@@ -72,12 +73,21 @@ def upgrade_request(path: str = "/ws-xmpp", headers: tuple[str, ...] = ()) -> by
 
 
 class Connection:
-    """A socket whose reads have a deadline."""
+    """A socket whose reads have a deadline; ``hang_up`` closes it, if nobody else does."""
+
+    _open: ClassVar[set[Connection]] = set()
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(SECONDS)
         self.socket = sock
         self.buffer = b""
+        self._open.add(self)
+
+    @classmethod
+    def hang_up(cls) -> None:
+        """Close every connection there is."""
+        while cls._open:
+            cls._open.pop().close()
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -130,9 +140,10 @@ class Connection:
         if isinstance(self.socket, ssl.SSLSocket):
             self.socket = socket.socket(fileno=self.socket.detach())
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        self.close()
 
     def close(self) -> None:
+        self._open.discard(self)
         self.socket.close()
 
 

@@ -56,7 +56,12 @@ class Client(ClientXMPP):  # type: ignore[misc]
 
     def reconnect(self, reattempt: bool = True, wait: bool = False, send_close: bool = True) -> bool:
         """Without a closing tag, for its own way ends the session and forgets how to resume it."""
-        return bool(super().reconnect(reattempt, wait, send_close=False))
+        former = self.socket, self.filesocket
+        try:
+            return bool(super().reconnect(reattempt, wait, send_close=False))
+        finally:
+            for each in former:
+                each.close()  # it leaves open what it cannot shut down
 
     def wait(self, event: str, matches: Callable[[Any], bool] = lambda data: True) -> Any:
         """The next such event; others are skipped."""

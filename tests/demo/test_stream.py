@@ -251,8 +251,8 @@ def test_session_request(connect: Connect) -> None:
     assert client.until("/>") == "<iq type='result' id='s' to='alice@localhost/test'/>"
 
 
-def test_stop_says_goodbye_and_leaves_nothing(server: DemoServer) -> None:
-    waiting, bound = RawClient(server.port), RawClient(server.port).login("alice")
+def test_stop_says_goodbye_and_leaves_nothing(server: DemoServer, connect: Connect) -> None:
+    waiting, bound = connect(), connect().login("alice")
     waiting.open()
     farewells = [gevent.spawn(client.rest) for client in (waiting, bound)]
     server.stop()

@@ -141,7 +141,7 @@ def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
         other.listen()
         taken = other.getsockname()[1]
         change(gateway, f"{{{gateway.wss_port}, websocket_session", f"{{{taken}, websocket_session")
-    said(gateway, f"cannot listen on 127.0.0.1 port {taken}: Address already in use")
+        said(gateway, f"cannot listen on 127.0.0.1 port {taken}: Address already in use")
     assert accepts(gateway.wss_port)
 
 
