@@ -73,21 +73,16 @@ def upgrade_request(path: str = "/ws-xmpp", headers: tuple[str, ...] = ()) -> by
 
 
 class Connection:
-    """A socket whose reads have a deadline; ``hang_up`` closes it, if nobody else does."""
+    """A socket whose reads have a deadline."""
 
-    _open: ClassVar[set[Connection]] = set()
+    #: Those that nobody has closed.
+    opened: ClassVar[set[Connection]] = set()
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(SECONDS)
         self.socket = sock
         self.buffer = b""
-        self._open.add(self)
-
-    @classmethod
-    def hang_up(cls) -> None:
-        """Close every connection there is."""
-        while cls._open:
-            cls._open.pop().close()
+        self.opened.add(self)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -143,7 +138,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        self._open.discard(self)
+        self.opened.discard(self)
         self.socket.close()
 
 
