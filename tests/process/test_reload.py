@@ -145,6 +145,15 @@ def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
     assert accepts(gateway.wss_port)
 
 
+def test_another_address_of_a_port(start: Start) -> None:
+    """The system does not let it be opened beside the one that is open; that one is not closed for a try."""
+    gateway = start(1)
+    change(gateway, "{ip, {127,0,0,1}}", "{ip, {0,0,0,0}}")
+    port = gateway.ws_port
+    said(gateway, f"Address already in use by this gateway itself, on 127.0.0.1:{port}; another ip of a port")
+    assert accepts(port)
+
+
 def test_more_listeners_than_can_be_handed_to_a_worker(start: Start) -> None:
     """New ones go to those that run in one message; the kernel says how many fit."""
     gateway = start(1)
