@@ -8,6 +8,7 @@ import math
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -382,3 +383,99 @@ def test_a_table_is_freed_with_its_last_user() -> None:
     del admission
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+# -- handed over to another parent ------------------------------------------------------------------
+
+
+class Former:
+    """A parent in a process of its own, with connections of its workers; ``table`` is what it hands over."""
+
+    def __init__(self, connections: int, address: str) -> None:
+        ours, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                life = Life(SharedTable(4, 256), 2)
+                life.connect(connections, address, UNLIMITED)
+                socket.send_fds(theirs, [b"table"], [life.table.fileno()])
+                while ours.close() or theirs.recv(1):
+                    life.end(1)
+                    theirs.send(b"done")
+            finally:
+                os._exit(1)
+        theirs.close()
+        self._channel = ours
+        _, [file], _, _ = socket.recv_fds(ours, 5, 1)
+        table = SharedTable.handed_over(file)
+        assert table is not None
+        self.table = table
+
+    def end_one(self) -> None:
+        self._channel.send(b"x")
+        assert self._channel.recv(4) == b"done"
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self._channel.close()
+
+
+@pytest.fixture
+def former() -> Iterator[Former]:
+    former = Former(3, "192.0.2.1")
+    yield former
+    with contextlib.suppress(ProcessLookupError):
+        former.kill()
+
+
+def test_caps_hold_over_two_generations(former: Former) -> None:
+    admission = Admission(SharedTable(2), 0, [former.table])
+    caps = Caps(5, 4, math.inf, 1)
+    tickets = [admission.admit(caps), admission.admit(caps)]
+    tickets[0].charge("192.0.2.1", 0.0)
+    with pytest.raises(HandshakeRefused, match="too many sessions from your address"):
+        tickets[1].charge("192.0.2.1", 0.0)
+    tickets[1].charge("192.0.2.2", 0.0)
+    with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
+        admission.admit(caps)
+    former.end_one()
+    admission.admit(caps).charge("192.0.2.1", 0.0)
+    assert admission.connections == 5
+
+
+def test_a_rate_holds_over_two_generations() -> None:
+    former = Former(0, "")
+    rate = Caps(9, 9, 1.0, 1)
+    Admission(former.table, 0).admit(rate).charge("192.0.2.1", 100.0)
+    admission = Admission(SharedTable(2), 0, [former.table])
+    with pytest.raises(HandshakeRefused, match="too many connections from your address"):
+        admission.admit(rate).charge("192.0.2.1", 100.5)
+    admission.admit(rate).charge("192.0.2.1", 101.5)
+    former.kill()
+
+
+def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
+    """Nobody would ever forget the connections of its workers."""
+    admission = Admission(SharedTable(2), 0, [former.table])
+    caps = Caps(3, 3, math.inf, 1)
+    assert former.table.kept
+    with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
+        admission.admit(caps)
+    former.kill()
+    assert not former.table.kept
+    assert admission.connections == 0
+    for _ in range(3):
+        admission.admit(caps).charge("192.0.2.1", 0.0)
+
+
+@pytest.mark.parametrize("content", [b"", b"wsgw", b"wsgw\0\0\0\2" + bytes(9000), "other size"])
+def test_another_layout(content: bytes | str) -> None:
+    """That of another release, say: the caps are counted anew."""
+    table = SharedTable(2, 64)
+    file = os.memfd_create("other")
+    size = os.fstat(table.fileno()).st_size
+    os.write(file, os.pread(table.fileno(), size, 0) + b"x" if isinstance(content, str) else content)
+    assert SharedTable.handed_over(file) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file)

@@ -1,6 +1,7 @@
 """Who may connect: caps on connections in all and per address, and the rate of new ones per address.
 
-They are the gateway's, never a worker's: the counts are in a table all workers share. A connection
+They are the gateway's, never a worker's: the counts are in a table all workers share, and in those of
+parents before theirs that serve their last sessions. A connection
 takes a ``Ticket`` when it is accepted, has it charged to an address as soon as that is known (at
 once, or behind a proxy after the request), and gives it back when it is gone. It reads no clock,
 ``now`` (seconds, monotonic, one clock for all workers) comes with the call. Erlang twin: none, the
@@ -10,6 +11,7 @@ original had no caps.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
@@ -34,8 +36,10 @@ class Caps(NamedTuple):
 class Admission:
     """The connections of a whole gateway, counted; this worker's are counted in ``slot``."""
 
-    def __init__(self, table: SharedTable, slot: int) -> None:
+    def __init__(self, table: SharedTable, slot: int, formers: Iterable[SharedTable] = ()) -> None:
+        """``formers`` are the tables of parents before ours, whose last connections count too."""
         self.table = table
+        self._formers = tuple(formers)
         self.slot = slot
         #: Connections that this worker turned away, by reason.
         self.refused: Counter[str] = Counter()
@@ -44,11 +48,11 @@ class Admission:
     @property
     def connections(self) -> int:
         """Connections of the gateway that hold a ticket."""
-        return self.table.connections()
+        return self.table.connections() + self._connections_elsewhere()
 
     def admit(self, caps: Caps) -> Ticket:
         """Return a ticket. Raises HandshakeRefused (503) when the gateway is full."""
-        if not self.table.add_connection(self.slot, caps.max_sessions):
+        if not self.table.add_connection(self.slot, caps.max_sessions - self._connections_elsewhere()):
             raise self._refusal("too many sessions", 30, "max_sessions")
         return Ticket(self, caps)
 
@@ -63,11 +67,12 @@ class Admission:
         table.lock(number)
         try:
             entry = table.find(number, key)
-            full_at = 0.0
+            found = [former.look_up(address) for former in self._formers]
             if entry is not None:
-                if table.connections_from(entry) >= caps.max_sessions_per_ip:
-                    raise self._refusal("too many sessions from your address", 30, "max_sessions_per_ip")
-                full_at = table.full_at(entry)
+                found.append((table.connections_from(entry), table.full_at(entry)))
+            if sum(connections for connections, _ in found) >= caps.max_sessions_per_ip:
+                raise self._refusal("too many sessions from your address", 30, "max_sessions_per_ip")
+            full_at = max((full_at for _, full_at in found), default=0.0)
             charged = take_token(full_at, caps.rate, caps.burst, now)
             if charged is None:
                 raise self._refusal("too many connections from your address", 1, "max_connect_rate_per_ip")
@@ -85,6 +90,10 @@ class Admission:
         if entry is not None:
             self.table.discharge(entry, self.slot)
         self.table.remove_connection(self.slot)
+
+    def _connections_elsewhere(self) -> int:
+        self._formers = tuple(former for former in self._formers if former.kept)
+        return sum(former.connections() for former in self._formers)
 
     def _refusal(self, reason: str, retry_after: int, cause: str) -> HandshakeRefused:
         self.refused[reason] += 1

@@ -43,12 +43,17 @@ class Shared(NamedTuple):
     state: StateFile
     #: Where workers publish their figures; None if nobody is to see them.
     figures: Path | None
+    #: Where parents before ours count what they still serve.
+    formers: tuple[SharedTable, ...] = ()
 
     @classmethod
-    def make(cls, config: Config, slots: int, figures: Path | None = None) -> Shared:
+    def make(
+        cls, config: Config, slots: int, figures: Path | None = None, formers: tuple[SharedTable, ...] = ()
+    ) -> Shared:
         """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
         connections = max(listener.max_sessions for listener in config.listeners)
-        return cls(SharedTable(slots, addresses_for(connections)), Beats(slots), StateFile(), figures)
+        table = SharedTable(slots, addresses_for(connections))
+        return cls(table, Beats(slots), StateFile(), figures, formers)
 
 
 class Gateway:
@@ -67,7 +72,7 @@ class Gateway:
         self.config = config
         self.state = shared.state
         room = session_limit()
-        admission = Admission(shared.table, slot)
+        admission = Admission(shared.table, slot, shared.formers)
         turn = Turn(shared.table, shared.beats, slot, room)
         self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
         self.supervisor.trace(config.trace)

@@ -8,7 +8,9 @@ written so that a worker may be killed between any two instructions:
 - The lock is the kernel's (POSIX record locks, `fcntl(2)`) and dies with its holder. It locks one set of
   addresses, or the connections, for some microseconds; a process holds one lock at a time. Whoever
   stops a process just then (a debugger) lets others wait until it goes on or is killed.
-- The file is not passed on by exec: a gateway that replaces another counts from nothing.
+- A parent that takes over from another is handed the file (``handed_over``): its workers read what is
+  counted there, and count in a file of their own. The older parent holds a lock of the file as long as it
+  lives; without it nobody would clear the slots of the dead, so that what is counted there counts no more.
 - The key of an entry is written while nothing refers to the entry, and its counts only after it.
 
 Addresses are spread by a keyed hash over sets of 64 entries, and an address is only ever in its own
@@ -27,6 +29,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import weakref
 from hashlib import blake2b
 
@@ -37,7 +40,10 @@ _WAYS = 64
 _KEY = 16
 _FULL_AT = 8
 _COUNT = 4
-#: The first of the file: how many slots are in use; then the connections of each.
+#: The first page of the file: its layout; slots; sets; the secret that addresses are hashed with.
+_HEAD = struct.Struct(f"=8sIQ{_KEY}s")
+_LAYOUT = b"wsgw\0\0\0\1"
+#: The first of the next: how many slots are in use; then the connections of each.
 _CONNECTIONS = 8
 
 
@@ -49,23 +55,52 @@ class SharedTable:
 
         ``addresses`` is rounded up to a power of two, 64 at least. Raises OSError without memory.
         """
-        self.slots = slots
-        self._sets = 1 << max(0, (addresses - 1) // _WAYS).bit_length()
+        sets = 1 << max(0, (addresses - 1) // _WAYS).bit_length()
+        file = os.memfd_create("wsgw")
+        os.ftruncate(file, _Places(slots, sets).size)
+        os.pwrite(file, _HEAD.pack(_LAYOUT, slots, sets, os.urandom(_KEY)), 0)
+        self._map(file)
+        self.lock(self._sets + 1)
+
+    @classmethod
+    def handed_over(cls, file: int) -> SharedTable | None:
+        """The table of another parent, by its descriptor, which is ours then; None if it is no such table."""
+        head, size = os.pread(file, _HEAD.size, 0), os.fstat(file).st_size
+        if len(head) == _HEAD.size:
+            layout, slots, sets, _ = _HEAD.unpack(head)
+            if layout == _LAYOUT and size == _Places(slots, sets).size:
+                table = cls.__new__(cls)
+                table._map(file)
+                return table
+        os.close(file)
+        return None
+
+    def _map(self, file: int) -> None:
+        weakref.finalize(self, os.close, file)
+        _, self.slots, self._sets, self._secret = _HEAD.unpack(os.pread(file, _HEAD.size, 0))
+        places = _Places(self.slots, self._sets)
         self.addresses = self._sets * _WAYS
-        self._column = _pages(self.addresses * _COUNT) // _COUNT
-        self._keys_at = _pages(_CONNECTIONS * (1 + slots))
-        full_at = self._keys_at + _pages(self.addresses * _KEY)
-        counts = full_at + _pages(self.addresses * _FULL_AT)
-        size = counts + slots * self._column * _COUNT
-        self._secret = os.urandom(_KEY)
-        self._file = os.memfd_create("wsgw")
-        weakref.finalize(self, os.close, self._file)
-        os.ftruncate(self._file, size)
-        self._memory = mmap.mmap(self._file, size)
+        self._file = file
+        self._memory = mmap.mmap(file, places.size)
         whole = memoryview(self._memory)
-        self._connections = whole[: _CONNECTIONS * (1 + slots)].cast("Q")
-        self._full_at = whole[full_at : full_at + self.addresses * _FULL_AT].cast("d")
-        self._counts = whole[counts:].cast("I")
+        self._connections = whole[places.connections :][: _CONNECTIONS * (1 + self.slots)].cast("Q")
+        self._keys_at, self._column = places.keys, places.column
+        self._full_at = whole[places.full_at :][: self.addresses * _FULL_AT].cast("d")
+        self._counts = whole[places.counts :].cast("I")
+
+    def fileno(self) -> int:
+        """The descriptor, for whoever is to be handed it over."""
+        return self._file
+
+    @property
+    def kept(self) -> bool:
+        """Whether the parent that made it lives; not for that parent itself."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, self._sets + 1)
+        except OSError:
+            return True
+        self.unlock(self._sets + 1)
+        return False
 
     # Slots
 
@@ -147,6 +182,12 @@ class SharedTable:
         """Connections of the whole gateway from the address of ``entry``."""
         return sum(self._counts[entry : self._connections[0] * self._column : self._column])
 
+    def look_up(self, address: str) -> tuple[int, float]:
+        """Return (connections of an address, when its bucket is full again), in another parent's table."""
+        key, number = self.key_of(address)
+        entry = self.find(number, key)
+        return (0, 0.0) if entry is None else (self.connections_from(entry), self.full_at(entry))
+
     def full_at(self, entry: int) -> float:
         """When the bucket of ``entry`` is full again (seconds, monotonic)."""
         return self._full_at[entry]
@@ -170,6 +211,20 @@ class SharedTable:
                 return first + way
         idle = [way for way in range(_WAYS) if not self.connections_from(first + way)]
         return first + min(idle, key=full_at.__getitem__) if idle else None
+
+
+class _Places:
+    """Where the parts of a file begin, in bytes."""
+
+    def __init__(self, slots: int, sets: int) -> None:
+        addresses = sets * _WAYS
+        self.connections = _pages(_HEAD.size)
+        self.keys = self.connections + _pages(_CONNECTIONS * (1 + slots))
+        self.full_at = self.keys + _pages(addresses * _KEY)
+        self.counts = self.full_at + _pages(addresses * _FULL_AT)
+        #: Counts of one slot.
+        self.column = _pages(addresses * _COUNT) // _COUNT
+        self.size = self.counts + slots * self.column * _COUNT
 
 
 def addresses_for(connections: int) -> int:

@@ -45,6 +45,13 @@ def stop(parent: int) -> None:
     wait_until(lambda: gone(parent), PATIENCE, "the end of the newest")
 
 
+def status(port: int) -> bytes:
+    """How an upgrade is answered."""
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+        sock.sendall(upgrade_request())
+        return sock.recv(4096).split()[1]
+
+
 def test_under_traffic(start: Start, traffic: Traffic) -> None:
     """Twice, with sessions in every generation; and not one connection is refused."""
     gateway = start(traffic.port)
@@ -162,6 +169,29 @@ def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
     assert gateway.child.wait(PATIENCE) == 0
     assert [book.code for book in books] == [1012] * 4
     stop(newest)
+
+
+@pytest.mark.parametrize("end", ["finish", "kill"])
+def test_limits_count_every_generation(start: Start, traffic: Traffic, end: str) -> None:
+    """Also one before the last; but not what the killed cannot count any more."""
+    gateway = start(traffic.port, ws_options="{max_sessions, 6}, ")
+    books = traffic.begin(gateway.ws_port, 3)
+    older = [gateway.child.pid, *gateway.workers]
+    newer = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 2)
+    older += [newer, *children_of(newer)]
+    newest = upgrade(gateway, newer)
+    books += traffic.begin(gateway.ws_port, 1)
+    assert not [book for book in books if book.lost]
+    assert status(gateway.ws_port) == b"503"
+    if end == "kill":
+        for pid in older:
+            os.kill(pid, signal.SIGKILL)
+    else:
+        traffic.finish()
+    wait_until(lambda: status(gateway.ws_port) == b"101", PATIENCE, "room")
+    stop(newest)
+    gateway.assert_clean_log({})
 
 
 def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traffic) -> None:

@@ -1,6 +1,6 @@
-"""Listening sockets that others opened: systemd, or the parent before this one.
+"""What others opened: listening sockets of systemd or of the parent before this one, and the latter's counts.
 
-They are taken over by address and port. One of systemd's stays open for as long as we live, whether a
+Sockets are taken over by address and port. One of systemd's stays open for as long as we live, whether a
 listener wants it or not: it is systemd that decides whether the port is open.
 """
 
@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
 from wsgw.config.model import Config
 from wsgw.listening import Place, places
 from wsgw.processes.control import Channel
 from wsgw.processes.systemd import activated_sockets
+from wsgw.shared_table import SharedTable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Inherited(NamedTuple):
     activated: list[socket.socket]
     #: To the parent before this one.
     predecessor: Channel | None
+    #: Its table of connections, and those of the parents before it.
+    tables: tuple[SharedTable, ...] = ()
 
     @classmethod
     def find(cls, environment: MutableMapping[str, str]) -> Inherited:
@@ -44,7 +47,9 @@ class Inherited(NamedTuple):
         message = json.loads(told)
         handed_over = {Place(*place): _taken(number) for number, place in message["sockets"]}
         activated += [_taken(number) for number in message["activated"]]
-        return cls(handed_over, activated, Channel(_taken(message["link"])))
+        link = Channel(_taken(message["link"]))
+        tables = [SharedTable.handed_over(_closed_on_exec(number)) for number in message.get("tables", ())]
+        return cls(handed_over, activated, link, tuple(table for table in tables if table is not None))
 
     def wanted(self, config: Config) -> dict[Place, socket.socket]:
         """Those that listeners of ``config`` ask for."""
@@ -64,22 +69,32 @@ class Inherited(NamedTuple):
             self.handed_over[place].close()
 
 
-def described(sockets: Mapping[Place, socket.socket], activated: list[socket.socket], link: Channel) -> str:
+def described(
+    sockets: Mapping[Place, socket.socket],
+    activated: list[socket.socket],
+    link: Channel,
+    tables: Iterable[SharedTable],
+) -> str:
     """What ``Inherited.find`` of another process reads; it must inherit the descriptors."""
     return json.dumps(
         {
             "link": link.fileno(),
             "sockets": [(sock.fileno(), place) for place, sock in sockets.items() if sock not in activated],
             "activated": [sock.fileno() for sock in activated],
+            "tables": [table.fileno() for table in tables],
         }
     )
 
 
 def _taken(number: int) -> socket.socket:
-    sock = socket.socket(fileno=number)
+    sock = socket.socket(fileno=_closed_on_exec(number))
     sock.setblocking(False)
-    os.set_inheritable(number, False)
     return sock
+
+
+def _closed_on_exec(number: int) -> int:
+    os.set_inheritable(number, False)
+    return number
 
 
 def _match(sock: socket.socket, wanted: list[Place]) -> Place | None:

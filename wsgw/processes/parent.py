@@ -91,7 +91,7 @@ class Parent:
             settings,
             self._sockets,
             account,
-            Shared.make(settings.config, MAX_WORKERS, self._metrics.path),
+            Shared.make(settings.config, MAX_WORKERS, self._metrics.path, inherited.tables),
             self._selector,
             self._heard,
             self._metrics.worker_died,
@@ -323,7 +323,9 @@ class Parent:
             log.error("no upgrade: a container ends with its process 1, which is this one")
             return
         try:
-            self._successor = Successor(self._sockets, self._activated)
+            shared = self._crew.shared
+            tables = [shared.table, *(former for former in shared.formers if former.kept)]
+            self._successor = Successor(self._sockets, self._activated, tables)
         except (OSError, ValueError) as error:
             log.error("no upgrade: the new gateway cannot be started: %s", error)
             notify(f"STATUS=no upgrade: {error}")

@@ -1,7 +1,7 @@
 """An upgrade: another parent is started, with the code that is on the disk by now, and takes over.
 
-It inherits the listening sockets and a channel to this one. Until it says that it serves, nothing
-changes here; if it ends before, nothing has happened.
+It inherits the listening sockets, the table of connections and a channel to this one. Until it says
+that it serves, nothing changes here; if it ends before, nothing has happened.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from wsgw.listening import Place
 from wsgw.processes.control import Channel
 from wsgw.processes.inherited import VARIABLE, described
 from wsgw.processes.systemd import WATCHDOG_PID
+from wsgw.shared_table import SharedTable
 
 #: What the successor says.
 SERVING = "serving"
@@ -36,11 +37,17 @@ class Successor:
     both to let them drain when it stops a service, and to start it anew when they die.
     """
 
-    def __init__(self, sockets: Mapping[Place, socket.socket], activated: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        sockets: Mapping[Place, socket.socket],
+        activated: list[socket.socket],
+        tables: Sequence[SharedTable],
+    ) -> None:
         """Start it. Raises OSError."""
         self.channel, theirs = Channel.pair()
         numbers = {sock.fileno() for sock in (*sockets.values(), *activated)} | {theirs.fileno()}
-        environment = {**os.environ, VARIABLE: described(sockets, activated, theirs)}
+        numbers |= {table.fileno() for table in tables}
+        environment = {**os.environ, VARIABLE: described(sockets, activated, theirs, tables)}
         environment.pop(WATCHDOG_PID, None)
         try:
             self.pid = _start_orphan(command(sys.orig_argv), environment, sorted(numbers))
