@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from process.conftest import Start
 from process.observe import PATIENCE, catches, count, gone, reload, said
 from process.traffic import Traffic, assert_whole
 from wsgw.processes.systemd import watchdog_timeout
+from wsgw.processes.upgrade import Successor
 
 
 def upgrade(gateway: Gateway, parent: int) -> int:
@@ -77,6 +79,19 @@ def test_under_traffic(start: Start, traffic: Traffic) -> None:
     Browser(gateway.ws_port).close()
     stop(third)
     gateway.assert_clean_log({})
+
+
+def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tries again and again uses up nothing."""
+
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(BlockingIOError):
+        Successor({}, [], [])
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> None:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from wsgw.listening import Place
 from wsgw.processes.control import Channel
@@ -96,23 +97,32 @@ def _start_orphan(argv: list[str], environment: Mapping[str, str], descriptors: 
     We have no thread and no loop, so that forking is safe.
     """
     ours, theirs = os.pipe()
-    middle = os.fork()
-    if middle == 0:
-        signal.set_wakeup_fd(-1)  # it is shared, and a signal is ours alone to hear
-        try:
-            child = subprocess.Popen(argv, env=environment, cwd=_START_FOLDER, pass_fds=descriptors)
-            os.write(theirs, str(child.pid).encode())
-        except OSError as error:
-            os.write(theirs, str(-(error.errno or errno.EIO)).encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
     with open(ours, "rb") as answer:
+        try:
+            middle = os.fork()
+            if middle == 0:
+                _start_and_say(theirs, argv, environment, descriptors)
+        finally:
+            os.close(theirs)
         pid = int(answer.read() or -errno.EIO)
     os.waitpid(middle, 0)
     if pid < 0:
         raise OSError(-pid, os.strerror(-pid), argv[0])
     return pid
+
+
+def _start_and_say(
+    answer: int, argv: list[str], environment: Mapping[str, str], descriptors: list[int]
+) -> NoReturn:
+    """The middle one's part: start it, write its pid or what is wrong, less than 0, and be gone."""
+    signal.set_wakeup_fd(-1)  # it is shared, and a signal is the parent's alone to hear
+    try:
+        child = subprocess.Popen(argv, env=environment, cwd=_START_FOLDER, pass_fds=descriptors)
+        os.write(answer, str(child.pid).encode())
+    except OSError as error:
+        os.write(answer, str(-(error.errno or errno.EIO)).encode())
+    finally:
+        os._exit(0)
 
 
 def command(argv: Sequence[str]) -> list[str]:
