@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from ops.admin import Admin
 StartAdmin = Callable[..., Admin]
 
 
-@pytest.fixture
-def start(certificate: Certificate, tmp_path: Path) -> Iterator[StartAdmin]:
+@contextmanager
+def starting(certificate: Certificate, folder: Path) -> Iterator[StartAdmin]:
     """``start(c2s_port, **settings)``: a gateway with an admin's listener, ended in any case."""
     running: list[Gateway] = []
     ports: list[ReservedPort] = []
@@ -24,14 +25,31 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[StartAdmin]:
         ports.append(ReservedPort())
         port = ports[-1].number
         more = "{listen, [" + admin % port + "]}.\n" + settings.pop("top_level", "")
-        folder = tmp_path / f"gateway-{len(running)}"
-        gateway = Gateway(folder, certificate, c2s_port, top_level=more, **settings)
+        gateway = Gateway(
+            folder / f"gateway-{len(running)}", certificate, c2s_port, top_level=more, **settings
+        )
         running.append(gateway)
         gateway.start().child.wait_for_ports(port)
         return Admin(port, gateway)
 
-    yield begin
-    for gateway in running:
-        gateway.close()
-    for port in ports:
-        port.release()
+    try:
+        yield begin
+    finally:
+        for gateway in running:
+            gateway.close()
+        for port in ports:
+            port.release()
+
+
+@pytest.fixture
+def start(certificate: Certificate, tmp_path: Path) -> Iterator[StartAdmin]:
+    """See ``starting``."""
+    with starting(certificate, tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def alone(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
+    """A gateway without an XMPP server, for all tests of a module that leave it as it is."""
+    with starting(certificate, tmp_path_factory.mktemp("alone")) as begin:
+        yield begin(1)

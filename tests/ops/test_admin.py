@@ -16,6 +16,7 @@ from wire import OPENINGS, Browser, XmppServer
 
 from ops.admin import PATIENCE, Admin
 from ops.conftest import StartAdmin
+from wsgw.ops.admin import MOST_CONNECTIONS
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def test_pages(start: StartAdmin, traffic: Traffic) -> None:
         ("GET", "/status", "", 421),
     ],
 )
-def test_who_is_refused(start: StartAdmin, method: str, path: str, host: str | None, status: int) -> None:
-    answer = start(1).ask(path, method, host)
+def test_who_is_refused(alone: Admin, method: str, path: str, host: str | None, status: int) -> None:
+    answer = alone.ask(path, method, host)
     assert answer.status == status
     assert "access-control-allow-origin" not in answer.headers
 
@@ -81,20 +82,20 @@ def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
     ],
     ids=["rubbish", "long target", "long head", "HTTP/1.0"],
 )
-def test_bounds_of_a_request(start: StartAdmin, request_: bytes, status: bytes) -> None:
-    admin = start(1)
-    with socket.create_connection(("127.0.0.1", admin.port), PATIENCE) as sock:
+def test_bounds_of_a_request(alone: Admin, request_: bytes, status: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", alone.port), PATIENCE) as sock:
         sock.sendall(request_)
         assert sock.recv(12) == b"HTTP/1.1 " + status
         while sock.recv(4096):
             pass
-    assert admin.ask("/healthz").status == 200
+    assert alone.ask("/healthz").status == 200
 
 
 def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port)
-        silent = [socket.create_connection(("127.0.0.1", admin.port), PATIENCE) for _ in range(20)]
+        more_than_fit = 2 * MOST_CONNECTIONS + 1
+        silent = [socket.create_connection(("127.0.0.1", admin.port), PATIENCE) for _ in range(more_than_fit)]
         try:
             books = traffic.begin(admin.gateway.ws_port, 4)
             traffic.moves(books)
