@@ -203,6 +203,14 @@ def test_status_says_what_an_admin_needs(start: StartAdmin, traffic: Traffic) ->
         assert next(iter(found["certificates"].values())) > found["started_at"]
 
 
+def test_who_has_no_host_yet_is_shown_too(alone: Admin) -> None:
+    """Else the sessions of the hosts would not add up to all."""
+    Browser(alone.gateway.ws_port)
+    wait_until(lambda: alone.status()["sessions_without_host"] == 1, PATIENCE, "the session")
+    assert alone.status()["sessions"] == 1
+    assert "<td>none yet<td>1" in alone.ask("/status").text
+
+
 def test_a_reload_that_failed_is_told(start: StartAdmin) -> None:
     admin = start(1)
     assert admin.status()["config"]["last_reload"] is None

@@ -102,7 +102,7 @@ def page(found: dict[str, Any], now: float) -> str:
         f"<style>{_STYLE}</style><h1>wsgw {escape(found['version'])}: {ready}</h1>",
         *(f"<p class=bad>{escape(reason)}</p>" for reason in found["why_not_ready"]),
         _table("", (), _summary(found, now)),
-        _table("Hosts", ("host", "sessions"), found["hosts"].items()),
+        _table("Hosts", ("host", "sessions"), _hosts(found)),
         _table("XMPP servers", ("address", "state", "when", "error"), _upstreams(found, now)),
         _table(
             "Workers",
@@ -140,6 +140,12 @@ def _summary(found: dict[str, Any], now: float) -> list[_Row]:
         ("read again", told),
         ("workers replaced", found["restarts"]),
     ]
+
+
+def _hosts(found: dict[str, Any]) -> Iterable[_Row]:
+    yield from found["hosts"].items()
+    if found["sessions_without_host"]:
+        yield "none yet", found["sessions_without_host"]
 
 
 def _upstreams(found: dict[str, Any], now: float) -> Iterable[_Row]:
