@@ -18,10 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     say "Debian packages: ${missing[*]}"
     apt_install "${missing[@]}" || die "not installed: ${missing[*]}; as root they would be"
 fi
-python=$(find_python)
-say "Python packages in .venv ($("$python" --version))"
-make_venv .venv "$python"
-pip_install .venv requirements-bench.txt
+make_environment requirements-bench.txt
 
 ulimit -n "$(ulimit -Hn)"
-PYTHONPATH=$PWD:$PWD/tests exec .venv/bin/python -m bench "$@"
+become_tests bench "$@"

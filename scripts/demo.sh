@@ -5,10 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-python=$(find_python)
-say "Python packages in .venv ($("$python" --version))"
-make_venv .venv "$python"
-pip_install .venv requirements.txt
+make_environment requirements.txt
 
 say "wsgw demo"
 exec .venv/bin/python -m wsgw demo "$@"

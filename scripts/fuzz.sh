@@ -13,10 +13,7 @@ shift || true
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(frames handshake proxy server client erlang yaml session xmpp)
 
-python=$(find_python)
-say "Python packages in .venv ($("$python" --version))"
-make_venv .venv "$python"
-pip_install .venv requirements-dev.txt
+make_environment requirements-dev.txt
 .venv/bin/python -c 'import atheris' 2>/dev/null || die "atheris is not installed: no wheel for this Python or machine"
 
 folder=${FUZZ_FOLDER:-$(mktemp -d -t wsgw-fuzz-XXXXXX)}

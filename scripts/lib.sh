@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Source it; it runs nothing by itself.
+# What the scripts of this folder share. Source it; it runs nothing by itself. What it makes (.venv, .node) lies in the
+# folder it is called in, which is the top of the tree.
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -78,6 +79,20 @@ pip_install() {
         "$folder/bin/python" -m pip install -qq --disable-pip-version-check -r "$file"
         echo "$sum" >"$stamp"
     fi
+}
+
+# make_environment FILE: .venv with the packages of a requirements file.
+make_environment() {
+    local python
+    python=$(find_python)
+    say "Python packages in .venv ($("$python" --version))"
+    make_venv .venv "$python"
+    pip_install .venv "$1"
+}
+
+# become_tests MODULE ARGUMENT...: a module of tests/ in place of this script.
+become_tests() {
+    PYTHONPATH=$PWD:$PWD/tests exec .venv/bin/python -m "$@"
 }
 
 # node_is_new_enough PROGRAM: Node.js 20.10 or newer.

@@ -6,10 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-python=$(find_python)
-say "Python packages in .venv ($("$python" --version))"
-make_venv .venv "$python"
-pip_install .venv requirements-dev.txt
+make_environment requirements-dev.txt
 
 say "soak"
-PYTHONPATH=$PWD:$PWD/tests exec .venv/bin/python -m soak.soak "$@"
+become_tests soak.soak "$@"

@@ -57,10 +57,7 @@ test_xml_under_debian_python() {
     .venv-debian/bin/python -m pytest -q "${files[@]}"
 }
 
-python=$(find_python)
-say "Python packages in .venv ($("$python" --version))"
-make_venv .venv "$python"
-pip_install .venv requirements-dev.txt
+make_environment requirements-dev.txt
 say "Debian packages: ${debian_packages[*]}"
 install_servers
 say "Node.js and the npm packages"
