@@ -1,18 +1,20 @@
 """Exits with 0 if every listener of the configuration answers; else says which does not, and exits with 1.
 
-It asks each WebSocket listener for an upgrade, and the ``wsgw_admin`` listener, if there is one and it
-serves, for ``/readyz``. Run it with the Python that has wsgw; without an argument the configuration is found
-as the gateway finds it.
+It asks each WebSocket listener for an upgrade, and each ``wsgw_admin`` listener for ``/healthz``; with
+``--ready`` for ``/readyz``, which is about the XMPP server behind too. Run it with the Python that has wsgw;
+without a file the configuration is found as the gateway finds it.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import ssl
 import sys
 from base64 import b64encode
 from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from wsgw.config import find_config, load
@@ -28,10 +30,15 @@ TIMEOUT = 5.0
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Asks every listener whether it serves")
+    parser.add_argument("config", nargs="?", help="the gateway's configuration")
+    parser.add_argument("--ready", action="store_true", help="whether the XMPP server answers too")
+    chosen = parser.parse_args()
+    page = "/readyz" if chosen.ready else "/healthz"
     try:
-        path = find_config(sys.argv[1] if len(sys.argv) > 1 else None, os.environ)
+        path = find_config(chosen.config, os.environ)
         faults = [_upgrade_fault(listener) for listener in load(path).listeners]
-        faults += [_readiness_fault(*place) for place in admin_places(path)]
+        faults += [_page_fault(page, *place) for place in admin_places(path)]
     except ConfigError as error:
         faults = [str(error)]
     for fault in filter(None, faults):
@@ -59,45 +66,27 @@ def _upgrade_fault(listener: ListenerConfig) -> str | None:
     """Why the listener does not answer a WebSocket upgrade as it should, or None."""
     where = f"the WebSocket on {_bracketed(listener.ip)}:{listener.port}"
     path = "/".join(listener.request_handlers[0].path) if listener.request_handlers else ""
+    expected = "101" if listener.request_handlers else "404"
+    try:
+        status, answer = _upgrade(listener, path)
+    except (OSError, ValueError) as error:
+        return f"{where}: {error}"
+    return None if status == expected else f"{where}: expected {expected}, got {answer}"
+
+
+def _upgrade(listener: ListenerConfig, path: str) -> tuple[str, str]:
+    """(status, head of the answer) of an upgrade request; raises OSError, or ValueError for no HTTP."""
     request = (
         f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {b64encode(os.urandom(16)).decode()}\r\n"
         "Sec-WebSocket-Protocol: xmpp\r\n\r\n"
     )
-    expected = "101" if listener.request_handlers else "404"
-    return _fault(where, listener, request, expected)
-
-
-def _readiness_fault(host: str, port: int) -> str | None:
-    where = f"/readyz on {_bracketed(host)}:{port}"
-    try:
-        socket.create_connection((host, port), TIMEOUT).close()
-    except ConnectionRefusedError:
-        return None  # a release that does not serve it
-    except OSError as error:
-        return f"{where}: {error}"
-    return _fault(where, (host, port), "GET /readyz HTTP/1.0\r\n\r\n", "200")
-
-
-def _fault(where: str, target: ListenerConfig | tuple[str, int], request: str, expected: str) -> str | None:
-    try:
-        status, detail = _answer(target, request)
-    except (OSError, ValueError) as error:
-        return f"{where}: {error}"
-    return None if status == expected else f"{where}: expected {expected}, got {detail}"
-
-
-def _answer(target: ListenerConfig | tuple[str, int], request: str) -> tuple[str, str]:
-    """(status, status line and what came with it) of a request; raises OSError, or ValueError for no HTTP."""
     with ExitStack() as stack:
-        if isinstance(target, tuple):
-            sock = stack.enter_context(socket.create_connection(target, TIMEOUT))
-        else:
-            sock = stack.enter_context(socket.create_connection((reachable(target.ip), target.port), TIMEOUT))
-            if target.use_proxy_protocol:
-                sock.sendall(b"PROXY UNKNOWN\r\n")
-            if target.tls:
-                sock = stack.enter_context(_unverified().wrap_socket(sock, server_hostname="localhost"))
+        sock = stack.enter_context(socket.create_connection((reachable(listener.ip), listener.port), TIMEOUT))
+        if listener.use_proxy_protocol:
+            sock.sendall(b"PROXY UNKNOWN\r\n")
+        if listener.tls:
+            sock = stack.enter_context(_unverified().wrap_socket(sock, server_hostname="localhost"))
         sock.sendall(request.encode("ascii"))
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -105,13 +94,28 @@ def _answer(target: ListenerConfig | tuple[str, int], request: str) -> tuple[str
             if not chunk:
                 break
             answer += chunk
-        if isinstance(target, ListenerConfig) and answer.startswith(b"HTTP/1.1 101"):
+        if answer.startswith(b"HTTP/1.1 101"):
             sock.sendall(b"\x88\x80\0\0\0\0")  # Close, so that the log shows an orderly end
     text = answer.decode("latin-1")
     parts = text.split(None, 2)
     if len(parts) < 2 or not parts[0].startswith("HTTP/"):
         raise ValueError(f"no HTTP answer but {text[:80]!r}")
     return parts[1], " ".join(text.split())[:200]
+
+
+def _page_fault(page: str, host: str, port: int) -> str | None:
+    """Why the admin's listener does not answer with 200, or None."""
+    where = f"{page} on {_bracketed(host)}:{port}"
+    connection = HTTPConnection(host, port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        said = answer.read().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
+        return f"{where}: {error}"
+    finally:
+        connection.close()
+    return None if answer.status == 200 else f"{where}: {answer.status} {' '.join(said.split())}"
 
 
 def _unverified() -> ssl.SSLContext:

@@ -44,6 +44,7 @@ keep=3
 patience=60
 python=""
 temporary=""
+unfinished=""   # the folder of a release that is being built
 failed=""       # yes: the release did not become healthy
 
 # Arguments
@@ -107,7 +108,7 @@ as_account() {
 
 # source_files: what a release is made of.
 source_files() {
-    (cd "$tree" && find wsgw pyproject.toml requirements.txt README.md LICENSE -type f \
+    (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt README.md LICENSE -type f \
         -not -name '*.pyc' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
 }
 
@@ -131,19 +132,25 @@ find_deployable_python() {
     fi
 }
 
-# build_release NAME: a virtual environment with this tree in it. Built where it will be, since environments
-# cannot be moved; the file .complete is the last to be written.
+# build_release NAME: a virtual environment with this tree in it, and beside it what deploys this very release: its
+# units and its health check. Built where it will be, since environments cannot be moved; the file .complete is the
+# last to be written.
 build_release() {
     local folder="$root$home/releases/$1"
     rm -rf "$folder"
     mkdir -p "$root$home/releases" "$temporary/source"
+    unfinished=$folder
     make_venv "$folder" "$python"
-    source_files | tar --create --directory "$tree" --null --files-from - | tar --extract --directory "$temporary/source"
+    source_files | tar --create --directory "$tree" --mode u=rwX,go=rX --null --files-from - |
+        tar --extract --no-same-owner --directory "$temporary/source"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$temporary/source" ||
-        die "pip could not install the release; nothing that runs was touched"
+        die "pip could not install the release; nothing that runs was touched." \
+            "Without a network it needs the packages in a folder: see 'By hand' in docs/deployment.md"
+    mv "$temporary/source/deploy" "$folder/deploy"
     resolve_imports "$folder"
     if [ -n "$root" ]; then forget_root "$folder"; fi
     touch "$folder/.complete"
+    unfinished=""
 }
 
 # resolve_imports FOLDER: a process started through current goes on with the modules of its own release when
@@ -165,20 +172,19 @@ for path in (*pathlib.Path(folder, "bin").iterdir(), pathlib.Path(folder, "pyven
 END
 }
 
-# prune_releases: all but the newest, those the links point to, and those that still serve sessions.
+# prune_releases: what was never finished, and all but the newest, those the links point to, and those that still
+# serve sessions.
 prune_releases() {
     local name number=0
     while IFS= read -r name; do
-        number=$((number + 1))
-        [ "$number" -gt "$keep" ] || continue
-        if [ "$name" = "$(release_of current)" ] || [ "$name" = "$(release_of previous)" ] || in_use "$name"; then continue; fi
+        if [ -e "$root$home/releases/$name/.complete" ]; then
+            number=$((number + 1))
+            [ "$number" -gt "$keep" ] || continue
+        fi
+        if [ "$name" = "$(release_of current)" ] || [ "$name" = "$(release_of previous)" ]; then continue; fi
+        if serves_in "$name" /proc/[0-9]*; then continue; fi
         change rm -rf "$root$home/releases/$name"
     done < <(cd "$root$home/releases" 2>/dev/null && ls -1t)
-}
-
-# in_use RELEASE: whether a process has a module of it loaded.
-in_use() {
-    grep -qsF "$root$home/releases/$1/" /proc/[0-9]*/maps
 }
 
 # The configuration
@@ -220,7 +226,7 @@ write_configuration() {
         return
     fi
     mkdir -p "$temporary/etc"
-    "$root$home/releases/$1/bin/python" "$tree/deploy/write_config.py" "${arguments[@]}" \
+    "$root$home/releases/$1/bin/python" "$root$home/releases/$1/deploy/write_config.py" "${arguments[@]}" \
         --etc "$etc" --user "$account" "$temporary/etc" ||
         die "that configuration cannot be carried over: mend it, or write $root$etc/wsgw.yml yourself"
     if [ -e "$temporary/etc/upstream-certificates.pem" ]; then
@@ -242,41 +248,41 @@ $(cat "$temporary/check")"
 
 # The units
 
-# install_units RELEASE
+# install_units RELEASE: those it brings, as the configuration needs them.
 install_units() {
-    local arguments=() python="$root$home/releases/$1/bin/python" changed=""
+    local arguments=() release="$root$home/releases/$1" changed=""
     if [ -z "$sockets" ] && [ -e "$root$units/wsgw.socket" ]; then sockets=yes; fi
     if [ "$sockets" = yes ]; then arguments=(--sockets); fi
-    if [ ! -x "$python" ] || [ -z "$(configuration)" ]; then
+    if [ ! -x "$release/bin/python" ] || [ -z "$(configuration)" ]; then
         note "would write: $root$units/wsgw.service${arguments:+ and wsgw.socket}"
         return
     fi
     mkdir -p "$temporary/units"
-    "$python" "$tree/deploy/units.py" "${arguments[@]}" "$(configuration)" "$temporary/units"
+    "$release/bin/python" "$release/deploy/units.py" "${arguments[@]}" "$(configuration)" "$temporary/units"
     put "$temporary/units/wsgw.service" "$units/wsgw.service"
     changed=$differed
     if [ "$sockets" = yes ]; then
+        if ! cmp -s "$temporary/units/wsgw.socket" "$root$units/wsgw.socket"; then close_sockets; fi
         put "$temporary/units/wsgw.socket" "$units/wsgw.socket"
-        if [ -n "$differed" ]; then
-            system systemctl daemon-reload
-            close_sockets
-            return
-        fi
+        changed+=$differed
     elif [ -e "$root$units/wsgw.socket" ]; then
         system systemctl disable --now wsgw.socket
         change rm "$root$units/wsgw.socket"
         changed=yes
     fi
-    if [ -z "$changed" ]; then return; fi
-    system systemctl daemon-reload
-    if is_active; then note "wsgw.service changed, which counts from the next systemctl restart wsgw"; fi
+    if [ -n "$changed" ] || units_are_newer; then
+        system systemctl daemon-reload
+        if is_active; then note "wsgw.service changed, which counts from the next systemctl restart wsgw"; fi
+    fi
 }
 
 # close_sockets: systemd opens the ports of a changed wsgw.socket only while the service does not run.
 close_sockets() {
+    local running=(wsgw.service)
     if is_active; then
-        note "the ports of wsgw.socket changed: the service has to stop for that"
-        system systemctl stop wsgw.service
+        note "the ports of wsgw.socket change: the service has to stop for that"
+        if unit_is_active wsgw.socket; then running=(wsgw.socket wsgw.service); fi
+        system systemctl stop "${running[@]}"
     fi
 }
 
@@ -310,6 +316,7 @@ roll_back() {
     [ -n "$name" ] || die "there is no release before the current one"
     say "switching back to $name"
     check_configuration "$name"
+    install_units "$name"
     switch_to "$name"
     if [ -n "$failed" ]; then die "$name does not work, see above"; fi
     conclude "$name"
@@ -333,8 +340,9 @@ main() {
     umask 022
     parse_arguments "$@"
     need_root_or_stage
-    temporary=$(mktemp -d)
-    trap 'rm -rf "$temporary"' EXIT
+    temporary=$(mktemp -d -t wsgw-deploy-XXXXXX)
+    trap 'rm -rf "$temporary" ${unfinished:+"$unfinished"}' EXIT
+    trap 'die "interrupted; run deploy.sh again, and it goes on from here"' INT TERM HUP
     find_deployable_python
     if [ "$mode" = deploy ]; then need_configuration_source; fi
     one_at_a_time

@@ -73,6 +73,8 @@ one_at_a_time() {
     if [ -n "$dry_run" ]; then return; fi
     mkdir -p "$root$home"
     exec 9<"$root$home"
+    if flock --nonblock 9; then return; fi
+    note "waiting for another deployment to end"
     flock --timeout 600 9 || die "another deployment has been running for ten minutes: it has $root$home locked"
 }
 

@@ -1,28 +1,49 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # its variables are those of the script that sources it
 # How deploy.sh starts a release, has a running one hand over to it, and goes back if it does not become healthy.
-# Source it after lib-deploy.sh. It uses $start, $patience, $temporary and $tree of deploy.sh.
+# Source it after lib-deploy.sh. It uses $start, $patience, $temporary and install_units of deploy.sh.
+
+unit_is_active() {
+    has_services && [ "$(ask systemctl is-active "$1" || true)" = active ]
+}
 
 is_active() {
-    has_services && [ "$(ask systemctl is-active wsgw.service || true)" = active ]
+    unit_is_active wsgw.service
 }
 
+# service_property NAME: of wsgw.service; empty if there is no systemd to ask.
+service_property() {
+    ask systemctl show --property "$1" --value wsgw.service || true
+}
+
+# units_are_newer: whether systemd has not read them as they are: a deployment was interrupted.
+units_are_newer() {
+    [ "$(service_property NeedDaemonReload)" = yes ]
+}
+
+# main_pid: of the gateway; 0 if none runs.
 main_pid() {
-    ask systemctl show --property MainPID --value wsgw.service || echo 0
+    local found
+    found=$(service_property MainPID)
+    echo "${found:-0}"
 }
 
-status_text() {
-    ask systemctl show --property StatusText --value wsgw.service || true
+# serves_in RELEASE FOLDER...: whether one of these processes (/proc/PID) has a module of it loaded.
+serves_in() {
+    local modules="$root$home/releases/$1/"
+    shift
+    grep -qsF "$modules" "${@/%//maps}"
 }
 
-# run_current: starts the release current points to, or has the running one hand over to it; true if it is healthy.
+# run_current RELEASE: starts the release current points to, or has the running one hand over to it; true if it is
+# healthy, and fares no worse with the XMPP server than RELEASE (if not empty).
 run_current() {
     if is_active; then
         hand_over || return 1
     else
         start_service || return 1
     fi
-    wait_until_healthy
+    wait_until_healthy "$1"
 }
 
 start_service() {
@@ -39,12 +60,12 @@ start_service() {
 hand_over() {
     local before status_before now status deadline=$((SECONDS + 75))
     before=$(main_pid)
-    status_before=$(status_text)
+    status_before=$(service_property StatusText)
     system systemctl kill --kill-who=main --signal=USR2 wsgw.service || return 1
     while [ "$SECONDS" -lt "$deadline" ]; do
         now=$(main_pid)
         if [ "$now" != "$before" ] && [ "$now" != 0 ]; then return 0; fi
-        status=$(status_text)
+        status=$(service_property StatusText)
         if [ "$status" != "$status_before" ] && [[ $status == "no upgrade"* ]]; then break; fi
         is_active || return 1
         sleep 0.2
@@ -53,19 +74,32 @@ hand_over() {
     return 1
 }
 
-is_healthy() {
-    "$root$home/current/bin/python" "$tree/deploy/health.py" "$(configuration)" >"$temporary/health" 2>&1
+# ask_release FOLDER PROGRAM [--OPTION]: what a program that a release brings says of the configuration.
+ask_release() {
+    "$root$home/$1/bin/python" "$root$home/$1/deploy/$2" "${@:3}" "$(configuration)" 2>&1
 }
 
+# is_healthy: whether the current release does what it is responsible for; else the file health says why.
+is_healthy() { ask_release current health.py >"$temporary/health"; }
+
+# is_ready: whether it has found the XMPP server besides.
+is_ready() { ask_release current health.py --ready >"$temporary/health"; }
+
+# wait_until_healthy RELEASE: that the XMPP server does not answer is held against the current release only if the
+# server answers RELEASE, the one before.
 wait_until_healthy() {
     local deadline=$((SECONDS + patience))
-    until is_healthy; do
+    until is_healthy && { is_ready || [ -z "$1" ] || ! ask_release "releases/$1" upstream.py >/dev/null; }; do
         if [ "$SECONDS" -ge "$deadline" ] || ! is_active; then
             sed 's/^/   unhealthy: /' "$temporary/health"
             return 1
         fi
         sleep 0.5
     done
+}
+
+warn_if_not_ready() {
+    if ! is_ready; then sed 's/^/   warning: /' "$temporary/health"; fi
 }
 
 # switch_to RELEASE: makes it the current one; if it does not become healthy, everything is as before, and $failed
@@ -75,16 +109,28 @@ switch_to() {
     before=$(release_of current)
     before_that=$(release_of previous)
     main_before=$(main_pid)
+    if [ "$before" = "$1" ] && serves_in "$1" "/proc/$main_before"; then
+        keep_going
+        return
+    fi
     if [ "$before" != "$1" ]; then
         if [ -n "$before" ]; then link_to previous "$before"; fi
         link_to current "$1"
     elif is_active; then
-        keep_going
+        # The link was set, but what runs did not hand over: it is of the release before.
+        before=$before_that
+        before_that=""
+    fi
+    if [ -z "$start" ]; then return; fi
+    if ! has_services; then
+        if [ -z "$root" ]; then change run_current "$before"; fi
         return
     fi
-    if [ -z "$start" ] || ! has_services; then return; fi
     say "starting $1"
-    if run_current; then return; fi
+    if run_current "$before"; then
+        warn_if_not_ready
+        return
+    fi
     failed=yes
     tell_why
     if [ "$before" != "$1" ]; then go_back "$before" "$before_that" "$main_before"; fi
@@ -92,12 +138,17 @@ switch_to() {
 
 # keep_going: the release runs already. If it does not serve what the configuration says, it may not have read it.
 keep_going() {
-    if is_healthy; then return; fi
-    say "reloading the configuration"
-    system systemctl reload wsgw.service
-    if wait_until_healthy; then return; fi
-    failed=yes
-    tell_why
+    if [ -z "$start" ] || ! has_services; then return; fi
+    if ! is_healthy; then
+        say "reloading the configuration"
+        system systemctl reload wsgw.service
+        if ! wait_until_healthy ""; then
+            failed=yes
+            tell_why
+            return
+        fi
+    fi
+    warn_if_not_ready
 }
 
 # go_back RELEASE PREVIOUS MAIN_PID: to what was there before, the process MAIN_PID if it still serves.
@@ -112,11 +163,12 @@ go_back() {
     say "going back to $1"
     link_to current "$1"
     if [ -n "$2" ]; then link_to previous "$2"; else change rm "$root$home/previous"; fi
+    install_units "$1"
     if [ "$3" != 0 ] && [ "$(main_pid)" = "$3" ]; then
         note "it never stopped serving"
-    elif ! run_current; then
+    elif ! run_current ""; then
         system systemctl restart wsgw.service
-        wait_until_healthy || die "and $1 is not healthy either: journalctl -u wsgw"
+        wait_until_healthy "" || die "and $1 is not healthy either: journalctl -u wsgw"
     fi
 }
 

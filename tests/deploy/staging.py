@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from real.processes import ROOT
@@ -77,21 +79,35 @@ class Stage:
         path.write_text(text)
         return path
 
-    def run(self, tree: Path, script: str, *arguments: str, status: int | None = 0) -> str:
-        """Run a script of ``tree`` on this stage; all it says. It has to exit with ``status``."""
-        argv: Sequence[str] = ["bash", str(tree / "scripts" / script), "--root", str(self.root), *arguments]
-        done = subprocess.run(
-            argv,
+    def start(self, tree: Path, script: str = "deploy.sh", *arguments: str) -> subprocess.Popen[str]:
+        """Start a script of ``tree`` on this stage."""
+        return subprocess.Popen(
+            ["bash", str(tree / "scripts" / script), "--root", str(self.root), *arguments],
             env={**os.environ, **self.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
-            check=False,
         )
-        assert status is None or done.returncode == status, done.stdout
-        return done.stdout
+
+    def run(self, tree: Path, script: str, *arguments: str, status: int | None = 0) -> str:
+        """Run a script of ``tree`` on this stage; all it says. It has to exit with ``status``."""
+        with self.start(tree, script, *arguments) as running:
+            try:
+                said, _ = running.communicate(timeout=SECONDS)
+            except BaseException:
+                running.kill()
+                raise
+        assert status is None or running.returncode == status, said
+        return said
+
+    @contextmanager
+    def home_locked(self) -> Iterator[None]:
+        """As another deployment has it meanwhile."""
+        folder = os.open(self.home, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+        os.close(folder)
 
     def deploy(self, tree: Path, *arguments: str, status: int | None = 0) -> str:
         return self.run(tree, "deploy.sh", *arguments, status=status)

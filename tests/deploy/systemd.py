@@ -35,6 +35,8 @@ class Systemd:
         self.enabled: set[str] = set()
         self.main_pid = 0
         self.status = ""
+        #: The units as they were when it read them.
+        self.units: dict[str, bytes] = self._units()
         self.children: list[Child] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(self.folder / "s"))
@@ -131,10 +133,15 @@ class Systemd:
         if argv[0] == "journalctl":
             return 0, self.log.read_text()
         if argv[:2] == ["systemctl", "is-active"]:
-            return (0, "active\n") if self.is_active() else (3, "inactive\n")
+            active = self.is_active() if argv[2] == "wsgw.service" else argv[2] in self.enabled
+            return (0, "active\n") if active else (3, "inactive\n")
         if argv[:2] == ["systemctl", "show"]:
-            pid = self.main_pid if self.is_active() else 0
-            return 0, f"{ {'MainPID': pid, 'StatusText': self.status}[argv[3]] }\n"
+            properties = {
+                "MainPID": self.main_pid if self.is_active() else 0,
+                "StatusText": self.status,
+                "NeedDaemonReload": "no" if self._units() == self.units else "yes",
+            }
+            return 0, f"{properties[argv[3]]}\n"
         self.calls.append(" ".join(argv))
         return self._change(argv), ""
 
@@ -146,9 +153,14 @@ class Systemd:
         }
         return commands[argv[0]](argv[1:])
 
+    def _units(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.stage.service.parent.glob("wsgw.*")}
+
     def _systemctl(self, words: list[str]) -> int:
         verb, unit = words[0], words[-1]
-        if verb == "enable":
+        if verb == "daemon-reload":
+            self.units = self._units()
+        elif verb == "enable":
             self.enabled.add(unit)
         elif verb == "disable":
             self.enabled.discard(unit)

@@ -12,6 +12,7 @@ import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import ROOT, Child, ReservedPort
+from real.servers import Server
 
 ANSWER = """\
 import socketserver, sys
@@ -24,8 +25,8 @@ socketserver.TCPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def health(config: Path) -> tuple[int, str]:
-    argv = [sys.executable, str(ROOT / "deploy/health.py"), str(config)]
+def health(config: Path, *arguments: str, program: str = "health.py") -> tuple[int, str]:
+    argv = [sys.executable, str(ROOT / "deploy" / program), *arguments, str(config)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
     assert not done.stderr
@@ -36,8 +37,8 @@ def health(config: Path) -> tuple[int, str]:
 def gateway(tmp_path: Path, certificate: Certificate) -> Iterator[Callable[..., Gateway]]:
     running: list[Gateway] = []
 
-    def start(**options: str) -> Gateway:
-        running.append(Gateway(tmp_path / str(len(running)), certificate, 5222, **options).start())
+    def start(upstream: int = 5222, **options: str) -> Gateway:
+        running.append(Gateway(tmp_path / str(len(running)), certificate, upstream, **options).start())
         return running[-1]
 
     yield start
@@ -105,18 +106,28 @@ def test_what_the_websocket_answers(
     assert reason in health(config)[1]
 
 
+@pytest.mark.parametrize("arguments", [(), ("--ready",)], ids=["healthy", "ready"])
 @pytest.mark.parametrize(
     ("line", "status"),
-    [("HTTP/1.1 200 OK", 0), ("HTTP/1.1 503 Service Unavailable", 1)],
-    ids=["ready", "not-ready"],
+    [
+        ("HTTP/1.1 200 OK", 0),
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\nit is late", 1),
+        ("SSH-2.0-OpenSSH", 1),
+    ],
+    ids=["yes", "no", "not-http"],
 )
 @pytest.mark.parametrize(
     "form",
     ["{%d, wsgw_admin, [{ip, {127,0,0,1}}]}", '{{%d, "127.0.0.1"}, wsgw_admin, []}'],
     ids=["ip", "pair"],
 )
-def test_admin_listener_is_asked_whether_it_is_ready(
-    tmp_path: Path, answering: Callable[[str], int], line: str, status: int, form: str
+def test_admin_listener_is_asked(
+    tmp_path: Path,
+    answering: Callable[[str], int],
+    line: str,
+    status: int,
+    form: str,
+    arguments: tuple[str, ...],
 ) -> None:
     config = tmp_path / "ejabberd.cfg"
     handlers = '{request_handlers, [{["ws"], mod_websocket}]}'
@@ -126,8 +137,56 @@ def test_admin_listener_is_asked_whether_it_is_ready(
         f"{{{websocket}, websocket_session, [{{ip, {{127,0,0,1}}}}, {handlers}]}},\n"
         f"{form % answering(line)}]}}.\n"
     )
-    found, said = health(config)
-    assert (found, "/readyz" in said) == (status, status != 0)
+    found, said = health(config, *arguments)
+    page = "/readyz" if arguments else "/healthz"
+    assert (found, page in said, "it is late" in said) == (status, status != 0, "late" in line)
+
+
+def test_admin_listener_that_does_not_answer(tmp_path: Path, answering: Callable[[str], int]) -> None:
+    port = ReservedPort()
+    config = tmp_path / "wsgw.yml"
+    websocket = answering("HTTP/1.1 404 Not Found")
+    config.write_text(
+        f"hosts: [localhost]\nlisten:\n- {{port: {websocket}, ip: '127.0.0.1', "
+        "module: websocket_session, upstream: 'tcp://127.0.0.1:5222'}\n"
+        f"- {{port: {port.number}, ip: '127.0.0.1', module: wsgw_admin}}\n"
+    )
+    status, said = health(config)
+    assert (status, f"/healthz on 127.0.0.1:{port.number}: " in said) == (1, True)
+    port.release()
+
+
+@pytest.fixture
+def with_admin(gateway: Callable[..., Gateway]) -> Iterator[Callable[[int], Path]]:
+    """``with_admin(upstream)``: the configuration of a gateway with an admin's listener."""
+    port = ReservedPort()
+
+    def start(upstream: int) -> Path:
+        one = gateway(upstream, top_level=f"{{listen, [{{{port.number}, wsgw_admin, []}}]}}.\n")
+        one.child.wait_for_ports(port.number)
+        return one.config
+
+    yield start
+    port.release()
+
+
+def test_gateway_without_its_server_is_healthy_but_not_ready(with_admin: Callable[[int], Path]) -> None:
+    nobody = ReservedPort()
+    config = with_admin(nobody.number)
+    assert health(config) == (0, "")
+    status, said = health(config, "--ready")
+    assert (status, "No XMPP server answers" in said) == (1, True)
+    status, said = health(config, program="upstream.py")
+    assert (status, "Connection refused" in said) == (1, True)
+    nobody.release()
+
+
+def test_server_that_answers(
+    with_admin: Callable[[int], Path], start_server: Callable[[str], Server]
+) -> None:
+    config = with_admin(start_server("demo").c2s_port)
+    assert health(config, "--ready") == (0, "")
+    assert health(config, program="upstream.py") == (0, "")
 
 
 def test_configuration_that_cannot_be_read(tmp_path: Path) -> None:

@@ -87,16 +87,21 @@ def make_machine(
 Make = Callable[[Path], Machine]
 
 
+def change_release(stage: Stage, version: str, name: str, old: str, new: str) -> None:
+    """Replace text in a file of an installed release."""
+    (path,) = (stage.home / "releases").glob(f"{version}-*/{name}")
+    source = path.read_text()
+    assert source.count(old) == 1
+    path.unlink()
+    path.write_text(source.replace(old, new))
+
+
 def break_release(stage: Stage, version: str) -> None:
     """Let the gateway of an installed release end as soon as it starts, though its configuration is fine."""
-    (cli,) = (stage.home / "releases").glob(f"{version}-*/lib/*/site-packages/wsgw/cli.py")
-    source = cli.read_text()
-    assert "\ndef _serve(" in source
-    cli.unlink()
-    cli.write_text(
-        source.replace("\ndef _serve(", "\ndef _served(")
-        + '\n\ndef _serve(_chosen: object) -> int:\n    print("nothing works")\n    return 1\n'
+    broken = (
+        '\ndef _serve(_chosen: object) -> int:\n    print("nothing works")\n    return 1\n\n\ndef _served('
     )
+    change_release(stage, version, "lib/*/site-packages/wsgw/cli.py", "\ndef _serve(", broken)
 
 
 def test_first_deployment_starts_and_serves(built: Built, make_machine: Make) -> None:
@@ -216,14 +221,88 @@ def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Ma
     assert machine.version_running() == OLD
 
 
+def test_release_is_not_blamed_for_a_server_that_is_down(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
+    machine.deploy(built.old)
+    nobody = ReservedPort()
+    machine.upstream = nobody.number
+    machine.configure(machine.port)
+    machine.systemd.signal("HUP")
+    said = machine.deploy(built.new)
+    assert "warning: /readyz" in said
+    assert "No XMPP server answers" in said
+    assert machine.version_running() == NEW
+    nobody.release()
+
+
+def test_release_that_does_not_find_the_server_is_taken_back(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
+    machine.deploy(built.old)
+    deaf = (
+        "def _connect(self, *_: object) -> SocketAsync:\n        raise OSError('deaf')\n\n    def _connected("
+    )
+    change_release(machine.stage, NEW, "lib/*/site-packages/wsgw/upstream.py", "def _connect(", deaf)
+    said = machine.deploy(built.new, "--wait", "5", status=1)
+    assert "unhealthy: /readyz" in said
+    assert "deaf" in said
+    assert machine.version_running() == OLD
+    assert machine.carries_messages()
+    assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
+
+
+def test_release_that_was_only_linked_is_handed_over_to(built: Built, make_machine: Make) -> None:
+    """A deployment was interrupted there, or did not start it."""
+    machine = make_machine(built.both)
+    machine.deploy(built.old)
+    machine.deploy(built.new, "--no-start")
+    assert (machine.stage.current(), machine.version_running()) == (NEW, OLD)
+    machine.deploy(built.new)
+    assert machine.version_running() == NEW
+    assert "nothing to do" in machine.deploy(built.new)
+
+
+def test_release_that_was_only_linked_and_does_not_work(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
+    machine.deploy(built.old)
+    machine.deploy(built.new, "--no-start")
+    break_release(machine.stage, NEW)
+    assert "it never stopped serving" in machine.deploy(built.new, status=1)
+    assert (machine.stage.current(), machine.version_running()) == (OLD, OLD)
+
+
+def test_units_are_those_of_the_release(built: Built, make_machine: Make) -> None:
+    machine = make_machine(built.both)
+    machine.deploy(built.old)
+    before = machine.stage.service.read_text()
+    change_release(machine.stage, NEW, "deploy/wsgw.service", "RestartSec=1\n", "RestartSec=7\n")
+    machine.deploy(built.new)
+    assert "RestartSec=7\n" in machine.stage.service.read_text()
+    machine.deploy(built.new, "--rollback")
+    assert machine.stage.service.read_text() == before
+    break_release(machine.stage, NEW)
+    machine.deploy(built.new, status=1)
+    assert machine.stage.service.read_text() == before
+    assert machine.systemd.calls.count("systemctl daemon-reload") == 4
+
+
+def test_units_that_systemd_has_not_read_are_read(built: Built, make_machine: Make) -> None:
+    """A deployment was interrupted after it had written them."""
+    machine = make_machine(built.first)
+    machine.deploy(built.old)
+    machine.systemd.units = {}
+    machine.deploy(built.old)
+    assert machine.systemd.calls[-1] == "systemctl daemon-reload"
+    assert "nothing to do" in machine.deploy(built.old)
+
+
 def test_sockets_are_opened_while_the_service_does_not_run(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
     done = len(machine.systemd.calls)
     machine.deploy(built.old, "--sockets")
     assert machine.systemd.calls[done:] == [
-        "systemctl daemon-reload",
         "systemctl stop wsgw.service",
+        "systemctl daemon-reload",
         "systemctl enable wsgw.socket",
         "systemctl restart wsgw.socket",
         "systemctl enable wsgw.service",

@@ -113,6 +113,7 @@ def test_old_releases_are_pruned_but_never_the_two_in_use(built: Built, make_sta
     for number in range(3):
         folder = stage.home / f"releases/0.0.{number}-abc"
         folder.mkdir()
+        (folder / ".complete").touch()
         os.utime(folder, (number, number))
     stage.deploy(built.new, "--keep", "3")
     assert stage.versions() == ["0.0.2", OLD, NEW]
@@ -138,6 +139,35 @@ def test_commands_of_a_staged_release_are_for_the_machine_it_will_be_on(
     release = (stage.home / "current").readlink()
     first_line = (stage.home / "current/bin/wsgw").read_text().splitlines()[0]
     assert first_line == f"#!/opt/wsgw/{release}/bin/python"
+
+
+def test_release_that_pip_cannot_install_leaves_nothing(
+    built: Built, make_stage: Make, tmp_path: Path
+) -> None:
+    stage = make_stage(built.first)
+    before = stage.snapshot()
+    stage.env["PIP_FIND_LINKS"] = str(tmp_path)
+    said = stage.deploy(built.new, status=1)
+    assert "error: pip could not install the release; nothing that runs was touched." in said
+    assert "Without a network" in said
+    assert stage.snapshot() == before
+
+
+def test_what_was_never_finished_is_pruned(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    (stage.home / "releases/0.0.9-abc").mkdir()
+    stage.deploy(built.new)
+    assert stage.versions() == [OLD, NEW]
+
+
+def test_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    with stage.home_locked():
+        deploying = stage.start(built.old)
+        said = iter(deploying.stdout or ())
+        assert next(said) == "   waiting for another deployment to end\n"
+    assert "nothing to do" in "".join(said)
+    assert deploying.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Exits with 0 if the XMPP server of every listener answers now; else says which does not, and exits with 1.
+
+It asks the servers itself, as the gateway of its own release does, whichever release runs: so a new
+one that finds no server can be told from a server that is down. Run it with the Python that has wsgw.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from wsgw.config import load
+from wsgw.errors import ConfigError
+from wsgw.tally import Tally
+from wsgw.tls import PemFiles
+from wsgw.upstream import Upstream
+
+
+def main() -> int:
+    faults = []
+    try:
+        config = load(Path(sys.argv[1]))
+        for listener in config.listeners:
+            tally = Tally()
+            Upstream(listener, PemFiles(), tally).probe(config.hosts[0])
+            if not any(attempt.ok for attempt in tally.attempts.values()):
+                faults += [attempt.error for attempt in tally.attempts.values()]
+    except ConfigError as error:
+        faults = [str(error)]
+    for fault in faults:
+        print(fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
