@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +35,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
         self.use_ipv6 = False
         # It asks to resume before it listens for the answer; a fast one is missed, and waited for this long.
         self.response_timeout = 2
+        self.scheduler.wait_timeout = 0.05  # between two looks whether it has to stop
         self.auto_authorize = self.auto_subscribe = None
         self.happened: queue.Queue[tuple[str, Any]] = queue.Queue()
         for event in (
@@ -63,6 +66,16 @@ class Client(ClientXMPP):  # type: ignore[misc]
             for each in former:
                 each.close()  # it leaves open what it cannot shut down
 
+    def vanish(self) -> None:
+        """End without a farewell: ``disconnect`` waits seconds for threads that wait for the connection."""
+        self.auto_reconnect = False
+        self.set_stop()
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.abort()
+        self.socket.close()
+        self.filesocket.close()
+
     def wait(self, event: str, matches: Callable[[Any], bool] = lambda data: True) -> Any:
         """The next such event; others are skipped."""
         while True:
@@ -92,8 +105,7 @@ def client(port: int) -> Iterator[Callable[..., Client]]:
 
     yield make
     for each in made:
-        each.disconnect(reconnect=False, wait=True)
-        each.abort()
+        each.vanish()
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"])
