@@ -4,14 +4,15 @@ FROM python:3-slim AS build
 WORKDIR /source
 COPY pyproject.toml requirements.txt README.md LICENSE ./
 COPY wsgw wsgw
+COPY deploy/health.py ./
 RUN python -m venv /opt/wsgw \
- && /opt/wsgw/bin/pip install --no-cache-dir --disable-pip-version-check .
+ && /opt/wsgw/bin/pip install --no-cache-dir --disable-pip-version-check . \
+ && install -m 644 health.py /opt/wsgw
 
 FROM python:3-slim
-RUN groupadd --system --gid 5288 wsgw \
- && useradd --system --uid 5288 --gid wsgw --home-dir /nonexistent --shell /usr/sbin/nologin wsgw
+RUN groupadd --gid 5288 wsgw \
+ && useradd --uid 5288 --gid wsgw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wsgw
 COPY --from=build /opt/wsgw /opt/wsgw
-COPY deploy/health.py /opt/wsgw/health.py
 ENV PATH=/opt/wsgw/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER wsgw

@@ -132,3 +132,10 @@ def test_image_is_made_of_what_docker_gets_to_see() -> None:
     }
     assert copied == seen
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_image_lets_everybody_read_its_health_check() -> None:
+    """Also if it was built from a checkout with umask 077, whose modes a plain COPY keeps."""
+    kept = [rest for word, rest in instructions() if word == "COPY" and rest.endswith((".py", "/opt/wsgw"))]
+    assert kept == ["--from=build /opt/wsgw /opt/wsgw"]
+    assert any("install -m 644 health.py /opt/wsgw" in rest for word, rest in instructions() if word == "RUN")
