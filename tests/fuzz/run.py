@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 INPUT_SECONDS = 10
 MEMORY_MIB = 1024
 MAX_LENGTH = 4096
+#: What is long text to the gateway, in bytes: what a fuzzer writes is shorter than what comes from clients.
+LONG_TEXT = 16
 
 
 def main(arguments: list[str]) -> None:
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> None:
 
     with atheris.instrument_imports(include=["wsgw"]):
         from fuzz.targets import FOLDER, TARGETS
+    _call_long(LONG_TEXT)
     target = TARGETS[name]
     seconds = rest[0] if rest else "600"
     finds = Path(rest[1] if len(rest) > 1 else tempfile.mkdtemp(prefix="wsgw-fuzz-"))
@@ -53,6 +56,13 @@ def main(arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
+def _call_long(size: int) -> None:
+    from wsgw import plain_text, stanza_cutter, xml_stream
+
+    for module in (plain_text, stanza_cutter, xml_stream):
+        module.LONG_TEXT = size
+
+
 def _escaped(word: bytes) -> str:
     return "".join(f"\\x{byte:02x}" for byte in word)
 
@@ -60,6 +70,7 @@ def _escaped(word: bytes) -> str:
 def _replay(name: str, files: list[str]) -> None:
     from fuzz.targets import TARGETS
 
+    _call_long(LONG_TEXT)
     for file in files:
         TARGETS[name].run(Path(file).read_bytes())
 
