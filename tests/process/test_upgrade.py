@@ -420,6 +420,9 @@ def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path
             process.send_signal(signal.SIGHUP)
             wait_until(lambda: log.read_text().count(" listens on ws://") == 3, PATIENCE, "another")
             books += traffic.begin(port, 4)
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: log.read_text().count(" listens on ws://") == 4, PATIENCE, "one more")
+            assert log.read_text().count("takes over the socket") == 2, "what it has it need not take over"
             process.send_signal(signal.SIGUSR2)
             wait_until(lambda: "has taken over" in log.read_text(), PATIENCE, "the upgrade")
             books += traffic.begin(port, 4)

@@ -293,7 +293,7 @@ class Parent:
     def _take(self, settings: Settings) -> None:
         """Go on with ``settings``. Raises ConfigError and others, and nothing has changed then."""
         account = worker_account(settings.config.user)
-        held = self._sockets | Inherited({}, self._activated, None).wanted(settings.config)
+        held = self._sockets | Inherited(self._sockets, self._activated, None).wanted(settings.config)
         sockets = open_sockets(settings.config, held)
         with ExitStack() as undo:
             for place in sockets.keys() - held.keys():
