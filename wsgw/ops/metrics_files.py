@@ -30,10 +30,20 @@ class MetricsFiles:
         os.environ[_VARIABLE] = str(self.path)
 
     def give_to(self, account: pwd.struct_passwd | None) -> None:
-        """Let the workers, which run under ``account`` if it is not ours, write there."""
-        if account is not None:
-            for path in (self.path, *self.path.iterdir()):
-                os.chown(path, account.pw_uid, account.pw_gid)
+        """Let the workers, which run under ``account`` if it is not ours, write there. Raises OSError.
+
+        Workers had the directory before, if their account has changed: no link they left is followed.
+        """
+        if account is None:
+            return
+        owner = account.pw_uid, account.pw_gid
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchown(folder, *owner)
+            for name in os.listdir(folder):
+                os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
+        finally:
+            os.close(folder)
 
     def worker_died(self, slot: int) -> None:
         """Forget what a worker says of the present; what it has counted stays."""

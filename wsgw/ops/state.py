@@ -24,6 +24,7 @@ from zlib import crc32
 _HEAD = struct.Struct("!II")
 #: A document is some kilobytes; more than this is not written by us.
 _LARGEST = 1 << 20
+_TRIES = 1000
 
 
 class StateFile:
@@ -41,10 +42,11 @@ class StateFile:
         os.pwrite(self._file, _HEAD.pack(len(data), crc32(data)) + data, 0)
 
     def read(self) -> dict[str, Any]:
-        """The document published last."""
-        while (found := read_document(self._file)) is None:
-            pass  # it is being written just now
-        return found
+        """The document published last; empty if whoever wrote it was killed in the middle."""
+        for _ in range(_TRIES):  # it may be being written just now
+            if (found := read_document(self._file)) is not None:
+                return found
+        return {}
 
     def close(self) -> None:
         """Nobody writes any more."""

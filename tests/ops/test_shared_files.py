@@ -1,0 +1,58 @@
+"""What parent and workers share on disk and in memory, when one of them is not what it should be."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from wsgw.ops.metrics_files import MetricsFiles
+from wsgw.ops.state import StateFile, read_document
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetricsFiles:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return MetricsFiles()
+
+
+@as_root
+def test_links_that_workers_left_are_not_followed(files: MetricsFiles, tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.touch()
+    (files.path / "figures").touch()
+    (files.path / "link").symlink_to(ours)
+    account = pwd.getpwnam("nobody")
+    files.give_to(account)
+    assert [path.lstat().st_uid for path in (files.path, *sorted(files.path.iterdir()))] == [
+        account.pw_uid
+    ] * 3
+    assert ours.stat().st_uid == 0
+
+
+@as_root
+def test_a_directory_that_was_put_aside_is_not_given_away(files: MetricsFiles, tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    files.path.rmdir()
+    files.path.symlink_to(ours)
+    with pytest.raises(OSError):
+        files.give_to(pwd.getpwnam("nobody"))
+    assert ours.stat().st_uid == 0
+
+
+def test_a_document_torn_by_the_writers_death_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    state = StateFile(path)
+    state.publish({"pid": 1})
+    assert state.read() == {"pid": 1}
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with path.open("rb") as file:
+        assert read_document(file.fileno()) is None
+    assert state.read() == {}
+    state.close()
