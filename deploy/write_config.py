@@ -16,6 +16,7 @@ import math
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -109,7 +110,7 @@ def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
         _say(f"upstream of port {served.port}: {', '.join(map(str, served.upstream))}")
         certfile = served.certfile
         if certfile is not None and not reader.may_read(certfile):
-            _say(f"to do: let {chosen.user} read {certfile}: setfacl -m u:{chosen.user}:r {certfile}")
+            _say(f"to do: let {chosen.user} read {certfile}: {reader.permission(certfile)}")
     _say(f"hosts served: {', '.join(config.hosts)}")
     return settings, f"from {shown}"
 
@@ -151,6 +152,7 @@ class Reader:
     """The account the gateway runs under, asked with all its rights: groups and ACLs too."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             try:
@@ -161,7 +163,18 @@ class Reader:
                 self._as = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
 
     def may_read(self, path: Path) -> bool:
-        return subprocess.run(["test", "-r", str(path)], check=False, **self._as).returncode == 0
+        return self._may("-r", path)
+
+    def permission(self, path: Path) -> str:
+        """The commands that let the account read the file, through every folder on the way."""
+        closed = [folder for folder in reversed(path.parents) if not self._may("-x", folder)]
+        grants = [*(("x", folder) for folder in closed), ("r", path)]
+        return " && ".join(
+            f"setfacl -m u:{self._name}:{right} {shlex.quote(str(one))}" for right, one in grants
+        )
+
+    def _may(self, right: str, path: Path) -> bool:
+        return subprocess.run(["test", right, str(path)], check=False, **self._as).returncode == 0
 
 
 # Carrying over

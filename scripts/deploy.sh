@@ -144,13 +144,22 @@ build_release() {
     source_files | tar --create --directory "$tree" --mode u=rwX,go=rX --null --files-from - |
         tar --extract --no-same-owner --directory "$temporary/source"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$temporary/source" ||
-        die "pip could not install the release; nothing that runs was touched." \
+        die "pip could not install the release." \
             "Without a network it needs the packages in a folder: see 'By hand' in docs/deployment.md"
     mv "$temporary/source/deploy" "$folder/deploy"
     resolve_imports "$folder"
     if [ -n "$root" ]; then forget_root "$folder"; fi
     touch "$folder/.complete"
     unfinished=""
+}
+
+# clean_up: at the end, whatever it is.
+clean_up() {
+    rm -rf "$temporary"
+    if [ -n "$unfinished" ]; then
+        rm -rf "$unfinished"
+        note "removed, as it is not finished: $unfinished; nothing that runs was touched"
+    fi
 }
 
 # resolve_imports FOLDER: a process started through current goes on with the modules of its own release when
@@ -341,7 +350,7 @@ main() {
     parse_arguments "$@"
     need_root_or_stage
     temporary=$(mktemp -d -t wsgw-deploy-XXXXXX)
-    trap 'rm -rf "$temporary" ${unfinished:+"$unfinished"}' EXIT
+    trap clean_up EXIT
     trap 'die "interrupted; run deploy.sh again, and it goes on from here"' INT TERM HUP
     find_deployable_python
     if [ "$mode" = deploy ]; then need_configuration_source; fi

@@ -134,6 +134,19 @@ def test_the_admin_hears_what_was_taken_and_what_is_to_do(folder: Path, old_cfg:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask what another account may read")
+def test_the_admin_hears_how_to_let_the_certificate_be_read(
+    folder: Path, old_cfg: Path, certificate: Certificate
+) -> None:
+    own = old_cfg.parent / "its own"
+    own.mkdir(mode=0o700)
+    pem = own / "both.pem"
+    pem.write_bytes(certificate.pem.read_bytes())
+    old_cfg.write_text(OLD_CFG.format(pem=pem))
+    _, said = written_from(folder, old_cfg)
+    assert f"setfacl -m u:wsgw:x '{own}' && setfacl -m u:wsgw:r '{pem}'\n" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask what another account may read")
 def test_certificates_the_account_may_not_read_are_copied_without_keys(
     folder: Path, tmp_path: Path, certificate: Certificate
 ) -> None:
