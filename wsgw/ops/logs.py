@@ -190,8 +190,9 @@ def start_logging(level: str, log_format: str) -> LogWriter:
     """
     records: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE_SIZE)
     handler = BoundedQueueHandler(records)
+    writer = LogWriter(records, handler)
     _log_by(handler, level, log_format)
-    return LogWriter(records, handler)
+    return writer
 
 
 def _log_by(handler: logging.Handler, level: str, log_format: str) -> None:
