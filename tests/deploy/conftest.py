@@ -56,8 +56,10 @@ def offline(shared: Path) -> dict[str, str]:
     with only_one(wheels):
         if not wheels.exists():
             partial = shared / "wheels.partial"
-            argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(partial)]
-            subprocess.run([*argv, "-r", str(ROOT / "requirements.txt"), "setuptools>=77"], check=True)
+            # Else an older pip, that of Python 3.10, would want the package wheel.
+            argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--use-pep517"]
+            argv += ["--wheel-dir", str(partial), "-r", str(ROOT / "requirements.txt"), "setuptools>=77"]
+            subprocess.run(argv, check=True)
             partial.rename(wheels)
     return {
         "PIP_NO_INDEX": "1",

@@ -78,16 +78,14 @@ class Session:
 
     async def run(self, ports: tuple[int, int], context: ssl.SSLContext) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._connect(ports, context)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, ssl.SSLError) as error:
+            await asyncio.wait_for(self._connect(ports, context), PATIENCE)
+        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError, ssl.SSLError) as error:
             self.mismatch = f"no WebSocket: {error!r}"
             return
         reading = asyncio.create_task(self._read())
         try:
-            async with asyncio.timeout(2 * PATIENCE):
-                await self._live(reading)
-        except TimeoutError:
+            await asyncio.wait_for(self._live(reading), 2 * PATIENCE)
+        except asyncio.TimeoutError:
             self.mismatch = self.mismatch or f"hangs: {self.how or 'talking'}"
         except (OSError, ssl.SSLError) as error:
             self.how = self.how or repr(error)
@@ -259,15 +257,18 @@ _GARBAGE = (
 )
 
 
+async def _read_to_end(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65536):
+        pass
+
+
 async def intrude(chance: random.Random, ports: tuple[int, int]) -> None:
     """A half-open handshake or garbage, on either listener; given up at some moment, or by the gateway."""
-    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+    with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
         reader, writer = await asyncio.open_connection("127.0.0.1", chance.choice(ports))
         try:
-            async with asyncio.timeout(chance.random() * 6):
-                writer.write(chance.choice(_GARBAGE))
-                while await reader.read(65536):
-                    pass
+            writer.write(chance.choice(_GARBAGE))
+            await asyncio.wait_for(_read_to_end(reader), chance.random() * 6)
         finally:
             if chance.random() < 0.5:
                 sock: socket.socket = writer.get_extra_info("socket")

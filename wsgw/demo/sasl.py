@@ -124,7 +124,8 @@ class ScramExchange:
 
     @staticmethod
     def _failure(error: ScramException) -> SaslFailure:
-        reason = error.server_error.value if error.server_error is not None else "other-error"
+        # A member of an enumeration; before scramp 1.5, all there is for Python 3.10, a string.
+        reason = getattr(error.server_error, "value", error.server_error) or "other-error"
         if reason in ("unknown-user", "invalid-proof"):
             return SaslFailure("not-authorized", "Wrong name or password.")
         return SaslFailure("malformed-request", f"SCRAM: {reason}.")
