@@ -1,7 +1,8 @@
-"""Fixtures of tests at the edge: a scripted XMPP server, and gateways in processes of their own before it."""
+"""Fixtures of tests at the edge: a scripted XMPP server, gateways before it, sessions through them."""
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,9 +10,41 @@ from typing import Any
 import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
-from wire import Connection, XmppServer
+from wire import CLOSINGS, OPENINGS, Browser, Connection, XmppServer, within
 
 StartEdge = Callable[..., Gateway]
+
+
+class Pair:
+    """A session in whose stream the server has said ``first``; both ends in the test's hands."""
+
+    def __init__(self, edge: Gateway, server: XmppServer, framing: str = "rfc7395") -> None:
+        self.framing = framing
+        self.browser = Browser(edge.ws_port)
+        self.browser.text(OPENINGS[framing])
+        self.server: Connection = server.accept_stream()
+        self.header = self.browser.message()
+        assert b"success" in self.browser.message()
+        self._numbers = itertools.count()
+
+    def goes_on(self, seconds: float = 3.0) -> None:
+        """A stanza each way within ``seconds``."""
+        number = next(self._numbers)
+        up = b"<presence xmlns='jabber:client' id='up%d'/>" % number
+        with within(seconds):
+            self.browser.text(up)
+            assert self.server.read(len(up)) == up
+            self.server.send(b"<message id='down%d'/>" % number)
+            assert b"id='down%d'" % number in self.browser.message()
+
+    @property
+    def closing(self) -> bytes:
+        """What ends the stream in the session's framing."""
+        return CLOSINGS[self.framing]
+
+    def close(self) -> None:
+        self.browser.close()
+        self.server.close()
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +94,11 @@ def start_edge(
         gateway.close()
         gateway.assert_clean_log({})
     assert statuses == [0] * len(running)
+
+
+@pytest.fixture(scope="module")
+def witness(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
+    """A session over the module's ``edge`` that must not notice what others do."""
+    pair = Pair(edge, xmpp_server)
+    yield pair
+    pair.close()

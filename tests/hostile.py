@@ -1,46 +1,18 @@
-"""What the tests of hostile peers share: a session that must not notice, and the gateway's memory."""
+"""What the tests of hostile peers share: the gateway's memory, and how a server hears of an error."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from real.gateway import Gateway
-from wire import END, OPENINGS, Browser, Connection, XmppServer, within
+from wire import END, within
 
 MIB = 1024 * 1024
 #: What may be added by a burst, at its peak and after it. One session's worst message is a quarter of a
 #: megabyte, a server's stanza eight; what a hole would cost is hundreds.
 MEMORY = 64 * MIB
-
-
-class Pair:
-    """A session in whose stream the server has said ``first``; both ends in the test's hands."""
-
-    def __init__(self, edge: Gateway, server: XmppServer, framing: str = "rfc7395") -> None:
-        self.framing = framing
-        self.browser = Browser(edge.ws_port)
-        self.browser.text(OPENINGS[framing])
-        self.server: Connection = server.accept_stream()
-        self.header = self.browser.message()
-        assert b"success" in self.browser.message()
-        self._numbers = itertools.count()
-
-    def goes_on(self, seconds: float = 3.0) -> None:
-        """A stanza each way within ``seconds``."""
-        number = next(self._numbers)
-        up = b"<presence xmlns='jabber:client' id='up%d'/>" % number
-        with within(seconds):
-            self.browser.text(up)
-            assert self.server.read(len(up)) == up
-            self.server.send(b"<message id='down%d'/>" % number)
-            assert b"id='down%d'" % number in self.browser.message()
-
-    def close(self) -> None:
-        self.browser.close()
-        self.server.close()
 
 
 def _processes(gateway: Gateway) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edges import StartEdge
+from edges import Pair, StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import wait_until
@@ -46,28 +46,11 @@ def framing(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-class Session:
-    """A logged-in session, both ends in the test's hands."""
-
-    def __init__(self, edge: Gateway, server: XmppServer, framing: str) -> None:
-        self.framing = framing
-        self.browser = Browser(edge.ws_port)
-        self.browser.text(OPENINGS[framing])
-        self.server: Connection = server.accept_stream()
-        self.header = self.browser.message()
-        assert b"success" in self.browser.message()
-
-    @property
-    def closing(self) -> bytes:
-        return CLOSINGS[self.framing]
-
-
 @pytest.fixture
-def session(edge: Gateway, xmpp_server: XmppServer, framing: str) -> Iterator[Session]:
-    session = Session(edge, xmpp_server, framing)
+def session(edge: Gateway, xmpp_server: XmppServer, framing: str) -> Iterator[Pair]:
+    session = Pair(edge, xmpp_server, framing)
     yield session
-    session.browser.close()
-    session.server.close()
+    session.close()
 
 
 def error(framing: str, condition: str) -> tuple[bytes, bytes]:
@@ -97,7 +80,7 @@ def assert_header(framing: str, message: bytes) -> None:
 # -- the client ends its stream ------------------------------------------------------------------
 
 
-def test_client_closes_and_the_server_answers(session: Session) -> None:
+def test_client_closes_and_the_server_answers(session: Pair) -> None:
     session.browser.text(session.closing)
     assert session.server.read_until(END) == END
     session.server.send(b"<presence from='late@localhost'/>" + END)
@@ -109,7 +92,7 @@ def test_client_closes_and_the_server_answers(session: Session) -> None:
     assert session.browser.read_to_end() == b""
 
 
-def test_client_closes_and_the_server_does_not_answer(session: Session) -> None:
+def test_client_closes_and_the_server_does_not_answer(session: Pair) -> None:
     session.browser.text(session.closing)
     assert session.server.read_until(END) == END
     with within(4):
@@ -118,7 +101,7 @@ def test_client_closes_and_the_server_does_not_answer(session: Session) -> None:
     assert session.server.read_to_end() == b""
 
 
-def test_client_closes_and_its_socket_too(session: Session) -> None:
+def test_client_closes_and_its_socket_too(session: Pair) -> None:
     session.browser.text(session.closing)
     session.browser.close_frame()
     session.browser.close()
@@ -128,34 +111,34 @@ def test_client_closes_and_its_socket_too(session: Session) -> None:
 # -- the browser is lost: FIN and no end tag, so that the session can be resumed -------------------
 
 
-def test_rst(session: Session) -> None:
+def test_rst(session: Pair) -> None:
     session.browser.reset()
     assert session.server.read_to_end(1.0) == b""
 
 
-def test_fin(session: Session) -> None:
+def test_fin(session: Pair) -> None:
     session.browser.fin()
     assert session.server.read_to_end(1.0) == b""
 
 
-def test_close_frame_without_close(session: Session) -> None:
+def test_close_frame_without_close(session: Pair) -> None:
     session.browser.close_frame(3001, b"bye")
     assert session.server.read_to_end(1.0) == b""
     assert session.browser.until_close()[1:] == (3001, "bye")
     assert session.browser.read_to_end() == b""
 
 
-def test_empty_close_frame_is_answered_with_1000(session: Session) -> None:
+def test_empty_close_frame_is_answered_with_1000(session: Pair) -> None:
     session.browser.send(frame(b"", 8))
     assert session.browser.until_close()[1] == 1000
 
 
-def test_no_pong(session: Session) -> None:
+def test_no_pong(session: Pair) -> None:
     with within(4):
         assert session.server.read_to_end(4.0) == b""
 
 
-def test_rst_after_a_stanza_loses_nothing(session: Session) -> None:
+def test_rst_after_a_stanza_loses_nothing(session: Pair) -> None:
     stanza = b"<message xmlns='jabber:client' id='last'/>"
     session.browser.text(stanza)
     assert session.server.read_until(b"/>") == stanza
@@ -173,7 +156,7 @@ def test_browser_lost_while_it_is_not_read(
     options = "{send_timeout, 60}, {send_buffer_high, 4096}, "
     gateway = Gateway(tmp_path, certificate, server.port, ws_options=options).start()
     try:
-        session = Session(gateway, server, framing)
+        session = Pair(gateway, server, framing)
         stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % (b"x" * 60_000)
         browser_port = session.browser.socket.getsockname()[1]
         while not stays_unread(browser_port):
@@ -222,7 +205,7 @@ def test_browser_lost_while_it_is_not_read(
         "binary",
     ],
 )
-def test_websocket_violation(session: Session, broken: bytes, code: int) -> None:
+def test_websocket_violation(session: Pair, broken: bytes, code: int) -> None:
     session.browser.send(broken)
     messages, got, _ = session.browser.until_close()
     assert (messages, got) == ([], code)
@@ -247,7 +230,7 @@ def test_websocket_violation(session: Session, broken: bytes, code: int) -> None
     ],
     ids=["utf-8", "oversize", "unclosed", "two roots", "entity", "doctype", "comment", "encoding"],
 )
-def test_xmpp_violation(session: Session, broken: bytes, condition: str, code: int) -> None:
+def test_xmpp_violation(session: Pair, broken: bytes, condition: str, code: int) -> None:
     session.browser.send(broken)
     messages, got, reason = session.browser.until_close()
     assert_error(session.framing, messages, condition)
@@ -259,7 +242,7 @@ def test_xmpp_violation(session: Session, broken: bytes, condition: str, code: i
 
 @pytest.mark.parametrize("name", ["open", "close"])
 def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: str) -> None:
-    session = Session(edge, xmpp_server, "rfc7395")
+    session = Pair(edge, xmpp_server, "rfc7395")
     session.browser.text(f"<{name} xmlns='urn:wrong'/>".encode())
     messages, code, reason = session.browser.until_close()
     assert_error("rfc7395", messages, "invalid-namespace")
@@ -283,7 +266,7 @@ def test_no_login_in_time(edge: Gateway, xmpp_server: XmppServer, framing: str) 
 # -- the server ends -------------------------------------------------------------------------------
 
 
-def test_server_error(session: Session) -> None:
+def test_server_error(session: Pair) -> None:
     conflict = b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
     session.server.send(b"<stream:error>" + conflict + b"</stream:error>" + END)
     messages, code, reason = session.browser.until_close()
@@ -296,14 +279,14 @@ def test_server_error(session: Session) -> None:
     assert session.server.read_to_end() == END
 
 
-def test_server_end(session: Session) -> None:
+def test_server_end(session: Pair) -> None:
     session.server.send(END)
     assert session.browser.until_close() == ([session.closing], 1000, "")
     assert session.server.read_to_end() == END
 
 
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
-def test_server_lost(session: Session, vanish: str) -> None:
+def test_server_lost(session: Pair, vanish: str) -> None:
     if vanish == "reset":
         session.server.reset()
     else:
@@ -313,7 +296,7 @@ def test_server_lost(session: Session, vanish: str) -> None:
     assert (code, reason) == (1011, "remote-connection-failed")
 
 
-def test_server_lost_after_last_words(session: Session) -> None:
+def test_server_lost_after_last_words(session: Pair) -> None:
     """What the server said before it went is delivered, also when a write to it has failed meanwhile."""
     session.server.send(b"<message id='last'/>")
     session.server.reset()
@@ -414,7 +397,7 @@ def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer,
     options = "{websocket_timeout, 1}, {websocket_ping_interval, infinity}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
     try:
-        session = Session(gateway, xmpp_server, framing)
+        session = Pair(gateway, xmpp_server, framing)
         with within(3):
             messages, code, reason = session.browser.until_close()
         assert_error(framing, messages, "connection-timeout")
@@ -425,7 +408,7 @@ def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer,
         gateway.close()
 
 
-def test_pongs_count_against_idleness(session: Session) -> None:
+def test_pongs_count_against_idleness(session: Pair) -> None:
     """Longer than ``websocket_timeout``: a client that answers pings stays."""
     for _ in range(4):
         opcode, payload = session.browser.frame()
@@ -438,7 +421,7 @@ def test_pongs_count_against_idleness(session: Session) -> None:
 def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
     gateway = Gateway(tmp_path, certificate, xmpp_server.port).start()
     try:
-        session = Session(gateway, xmpp_server, framing)
+        session = Pair(gateway, xmpp_server, framing)
         gateway.child.signal(15)
         messages, code, reason = session.browser.until_close()
         assert_error(framing, messages, "system-shutdown")
@@ -473,7 +456,7 @@ def assert_sending_fails(server: Connection, stanza: bytes) -> None:
             server.send(stanza)
 
 
-def test_close_unanswered(session: Session) -> None:
+def test_close_unanswered(session: Pair) -> None:
     """``close_timeout``: a browser that does not answer our Close is not waited for."""
     session.server.send(END)
     assert session.browser.message() == session.closing
@@ -484,8 +467,8 @@ def test_close_unanswered(session: Session) -> None:
 
 def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Bad input costs only its sender."""
-    good = Session(edge, xmpp_server, "rfc7395")
-    bad = Session(edge, xmpp_server, "rfc7395")
+    good = Pair(edge, xmpp_server, "rfc7395")
+    bad = Pair(edge, xmpp_server, "rfc7395")
     bad.browser.text(b"<a>&lol;</a>")
     assert bad.browser.until_close()[1] == 1008
     good.browser.text(b"<presence xmlns='jabber:client'/>")
@@ -494,7 +477,7 @@ def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert good.browser.message() == b"<message xmlns='jabber:client'><body>still here</body></message>"
 
 
-def test_header_reaches_the_browser_whole(session: Session) -> None:
+def test_header_reaches_the_browser_whole(session: Pair) -> None:
     if session.framing == "legacy":
         assert session.header == SERVER_HEADER.partition(b"?>")[2]
     else:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
 
 import pytest
-from edges import StartEdge
-from hostile import MIB, Pair, bounded
+from edges import Pair, StartEdge
+from hostile import MIB, bounded
 from real.gateway import Gateway
 from wire import CLOSINGS, END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer
 
@@ -85,14 +84,6 @@ INSTEAD_OF_A_STANZA = {
 @pytest.fixture(scope="module")
 def edge(start_edge: StartEdge) -> Gateway:
     return start_edge(ws_options=OPTIONS)
-
-
-@pytest.fixture(scope="module")
-def witness(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
-    """A session that must not notice."""
-    pair = Pair(edge, xmpp_server)
-    yield pair
-    pair.close()
 
 
 @pytest.fixture(params=FRAMINGS)

@@ -5,11 +5,9 @@ RFC 6120 sections 11.1 to 11.6, RFC 7395 section 3.3.3; through a real gateway p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from edges import StartEdge
-from hostile import Pair, bounded, farewell_of
+from edges import Pair, StartEdge
+from hostile import bounded, farewell_of
 from real.gateway import Gateway
 from wire import CLOSE_7395, CLOSINGS, OPENINGS, Browser, XmppServer, frame
 
@@ -142,14 +140,6 @@ HARMLESS = {
 @pytest.fixture(scope="module")
 def edge(start_edge: StartEdge) -> Gateway:
     return start_edge(ws_options=OPTIONS)
-
-
-@pytest.fixture(scope="module")
-def witness(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
-    """A session that must not notice."""
-    pair = Pair(edge, xmpp_server)
-    yield pair
-    pair.close()
 
 
 def assert_ended(pair: Pair, condition: str, code: int) -> None:

@@ -30,13 +30,6 @@ FORGED = "2026-01-01 00:00:00,000 INFO wsgw.gateway: forged"
 EVERY_CONTROL = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066)))
 
 
-@pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def edge(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> Iterator[Gateway]:
     gateway = Gateway(

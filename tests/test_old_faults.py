@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edges import StartEdge
-from hostile import Pair
+from edges import Pair, StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from wire import (

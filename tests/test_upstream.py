@@ -47,13 +47,6 @@ CONNECT_TIMEOUT, SLACK = 1.0, 1.5
 OPTIONS = "{workers, 1}, {connect_timeout, 1}, "
 
 
-@pytest.fixture(scope="module")
-def xmpp_server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def start(certificate: Certificate, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """``start(ws_options, ...)``: a gateway with these listener options; it must end in order."""

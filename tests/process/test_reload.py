@@ -252,18 +252,20 @@ def test_nothing_is_left_of_former_settings(start: Start) -> None:
     def files() -> list[int]:
         return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (gateway.child.pid, *gateway.workers)]
 
+    def there_and_back() -> None:
+        for config, port, former in (
+            (other, extra.number, gateway.wss_port),
+            (text, gateway.wss_port, extra.number),
+        ):
+            gateway.config.write_text(config)
+            reload(gateway)
+            wait_until(lambda: accepts(port) and not accepts(former), SECONDS, "the settings")  # noqa: B023
+
     for _ in range(2):
-        gateway.config.write_text(other)
-        reload(gateway)
-        gateway.config.write_text(text)
-        reload(gateway)
-    wait_until(lambda: accepts(gateway.wss_port) and not accepts(extra.number), SECONDS, "the settings")
+        there_and_back()
     before = files()
     for _ in range(10):
-        gateway.config.write_text(other)
-        reload(gateway)
-        gateway.config.write_text(text)
-        reload(gateway)
+        there_and_back()
     wait_until(lambda: files() <= before, SECONDS, "what was opened to be closed")
     extra.release()
 
