@@ -23,6 +23,13 @@ OLD, NEW = "0.1.1", "0.1.2"
 CONFIG = "hosts: [localhost]\nlisten:\n- {port: 5288, module: websocket_session, upstream: 'tcp://127.0.0.1:5222'}\n"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the releases to be built, which takes its time on a busy machine."""
+    for item in items:
+        if "offline" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(300))
+
+
 class Built(NamedTuple):
     """Two trees; a stage after deploying ``old``, and one after deploying ``new`` over it."""
 
