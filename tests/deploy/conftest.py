@@ -24,7 +24,7 @@ CONFIG = "hosts: [localhost]\nlisten:\n- {port: 5288, module: websocket_session,
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first waits for the releases to be built, which takes its time on a busy machine."""
+    """Whichever test comes first waits for the releases to be built: a while, on a busy machine."""
     for item in items:
         if "offline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(300))
