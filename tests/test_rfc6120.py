@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from edges import StartEdge
-from hostile import Pair
+from edges import Pair, StartEdge
 from real.gateway import Gateway
 from wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from edges import StartEdge
-from hostile import Pair
+from edges import Pair, StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, XmppServer, frame
