@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -87,6 +89,16 @@ ENDS: dict[str, Callable[[Browser, Connection], None]] = {
     "RST of the server": lambda browser, connection: connection.reset(),
     "RST of both": reset_both,
     "bad stanza": bad_stanza,
+    "bad frame": lambda browser, connection: (browser.send(b"\xff" * 8), browser.until_close())[0],
+    "bad UTF-8": lambda browser, connection: (browser.send(frame(b"\xff")), browser.until_close())[0],
+    "bad XML of the server": lambda browser, connection: (
+        connection.send(b"<message></iq>"),
+        browser.until_close(),
+    )[0],
+    "too large a message": lambda browser, connection: (
+        browser.send(frame(b"<a>%s</a>" % (b"x" * 300_000))),
+        browser.until_close(),
+    )[0],
     "half a frame and gone": lambda browser, connection: (
         browser.send(frame(b"<a/>")[:5]),
         browser.reset(),
@@ -168,6 +180,44 @@ def test_nothing_waits_for_the_garbage_collector(gateway: Gateway, server: XmppS
         left_over = [type(thing).__name__ for thing in gc.get_objects() if type(thing) in PARTS]
     finally:
         gc.enable()
+    assert left_over == []
+
+
+def refused(port: int) -> None:
+    """The XMPP server is away."""
+    for _ in range(ROUNDS):
+        browser = Browser(port)
+        browser.text(OPENINGS["rfc7395"])
+        browser.until_close()
+        browser.close()
+
+
+def too_slow(port: int) -> None:
+    """No request comes within the deadline."""
+    slow = [Connection(socket.create_connection(("127.0.0.1", port))) for _ in range(ROUNDS)]
+    for connection in slow:
+        connection.send(b"GET / HTTP/1.1\r\n")
+    for connection in slow:
+        connection.read_to_end()
+        connection.close()
+
+
+@pytest.mark.parametrize("play", [refused, too_slow])
+def test_no_failure_holds_what_failed(play: Callable[[int], None]) -> None:
+    """An exception that a frame of its own traceback holds keeps a session until the oldest are collected."""
+    config = from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"])
+    (listener,) = config.listeners
+    gateway = Gateway.alone(replace(config, listeners=(replace(listener, handshake_timeout=0.5),)))
+    gateway.start()
+    gc.collect()
+    gc.disable()
+    try:
+        in_thread(play, gateway.listeners[0].server_port)
+        until_idle(gateway)
+        left_over = [type(thing).__name__ for thing in gc.get_objects() if type(thing) in PARTS]
+    finally:
+        gc.enable()
+        gateway.stop()
     assert left_over == []
 
 

@@ -181,15 +181,12 @@ class Listener(pywsgi.WSGIServer):
         if self._tls is not None:
             with _Deadline("tls_handshake_timeout", config):
                 connection.start_tls(self._tls, server_side=True)
-        with gevent.Timeout(config.handshake_timeout) as timeout:
-            handler = UpgradeHandler(connection, address, self, ticket)
-            try:
-                handler.handle()
-            except gevent.Timeout as expired:
-                if expired is not timeout:
-                    raise
-                handler.refuse(HandshakeRefused(408, "Request Timeout", cause="handshake_timeout"))
-        return handler.adopted
+        handler = UpgradeHandler(connection, address, self, ticket)
+        with gevent.Timeout(config.handshake_timeout, False):  # type: ignore[arg-type]
+            handler.handle()
+            return handler.adopted
+        handler.refuse(HandshakeRefused(408, "Request Timeout", cause="handshake_timeout"))
+        return False
 
     def _turn_away(self, connection: SocketAsync, refusal: HandshakeRefused) -> None:
         """Refuse before TLS and before a byte is read: one write, one short wait, no log line."""

@@ -22,7 +22,7 @@ import gevent.socket
 
 from wsgw import srv
 from wsgw.config.model import ListenerConfig, UpstreamAddress
-from wsgw.errors import SessionError, UpstreamFailed
+from wsgw.errors import UpstreamFailed
 from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Attempt, Tally
@@ -86,22 +86,16 @@ class Upstream:
         self, configured: str, address: UpstreamAddress, domain: str, client: Endpoint
     ) -> SocketAsync:
         """One attempt, within ``connect_timeout``. Raises OSError."""
-        timeout = gevent.Timeout(self._config.connect_timeout)
-        failure: OSError
+        seconds = self._config.connect_timeout
         try:
-            with timeout:
+            with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
                 connection = self._connect(address, domain, client)
-        except (OSError, SessionError) as error:
-            failure = error if isinstance(error, OSError) else ConnectionError(str(error))
-        except gevent.Timeout as expired:
-            if expired is not timeout:
-                raise
-            failure = TimeoutError(f"not connected within {self._config.connect_timeout:g} s")
-        else:
-            self._tally.attempts[configured] = Attempt(ok=True, at=time())
-            return connection
-        self._note_failure(configured, f"{address}: {failure}")
-        raise failure
+                self._tally.attempts[configured] = Attempt(ok=True, at=time())
+                return connection
+            raise TimeoutError(f"not connected within {seconds:g} s")
+        except OSError as error:
+            self._note_failure(configured, f"{address}: {error}")
+            raise
 
     def _note_failure(self, configured: str, error: str) -> None:
         self._tally.attempts[configured] = Attempt(ok=False, at=time(), error=error)
@@ -125,47 +119,35 @@ class Upstream:
         if address.scheme in ("tcp", "unix"):
             return self._open(address, client)
         tls = self._direct_tls if address.scheme == "tls" else self._starttls
-        failure: Exception = ConnectionError("no TLS")
-        for context in tls.attempts:
+        *others, last = tls.attempts
+        for context in others:
             sock = self._open(address, client)
-            try:
-                if address.scheme == "starttls":
-                    _negotiate_starttls(sock, domain)
-                sock.start_tls(context, server_side=False, server_hostname=domain)
-                if tls.accepts(context, sock.peer_certificate):
-                    return sock
-                failure = ssl.SSLError("the certificate is not one the configuration names")
-            except (OSError, SessionError) as error:
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            sock.close()
-        raise failure
+            with contextlib.suppress(OSError):
+                return _secured(sock, tls, context, address, domain)
+        return _secured(self._open(address, client), tls, last, address, domain)
 
     def _open(self, address: UpstreamAddress, client: Endpoint) -> SocketAsync:
         """Connect to the first address of the host that answers; say who the client is."""
-        failure: OSError = OSError(f"{address.host}: no address")
-        targets = _resolve(address)
-        for family, target in targets:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            connection = SocketAsync(sock)
-            # One that drops packets must not use up the time of the others.
-            timeout = gevent.Timeout(self._config.connect_timeout / len(targets))
-            try:
-                with timeout:
-                    _connect_socket(sock, target)
+        *others, last = _resolve(address)
+        # One that drops packets must not use up the time of the others.
+        seconds = self._config.connect_timeout / (len(others) + 1)
+        for target in others:
+            with contextlib.suppress(OSError):
+                return self._reach(*target, client, seconds)
+        return self._reach(*last, client, seconds)
+
+    def _reach(self, family: int, target: Any, client: Endpoint, seconds: float) -> SocketAsync:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        connection = SocketAsync(sock)
+        try:
+            with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
+                _connect_socket(sock, target)
                 self._say_who(connection, sock, client)
                 return connection
-            except OSError as error:
-                connection.close()
-                failure = error
-            except BaseException as error:
-                connection.close()
-                if error is not timeout:
-                    raise
-                failure = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        raise failure
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        except BaseException:
+            connection.close()
+            raise
 
     def _say_who(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
         version = self._config.upstream_proxy_protocol
@@ -217,6 +199,22 @@ def _connect_socket(sock: socket.socket, target: Any) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
+def _secured(
+    sock: SocketAsync, tls: UpstreamTls, context: ssl.SSLContext, address: UpstreamAddress, domain: str
+) -> SocketAsync:
+    """Return ``sock`` with TLS up; it is closed else. Raises OSError."""
+    try:
+        if address.scheme == "starttls":
+            _negotiate_starttls(sock, domain)
+        sock.start_tls(context, server_side=False, server_hostname=domain)
+        if not tls.accepts(context, sock.peer_certificate):
+            raise ssl.SSLError("the certificate is not one the configuration names")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     """RFC 6120 section 5.4: header, features, ``<starttls/>``, ``<proceed/>``, and not a byte more."""
     stream = ServerStream(_NEGOTIATION_LIMIT)
@@ -237,7 +235,7 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> bytes:
             raise ConnectionError("the server closed the connection during STARTTLS")
         events = [event for event in stream.feed(data) if event[0] != STREAM]
         if stream.failure is not None:
-            raise stream.failure
+            raise ConnectionError(str(stream.failure))
         if events:
             name, element = events[0]
             if name != wanted or len(events) > 1:

@@ -236,7 +236,8 @@ class ServerStream:
                 if self._markup.held or self._cutter is not None:
                     self._check_unfinished()
             except SessionError as error:
-                self.failure = error
+                # Another one: what was raised holds the frames it came through, and they hold this stream.
+                self.failure = SessionError(error.condition, error.text, error.code, error.farewell)
                 self._markup.clear()
                 self.drop_parser()
         return events
