@@ -171,12 +171,26 @@ def test_the_parent_has_neither_threads_nor_a_loop(start: Start) -> None:
 REACH = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
+def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
+    """A gateway whose account may have so many processes and threads; returns when it has ended."""
+    limits = [
+        "prlimit",
+        f"--nproc={processes}",
+        "--",
+        "setpriv",
+        "--reuid=61234",
+        "--clear-groups",
+        *REACH,
+        "--",
+    ]
+    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    return wsgw("--listen", "127.0.0.1:0", *upstream, under=limits)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
     """Its account may have one process, and has it."""
-    alone = ["prlimit", "--nproc=1", "--", "setpriv", "--reuid=61234", "--clear-groups", *REACH, "--"]
-    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
-    done = wsgw("--listen", "127.0.0.1:0", *upstream, under=alone)
+    done = under_an_account_with(1)
     assert done.returncode == 1
     assert "no process for worker 0: Resource temporarily unavailable" in done.stderr
     assert "the workers cannot start" in done.stderr
@@ -185,9 +199,7 @@ def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
     """Its account may have two processes, but no thread besides, which the worker logs by."""
-    alone = ["prlimit", "--nproc=2", "--", "setpriv", "--reuid=61234", "--clear-groups", *REACH, "--"]
-    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
-    done = wsgw("--listen", "127.0.0.1:0", *upstream, under=alone)
+    done = under_an_account_with(2)
     assert done.returncode == 1
     assert "can't start new thread" in done.stderr
     assert re.search(r"worker 0 \(process \d+\) ended: exit status 1$", done.stderr, re.MULTILINE)
