@@ -13,15 +13,14 @@ import itertools
 import json
 import os
 import random
-import socket
 import ssl
-import struct
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import IO
 
+from soak.reset import reset
 from soak.script import CLOSINGS, STREAMS, browser_form, stanza
 
 SESSIONS, INTRUDERS = 24, 4
@@ -178,9 +177,7 @@ class Session:
     async def _reset(self) -> None:
         self.left = True
         await asyncio.sleep(0.05)
-        sock: socket.socket = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        reset(self.writer)
 
     # -- what it hears ---------------------------------------------------------------------------
 
@@ -271,9 +268,7 @@ async def intrude(chance: random.Random, ports: tuple[int, int]) -> None:
             await asyncio.wait_for(_read_to_end(reader), chance.random() * 6)
         finally:
             if chance.random() < 0.5:
-                sock: socket.socket = writer.get_extra_info("socket")
-                with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset(writer)
             writer.transport.abort()
 
 

@@ -13,11 +13,10 @@ import json
 import random
 import re
 import signal
-import socket
-import struct
 import sys
 from pathlib import Path
 
+from soak.reset import reset
 from soak.script import END, SERVER_HEADER, WELCOME, Expected, stanza
 
 _NAME = re.compile(rb" from='([^']*)'")
@@ -99,7 +98,7 @@ class Session:
             return
         if mode == "dies":
             self.dead = True
-            _reset(self.writer)
+            reset(self.writer)
         elif mode in ("ends", "error"):
             self.writer.write((_ERROR if mode == "error" else b"") + END)
 
@@ -117,13 +116,6 @@ class Session:
                 "mismatch": self.expected.mismatch,
             }
         )
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    sock: socket.socket = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 async def serve(port: int, path: str) -> None:
@@ -155,7 +147,7 @@ async def serve(port: int, path: str) -> None:
             sessions.discard(session)
             if session.name:
                 print(session.books(), file=books, flush=True)
-            _reset(session.writer)
+            reset(session.writer)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The soak: ``python -m soak.soak [SECONDS [FOLDER]]`` in tests/; exits with 1 if anything does not add up.
 
-A minute of load, silence, the first look at memory; load for the rest, silence, the second look. Under
-load the XMPP server dies and returns. A second gateway stands before the demo server, for sessions that
-resume.
+Five minutes of load (half of it in a shorter soak), silence, the first look at the memory of each process;
+load for the rest, silence, the second look. Under load the XMPP server dies and returns. A second gateway
+stands before the demo server, for sessions that resume.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -31,9 +32,10 @@ _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{TESTS}"}
 DEAD_FOR, LIVES_FOR = 1.0, 20.0
 #: A session ends this long after the load at the latest: twice its patience, and connecting.
 LAST_SESSION = 80.0
-GROWTH_SHARE, GROWTH_LIMIT = 0.05, 8 * 1024 * 1024
-#: Before a gateway is that old its heap has not seen the most it will ever hold.
-WARM_UP = 60.0
+#: What a process may have grown by from the first look to the second: the larger of a share and bytes.
+GROWTH_SHARE, GROWTH_LIMIT = 0.05, 4 * 1024 * 1024
+#: Before a process is that old its heap has not seen the most it will ever hold, in seconds.
+WARM_UP = 300.0
 
 Row = dict[str, Any]
 
@@ -48,22 +50,22 @@ class Plan:
 
     @classmethod
     def of(cls, seconds: float) -> Plan:
-        """A minute and half a minute of silence where there is time for them, else in proportion."""
+        """Five minutes and half a minute of silence where there is time for them, else in proportion."""
         silence = min(30.0, seconds / 10)
-        warm_up = min(WARM_UP, seconds / 4)
+        warm_up = min(WARM_UP, seconds / 2)
         return cls(warm_up, seconds - warm_up - 2 * silence, silence)
 
     @property
     def growth_limit(self) -> int:
-        """Bytes by which a gateway may have grown from the first look to the second."""
-        return GROWTH_LIMIT if self.warm_up >= WARM_UP else 2 * GROWTH_LIMIT
+        """Bytes a process may have grown by in any case; more where the warm-up is cut to seconds."""
+        return GROWTH_LIMIT if self.warm_up >= WARM_UP else 4 * GROWTH_LIMIT
 
 
 @dataclass
 class State:
-    """A gateway at rest."""
+    """A gateway at rest: bytes of RSS by process identifier, the parent first, and files open in all."""
 
-    rss: int
+    rss: dict[int, int]
     files: int
 
 
@@ -100,8 +102,11 @@ def settled_files(pid: int) -> int:
 
 
 def state_of(pid: int) -> State:
-    pages = sum(int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1]) for each in process_tree(pid))
-    return State(pages * 4096, open_files(pid))
+    rss = {
+        each: int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+        for each in process_tree(pid)
+    }
+    return State(rss, open_files(pid))
 
 
 # -- running it ------------------------------------------------------------------------------------
@@ -244,9 +249,12 @@ def audit(result: Result, growth_limit: int) -> None:
             result.faults.append(f"session {client['name']}: {fault}; {client}")
     result.faults.extend(f"a session nobody opened: {name}" for name in by_name)
     for name, (first, second) in result.states.items():
-        allowed = first.rss + max(first.rss * GROWTH_SHARE, growth_limit)
-        if second.rss > allowed:
-            result.faults.append(f"{name}: RSS {first.rss} after the first minute, {second.rss} at the end")
+        if first.rss.keys() != second.rss.keys():
+            result.faults.append(f"{name}: processes {[*first.rss]} have become {[*second.rss]}")
+        for pid, before in first.rss.items():
+            now = second.rss.get(pid, 0)
+            if now > before + max(before * GROWTH_SHARE, growth_limit):
+                result.faults.append(f"{name}: process {pid} has grown from {before} to {now} bytes")
 
 
 #: The server ends the stream itself, or is lost: what the client's end finds is not told.
@@ -310,10 +318,15 @@ def report(result: Result, seconds: float) -> str:
         *sorted(result.totals.items()),
     ]
     for name, (first, second) in result.states.items():
-        growth = (second.rss - first.rss) / first.rss
-        lines.append(
-            (f"{name}: RSS KiB at rest", f"{first.rss // 1024} -> {second.rss // 1024} ({growth:+.1%})")
-        )
+        for number, (pid, before) in enumerate(first.rss.items()):
+            now = second.rss.get(pid, 0)
+            process = f"worker {number}" if number else "parent"
+            lines.append(
+                (
+                    f"{name}: {process}, RSS KiB at rest",
+                    f"{before // 1024} -> {now // 1024} ({now / before - 1:+.1%})",
+                )
+            )
         lines.append((f"{name}: open files at rest", f"{first.files} -> {second.files}"))
     lines.append(("faults", len(result.faults)))
     table = "\n".join(f"{name:<56} {value:>24}" for name, value in lines)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
+from real.certificates import make_certificate
 
+from soak.reset import reset
 from soak.script import Expected, browser_form, stanza
 from soak.soak import report, soak
 
@@ -20,6 +25,29 @@ def test_the_books_agree(tmp_path: Path) -> None:
     assert sum(row["opened"] for row in result.clients) > 20
     assert any(row["answered"] for row in result.clients)
     assert result.totals["resumptions"]
+
+
+def test_a_browser_may_leave_when_the_gateway_did(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificate.chain, certificate.key)
+    trusting = ssl.create_default_context(cafile=certificate.ca)
+
+    async def leave_last() -> None:
+        server = await asyncio.start_server(
+            lambda _, writer: writer.transport.abort(), "127.0.0.1", 0, ssl=serving
+        )
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusting, server_hostname="localhost"
+        )
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+            await writer.wait_closed()
+        reset(writer)
+        server.close()
+
+    asyncio.run(asyncio.wait_for(leave_last(), 10))
 
 
 def test_the_script_notices_a_missing_doubled_or_changed_stanza() -> None:
