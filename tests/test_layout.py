@@ -26,6 +26,7 @@ LEVELS = {
     "admission": 5,
     "xml_parser": 1,
     "plain_text": 1,
+    "shallow_stanza": 2,
     "complete_markup": 2,
     "head_reader": 2,
     "stanza_cutter": 2,

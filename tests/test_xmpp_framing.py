@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.errors import SessionError
-from wsgw.xml_parser import STREAMS, parse_opening, without_declaration
+from wsgw.xml_parser import CLIENT, STREAMS, parse_opening, without_declaration
 from wsgw.xmpp_framing import (
-    CLIENT,
     FRAMING,
     Framing,
     LegacyFraming,

@@ -43,8 +43,11 @@ def without_plain_text(data: bytes) -> list[tuple[bytes, int]]:
 
 
 def _is_plain(text: bytes) -> bool:
-    if text.translate(_PLAIN) != text:
-        return False
+    return text.translate(_PLAIN) == text and is_text(text)
+
+
+def is_text(text: bytes) -> bool:
+    """Whether ``text`` is UTF-8 of characters that XML knows; control characters are not looked for."""
     if text.isascii():
         return True
     try:

@@ -18,8 +18,9 @@ from wsgw.config.model import Traced
 from wsgw.errors import SessionError
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
-from wsgw.websocket_xmpp import STANZAS, Browser, ServerElements, WebSocketXmpp
+from wsgw.websocket_xmpp import Browser, ServerElements, WebSocketXmpp
 from wsgw.xml_parser import WHITESPACE, first_tag
+from wsgw.xmpp_framing import STANZAS
 
 log = logging.getLogger(__name__)
 #: Who asks for a trace by name gets it, whatever else is logged.

@@ -24,11 +24,12 @@ from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.xml_parser import MAX_NAMESPACE, STREAM, Opening, long_namespace, parse_opening, without_declaration
 from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
-    CLIENT,
     CLOSE,
     ERROR,
     FEATURES,
+    IQ,
     OPEN,
+    STANZAS,
     Framing,
     LegacyFraming,
     Rfc7395Framing,
@@ -43,8 +44,6 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-STANZAS = frozenset(f"{CLIENT} {name}" for name in ("message", "presence", "iq"))
-_IQ = f"{CLIENT} iq"
 _FAILURE = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl failure", "urn:xmpp:sasl:2 failure"))
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
 _STREAM_MANAGEMENT = frozenset(
@@ -287,7 +286,7 @@ class WebSocketXmpp:
         assert self._client_stanzas is not None
         name, element = self._client_stanzas.check(text)
         if name in STANZAS:
-            if self._login is not None and name == _IQ:
+            if self._login is not None and name == IQ:
                 self._login.client_iq(self._framing.client_root, element, self.domain)
             self.stanzas_from_client += 1
             self.to_upstream.append(element)

@@ -17,6 +17,7 @@ from defusedxml.expatreader import DefusedExpatParser
 
 from wsgw.errors import CloseCode, SessionError
 
+CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"
 #: An element's expanded name is written as expat gives it: namespace, space, local name.
 STREAM = f"{STREAMS} stream"

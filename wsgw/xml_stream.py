@@ -19,6 +19,7 @@ from defusedxml.common import DefusedXmlException
 from wsgw.complete_markup import CDATA, CompleteMarkup
 from wsgw.errors import SessionError
 from wsgw.plain_text import LONG_TEXT, without_plain_text
+from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, ShallowStanzas, shallow_stanzas
 from wsgw.stanza_cutter import (
     MAX_NAMES,
     MAX_PARSED,
@@ -68,6 +69,7 @@ class ClientStanzas:
         "_parsed",
         "_parser",
         "_root",
+        "_shallow",
         "shared",
     )
 
@@ -75,6 +77,8 @@ class ClientStanzas:
         #: Other sessions may be using it; who is alone with it lets go of its parser.
         self.shared = False
         self._root = root
+        allowed = max_depth >= SHALLOW_DEPTH and max_attributes >= SHALLOW_ATTRIBUTES
+        self._shallow = shallow_stanzas(root) if allowed else None
         self._max_depth = max_depth
         self._max_attributes = 2 * max_attributes  # expat lists names and values
         self._parser: expat.XMLParserType | None = None
@@ -94,6 +98,8 @@ class ClientStanzas:
         A start tag of a stream (a restart in legacy framing) is returned as it stands, unclosed or
         not, with the name ``STREAM``. Raises SessionError.
         """
+        if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
+            return name, text
         parser = self._parser or self._new_parser()
         text = text.strip(WHITESPACE)
         if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
@@ -207,7 +213,7 @@ class ServerStream:
     client does resets this side.
     """
 
-    __slots__ = ("_bindings", "_cutter", "_markup", "failure", "limit")
+    __slots__ = ("_bindings", "_cutter", "_markup", "_shallow", "failure", "limit")
 
     def __init__(self, limit: int = SERVER_STANZA_LIMIT) -> None:
         #: Bytes of one stanza.
@@ -219,6 +225,8 @@ class ServerStream:
         self._cutter: StanzaCutter | None = None
         #: What the stream's header binds; empty before it.
         self._bindings = b""
+        #: Between two stanzas: recognises what it can of what follows.
+        self._shallow: ShallowStanzas | None = None
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Return what ``data`` completes, as (expanded name, bytes) in order.
@@ -228,7 +236,9 @@ class ServerStream:
         and what came before is returned.
         """
         events: list[tuple[str, bytes]] = []
-        if self.failure is None:
+        if self._shallow is not None and not self._markup.held:
+            data = self._shallow.take(data, events)
+        if data and self.failure is None:
             try:
                 chunk = self._markup.feed(data)
                 if chunk:
@@ -244,6 +254,7 @@ class ServerStream:
 
     def drop_parser(self) -> None:
         """Let go of what is under way; nothing more may be fed then."""
+        self._shallow = None
         if self._cutter is not None:
             self._cutter.let_go()
             self._cutter = None
@@ -258,6 +269,7 @@ class ServerStream:
             cutter = self._cutter
             if cutter is None:
                 cutter = self._cutter = take_cutter(self._bindings)
+                self._shallow = None
             cutter.limit = self.limit
             chunk = cutter.cut(chunk, events)
             if cutter.restarted:
@@ -266,6 +278,7 @@ class ServerStream:
             elif cutter.depth == 1:
                 self._bindings = cutter.bindings
                 self._cutter = None
+                self._shallow = shallow_stanzas(self._bindings)
                 give_back(cutter)
 
     def _check_unfinished(self) -> None:
