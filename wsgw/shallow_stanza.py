@@ -1,6 +1,6 @@
-"""Recognises the commonest stanzas by one regular expression: two levels, no prefixes, nothing unusual.
+"""Recognises the commonest stanzas by one regular expression: few levels, no prefixes, nothing unusual.
 
-That takes 2 µs where expat takes 4.5 with its handlers. Only what expat would call well-formed matches;
+That takes half as long as expat with its handlers, or less. Only what expat would call well-formed matches;
 whatever does not is a parser's to judge.
 """
 
@@ -12,9 +12,11 @@ from functools import lru_cache
 from wsgw.plain_text import is_text
 from wsgw.xml_parser import CLIENT, first_tag
 
-#: Levels of a stanza that can match, and attributes of each of its elements.
-SHALLOW_DEPTH = 2
+#: Levels of a stanza that can match (an archived or carbon-copied message has five), attributes of each of
+#: its elements, and bytes of it: what a match remembers of its way grows with the elements.
+SHALLOW_DEPTH = 5
 SHALLOW_ATTRIBUTES = 6
+_LONGEST = 2048
 
 _NAMES = {name.encode(): f"{CLIENT} {name}" for name in ("message", "presence", "iq")}
 
@@ -24,8 +26,9 @@ _VALUE = rb"""(?:'[ !#-%(-;=?-\xff]{0,999}'|"[ !#-%(-;=?-\xff]{0,999}")"""
 #: What expat takes for no default namespace.
 _NO_NAMESPACE = rb"""xmlns=.(?:http://www\.w3\.org/|[^'" >]* )"""
 _CLIENT = rb"""xmlns=(?:'%s'|"%s")""" % (CLIENT.encode(), CLIENT.encode())
-_TEXT_PART = rb"[\t\n\r -%'-;=?-\xff]{0,999}"
-_TEXT = _TEXT_PART + rb"(?:&(?:amp|lt|gt|apos|quot);" + _TEXT_PART + rb"){0,99}"
+#: Up to the next tag; as a literal follows, a failure does not try each shorter text in turn.
+_TEXT = rb"[\t\n\r -;=?-\xff]*<"
+_REFERENCE = re.compile(rb"&(?:amp|lt|gt|apos|quot);")
 
 
 def _attributes(group: int, but: bytes) -> bytes:
@@ -40,16 +43,25 @@ def _attributes(group: int, but: bytes) -> bytes:
     return pattern
 
 
-def _pattern(declared: bytes) -> re.Pattern[bytes]:
-    root = rb"<(message|presence|iq)" + declared + _attributes(2, rb"xmlns=(?!.%s['\"])" % CLIENT.encode())
-    child = rb"<([a-zA-Z][a-zA-Z0-9_.-]*)" + _attributes(9, _NO_NAMESPACE)
-    content = rb">(?:" + child + rb"(?: ?/>|>" + _TEXT + rb"</\8>)){0,32}</\1>"
-    return re.compile(root + rb"(?: ?/>|" + content + rb")")
+def _content(level: int, group: int) -> bytes:
+    """A pattern of what follows the attributes of an element on ``level`` whose name is in ``group``."""
+    end = rb"/\%d>" % group
+    if level < SHALLOW_DEPTH:
+        child = group + 1 + SHALLOW_ATTRIBUTES
+        tag = rb"([a-zA-Z][a-zA-Z0-9_.-]{0,31})" + _attributes(child + 1, _NO_NAMESPACE)
+        children = rb"(?:" + tag + _content(level + 1, child) + _TEXT + rb"){1,99}"
+        end = rb"(?:" + end + rb"|" + children + end + rb")"
+    return rb"(?: ?/>|>" + _TEXT + end + rb")"
+
+
+def _stanza(declared: bytes) -> re.Pattern[bytes]:
+    tag = rb"<(message|presence|iq)" + declared + _attributes(2, rb"xmlns=(?!.%s['\"])" % CLIENT.encode())
+    return re.compile(tag + _content(1, 1))
 
 
 #: Where ``jabber:client`` is the default namespace, and where the stanza must say so itself.
-_inheriting = _pattern(b"")
-_declaring = _pattern(rb"(?=[^>]{0,9999} " + _CLIENT + rb")")
+_inheriting = _stanza(b"")
+_declaring = _stanza(rb"(?=[^>]{0,9999} " + _CLIENT + rb")")
 
 
 class ShallowStanzas:
@@ -63,20 +75,42 @@ class ShallowStanzas:
 
     def name_of(self, text: bytes) -> str | None:
         """Return the expanded name of the shallow stanza that ``text`` is, None if it is none."""
+        if len(text) > _LONGEST:
+            return None
         found = self._match(text)
-        if found is None or found.end() != len(text) or not is_text(text):
+        if found is None or found.end() != len(text) or not _is_plain(text):
             return None
         return _NAMES[found[1]]
 
     def take(self, data: bytes, events: list[tuple[str, bytes]]) -> bytes:
         """Add (expanded name, bytes) of those that ``data`` begins with to ``events``; return the rest."""
-        if not is_text(data):
+        if not _is_plain(data):
             return data
         start = 0
-        while start != len(data) and (found := self._match(data, start)) is not None:
+        while start != len(data):
+            if len(data) - start > _LONGEST and not _may_end(data, start):
+                break
+            found = self._match(data, start, start + _LONGEST)
+            if found is None:
+                break
             events.append((_NAMES[found[1]], found[0]))
             start = found.end()
         return data[start:] if start else data
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether ``data`` is UTF-8 that XML knows, and has no references but XML's own."""
+    return is_text(data) and (b"&" not in data or data.count(b"&") == len(_REFERENCE.findall(data)))
+
+
+def _may_end(data: bytes, start: int) -> bool:
+    """Whether what begins at ``start`` seems not to be longer than what can match."""
+    end = start + _LONGEST
+    return (
+        data.find(b"</message>", start, end) >= 0
+        or data.find(b"</iq>", start, end) >= 0
+        or data.find(b"</presence>", start, end) >= 0
+    )
 
 
 #: The same for all sessions whose streams bind the same.
