@@ -16,7 +16,7 @@ from wsgw.xml_parser import CLIENT, first_tag
 #: its elements, and bytes of it: what a match remembers of its way grows with the elements.
 SHALLOW_DEPTH = 5
 SHALLOW_ATTRIBUTES = 6
-_LONGEST = 2048
+SHALLOW_SIZE = 2048
 
 _NAMES = {name.encode(): f"{CLIENT} {name}" for name in ("message", "presence", "iq")}
 
@@ -75,7 +75,7 @@ class ShallowStanzas:
 
     def name_of(self, text: bytes) -> str | None:
         """Return the expanded name of the shallow stanza that ``text`` is, None if it is none."""
-        if len(text) > _LONGEST:
+        if len(text) > SHALLOW_SIZE:
             return None
         found = self._match(text)
         if found is None or found.end() != len(text) or not _is_plain(text):
@@ -88,9 +88,9 @@ class ShallowStanzas:
             return data
         start = 0
         while start != len(data):
-            if len(data) - start > _LONGEST and not _may_end(data, start):
+            if len(data) - start > SHALLOW_SIZE and not _may_end(data, start):
                 break
-            found = self._match(data, start, start + _LONGEST)
+            found = self._match(data, start, start + SHALLOW_SIZE)
             if found is None:
                 break
             events.append((_NAMES[found[1]], found[0]))
@@ -105,7 +105,7 @@ def _is_plain(data: bytes) -> bool:
 
 def _may_end(data: bytes, start: int) -> bool:
     """Whether what begins at ``start`` seems not to be longer than what can match."""
-    end = start + _LONGEST
+    end = start + SHALLOW_SIZE
     return (
         data.find(b"</message>", start, end) >= 0
         or data.find(b"</iq>", start, end) >= 0

@@ -19,7 +19,13 @@ from defusedxml.common import DefusedXmlException
 from wsgw.complete_markup import CDATA, CompleteMarkup
 from wsgw.errors import SessionError
 from wsgw.plain_text import LONG_TEXT, without_plain_text
-from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, ShallowStanzas, shallow_stanzas
+from wsgw.shallow_stanza import (
+    SHALLOW_ATTRIBUTES,
+    SHALLOW_DEPTH,
+    SHALLOW_SIZE,
+    ShallowStanzas,
+    shallow_stanzas,
+)
 from wsgw.stanza_cutter import (
     MAX_NAMES,
     MAX_PARSED,
@@ -278,7 +284,8 @@ class ServerStream:
             elif cutter.depth == 1:
                 self._bindings = cutter.bindings
                 self._cutter = None
-                self._shallow = shallow_stanzas(self._bindings)
+                if self.limit >= SHALLOW_SIZE:
+                    self._shallow = shallow_stanzas(self._bindings)
                 give_back(cutter)
 
     def _check_unfinished(self) -> None:
