@@ -141,11 +141,11 @@ def test_unread_data_does_not_spin_the_loop(pair: tuple[SocketAsync, socket.sock
 
 def test_bytes_at_hand_are_delivered_without_recursion(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, _ = pair
-    wrapper.unread(b"x" * (64 * 1024 * 3))
+    wrapper.unread(b"x" * (3 * wrapper.read_size))
     owner = Owner(wrapper)
     assert owner.got == []
     owner.wait_for(3)
-    assert [len(chunk) for chunk in owner.got] == [64 * 1024] * 3
+    assert [len(chunk) for chunk in owner.got] == [wrapper.read_size] * 3
 
 
 def test_fin_is_an_empty_delivery(pair: tuple[SocketAsync, socket.socket]) -> None:

