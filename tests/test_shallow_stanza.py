@@ -7,10 +7,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outcomes import of_message, of_stream
 
 from wsgw.errors import SessionError
 from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, ShallowStanzas
-from wsgw.xml_stream import ClientStanzas, ServerStream
+from wsgw.xml_stream import ClientStanzas
 
 MESSAGES = b"<messages>"
 HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
@@ -200,28 +201,17 @@ def test_what_a_tag_under_way_seems_to_hold_is_no_stanza() -> None:
 
 
 def _checked(root: bytes, text: bytes, *, shallow: bool = True) -> tuple[str, bytes] | None:
-    """What comes of a client's message; None if it is refused."""
     with pytest.MonkeyPatch.context() as patch:
         if not shallow:
             patch.setattr(ShallowStanzas, "name_of", lambda *_: None)
-        try:
-            return ClientStanzas(root, 100, 100).check(text)
-        except SessionError:
-            return None
+        return of_message(root, text)
 
 
 def _cut(data: bytes, places: list[int], *, shallow: bool = True) -> tuple[list[tuple[str, bytes]], bool]:
-    """What comes of a server's stream, and whether it failed."""
     with pytest.MonkeyPatch.context() as patch:
         if not shallow:
             patch.setattr(ShallowStanzas, "take", lambda _, data, _events: data)
-        stream = ServerStream()
-        events = []
-        for start, end in zip([0, *sorted(places)], [*sorted(places), len(data)], strict=True):
-            events += stream.feed(data[start:end])
-        failed = stream.failure is not None
-        stream.drop_parser()
-    return events, failed
+        return of_stream(data, places)
 
 
 # -- what does not match fails fast ----------------------------------------------------------------------

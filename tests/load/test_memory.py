@@ -15,9 +15,13 @@ from real.gateway import Gateway
 from real.processes import wait_until
 from wire import OPENINGS, Browser, Connection, XmppServer, frame
 
+from wsgw.socket_async import CHUNK
+
 KIB = 1024
 #: What a session costs besides its buffers: parsers, greenlet, watchers, sockets' objects.
 SESSION = 40 * KIB
+#: The option's default.
+SEND_BUFFER_HIGH = 64 * KIB
 BODY = b"<message xmlns='jabber:client'><body>%s</body></message>"
 
 
@@ -80,7 +84,7 @@ def test_browsers_that_never_read(start_edge: StartEdge, xmpp_server: XmppServer
     pairs = sessions(gateway, xmpp_server, 100)
     sent = flood([connection.socket for _, connection in pairs], BODY % (b"x" * 1000), 6)
     assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
-    report("browsers that never read", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
+    report("browsers that never read", len(pairs), rss(gateway) - before, SESSION + SEND_BUFFER_HIGH + 3 * CHUNK)
     close(pairs)
 
 
@@ -91,7 +95,7 @@ def test_a_server_that_never_reads(start_edge: StartEdge, xmpp_server: XmppServe
     pairs = sessions(gateway, xmpp_server, 100)
     sent = flood([browser.socket for browser, _ in pairs], frame(BODY % (b"x" * 1000)), 6)
     assert sent > 100 * 100 * KIB, "the flood did not reach the limits"
-    report("server that never reads", len(pairs), rss(gateway) - before, SESSION + (64 + 3 * 64) * KIB)
+    report("server that never reads", len(pairs), rss(gateway) - before, SESSION + SEND_BUFFER_HIGH + 3 * CHUNK)
     close(pairs)
 
 

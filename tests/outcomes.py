@@ -1,0 +1,25 @@
+"""What comes of XML in either direction, to be compared between two ways of reading it."""
+
+from __future__ import annotations
+
+from wsgw.errors import SessionError
+from wsgw.xml_stream import ClientStanzas, ServerStream
+
+
+def of_message(root: bytes, text: bytes) -> tuple[str, bytes] | None:
+    """What comes of a client's message inside ``root``; None if it is refused."""
+    try:
+        return ClientStanzas(root, 100, 100).check(text)
+    except SessionError:
+        return None
+
+
+def of_stream(data: bytes, places: list[int]) -> tuple[list[tuple[str, bytes]], bool]:
+    """What comes of a server's stream that is cut at ``places``, and whether it failed."""
+    stream = ServerStream()
+    events = []
+    for start, end in zip([0, *sorted(places)], [*sorted(places), len(data)], strict=True):
+        events += stream.feed(data[start:end])
+    failed = stream.failure is not None
+    stream.drop_parser()
+    return events, failed
