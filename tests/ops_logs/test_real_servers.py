@@ -108,6 +108,7 @@ def test_a_user_and_no_secret(
     browser.close_frame()
     browser.until_close()
     browser.close()
+    events(edge, "closed")  # another worker may write its line sooner
     newcomer = opened(edge)
     ask(newcomer, iq("r", "set", register.format(fields(f"{account.user}b", passwords[2]))), b"id=")
     newcomer.close_frame()

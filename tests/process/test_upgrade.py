@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -330,10 +331,12 @@ def test_notifications(start: Start, supervisor: socket.socket) -> None:
 def test_the_watchdog(start: Start, supervisor: socket.socket, traffic: Traffic) -> None:
     """At half its time, from who serves: the new one, though its pid was not in the environment."""
     timeout = {"NOTIFY_SOCKET": supervisor.getsockname(), "WATCHDOG_USEC": "400000"}
-    gateway = start(traffic.port, env=timeout)
     supervisor.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    gateway = start(traffic.port, env=timeout)
     traffic.begin(gateway.ws_port, 1)
     heard_with(supervisor, "READY")
+    while select.select([supervisor], [], [], 0)[0]:
+        supervisor.recv(1024)
     began = time.monotonic()
     assert {alive(supervisor) for _ in range(5)} == {gateway.child.pid}
     assert 0.6 < time.monotonic() - began < 1.6
