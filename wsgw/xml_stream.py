@@ -6,7 +6,7 @@ that a WebSocket message is exactly one element. There is no tree and no seriali
 Two habits of expat shape this module. An incomplete token may be held back although its rest has
 come (reparse deferral: expat 2.6 and patched older ones), so a parser is only ever fed up to the
 ``>`` that ends a tag. And a parser keeps every name it has seen, so it is replaced, between
-stanzas, once it knows many.
+stanzas, once it knows many. Most stanzas never reach a parser: see ``shallow_stanza``.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Plan:
     @property
     def growth_limit(self) -> int:
         """Bytes a process may have grown by in any case; more where the warm-up is cut to seconds."""
-        return GROWTH_LIMIT if self.warm_up >= WARM_UP else 4 * GROWTH_LIMIT
+        return GROWTH_LIMIT if self.warm_up >= WARM_UP else 2 * GROWTH_LIMIT
 
 
 @dataclass
