@@ -20,6 +20,7 @@ import logging
 import os
 import resource
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from time import monotonic, process_time, thread_time, time
 from typing import Any
@@ -39,6 +40,8 @@ TICK, PERIOD = 0.25, 1.0
 SHARE = 0.005
 #: What was published so little ago is fresh enough for whoever asks, in seconds.
 FRESH = 0.1
+#: More than the seven numbers of proc(5)'s statm take, in bytes.
+_STATM_SIZE = 256
 
 
 class Publisher:
@@ -59,6 +62,8 @@ class Publisher:
         self._lost_lines = lost_lines
         self._instruments: Instruments | None = None
         self._state: StateFile | None = None
+        #: Kept open: figures are wanted most when descriptors have run out.
+        self._statm: FileIO | None = None
         self._timer: Any = None
         self._failing = False
         #: Monotonic.
@@ -71,8 +76,11 @@ class Publisher:
         try:
             self._instruments = Instruments(self._folder, self._slot)
             self._state = StateFile(state_path(self._folder, self._slot))
+            self._statm = FileIO("/proc/self/statm")
         except OSError as error:
-            log.error("no figures for /metrics and /status: %s: %s", self._folder, error.strerror)
+            log.error(
+                "no figures for /metrics and /status: %s: %s", error.filename or self._folder, error.strerror
+            )
             return
         self._publish()
         self._tick_due = monotonic() + TICK
@@ -89,6 +97,8 @@ class Publisher:
         self._publish()
         if self._state is not None:
             self._state.close()
+        if self._statm is not None:
+            self._statm.close()
 
     def refresh(self) -> None:
         """Publish what has changed since, for somebody who asks."""
@@ -118,6 +128,7 @@ class Publisher:
     def _write(self) -> None:
         assert self._instruments is not None
         assert self._state is not None
+        assert self._statm is not None
         survey, tally = self._survey(), self._tally
         self._instruments.publish(tally, survey, self._lost_lines())
         now = time()
@@ -129,7 +140,7 @@ class Publisher:
                 "pid": os.getpid(),
                 "at": now,
                 "cpu": process_time(),
-                "memory": _memory(),
+                "memory": _resident(self._statm),
                 "sessions": [[*group, count] for group, count in survey.groups.items()],
                 "logged_in": survey.logged_in,
                 "paused": survey.paused,
@@ -142,8 +153,7 @@ class Publisher:
         )
 
 
-def _memory() -> int:
+def _resident(statm: FileIO) -> int:
     """Bytes of this process in memory."""
-    # As bytes: what Python loads when it is first needed, an account may not be allowed to read.
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+    statm.seek(0)
+    return int(statm.read(_STATM_SIZE).split()[1]) * resource.getpagesize()
