@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from . import programs
 from .load import Load, LoadError
 from .subjects import PATH, Stub
 
@@ -80,18 +84,20 @@ def test_closed_loop(stub: Stub, logged_in: Callable[[str, int], Load], body: in
     load = logged_in(stub.ws, 16)
     answer = load.run(0.3, body, flight=2)
     assert answer["messages"] == answer["sent"] >= 32
-    latency = answer["latency"]
-    assert 0 < latency["p50_us"] <= latency["p99_us"] <= latency["max_us"] * 1.02
-    # Little's law: messages in flight are their rate times the time each takes.
-    in_flight = answer["messages"] / answer["seconds"] * latency["p50_us"] / 1e6
-    assert 4 < in_flight < 64
+    mean, p50, p99, most = (answer["latency"][f"{name}_us"] for name in ("mean", "p50", "p99", "max"))
+    # Little's law: messages in flight are their rate times the time each takes. One at least, 32 at most,
+    # also while the machine has no time for any of it.
+    assert 0.9 < answer["messages"] / answer["seconds"] * mean / 1e6 < 32.1
+    # Half of the messages took p50 or longer; all but half p50 or less, but for one in a hundred p99 or less.
+    assert 0 < p50 <= p99 <= most * 1.02
+    assert p50 / 2 <= mean * 1.02
+    assert mean <= (p50 / 2 + p99 / 2 + most / 100) * 1.02
     assert load.logout()["errors"] == 0
 
 
 def test_fixed_rate(stub: Stub, logged_in: Callable[[str, int], Load]) -> None:
     answer = logged_in(stub.ws, 16).run(0.5, 100, rate=400)
-    assert answer["sent"] == answer["messages"]
-    assert 195 <= answer["messages"] <= 201
+    assert answer["sent"] == answer["messages"] == 200
 
 
 def once(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
@@ -138,3 +144,35 @@ def test_a_fault_on_the_way_is_an_error(
         load.run(0.2)
     load.close()
     relay.close()
+
+
+def test_what_is_due_while_the_generator_is_stopped_is_sent_late(
+    stub: Stub, logged_in: Callable[[str, int], Load]
+) -> None:
+    """From its first message to beyond the end of the run."""
+
+    pauses = [0.5]
+
+    def stop(data: bytes) -> bytes:
+        if pauses and b"<body>" in data:
+            os.kill(load.pid, signal.SIGSTOP)
+            time.sleep(pauses.pop())
+            os.kill(load.pid, signal.SIGCONT)
+        return data
+
+    relay = Relay(stub.port, stop)
+    load = logged_in(relay.url, 1)
+    answer = load.run(0.3, rate=100)
+    assert answer["sent"] == answer["messages"] == 30
+    load.close()
+    relay.close()
+
+
+def test_programs_may_be_compiled_at_the_same_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the processes of a test run do that find none."""
+    monkeypatch.setattr(programs, "ROOT", tmp_path)
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(programs.compiled, "stub") for _ in range(3)]
+        (program,) = {each.result() for each in made}
+    assert os.access(program, os.X_OK)
+    assert list(program.parent.iterdir()) == [program]

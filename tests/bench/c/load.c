@@ -8,7 +8,8 @@
  *   login COUNT PARALLEL                     COUNT more sessions, at most PARALLEL being logged in at a time
  *   run SECONDS BODY FLIGHT SESSIONS RATE    messages with bodies of BYTES over the first SESSIONS sessions; RATE 0:
  *                                            closed loop, FLIGHT messages in flight on each; else RATE messages a
- *                                            second in all, sent when due whatever has come back
+ *                                            second in all, sent when due whatever has come back, and late rather
+ *                                            than never
  *   logout                                   <close/> on every session, until the server has closed
  *
  * Between commands pings are answered. A message counts when it came back whole, in order, with its number; anything
@@ -51,7 +52,7 @@ struct session {
 };
 
 struct histogram {
-    uint64_t counts[64 * SUB], total, max;
+    uint64_t counts[64 * SUB], total, sum, max;
 };
 
 static int port, accounts, epoll, input_ready, input_closed;
@@ -79,6 +80,7 @@ static void record(struct histogram *h, uint64_t value) {
     int shift = value < SUB ? 0 : 63 - __builtin_clzll(value) - 6;
     h->counts[shift * SUB + (value >> shift)]++;
     h->total++;
+    h->sum += value;
     if (value > h->max) h->max = value;
 }
 
@@ -95,8 +97,9 @@ static double quantile_us(struct histogram *h, double q) {
 }
 
 static void print_histogram(const char *name, struct histogram *h) {
-    printf("\"%s\": {\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.2f}", name, quantile_us(h, 0.5),
-           quantile_us(h, 0.99), (double)h->max / 1000);
+    double mean = h->total ? (double)h->sum / h->total : 0;
+    printf("\"%s\": {\"mean_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.2f}", name, mean / 1000,
+           quantile_us(h, 0.5), quantile_us(h, 0.99), (double)h->max / 1000);
 }
 
 static void fail(struct session *s, const char *why, const char *data, size_t length) {
@@ -489,11 +492,11 @@ static void login(int wanted, int parallel) {
     answer(began, now_ns(), cpu);
 }
 
-/* Sends whatever is due by now; returns when the next is. */
-static uint64_t send_due(uint64_t began, double rate, uint64_t *next, int over) {
+/* Sends whatever is due by now and before `until`; returns when the next is. */
+static uint64_t send_due(uint64_t began, uint64_t until, double rate, uint64_t *next, int over) {
     for (;;) {
         uint64_t due = began + (uint64_t)(*next / rate * SECOND), now = now_ns();
-        if (due > now) return due;
+        if (due > now || due >= until) return due;
         struct session *s = sessions[*next % over];
         if (s->stage == READY && s->sent - s->received < RING) {
             record(&lateness, now - due);
@@ -518,9 +521,10 @@ static void run(double seconds, int body, int flight, int over, double rate) {
     for (int i = 0; closed_loop && i < over; i++)
         for (int k = 0; k < flight && sessions[i]->stage == READY; k++) send_message(sessions[i]);
     while (now_ns() < until) {
-        uint64_t due = closed_loop ? until : send_due(began, rate, &next, over);
+        uint64_t due = closed_loop ? until : send_due(began, until, rate, &next, over);
         turn(due < until ? due : until);
     }
+    if (!closed_loop) send_due(began, until, rate, &next, over); /* for we may have slept past the end */
     running = 0;
     while (run_received < run_sent && !errors && now_ns() < until + DRAIN) turn(until + DRAIN);
     if (run_received < run_sent && !errors) {
