@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
     """Puts what happens to it into queues."""
 
     def __init__(self, name: str, password: str, mechanism: str) -> None:
+        self._listens = threading.Event()
         super().__init__(f"{name}@localhost", password, sasl_mech=mechanism)
         self["feature_mechanisms"].unencrypted_plain = True
         # Its own callback asks a plain socket for channel binding, which fails.
@@ -33,8 +35,6 @@ class Client(ClientXMPP):  # type: ignore[misc]
             "service-name": "",
         }
         self.use_ipv6 = False
-        # It asks to resume before it listens for the answer; a fast one is missed, and waited for this long.
-        self.response_timeout = 2
         self.scheduler.wait_timeout = 0.05  # between two looks whether it has to stop
         self.auto_authorize = self.auto_subscribe = None
         self.happened: queue.Queue[tuple[str, Any]] = queue.Queue()
@@ -56,6 +56,17 @@ class Client(ClientXMPP):  # type: ignore[misc]
     def start(self, port: int) -> None:
         assert self.connect(("127.0.0.1", port), use_tls=False, use_ssl=False, reattempt=False)
         self.process(block=False)
+
+    def register_handler(self, handler: Any, before: Any = None, after: Any = None) -> None:
+        super().register_handler(handler, before, after)
+        if handler.name == "resumed_or_failed":
+            self._listens.set()
+
+    def incoming_filter(self, xml: Any) -> Any:
+        """It asks to resume before it listens for the answer, and misses a fast one: hold that back."""
+        if xml.tag == "{urn:xmpp:sm:3}resumed":
+            assert self._listens.wait(10), "it does not listen"
+        return xml
 
     def reconnect(self, reattempt: bool = True, wait: bool = False, send_close: bool = True) -> bool:
         """Without a closing tag, for its own way ends the session and forgets how to resume it."""
@@ -164,8 +175,8 @@ def test_roster_and_subscription(client: Callable[..., Client]) -> None:
 def test_ping_and_discovery(client: Callable[..., Client]) -> None:
     alice = client("alice", "wonderland", plugins=("xep_0030", "xep_0199"))
     alice.wait("session_start")
-    assert alice["xep_0199"].send_ping("localhost", timeout=5) is not False
-    info = alice["xep_0030"].get_info(jid="localhost", timeout=5)["disco_info"]
+    assert alice["xep_0199"].send_ping("localhost", timeout=10) is not False
+    info = alice["xep_0030"].get_info(jid="localhost", timeout=10)["disco_info"]
     assert ("server", "im", None, None) in info["identities"]
     assert "urn:xmpp:ping" in info["features"]
 

@@ -92,7 +92,8 @@ async function main() {
     } finally {
         await browser.close();
         server.close();
-        rmSync(profile, { recursive: true, force: true });
+        // Its last processes may still be putting something there.
+        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     }
 }
 
