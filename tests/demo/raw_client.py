@@ -23,13 +23,17 @@ def plain(name: str, password: str) -> bytes:
     return b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + credentials + b"</auth>"
 
 
+#: For what has to come.
+SECONDS = 20.0
+
+
 class RawClient:
     """A TCP connection to the server; every wait has a deadline."""
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.settimeout(5)
+        self.sock.settimeout(SECONDS)
         self.received = b""
         self.jid = ""
 
@@ -39,7 +43,7 @@ class RawClient:
     def until(self, expected: bytes | str) -> str:
         """Everything up to and with ``expected``, which is taken out of what was received."""
         marker = expected.encode() if isinstance(expected, str) else expected
-        with Timeout(5, AssertionError(f"{marker!r} did not come")):
+        with Timeout(SECONDS, AssertionError(f"{marker!r} did not come")):
             while marker not in self.received:
                 data = self.sock.recv(65536)
                 assert data, f"connection ended, waiting for {marker!r}; got {self.received!r}"

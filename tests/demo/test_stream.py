@@ -8,8 +8,10 @@ from collections.abc import Callable
 import gevent
 import pytest
 
-from tests.demo.raw_client import END, FEATURES, HEADER, RawClient, plain
+from tests.demo.raw_client import END, FEATURES, HEADER, SECONDS, RawClient, plain
+from tests.real.processes import ReservedPort
 from wsgw.demo import DemoServer
+from wsgw.demo.connection import MAX_PENDING
 
 Connect = Callable[[], RawClient]
 
@@ -251,16 +253,22 @@ def test_session_request(connect: Connect) -> None:
     assert client.until("/>") == "<iq type='result' id='s' to='alice@localhost/test'/>"
 
 
-def test_stop_says_goodbye_and_leaves_nothing(server: DemoServer, connect: Connect) -> None:
-    waiting, bound = connect(), connect().login("alice")
+def test_stop_says_goodbye_and_leaves_nothing() -> None:
+    port = ReservedPort()  # that nobody else listens there afterwards
+    server = DemoServer(accounts={"alice": "secret"}, port=port.number)
+    server.start()
+    waiting, bound = RawClient(server.port), RawClient(server.port).login("alice")
     waiting.open()
     farewells = [gevent.spawn(client.rest) for client in (waiting, bound)]
     server.stop()
     for farewell in farewells:
-        assert farewell.get(timeout=5).startswith("<stream:error><system-shutdown ")
+        assert farewell.get(timeout=SECONDS).startswith("<stream:error><system-shutdown ")
     assert len(server._connections) == len(server._writers) == 0
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         RawClient(server.port)
+    for client in (waiting, bound):
+        client.close()
+    port.release()
 
 
 def test_silent_client_does_not_delay_the_stop(server: DemoServer) -> None:
@@ -273,8 +281,13 @@ def test_silent_client_does_not_delay_the_stop(server: DemoServer) -> None:
 def test_slow_reader_delays_nobody(connect: Connect) -> None:
     """A client that never reads is cut off; the sender and a third go on."""
     alice, bob, carol = connect().login("alice"), connect().login("bob"), connect().login("carol")
-    for number in range(200):
-        alice.send(f"<message to='{bob.jid}' id='{number}'><body>{'x' * 100_000}</body></message>")
-    alice.nothing_before()
+    message = f"<message to='{bob.jid}'><body>{'x' * 100_000}</body></message>"
+    taken, answer = 0, ""
+    while not answer and taken < 4 * MAX_PENDING:
+        alice.send(message)
+        taken += len(message)
+        answer = alice.nothing_before()
+    assert "<service-unavailable " in answer
+    assert taken > MAX_PENDING
     alice.send(f"<message to='{carol.jid}'><body>still here</body></message>")
     carol.until("still here")
