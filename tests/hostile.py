@@ -1,13 +1,14 @@
-"""What the tests of hostile peers share: the gateway's memory, and how a server hears of an error."""
+"""What the tests of hostile peers share: what the gateway spends, and how a server hears of an error."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from real.gateway import Gateway
-from wire import END, within
+from wire import END
 
 MIB = 1024 * 1024
 #: What may be added by a burst, at its peak and after it. One session's worst message is a quarter of a
@@ -15,21 +16,25 @@ MIB = 1024 * 1024
 MEMORY = 64 * MIB
 
 
-def _processes(gateway: Gateway) -> Iterator[Path]:
-    """The gateway's processes: all of its group."""
+def _processes(gateway: Gateway) -> Iterator[tuple[Path, float]]:
+    """The gateway's processes, all of its group: (folder of ``/proc``, CPU seconds used so far)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text("ascii", "replace").rpartition(")")[2].split()
         except OSError:
             continue
         if fields[2] == str(gateway.child.pid):
-            yield stat.parent
+            yield stat.parent, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_seconds(gateway: Gateway) -> float:
+    return sum(seconds for _, seconds in _processes(gateway))
 
 
 def _memory(gateway: Gateway, field: str) -> int:
     """The sum of a line of ``/proc/PID/status``, in bytes."""
     total = 0
-    for folder in _processes(gateway):
+    for folder, _ in _processes(gateway):
         for line in (folder / "status").read_text("ascii", "replace").splitlines():
             if line.startswith(field):
                 total += int(line.split()[1]) * 1024
@@ -38,12 +43,16 @@ def _memory(gateway: Gateway, field: str) -> int:
 
 @contextmanager
 def bounded(gateway: Gateway, seconds: float, memory: int = MEMORY) -> Iterator[None]:
-    """The block takes less than ``seconds``, and the gateway never more than ``memory`` bytes more in it."""
-    for folder in _processes(gateway):
+    """In the block the gateway uses less than ``seconds`` of CPU, and never more than ``memory`` bytes more.
+
+    CPU, since what others do on the machine is not its fault; the deadlines of reads tell if it hangs.
+    """
+    for folder, _ in _processes(gateway):
         (folder / "clear_refs").write_text("5")  # the peak counts from here
-    before = _memory(gateway, "VmRSS")
-    with within(seconds):
-        yield
+    before, began = _memory(gateway, "VmRSS"), _cpu_seconds(gateway)
+    yield
+    took = _cpu_seconds(gateway) - began
+    assert took < seconds, f"the gateway took {took:.2f} s of CPU instead of less than {seconds:g} s"
     grown = _memory(gateway, "VmHWM") - before
     assert grown < memory, f"the gateway took {grown / MIB:.0f} MiB"
 
