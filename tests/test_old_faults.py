@@ -26,21 +26,37 @@ from wire import (
 )
 
 LEGACY = OPENINGS["legacy"]
-OPTIONS = (
+FRAMINGS = ("rfc7395", "legacy")
+OPTIONS = "{websocket_ping_interval, infinity}, {close_timeout, 60}, "
+HASTY = (
     "{close_timeout, 1}, {open_timeout, 1}, {auth_timeout, 1}, {handshake_timeout, 1}, "
-    "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, {upstream_proxy_protocol, v1}, "
+    "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, "
 )
 
 
 @pytest.fixture(scope="module")
 def edge(start_edge: StartEdge) -> Gateway:
-    """Short deadlines; the server is told by a PROXY header who the client is."""
-    return start_edge(ws_options=OPTIONS, top_level='{trusted_proxies, ["192.0.2.1"]}.')
+    """No deadline is near; the server is told by a PROXY header who the client is."""
+    options = OPTIONS + "{upstream_proxy_protocol, v1}, "
+    return start_edge(ws_options=options, top_level='{trusted_proxies, ["192.0.2.1"]}.')
 
 
-@pytest.fixture(params=["rfc7395", "legacy"])
+@pytest.fixture(scope="module")
+def hasty(start_edge: StartEdge) -> Gateway:
+    """Short deadlines."""
+    return start_edge(ws_options=HASTY)
+
+
+@pytest.fixture(params=FRAMINGS)
 def pair(request: pytest.FixtureRequest, edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
     pair = Pair(edge, xmpp_server, str(request.param))
+    yield pair
+    pair.close()
+
+
+@pytest.fixture(params=FRAMINGS)
+def hasty_pair(request: pytest.FixtureRequest, hasty: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
+    pair = Pair(hasty, xmpp_server, str(request.param))
     yield pair
     pair.close()
 
@@ -122,7 +138,7 @@ def test_05_fin_was_ignored(pair: Pair) -> None:
         pair.browser.send(bytes((byte,)))
     assert pair.server.read_until(b">") == b"<presence id='1'/>"
     pair.browser.fin()
-    assert pair.server.read_to_end(1.0) == b""
+    assert pair.server.read_to_end() == b""
     assert pair.browser.read_to_end() == b""
 
 
@@ -142,8 +158,9 @@ def test_06_frames_unchecked(pair: Pair, broken: bytes, code: int) -> None:
     assert pair.browser.until_close()[1] == code
 
 
-def test_07_closing_never_ended(pair: Pair) -> None:
+def test_07_closing_never_ended(hasty_pair: Pair) -> None:
     """It had no timer, crashed on a ping, and waited for a second Close."""
+    pair = hasty_pair
     pair.server.send(END)
     assert pair.browser.message() == CLOSINGS[pair.framing]
     assert pair.browser.frame()[0] == 8
@@ -154,18 +171,21 @@ def test_07_closing_never_ended(pair: Pair) -> None:
 
 def test_07_one_close_of_the_client_is_enough(pair: Pair) -> None:
     pair.browser.close_frame(1001)
-    with within(2):
-        assert pair.browser.read_to_end() == b"\x88\x02\x03\xe9"
+    assert pair.browser.read_to_end() == b"\x88\x02\x03\xe9"
 
 
-@pytest.mark.parametrize("how", ["reset", "fin", "silent"])
+@pytest.mark.parametrize("how", ["reset", "fin"])
 def test_08_browser_gone(pair: Pair, how: str) -> None:
     """Nobody was told, and the user stayed online as a ghost for hours."""
     if how == "reset":
         pair.browser.reset()
-    elif how == "fin":
+    else:
         pair.browser.fin()
-    assert pair.server.read_to_end(1.0 if how != "silent" else 4.0) == b""
+    assert pair.server.read_to_end() == b""
+
+
+def test_08_browser_silent(hasty_pair: Pair) -> None:
+    assert hasty_pair.server.read_to_end() == b""
 
 
 def test_09_stream_over(pair: Pair) -> None:
@@ -256,20 +276,18 @@ def test_13_and_14_attributes_of_the_header(edge: Gateway, xmpp_server: XmppServ
     server.close()
 
 
-def test_15_deadlines(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Request, first stream header, login: each had for ever."""
-    with within(6):
-        silent = raw(edge.ws_port)
-        silent.send(b"GET /ws-xmpp HTTP/1.1\r\n")
-        silent.read_to_end()
-        silent.close()
-        unopened = Browser(edge.ws_port)
-        assert unopened.until_close()[2] == "connection-timeout"
-    not_logged_in = Browser(edge.ws_port)
+def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
+    """Request, first stream header, login: each had for ever, and has more than a read here by default."""
+    silent = raw(hasty.ws_port)
+    silent.send(b"GET /ws-xmpp HTTP/1.1\r\n")
+    silent.read_to_end()
+    silent.close()
+    unopened = Browser(hasty.ws_port)
+    assert unopened.until_close()[2] == "connection-timeout"
+    not_logged_in = Browser(hasty.ws_port)
     not_logged_in.text(LEGACY)
     server = xmpp_server.accept_stream(b"<stream:features/>")
-    with within(6):
-        assert not_logged_in.until_close()[2] == "policy-violation"
+    assert not_logged_in.until_close()[2] == "policy-violation"
     server.close()
 
 

@@ -164,7 +164,7 @@ def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
 def test_3_6_lost_without_close(pair: Pair) -> None:
     """No end tag for the server, so that the session can be resumed (XEP-0198)."""
     pair.browser.reset()
-    assert pair.server.read_to_end(1.0) == b""
+    assert pair.server.read_to_end() == b""
 
 
 def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
@@ -230,7 +230,10 @@ def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_ser
         assert opcode == 9
         pair.browser.send(frame(payload, 10))
         pair.browser.send(frame(b"mine", 9))
-        assert pair.browser.frame() == (10, b"mine")
+        answer = pair.browser.frame()
+        if answer[0] == 9:  # the next one is due again, if that took a second
+            answer = pair.browser.frame()
+        assert answer == (10, b"mine")
         pair.goes_on()
         pair.close()
     finally:

@@ -267,19 +267,23 @@ def _connected_sockets() -> Iterator[tuple[int, int, str, int]]:
             yield ports[0], ports[1], state, int(queues.partition(":")[2], 16)
 
 
-def tcp_state(local_port: int) -> str:
-    """The kernel's state of the socket with this local port; ``CLOSED`` if there is none."""
-    for port, _, state, _ in _connected_sockets():
-        if port == local_port:
+def tcp_state(local_port: int, remote_port: int) -> str:
+    """The kernel's state of the socket between these ports; ``CLOSED`` if there is none.
+
+    Both, since one local port may serve connections to several remote ones.
+    """
+    for *ports, state, _ in _connected_sockets():
+        if ports == [local_port, remote_port]:
             return "ESTABLISHED" if state == "01" else f"state {state}"
     return "CLOSED"
 
 
-def stays_unread(sender_port: int) -> bool:
-    """Whether what the socket with this port has sent lies unread at its peer for a quarter of a second."""
+def stays_unread(reader_port: int, sender_port: int) -> bool:
+    """Whether what was sent between these ports lies unread for a quarter of a second."""
     deadline = time.monotonic() + 0.25
     while time.monotonic() < deadline:
-        if not any(remote == sender_port and unread for _, remote, _, unread in _connected_sockets()):
+        connections = _connected_sockets()
+        if not any(ports == [reader_port, sender_port] and unread for *ports, _, unread in connections):
             return False
         time.sleep(0.02)
     return True
