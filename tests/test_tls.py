@@ -175,7 +175,7 @@ def test_the_whole_chain_is_sent(edge: Gateway) -> None:
         ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.wss_port}", "-showcerts"],
         input=b"",
         capture_output=True,
-        timeout=SECONDS,
+        timeout=30,
         check=False,
     )
     assert shown.stdout.count(b"-----BEGIN CERTIFICATE-----") == 2
@@ -187,7 +187,7 @@ def test_no_renegotiation(edge: Gateway, certificate: Certificate) -> None:
         ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.wss_port}", "-tls1_2"],
         input=b"R\n",
         capture_output=True,
-        timeout=SECONDS,
+        timeout=30,
         check=False,
     )
     assert b"no renegotiation" in shown.stderr + shown.stdout
