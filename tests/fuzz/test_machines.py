@@ -68,7 +68,7 @@ SESSION_STEPS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from(list(OPENINGS.values())),
     st.lists(said(SERVER_SAYS), max_size=3),
@@ -80,13 +80,13 @@ def test_xmpp(opening: bytes, answer: list[bytes], steps: list[bytes]) -> None:
     xmpp(SEPARATOR.join([*begun, *steps]))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(XMPP_STEPS, max_size=25))
 def test_xmpp_from_the_start(steps: list[bytes]) -> None:
     xmpp(SEPARATOR.join(steps))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(SESSION_STEPS, max_size=10))
 def test_session(steps: list[bytes]) -> None:
     session(SEPARATOR.join(steps))
