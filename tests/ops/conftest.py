@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process.observe import wait_for_silence
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import ReservedPort
@@ -17,7 +18,10 @@ StartAdmin = Callable[..., Admin]
 
 @contextmanager
 def starting(certificate: Certificate, folder: Path) -> Iterator[StartAdmin]:
-    """``start(c2s_port, **settings)``: a gateway with an admin's listener, ended in any case."""
+    """``start(c2s_port, **settings)``: a gateway with an admin's listener, ended in any case.
+
+    Nobody is connected to it yet.
+    """
     running: list[Gateway] = []
     ports: list[ReservedPort] = []
 
@@ -30,6 +34,7 @@ def starting(certificate: Certificate, folder: Path) -> Iterator[StartAdmin]:
         )
         running.append(gateway)
         gateway.start().child.wait_for_ports(port)
+        wait_for_silence(gateway.ws_port, gateway.wss_port, port)
         return Admin(port, gateway)
 
     try:

@@ -10,6 +10,7 @@ import pytest
 from real.certificates import Certificate
 from real.gateway import Gateway
 
+from process.observe import wait_for_silence
 from process.traffic import Traffic
 
 Start = Callable[..., Gateway]
@@ -17,13 +18,15 @@ Start = Callable[..., Gateway]
 
 @pytest.fixture
 def start(certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
-    """``start(c2s_port, **settings)``: a gateway, ended in any case."""
+    """``start(c2s_port, **settings)``: a gateway that nobody is connected to yet, ended in any case."""
     running: list[Gateway] = []
 
     def begin(c2s_port: int, **settings: Any) -> Gateway:
         gateway = Gateway(tmp_path / f"gateway-{len(running)}", certificate, c2s_port, **settings)
         running.append(gateway)
-        return gateway.start()
+        gateway.start()
+        wait_for_silence(gateway.ws_port, gateway.wss_port)
+        return gateway
 
     yield begin
     for gateway in running:

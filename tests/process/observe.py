@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import re
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from real.gateway import Gateway
@@ -14,17 +16,57 @@ from real.processes import wait_until
 
 #: For what takes some seconds on a busy machine.
 PATIENCE = 20.0
+#: States of sockets in /proc/net/tcp.
+ESTABLISHED, TIME_WAIT, LISTEN = "01", "06", "0A"
 
 
 def held(gateway: Gateway, port: int) -> list[int]:
     """How many established connections at ``port`` each worker holds, by pid."""
+    inodes = _inodes(port, ESTABLISHED)
+    return [len(inodes & _sockets_of(pid)) for pid in sorted(gateway.workers)]
+
+
+def listening(pids: Iterable[int], *ports: int) -> list[int]:
+    """Those of the processes that hold a socket listening at one of ``ports``."""
+    inodes = {inode for port in ports for inode in _inodes(port, LISTEN)}
+    return [pid for pid in pids if inodes & _sockets_of(pid)]
+
+
+def wait_for_silence(*ports: int) -> None:
+    """Wait until nobody's connection is left at ``ports``: of whoever asked whether they accept, say."""
+    wait_until(
+        lambda: not any({state for state, _ in _at(port)} - {LISTEN, TIME_WAIT} for port in ports),
+        PATIENCE,
+        f"the connections at {ports} to end",
+    )
+
+
+def _inodes(port: int, state: str) -> set[str]:
+    return {inode for found, inode in _at(port) if found == state}
+
+
+def _at(port: int) -> list[tuple[str, str]]:
+    """(state, inode) of every socket at ``port``."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
-    inodes = {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
-    counts = []
-    for pid in sorted(gateway.workers):
-        links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
-        counts.append(sum(link[8:-1] in inodes for link in links if link.startswith("socket:[")))
-    return counts
+    return [(row[3], row[9]) for row in rows if row[1].endswith(f":{port:04X}")]
+
+
+def _sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets; what is closed, or ends, while we look is not among them."""
+    inodes = set()
+    with contextlib.suppress(FileNotFoundError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return inodes
+
+
+def open_files() -> dict[str, str]:
+    """What this process has open, by number; no longer what earlier tests have left to the collector."""
+    gc.collect()
+    with os.scandir("/proc/self/fd") as entries:
+        links = {entry.name: os.readlink(entry.path) for entry in entries}
+    return {number: link for number, link in links.items() if not link.endswith("/fd")}
 
 
 def asleep(pid: int) -> bool:
@@ -71,11 +113,10 @@ def reload(gateway: Gateway) -> None:
 
 @contextlib.contextmanager
 def without_descriptors(pid: int) -> Iterator[None]:
-    """A process that can open nothing more meanwhile."""
-    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    """A process that can open nothing more meanwhile, whatever it closes; what it has it keeps."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    free = next(number for number in range(len(used) + 1) if number not in used)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+    standard_streams = 3  # which are always open
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (standard_streams, hard))
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from process.observe import open_files
 from wsgw.processes.control import Channel
 from wsgw.processes.worker import problems_of
 
@@ -43,7 +44,7 @@ def test_what_is_sent_arrives(ends: tuple[Channel, Channel], body: bytes, socket
 def test_a_worker_sends_no_descriptors(ends: tuple[Channel, Channel]) -> None:
     """A parent may be root, and what stands behind a descriptor may be anything."""
     parents, workers = ends
-    before = os.listdir("/proc/self/fd")
+    before = open_files()
     with socket.socket() as sock:
         assert workers.send("failed", b"[]", [sock])
         assert workers.send("failed", LARGE)
@@ -52,7 +53,7 @@ def test_a_worker_sends_no_descriptors(ends: tuple[Channel, Channel]) -> None:
     assert (message.body, message.sockets) == (b"[]", [])
     with pytest.raises(EOFError):
         parents.receive()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files() == before
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"{}", b"[1]", b'[["file", "line", 1]]', b"7"])
@@ -66,9 +67,9 @@ def test_no_room_for_descriptors(ends: tuple[Channel, Channel]) -> None:
     with socket.socket() as first, socket.socket() as second:
         parents.send("settings", b"", [first, second])
         parents.send("drain")
-        before = sorted(map(int, os.listdir("/proc/self/fd")))
         most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        free = next(number for number in range(len(before) + 1) if number not in before[:-1])
+        free = os.dup(0)  # the lowest number there is
+        os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, most[1]))
         try:
             with pytest.raises(OSError, match="Too many open files"):

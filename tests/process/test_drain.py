@@ -7,16 +7,16 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from real.gateway import Gateway
 from real.processes import Child, ReservedPort, wait_until
-from wire import OPENINGS, SECONDS, Browser, XmppServer, frame, upgrade_request, within
+from wire import OPENINGS, SECONDS, Browser, Connection, XmppServer, frame, upgrade_request, within
 
 from process.conftest import Start
-from process.observe import blocks, said
+from process.gate import Gate
+from process.observe import PATIENCE, blocks, said
 from process.traffic import Traffic
 
 ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
@@ -31,25 +31,27 @@ def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> No
     gateway = drained(start, traffic.port, 6)
     books = traffic.begin(gateway.ws_port, 40, 0.05)
     traffic.attempt(gateway.ws_port, 0.05)
-    wait_until(lambda: traffic.attempts["101"] > 0, SECONDS, "attempts to succeed")
+    wait_until(lambda: traffic.attempts["101"] > 0, PATIENCE, "attempts to succeed")
     began = traffic.now()
     gateway.child.signal(signal.SIGTERM)
     said(gateway, "stopping")
-    assert gateway.child.wait(10) == 0
+    assert gateway.child.wait(PATIENCE) == 0
+    traffic.over(books)
     assert all(book.code == 1012 for book in books), books
     assert all(b"<system-shutdown " in book.unexpected[0] for book in books)
     # What the gateway had taken came back, or was on its way to the server.
     assert all(book.sent - book.came_back <= 1 for book in books)
     ends = sorted(book.ended_at - began for book in books)
-    assert ends[0] < 1.5
-    assert 3.0 < ends[-1] < 6.0
+    # By the clock: at once, and after 4.7 s; a busy machine adds to both.
+    assert ends[0] < 2.5, ends
+    assert 3.5 < ends[-1] < 8.0, ends
     longest = max(later - sooner for sooner, later in itertools.pairwise(ends))
-    assert longest < 1.5, ends
+    assert longest < 2.0, ends
     assert traffic.attempts["503"] > 0
-    # When it is over nobody is there; who came in that very moment is reset.
-    met = {"101", "503", "ConnectionRefusedError", "ConnectionResetError"}
-    assert set(traffic.attempts) <= met, traffic.attempts
-    assert traffic.attempts["ConnectionResetError"] <= 1
+    # When it is over nobody is there; who came in that very moment is reset, or hears nothing.
+    expected = {"101", "503", "ConnectionRefusedError"}
+    others = sum(count for what, count in traffic.attempts.items() if what not in expected)
+    assert others <= 1, traffic.attempts
     gateway.assert_clean_log({})
 
 
@@ -61,12 +63,12 @@ def test_newcomers_are_told_to_come_again(start: Start) -> None:
     said(gateway, "stopping")
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
-        answer = sock.recv(4096)
+        answer = Connection(sock).read_until(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable: the gateway stops\r\n")
     assert b"\r\nRetry-After: 1\r\n" in answer
     for browser in held:
         browser.close()
-    assert gateway.child.wait(SECONDS) == 0
+    assert gateway.child.wait(PATIENCE) == 0
 
 
 def test_it_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
@@ -75,9 +77,9 @@ def test_it_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
     books = traffic.begin(gateway.ws_port, 6)
     gateway.child.signal(signal.SIGTERM)
     said(gateway, "stopping")
-    with within(SECONDS):
+    with within(PATIENCE):
         traffic.finish()
-        assert gateway.child.wait(SECONDS) == 0
+        assert gateway.child.wait(PATIENCE) == 0
     assert sum(book.code == 1012 for book in books) <= 2, "the first of each worker"
 
 
@@ -86,9 +88,21 @@ def test_a_second_signal_ends_it_now(start: Start, traffic: Traffic) -> None:
     traffic.begin(gateway.ws_port, 6)
     gateway.child.signal(signal.SIGTERM)
     said(gateway, "stopping")
-    with within(3.0):
-        gateway.child.signal(signal.SIGINT)
-        assert gateway.child.wait(SECONDS) == 1
+    gateway.child.signal(signal.SIGINT)
+    assert gateway.child.wait(PATIENCE) == 1
+
+
+#: ``python -c _HELD FILE ...``: the gateway, which reads FILE before it can have caught a signal.
+_HELD = """
+import runpy, sys
+file = sys.argv.pop(1)
+class Held:
+    def find_spec(self, name, path=None, target=None):
+        if name == "wsgw.processes.parent":
+            open(file).read()
+sys.meta_path.insert(0, Held())
+runpy.run_module("wsgw", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -96,14 +110,19 @@ def test_a_stop_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
     """However early: it ends in order, never having listened, and leaves nothing behind."""
     port = ReservedPort()
     listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
-    argv = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1"]
+    read_first = tmp_path / "read first"
+    read_first.touch()
+    gate = Gate(read_first)
+    argv = [sys.executable, "-c", _HELD, str(read_first), *listen, "--upstream", "tcp://127.0.0.1:1"]
     folder = tmp_path / "temporary"
     folder.mkdir()
     gateway = Child(argv, tmp_path / "log", {"TMPDIR": str(folder)})
     try:
-        wait_until(lambda: blocks(gateway.pid, number), SECONDS, "it to be held back")
+        gate.wait()
+        assert blocks(gateway.pid, number)
         gateway.signal(number)
-        assert gateway.wait(SECONDS) == 0
+        gate.open()
+        assert gateway.wait(PATIENCE) == 0
         assert "stopping, 0 connections" in gateway.text()
         assert "listens on" not in gateway.text()
         assert list(folder.iterdir()) == []
@@ -118,7 +137,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
     hanging = gateway.workers[0]
     os.kill(hanging, signal.SIGSTOP)
     gateway.child.signal(signal.SIGTERM)
-    assert gateway.child.wait(10) == 0
+    assert gateway.child.wait(PATIENCE) == 0
     assert "does not end: killing it" in gateway.child.text()
 
 
@@ -146,7 +165,7 @@ def test_sessions_that_can_be_resumed(start: Start, word: str, answer: bytes) ->
     assert connection.read_to_end() == b"", "a bare FIN: it can be resumed, told or not"
     for each in (browser, connection, server):
         each.close()
-    assert gateway.child.wait(SECONDS) == 0
+    assert gateway.child.wait(PATIENCE) == 0
     gateway.assert_clean_log({})
 
 
@@ -163,10 +182,8 @@ def test_what_a_browser_said_last_is_flushed(start: Start) -> None:
     browser.send(frame(b"", 9))
     assert browser.frame()[0] == 10, "all of it is with the gateway"
     gateway.child.signal(signal.SIGTERM)
-    said(gateway, "stopping")
-    time.sleep(0.2)  # the server does not read for a while
+    browser.until_close()  # its end has begun, and the server has read nothing yet
     assert connection.read_to_end() == b"".join(stanzas)
-    browser.until_close()
     for each in (browser, connection, server):
         each.close()
-    assert gateway.child.wait(SECONDS) == 0
+    assert gateway.child.wait(PATIENCE) == 0

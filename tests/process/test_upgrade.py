@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
-import select
 import signal
 import socket
+import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,25 +22,31 @@ from real.processes import ROOT, Child, ReservedPort, accepts, children_of, wait
 from wire import SECONDS, Browser, upgrade_request
 
 from process.conftest import Start
-from process.observe import PATIENCE, catches, count, gone, reload, said
+from process.gate import Gate
+from process.observe import PATIENCE, count, gone, held, listening, open_files, reload, said
+from process.supervisor import Supervisor
 from process.traffic import Traffic, assert_whole
 from wsgw.processes.systemd import watchdog_timeout
 from wsgw.processes.upgrade import Successor
 
 
 def upgrade(gateway: Gateway, parent: int) -> int:
-    """Send it, and return the pid of the new parent once that has taken over."""
-    before = count(gateway, "has taken over")
+    """Send it, and return the pid of the new parent once it has taken over, and nobody else accepts."""
+    before, older = count(gateway, "has taken over"), [parent, *children_of(parent)]
     os.kill(parent, signal.SIGUSR2)
     said(gateway, "has taken over", before + 1)
+    ports = (gateway.ws_port, gateway.wss_port)
+    wait_until(lambda: not listening(older, *ports), PATIENCE, "the older one to leave the ports")
     return int(re.findall(r"process (\d+) has taken over", gateway.child.text())[-1])
 
 
-def begin_upgrade(gateway: Gateway) -> int:
-    """Send it, and return the pid of the new parent as soon as that has been started."""
+def begin_upgrade(gateway: Gateway) -> tuple[int, Gate]:
+    """Send it, and return the pid of the new parent, and the gate it is held at; it hears signals already."""
+    gate = Gate(gateway.config)
     gateway.child.signal(signal.SIGUSR2)
     said(gateway, r"upgrade: process \d+ starts")
-    return int(re.findall(r"upgrade: process (\d+) starts", gateway.child.text())[-1])
+    gate.wait()
+    return int(re.findall(r"upgrade: process (\d+) starts", gateway.child.text())[-1]), gate
 
 
 def stop(parent: int) -> None:
@@ -89,10 +95,10 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", fork)
-    before = os.listdir("/proc/self/fd")
+    before = open_files()
     with pytest.raises(BlockingIOError):
         Successor({}, [], [])
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files() == before
 
 
 def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> None:
@@ -101,6 +107,7 @@ def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> No
     request = upgrade_request()
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
         sock.sendall(request[:-2])
+        wait_until(lambda: sum(held(gateway, gateway.ws_port)) == 1, PATIENCE, "it to be accepted")
         newest = upgrade(gateway, gateway.child.pid)
         sock.sendall(request[-2:])
         assert b" 101 " in sock.recv(4096)
@@ -133,9 +140,9 @@ def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start
     """Told to stop while its workers start: it has nothing to stop, and has taken over nothing."""
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
-    newest = begin_upgrade(gateway)
-    wait_until(lambda: catches(newest, signal.SIGTERM), SECONDS, "a handler")
+    newest, gate = begin_upgrade(gateway)
     os.kill(newest, signal.SIGTERM)
+    gate.open()
     said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
     assert "has taken over" not in gateway.child.text()
     traffic.begin(gateway.ws_port, 2)
@@ -147,10 +154,11 @@ def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start
 
 def test_a_stop_while_the_new_one_starts_ends_both(start: Start) -> None:
     gateway = start(1)
-    newest = begin_upgrade(gateway)
+    newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGTERM)
     assert gateway.child.wait(PATIENCE) == 0
     wait_until(lambda: gone(newest), PATIENCE, "the end of the new one")
+    gate.open()
     assert re.search("no upgrade: this gateway stops$", gateway.child.text(), re.MULTILINE)
     assert not accepts(gateway.ws_port)
 
@@ -165,6 +173,7 @@ def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) 
     stop(third)
     assert gateway.child.wait(PATIENCE) == 0
     wait_until(lambda: gone(second), PATIENCE, "the end of the second")
+    traffic.over(books)
     assert [book.code for book in books] == [1012] * 12
 
 
@@ -183,6 +192,7 @@ def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
     books = traffic.begin(gateway.ws_port, 4)
     newest = upgrade(gateway, gateway.child.pid)
     assert gateway.child.wait(PATIENCE) == 0
+    traffic.over(books)
     assert [book.code for book in books] == [1012] * 4
     stop(newest)
 
@@ -233,8 +243,9 @@ def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traf
 def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> None:
     """The new one may have read the file before it was changed."""
     gateway = start(1)
-    newest = begin_upgrade(gateway)
+    newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGHUP)
+    gate.open()
     said(gateway, "has taken over")
     said(gateway, rf"parent\[{newest}\]: reading the configuration again")
     assert count(gateway, "reading the configuration again") == 1
@@ -243,12 +254,12 @@ def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> 
 
 def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
     gateway = start(1)
-    newest = begin_upgrade(gateway)
-    os.kill(newest, signal.SIGSTOP)
+    newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGHUP)
     os.kill(newest, signal.SIGKILL)
     said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
     said(gateway, rf"parent\[{gateway.child.pid}\]: reading the configuration again")
+    gate.open()
     assert gateway.stop() == 0
 
 
@@ -273,7 +284,7 @@ def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
         [gateway] = children_of(container.pid)
         os.kill(gateway, signal.SIGUSR2)
         refused = "no upgrade: a container ends with its process 1, which is this one"
-        wait_until(lambda: refused in container.text(), SECONDS, "the refusal")
+        wait_until(lambda: refused in container.text(), PATIENCE, "the refusal")
         assert accepts(port.number)
         os.kill(gateway, signal.SIGTERM)
         assert container.wait(PATIENCE) == 0
@@ -286,75 +297,49 @@ def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
-    """Where systemd would hear."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(PATIENCE)
-        yield sock
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    supervisor = Supervisor(tmp_path / "notify")
+    yield supervisor
+    supervisor.close()
 
 
-def heard(supervisor: socket.socket) -> dict[str, str]:
-    lines = supervisor.recv(4096).decode().splitlines()
-    return dict(line.split("=", 1) for line in lines)
-
-
-def heard_with(supervisor: socket.socket, name: str) -> dict[str, str]:
-    """The next notification that holds ``name``."""
-    while name not in (message := heard(supervisor)):
-        pass
-    return message
-
-
-def alive(supervisor: socket.socket) -> int:
-    """Who sends the next ``WATCHDOG=1``."""
-    while True:
-        data, control, _, _ = supervisor.recvmsg(4096, socket.CMSG_SPACE(12))
-        if data == b"WATCHDOG=1":
-            [(_, _, credentials)] = control
-            return int.from_bytes(credentials[:4], sys.byteorder)
-
-
-def test_notifications(start: Start, supervisor: socket.socket) -> None:
-    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.getsockname()})
-    assert heard(supervisor)["READY"] == "1"
+def test_notifications(start: Start, supervisor: Supervisor) -> None:
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address})
+    assert supervisor.heard().values["READY"] == "1"
     gateway.child.signal(signal.SIGHUP)
-    reloading = heard_with(supervisor, "RELOADING")
-    assert int(reloading["MONOTONIC_USEC"]) > 0
-    assert heard_with(supervisor, "READY")["READY"] == "1"
+    assert int(supervisor.heard("RELOADING").values["MONOTONIC_USEC"]) > 0
+    assert supervisor.heard("READY").values["READY"] == "1"
     newest = upgrade(gateway, gateway.child.pid)
-    assert heard_with(supervisor, "MAINPID")["MAINPID"] == str(newest)
+    assert supervisor.heard("MAINPID").values["MAINPID"] == str(newest)
     stop(newest)
-    assert heard_with(supervisor, "STOPPING")["STOPPING"] == "1"
+    assert supervisor.heard("STOPPING").values["STOPPING"] == "1"
 
 
-def test_the_watchdog(start: Start, supervisor: socket.socket, traffic: Traffic) -> None:
+def test_the_watchdog(start: Start, supervisor: Supervisor, traffic: Traffic) -> None:
     """At half its time, from who serves: the new one, though its pid was not in the environment."""
-    timeout = {"NOTIFY_SOCKET": supervisor.getsockname(), "WATCHDOG_USEC": "400000"}
-    supervisor.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    timeout = {"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "400000"}
     gateway = start(traffic.port, env=timeout)
     traffic.begin(gateway.ws_port, 1)
-    heard_with(supervisor, "READY")
-    while select.select([supervisor], [], [], 0)[0]:
-        supervisor.recv(1024)
-    began = time.monotonic()
-    assert {alive(supervisor) for _ in range(5)} == {gateway.child.pid}
-    assert 0.6 < time.monotonic() - began < 1.6
+    supervisor.heard("READY")
+    beats = [supervisor.heard("WATCHDOG") for _ in range(10)]
+    assert {beat.pid for beat in beats} == {gateway.child.pid}
+    pauses = [later.at - sooner.at for sooner, later in itertools.pairwise(beats)]
+    assert 0.1 < statistics.median(pauses) < 0.35, pauses  # on a busy machine some may be anything
     newest = upgrade(gateway, gateway.child.pid)
-    heard_with(supervisor, "MAINPID")
-    assert {alive(supervisor) for _ in range(5)} == {newest}
+    supervisor.heard("MAINPID")
+    assert {supervisor.heard("WATCHDOG").pid for _ in range(5)} == {newest}
     stop(newest)
 
 
-def test_a_watchdog_of_another_process(start: Start, supervisor: socket.socket) -> None:
+def test_a_watchdog_of_another_process(start: Start, supervisor: Supervisor) -> None:
     """sd_watchdog_enabled(3): it was meant for who is named."""
     watchdog = {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
-    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.getsockname(), **watchdog})
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address, **watchdog})
     assert gateway.stop() == 0
-    messages = [heard(supervisor)]
-    while "STOPPING" not in messages[-1]:
-        messages.append(heard(supervisor))
-    assert not any("WATCHDOG" in message for message in messages)
+    messages = [supervisor.heard()]
+    while "STOPPING" not in messages[-1].values:
+        messages.append(supervisor.heard())
+    assert not any("WATCHDOG" in message.values for message in messages)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,17 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from real.certificates import Certificate
+from real.gateway import Gateway
 from real.processes import ROOT, accepts, children_of, wait_until
-from wire import OPENINGS, SECONDS, Browser, XmppServer, frame
+from wire import OPENINGS, Browser, XmppServer, frame
 
 from process.conftest import Start
-from process.observe import asleep, held, said, without_descriptors
+from process.observe import PATIENCE, asleep, gone, held, said, wait_for_silence, without_descriptors
 from process.traffic import Traffic, assert_whole
 
 
@@ -38,22 +40,28 @@ def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProc
 # -- spread -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("workers", "clients", "apart"),
-    [(2, 2, 0), (2, 8, 0), (3, 9, 0), (2, 100, 2)],
-)
-def test_connections_are_spread(start: Start, workers: int, clients: int, apart: int) -> None:
-    gateway = start(1, ws_options=f"{{workers, {workers}}}, ")
-    wait_until(lambda: all(map(asleep, gateway.workers)), SECONDS, "all to be ready")
-    connections = [socket.create_connection(("127.0.0.1", gateway.ws_port)) for _ in range(clients)]
-    try:
-        wait_until(lambda: sum(held(gateway, gateway.ws_port)) == clients, SECONDS, "all to be accepted")
-        counts = held(gateway, gateway.ws_port)
-        assert len(counts) == workers
-        assert max(counts) - min(counts) <= apart, counts
-    finally:
-        for connection in connections:
-            connection.close()
+def rightly_taken(gateway: Gateway, clients: int) -> int:
+    """How many of so many connections, one after the other, went to one of those that had the fewest."""
+    rightly, before = 0, [0] * len(gateway.workers)
+    with ExitStack() as connections:
+        for there in range(1, clients + 1):
+            connections.enter_context(socket.create_connection(("127.0.0.1", gateway.ws_port)))
+            wait_until(
+                lambda n=there: sum(held(gateway, gateway.ws_port)) == n, PATIENCE, "it to be accepted"
+            )  # type: ignore[misc]
+            after = held(gateway, gateway.ws_port)
+            taker = [now > then for now, then in zip(after, before, strict=True)].index(True)
+            rightly += before[taker] == min(before)
+            before = after
+    wait_for_silence(gateway.ws_port)
+    return rightly
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_connections_are_spread(start: Start, workers: int) -> None:
+    """One that is not given the processor in time misses its turn: on a busy machine some do."""
+    gateway = start(1, ws_options=f"{{workers, {workers}}}, {{handshake_timeout, 60}}, ")
+    wait_until(lambda: rightly_taken(gateway, 40) >= 32, 2 * PATIENCE, "connections to be spread")
 
 
 def test_a_storm_is_spread(start: Start, traffic: Traffic) -> None:
@@ -62,12 +70,14 @@ def test_a_storm_is_spread(start: Start, traffic: Traffic) -> None:
     assert not [book for book in books if book.lost]
     counts = held(gateway, gateway.ws_port)
     assert sum(counts) == 150
-    assert max(counts) - min(counts) <= 6, counts
+    # Of what comes last, the other may take one each tenth of a second that one is late.
+    assert max(counts) - min(counts) <= 20, counts
 
 
 def test_a_worker_that_hangs_does_not_hold_up_the_others(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     hanging = gateway.workers[0]
+    wait_until(lambda: asleep(hanging), PATIENCE, "it to be ready")  # and to hold no lock
     os.kill(hanging, signal.SIGSTOP)
     try:
         books = traffic.begin(gateway.ws_port, 20)
@@ -87,14 +97,17 @@ def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic)
     its_own = held(gateway, gateway.ws_port)[0]
     traffic.attempt(gateway.ws_port)
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: len(gateway.workers) == 2 and victim not in gateway.workers, SECONDS, "another worker")
+    wait_until(
+        lambda: len(gateway.workers) == 2 and victim not in gateway.workers, PATIENCE, "another worker"
+    )
     assert other in gateway.workers
     assert "killed by SIGKILL" in gateway.child.text()
-    wait_until(lambda: sum(bool(book.lost) for book in books) == its_own, SECONDS, "the losses")
+    wait_until(lambda: sum(bool(book.lost) for book in books) == its_own, PATIENCE, "the losses")
     survivors = [book for book in books if not book.lost]
     traffic.moves(survivors)
-    # Its connections are not counted any more: with them there would be no room.
-    again = traffic.begin(gateway.ws_port, 30)
+    # Its connections are not counted any more: with them there would be no room. Attempts have some.
+    assert its_own > 3
+    again = traffic.begin(gateway.ws_port, 22 + its_own)
     traffic.finish()
     assert_whole([*survivors, *again])
     assert traffic.attempts["101"] > 0
@@ -107,14 +120,14 @@ def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic)
 def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start) -> None:
     gateway = start(1, ws_options="{workers, 1}, ")
     for _ in range(3):
-        wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
+        wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "a worker")
         (pid,) = gateway.workers
         os.kill(pid, signal.SIGSEGV)
-        wait_until(lambda pid=pid: pid not in gateway.workers, SECONDS, "its end")  # type: ignore[misc]
-    wait_until(lambda: "replaced in 1 s" in gateway.child.text(), SECONDS, "a pause")
+        wait_until(lambda pid=pid: pid not in gateway.workers, PATIENCE, "its end")  # type: ignore[misc]
+    wait_until(lambda: "replaced in 1 s" in gateway.child.text(), PATIENCE, "a pause")
     ends = r"ended: killed by SIGSEGV; \d+ connections are lost, it is replaced (.+)"
     assert re.findall(ends, gateway.child.text()) == ["now", "in 0.5 s", "in 1 s"]
-    wait_until(lambda: len(gateway.workers) == 1, SECONDS, "a worker")
+    wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "a worker")
     Browser(gateway.ws_port).close()
 
 
@@ -122,7 +135,7 @@ def test_a_parent_without_descriptors(start: Start, traffic: Traffic) -> None:
     """It tries again, and costs nobody his session."""
     gateway = start(traffic.port)
     with without_descriptors(gateway.child.pid):
-        os.kill(max(gateway.workers), signal.SIGKILL)
+        os.kill(gateway.workers[1], signal.SIGKILL)
         said(gateway, "no process for worker 1: Too many open files; again in 1 s")
         gateway.child.signal(signal.SIGUSR2)
         said(gateway, "no upgrade: the new gateway cannot be started: .*Too many open files")
@@ -139,9 +152,10 @@ def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:
     (book, *others) = traffic.begin(gateway.ws_port, 6)
     workers = gateway.workers
     gateway.child.signal(signal.SIGKILL)
-    wait_until(lambda: not accepts(gateway.ws_port), SECONDS, "the port to be free for another")
+    wait_until(lambda: not accepts(gateway.ws_port), PATIENCE, "the port to be free for another")
     assert any(other.open for other in others), "while sessions go on"
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), SECONDS, "their end")
+    wait_until(lambda: all(map(gone, workers)), PATIENCE, "their end")
+    traffic.over([book])
     assert book.code == 1012, "the session was ended in order"
     assert not accepts(gateway.ws_port)
 
@@ -179,7 +193,7 @@ def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
         f"--nproc={processes}",
         "--",
         "setpriv",
-        "--reuid=61234",
+        f"--reuid={20_000 + os.getpid() % 40_000}",  # of ours alone: what others run counts too
         "--clear-groups",
         *REACH,
         "--",
@@ -229,12 +243,12 @@ def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
     gateway = start(server.port, user="nobody")
     assert identities(gateway.child.pid)[0].split() == ["0"] * 4
     os.kill(gateway.workers[0], signal.SIGKILL)
-    wait_until(lambda: gateway.child.text().count("killed by") == 1, SECONDS, "the loss to be seen")
-    wait_until(lambda: len(gateway.workers) == 2, SECONDS, "another worker")
+    wait_until(lambda: gateway.child.text().count("killed by") == 1, PATIENCE, "the loss to be seen")
+    wait_until(lambda: len(gateway.workers) == 2, PATIENCE, "another worker")
     gateway.child.signal(signal.SIGHUP)
-    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, SECONDS, "a reload")
+    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, PATIENCE, "a reload")
     for pid in gateway.workers:
-        wait_until(lambda pid=pid: identities(pid)[0].split()[0] != "0", SECONDS, "no root")  # type: ignore[misc]
+        wait_until(lambda pid=pid: identities(pid)[0].split()[0] != "0", PATIENCE, "no root")  # type: ignore[misc]
         users, groups, supplementary = identities(pid)
         assert users.split() == [str(nobody.pw_uid)] * 4
         assert groups.split() == [str(nobody.pw_gid)] * 4

@@ -115,6 +115,10 @@ class Traffic:
             "stanzas",
         )
 
+    def over(self, books: list[Book]) -> None:
+        """Wait until every session of ``books`` is over: what it met last is in its book then."""
+        wait_until(lambda: not any(book.open for book in books), PATIENCE, "the sessions to be over")
+
     def now(self) -> float:
         """The time that ``ended_at`` of a book is told by."""
         return self._loop.time()
