@@ -247,7 +247,7 @@ class TableAgainstDict(RuleBasedStateMachine):
 
 
 TestTableAgainstDict = TableAgainstDict.TestCase
-TestTableAgainstDict.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestTableAgainstDict.settings = settings(max_examples=60, stateful_step_count=50)
 
 
 # Addresses

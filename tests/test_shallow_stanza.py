@@ -229,10 +229,13 @@ _BEGUN = b"<message xmlns='jabber:client'>"
 @pytest.mark.parametrize("begun", [_BEGUN, _BEGUN[:-1], _BEGUN + b"<a", _BEGUN + b"<a>"])
 def test_a_failure_is_cheap(begun: bytes, unit: bytes) -> None:
     text = begun + unit * ((2000 - len(begun)) // len(unit))
-    start = time.process_time()
-    for _ in range(10):
+
+    def seconds() -> float:
+        start = time.process_time()
         assert ShallowStanzas(MESSAGES).name_of(text) is None
-    assert time.process_time() - start < 0.1
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(10)) < 0.01, "the garbage collector has no part in the least"
 
 
 def test_a_long_stanza_among_others() -> None:
