@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import os
@@ -38,6 +37,7 @@ class Worker:
     def __init__(self, table: SharedTable, slot: int) -> None:
         self._connection, theirs = Pipe()
         self.slot = slot
+        self.alive = True
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -67,10 +67,12 @@ class Worker:
             return any(line.split()[1] == "->" and line.split()[5] == str(self.pid) for line in locks)
 
     def kill(self) -> None:
-        """End it as the kernel would for want of memory."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        self._connection.close()
+        """End it as the kernel would for want of memory; once, since its pid may be another's then."""
+        if self.alive:
+            self.alive = False
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._connection.close()
 
 
 class Life:
@@ -165,8 +167,7 @@ def start_worker() -> Iterator[StartWorker]:
 
     yield start
     for worker in workers:
-        with contextlib.suppress(ProcessLookupError):  # a test killed it
-            worker.kill()
+        worker.kill()
 
 
 def entries(table: SharedTable) -> Counter[int]:
@@ -393,6 +394,7 @@ class Former:
 
     def __init__(self, connections: int, address: str) -> None:
         ours, theirs = socket.socketpair()
+        self.alive = True
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -416,17 +418,18 @@ class Former:
         assert self._channel.recv(4) == b"done"
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        self._channel.close()
+        if self.alive:
+            self.alive = False
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._channel.close()
 
 
 @pytest.fixture
 def former() -> Iterator[Former]:
     former = Former(3, "192.0.2.1")
     yield former
-    with contextlib.suppress(ProcessLookupError):
-        former.kill()
+    former.kill()
 
 
 def test_caps_hold_over_two_generations(former: Former) -> None:
