@@ -137,10 +137,13 @@ class Gateway:
         """Accept no more, serve what was accepted, and return when all of it is gone."""
         self.leave()
         self.supervisor.wait_until_idle()
+        self._answer_the_admin()
 
     def drain(self) -> None:
         """Refuse new sessions, end those there are within ``drain_timeout``, then stop."""
         self.supervisor.drain(self.config.drain_timeout)
+        self.leave()
+        self._answer_the_admin()
         self.stop()
 
     def stop(self) -> None:
@@ -149,6 +152,10 @@ class Gateway:
         self.supervisor.stop()
         if self._administration is not None:
             self._administration.stop()
+
+    def _answer_the_admin(self) -> None:
+        if self._administration is not None:
+            self._administration.wait_until_idle()
 
     def serve_forever(self, started: Callable[[], None] | None = None) -> None:
         """Start, call ``started``, and drain on SIGTERM or SIGINT; a second signal ends at once."""

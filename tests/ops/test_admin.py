@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from process.observe import listening, without_descriptors
+from process.observe import held, listening, without_descriptors
 from process.traffic import Traffic
 from real.processes import ReservedPort, accepts, children_of, wait_until
 from wire import OPENINGS, Browser, XmppServer
@@ -189,6 +189,20 @@ def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
         assert seen.count(503) >= 1
         assert 200 not in seen[seen.index(503) :]
         assert admin.gateway.child.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGUSR2])
+def test_who_has_asked_has_an_answer(start: StartAdmin, end: signal.Signals) -> None:
+    """Also from a worker that is to end, and has no session."""
+    admin = start(1, ws_options="{workers, 1}, ")
+    former = admin.gateway.workers
+    with socket.create_connection(("127.0.0.1", admin.port), PATIENCE) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.0\r\n")
+        wait_until(lambda: held(admin.gateway, admin.port) == [1], PATIENCE, "it to be accepted")
+        admin.gateway.child.signal(end)
+        wait_until(lambda: not listening(former, admin.port), PATIENCE, "the worker to leave")
+        sock.sendall(b"\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
 
 
 # -- status -------------------------------------------------------------------------------------------

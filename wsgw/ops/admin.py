@@ -78,10 +78,9 @@ Pages = dict[str, Callable[[], Answer]]
 class AdminServer(pywsgi.WSGIServer):
     """Serves ``pages`` on a listening socket, which other workers may accept from too."""
 
-    def __init__(self, sock: socket.socket, place: Place, pages: Pages) -> None:
-        super().__init__(
-            sock, self._answer, spawn=Pool(MOST_CONNECTIONS), log=None, environ={"SERVER_NAME": place.ip}
-        )
+    def __init__(self, sock: socket.socket, place: Place, pages: Pages, answering: Pool) -> None:
+        """``answering`` has room for ``MOST_CONNECTIONS``, of all servers of this worker."""
+        super().__init__(sock, self._answer, spawn=answering, log=None, environ={"SERVER_NAME": place.ip})
         #: For the log.
         self.url = f"http://{place}/"
         self._pages = pages

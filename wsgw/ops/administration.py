@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gevent
+from gevent.pool import Pool
 
 from wsgw.config.model import Config
 from wsgw.listening import Place, places
-from wsgw.ops.admin import AdminServer, Answer, Pages
+from wsgw.ops.admin import MOST_CONNECTIONS, AdminServer, Answer, Pages
 from wsgw.ops.certificates import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
 from wsgw.ops.logs import lost_lines
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 PROBE_PAUSE = 5.0
 #: Beyond this ``/readyz`` does not wait for the first word of the servers, in seconds.
 FIRST_WORD = 5.0
+#: Nor does the end of a worker wait longer for those who ask to have their answers.
+LAST_ANSWERS = 2.0
 #: A worker that has published nothing for so long is not reckoned with, in seconds.
 SILENT = 15.0
 
@@ -58,6 +61,7 @@ class Administration:
         self._served = served
         self._publisher = Publisher(folder, slot, served.tally, served.survey, lost_lines)
         self._servers: dict[Place, AdminServer] = {}
+        self._answering = Pool(MOST_CONNECTIONS)
         self._prober: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -73,7 +77,7 @@ class Administration:
         for server in former.values():
             server.release()
         for place in wanted:
-            self._servers[place] = AdminServer(sockets[place], place, self.pages)
+            self._servers[place] = AdminServer(sockets[place], place, self.pages, self._answering)
             self._servers[place].start()
         for place in former.keys() - self._servers.keys():
             former[place].close()
@@ -87,6 +91,10 @@ class Administration:
         for server in self._servers.values():
             server.close()
         self._servers = {}
+
+    def wait_until_idle(self) -> None:
+        """Return when whoever has asked has an answer, ``LAST_ANSWERS`` later at the latest."""
+        self._answering.join(LAST_ANSWERS)
 
     def stop(self) -> None:
         """Publish for the last time."""
