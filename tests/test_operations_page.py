@@ -14,6 +14,7 @@ from real.certificates import Certificate
 from real.fixtures import missing
 from real.gateway import Gateway
 from real.processes import ROOT, ReservedPort, wait_until
+from wire import Browser
 
 from wsgw.causes import _CAUSES
 from wsgw.config.options import BY_NAME
@@ -219,11 +220,12 @@ ANSWERS = {
 def commanded(
     certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Gateway, int]]:
-    """A gateway whose XMPP server does not answer, and the port of its admin's listener."""
+    """A gateway whose XMPP server does not answer and that has lost a browser; its admin's port."""
     admin, nobody = ReservedPort(), ReservedPort()
     top_level = f"{{listen, [{{{admin.number}, wsgw_admin, []}}]}}.\n"
     gateway = Gateway(tmp_path_factory.mktemp("operations"), certificate, nobody.number, top_level=top_level)
     gateway.start().child.wait_for_ports(admin.number)
+    Browser(gateway.ws_port).close()
     yield gateway, admin.number
     gateway.close()
     for port in (admin, nobody):
