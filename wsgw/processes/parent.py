@@ -246,6 +246,7 @@ class Parent:
             notify("STOPPING=1")
         if self._successor is not None:
             self._give_up(self._successor, "this gateway stops")
+        self._publish()  # or one worker would still say that we are ready when another does no more
         self._end(DRAIN, self._crew.settings.config.drain_timeout + DRAIN_GRACE)
 
     def _end(self, word: str, seconds: float) -> None:
