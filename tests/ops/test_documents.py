@@ -52,11 +52,13 @@ def full(start: StartAdmin, traffic: Traffic) -> Admin:
     admin = start(traffic.port)
     traffic.begin(admin.gateway.ws_port, 4)
     assert admin.ask("/readyz").status == 200
-    wait_until(
-        lambda: len([key for key in admin.metrics() if key[0] == "wsgw_worker_cpu_seconds_total"]) == 2,
-        PATIENCE,
-        "both workers",
-    )
+
+    def told_of() -> bool:
+        metrics = admin.metrics()
+        workers = [key for key in metrics if key[0] == "wsgw_worker_cpu_seconds_total"]
+        return len(workers) == 2 and metrics.value("wsgw_sessions_logged_in") == 4
+
+    wait_until(told_of, PATIENCE, "both workers and all sessions")
     return admin
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from real.gateway import Gateway
 from real.processes import wait_until
-from wire import CLOSE_7395, END, OPENINGS, SECONDS, SERVER_HEADER, Browser, Connection, XmppServer
+from wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer
 
+#: For a line that is written sooner or later; busy machines are slow.
+PATIENCE = 20.0
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 FEATURES = b"<stream:features/>"
@@ -72,8 +74,9 @@ def bound(jid: str, id_: str = "bind") -> tuple[str, str]:
 
 
 def objects(gateway: Gateway) -> list[dict[str, Any]]:
-    """The lines of a log in JSON; whatever is none is a failure."""
-    return [json.loads(line) for line in gateway.log.read_text("utf-8").splitlines() if line]
+    """The whole lines of a log in JSON; whatever is none is a failure."""
+    text = gateway.log.read_text("utf-8")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
 
 
 def events(gateway: Gateway, name: str, count: int = 1) -> list[dict[str, Any]]:
@@ -81,10 +84,8 @@ def events(gateway: Gateway, name: str, count: int = 1) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
-        text = gateway.log.read_text("utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        found[:] = [each for each in map(json.loads, whole.splitlines()) if each.get("event") == name]
+        found[:] = [each for each in objects(gateway) if each.get("event") == name]
         return len(found) >= count
 
-    wait_until(there, SECONDS, f"{count} events {name}")
+    wait_until(there, PATIENCE, f"{count} events {name}")
     return found
