@@ -53,7 +53,8 @@ def frame(
     if not masked:
         return head + payload
     mask = os.urandom(4)
-    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    pattern = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+    return head + mask + (int.from_bytes(payload, "big") ^ pattern).to_bytes(size, "big")
 
 
 def upgrade_request(path: str = "/ws-xmpp", headers: tuple[str, ...] = ()) -> bytes:
