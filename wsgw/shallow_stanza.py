@@ -78,13 +78,13 @@ class ShallowStanzas:
         if len(text) > SHALLOW_SIZE:
             return None
         found = self._match(text)
-        if found is None or found.end() != len(text) or not _is_plain(text):
+        if found is None or found.end() != len(text) or not _is_known_text(text):
             return None
         return _NAMES[found[1]]
 
     def take(self, data: bytes, events: list[tuple[str, bytes]]) -> bytes:
         """Add (expanded name, bytes) of those that ``data`` begins with to ``events``; return the rest."""
-        if not _is_plain(data):
+        if not _is_known_text(data):
             return data
         start = 0
         while start != len(data):
@@ -98,7 +98,7 @@ class ShallowStanzas:
         return data[start:] if start else data
 
 
-def _is_plain(data: bytes) -> bool:
+def _is_known_text(data: bytes) -> bool:
     """Whether ``data`` is UTF-8 that XML knows, and has no references but XML's own."""
     return is_text(data) and (b"&" not in data or data.count(b"&") == len(_REFERENCE.findall(data)))
 
