@@ -292,10 +292,14 @@ _PIECES = st.sampled_from(
         ],
     ]
 )
+#: All examples of a test write into the same folder.
+_IN_ONE_FOLDER = settings(
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@_IN_ONE_FOLDER
 @given(text=st.one_of(st.lists(_PIECES, max_size=40).map("".join), st.text()))
 def test_every_text_is_a_configuration_or_a_config_error(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
@@ -304,7 +308,7 @@ def test_every_text_is_a_configuration_or_a_config_error(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@_IN_ONE_FOLDER
 @given(content=st.binary())
 def test_every_file_is_a_configuration_or_a_config_error(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
@@ -312,7 +316,7 @@ def test_every_file_is_a_configuration_or_a_config_error(tmp_path: Path, name: s
     _load_or_config_error(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@_IN_ONE_FOLDER
 @given(data=st.data())
 def test_every_damaged_file_is_a_configuration_or_a_config_error(tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["ejabberd-2.1.cfg", "ejabberd-23.yml"]))
