@@ -57,17 +57,16 @@ def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> No
 
 def test_newcomers_are_told_to_come_again(start: Start) -> None:
     """The ports stay open until the end."""
-    gateway = drained(start, 1, 4)
-    held = [Browser(gateway.ws_port) for _ in range(2)]
+    gateway = drained(start, 1, 4, "{workers, 1}, ")
+    browser = Browser(gateway.ws_port)
     gateway.child.signal(signal.SIGTERM)
-    said(gateway, "stopping")
+    assert browser.message().startswith(b"<open "), "its end has begun, and it has not answered yet"
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
         answer = Connection(sock).read_until(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable: the gateway stops\r\n")
     assert b"\r\nRetry-After: 1\r\n" in answer
-    for browser in held:
-        browser.close()
+    browser.close()
     assert gateway.child.wait(PATIENCE) == 0
 
 
