@@ -367,6 +367,16 @@ os.execv(sys.executable, [sys.executable, "-m", "wsgw", *sys.argv[2:]])
 """
 
 
+def listens(log: Path, times: int) -> None:
+    """Wait until the gateway has said so often where it listens; fail with the log if it cannot."""
+    done = re.compile(" listens on ws://|stays as it was")
+    try:
+        wait_until(lambda: len(done.findall(log.read_text())) >= times, PATIENCE, f"settings number {times}")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{log.read_text()}") from None
+    assert log.read_text().count(" listens on ws://") == times, log.read_text()
+
+
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::"])
 def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path: Path, ip: str) -> None:
     """Taken over by address, and never closed: a listener that a reload drops may come back."""
@@ -400,16 +410,16 @@ def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path
             other = ReservedPort()
             config.write_text(text.replace(f"port: {port}", f"port: {other.number}"))
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: log.read_text().count(" listens on ws://") == 2, PATIENCE, "a reload")
+            listens(log, 2)
             assert "there is no listener" in log.read_text()
             waiting = socket.create_connection(("127.0.0.1", port), SECONDS)  # systemd keeps it open
             waiting.close()
             config.write_text(text)
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: log.read_text().count(" listens on ws://") == 3, PATIENCE, "another")
+            listens(log, 3)
             books += traffic.begin(port, 4)
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: log.read_text().count(" listens on ws://") == 4, PATIENCE, "one more")
+            listens(log, 4)
             assert log.read_text().count("takes over the socket") == 2, "what it has it need not take over"
             process.send_signal(signal.SIGUSR2)
             wait_until(lambda: "has taken over" in log.read_text(), PATIENCE, "the upgrade")

@@ -24,17 +24,33 @@ _POLL_SECONDS = 0.02
 
 
 class ReservedPort:
-    """A port of the loopback address, held from the moment it is chosen until the test run lets go of it.
+    """A port of every local address, held from the moment it is chosen until the test run lets go of it.
 
     The holding socket is bound but never listens: a server that sets SO_REUSEADDR may listen on the port,
-    while the kernel gives it to nobody who asks for any free one.
+    while the kernel gives it to nobody who asks for any free one. It is bound to every address, IPv6 too: a
+    port held on 127.0.0.1 alone may be the local port of a connection that another program has from this
+    machine's address to elsewhere, and a server that listens on 0.0.0.0 or :: does not get it then.
     """
 
     def __init__(self) -> None:
-        self._holder = socket.socket()
-        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._holder.bind(("127.0.0.1", 0))
+        try:
+            self._holder = self._bound(socket.AF_INET6, "::")
+        except OSError:  # a machine without IPv6
+            self._holder = self._bound(socket.AF_INET, "0.0.0.0")
         self.number: int = self._holder.getsockname()[1]
+
+    @staticmethod
+    def _bound(family: int, ip: str) -> socket.socket:
+        sock = socket.socket(family)
+        try:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((ip, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def release(self) -> None:
         self._holder.close()
