@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from real.fixtures import missing
-from real.processes import Child, wait_until
+from real.namespaces import NetworkNamespace
+from real.processes import ROOT, Child, wait_until
 from wire import END, Connection, UnixXmppServer, within
 
 #: Network and addresses of the cable: documentation addresses (RFC 5737).
@@ -28,29 +31,30 @@ while True:
 """
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+@contextmanager
+def cable_between(folder: Path) -> Iterator[tuple[NetworkNamespace, NetworkNamespace]]:
+    """Two namespaces with a virtual cable between them: (the gateway's, the browser's)."""
+    with ExitStack() as stack:
+        here = stack.enter_context(closing(NetworkNamespace(folder / "here.log")))
+        there = stack.enter_context(closing(NetworkNamespace(folder / "there.log")))
+        here.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(there.pid))
+        for namespace, address in ((here, HERE), (there, THERE)):
+            namespace.ip("address", "add", f"{address}/30", "dev", "cable")
+            namespace.ip("link", "set", "cable", "up")
+        yield here, there
 
 
 @pytest.fixture
-def cable() -> Iterator[tuple[str, str]]:
-    """Two namespaces with a virtual cable between them: (the gateway's, the browser's)."""
+def cable(tmp_path: Path) -> Iterator[tuple[NetworkNamespace, NetworkNamespace]]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         missing("network namespaces need root and iproute2")
-    here, there = f"wsgw-{os.getpid()}-a", f"wsgw-{os.getpid()}-b"
     try:
-        ip("netns", "add", here)
-        ip("netns", "add", there)
-        ip("link", "add", "cable", "netns", here, "type", "veth", "peer", "name", "cable", "netns", there)
-        for namespace, address in ((here, HERE), (there, THERE)):
-            ip("-n", namespace, "address", "add", f"{address}/30", "dev", "cable")
-            ip("-n", namespace, "link", "set", "cable", "up")
-        yield here, there
+        with cable_between(tmp_path) as ends:
+            yield ends
+    except OSError as error:
+        missing(f"no network namespaces here: {error}")
     except subprocess.CalledProcessError as error:
         missing(f"no network namespaces here: {error.stderr}")
-    finally:
-        for namespace in (here, there):
-            subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 
 CONFIG = """\
@@ -69,23 +73,25 @@ PORT = 5288  # nobody else has the address
 
 
 @pytest.fixture
-def session(cable: tuple[str, str], tmp_path: Path) -> Iterator[tuple[Connection, Callable[[], None]]]:
+def session(
+    cable: tuple[NetworkNamespace, NetworkNamespace], tmp_path: Path
+) -> Iterator[tuple[Connection, Callable[[], None]]]:
     """(the server's end of a session whose browser is across the cable, pull the cable)."""
     here, there = cable
     path = str(tmp_path / "xmpp")
     config = tmp_path / "ejabberd.cfg"
     config.write_text(CONFIG % (PORT, HERE, path))
     server = UnixXmppServer(path)
-    gateway = ["ip", "netns", "exec", here, sys.executable, "-m", "wsgw", "--config", str(config)]
+    gateway = here.inside(sys.executable, "-m", "wsgw", "--config", str(config))
     children = [Child(gateway, tmp_path / "wsgw.log")]
     try:
         wait_until(lambda: "listens on" in children[0].text(), 10, "the gateway")
         environment = {"PYTHONPATH": str(Path(__file__).parent)}
-        browser = ["ip", "netns", "exec", there, sys.executable, "-c", CLIENT, str(PORT), HERE]
+        browser = there.inside(sys.executable, "-c", CLIENT, str(PORT), HERE)
         children.append(Child(browser, tmp_path / "client.log", environment))
         connection = server.accept_stream()
         wait_until(lambda: "logged in" in children[1].text(), 10, "the login")
-        yield connection, lambda: ip("-n", there, "link", "set", "cable", "down")
+        yield connection, lambda: there.ip("link", "set", "cable", "down")
         assert children[0].terminate() == 0
     finally:
         for child in children:
@@ -119,3 +125,37 @@ def test_silence_is_noticed_while_the_server_talks(
             except (BrokenPipeError, ConnectionResetError):
                 break
     assert END not in ended
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from test_cable import cable_between
+with cable_between(Path(sys.argv[1])) as (here, there):
+    print(here.pid, there.pid, here.identity(), there.identity(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
+def test_nothing_of_the_cable_outlives_its_run(
+    cable: tuple[NetworkNamespace, NetworkNamespace], tmp_path: Path, number: signal.Signals
+) -> None:
+    """However it ends: no namespace that a process or a mount holds."""
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    python_path = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
+    run = Child([sys.executable, "-c", HOLD, str(folder)], folder / "run.log", python_path)
+    try:
+        wait_until(lambda: "\n" in run.text(), 30, "the inner cable")
+        *pids, here, there = run.text().split()
+        holders = [Path("/proc", pid) for pid in pids]
+        assert all(holder.exists() for holder in holders), run.text()
+        run.signal(number)
+        run.wait(30)
+        wait_until(lambda: not any(holder.exists() for holder in holders), 30, "the end of the holders")
+    finally:
+        run.kill()
+    held = Path("/proc/self/mountinfo").read_text()
+    assert here not in held
+    assert there not in held
