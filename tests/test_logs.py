@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,17 @@ from real.gateway import Gateway
 from real.processes import ROOT, ReservedPort, accepts, wait_until
 from wire import OPENINGS, SECONDS, SERVER_HEADER, Browser, Connection, XmppServer, frame
 
+from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import BoundedQueueHandler
 
 #: How every line of ours begins; an indented one belongs to a traceback.
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+: |    ")
 FORGED = "2026-01-01 00:00:00,000 INFO wsgw.gateway: forged"
-EVERY_CONTROL = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066)))
+#: The categories of Unicode that are not shown as themselves: controls, formats, surrogates, separators.
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+EVERY_CONTROL = "".join(
+    each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) in HIDDEN
+)
 
 
 @pytest.fixture
@@ -92,7 +98,27 @@ def assert_every_line_is_ours(log: bytes) -> None:
     for line in text.split("\n")[:-1]:
         assert LINE.match(line), line
         assert not line.startswith(FORGED)
-        assert not any(character in line for character in EVERY_CONTROL), repr(line)
+        assert not set(EVERY_CONTROL) & set(line), repr(line)
+
+
+@pytest.mark.parametrize("log_format", FORMATTERS)
+def test_every_hidden_character_is_escaped(log_format: str) -> None:
+    """In the message, in a field and in a traceback; what is shown as itself stays, in plain lines."""
+    said = f"é {EVERY_CONTROL} é"
+    record = logging.makeLogRecord(
+        {"msg": "%(said)s", "args": {"said": said}, "fields": {"field": said}, "exc_text": said}
+    )
+    line = FORMATTERS[log_format]().format(record)
+    assert not set(EVERY_CONTROL) & set(line.replace("\n    ", "")), "a traceback has lines of its own"
+    if log_format == "json":
+        # Two surrogates side by side are read as the character they stand for.
+        told = json.loads(line)["field"].encode("utf-16", "surrogatepass")
+        assert told == said.encode("utf-16", "surrogatepass")
+    else:
+        assert "\\x1b" in line
+        assert "\\u200f" in line
+        assert "\\U000e0001" in line
+        assert line.count("é") == 6
 
 
 def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> None:
@@ -163,6 +189,7 @@ def test_last_losses_are_reported_at_the_end() -> None:
 
 FLOOD = """\
 import logging
+from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import start_logging
 writer = start_logging("info", "plain")
 for number in range(30_000):
@@ -218,6 +245,7 @@ def test_losses_stand_in_the_log() -> None:
 
 TRACEBACK = f"""\
 import logging, time
+from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import start_logging
 writer = start_logging("info", "plain")
 try:
@@ -251,6 +279,7 @@ def test_standard_error_that_is_closed() -> None:
 
 FULL = """\
 import logging, os, resource, sys, time
+from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import log_directly, start_logging
 kind, log_format, errors = sys.argv[1:]
 writer = start_logging("info", log_format) if kind == "queued" else log_directly("info", log_format)

@@ -5,7 +5,7 @@ Both are made of the same parts. A record's message may be made with a mapping, 
 ``name=value``; a JSON object has what both mappings hold under keys of its own.
 
 Formatting happens in the thread that writes. What a peer may have said is escaped: a record is one
-line, and no text in it passes for a field.
+line, no text in it passes for a field, and nothing in it is invisible.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-#: Control characters, line separators, and what turns the direction of writing.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROL.update({code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))})
 #: A value that is written without quotes.
 _BARE = re.compile(r'[^\s"=\\]+')
 
@@ -31,10 +28,10 @@ class PlainFormatter(logging.Formatter):
         """Return the line. A traceback follows indented: no line of it may look like one of the log's."""
         text = record.getMessage()
         shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
-        text = " ".join([text, *shown]).translate(_CONTROL)
+        text = _escaped(" ".join([text, *shown]))
         line = f"{self.formatTime(record)} {record.levelname} {record.name}[{record.process}]: {text}"
         traceback = record.exc_text.split("\n") if record.exc_text else []
-        return "\n".join([line, *("    " + each.translate(_CONTROL) for each in traceback)])
+        return "\n".join([line, *("    " + _escaped(each) for each in traceback)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -55,7 +52,7 @@ class JsonFormatter(logging.Formatter):
                 line.update((name, value) for name, value in values.items() if value is not None)
         if record.exc_text:
             line["traceback"] = record.exc_text
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")  # the only one that stays, in ASCII
 
 
 FORMATTERS: Mapping[str, type[logging.Formatter]] = {"plain": PlainFormatter, "json": JsonFormatter}
@@ -63,6 +60,23 @@ FORMATTERS: Mapping[str, type[logging.Formatter]] = {"plain": PlainFormatter, "j
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return getattr(record, "fields", {})
+
+
+def _escaped(text: str) -> str:
+    """Escape what a terminal does not show as itself: Unicode's categories C* and Z*, the blank excepted.
+
+    So no control character, line separator, turn of the direction of writing, character without width
+    or lone surrogate reaches whoever reads the log.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escape(ord(each)) for each in text)
+
+
+def _escape(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _value(value: Any) -> str:
