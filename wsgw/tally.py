@@ -27,6 +27,23 @@ LIMITS_OF_CONNECTIONS = frozenset(
 _BEFORE_LOGIN = "max_stanza_size_preauth"
 #: All that may be in ``limits_hit``.
 LIMITS_HIT = LIMITS | LIMITS_OF_CONNECTIONS | {_BEFORE_LOGIN}
+#: All (reason, HTTP status) that ``connection_refused`` is told; 0 is no answer.
+REFUSALS = frozenset(
+    {
+        ("max_sessions", 503),
+        ("max_sessions_per_ip", 503),
+        ("max_connect_rate_per_ip", 503),
+        ("addresses", 503),
+        ("draining", 503),
+        ("max_header_size", 414),
+        ("max_header_size", 431),
+        ("handshake_timeout", 408),
+        ("handshake_timeout", 0),
+        ("tls_handshake_timeout", 0),
+        ("no_request", 0),
+        *(("handshake", status) for status in (400, 403, 404, 426)),
+    }
+)
 #: Times not collected yet; more than come in between two collections.
 _KEPT = 65_536
 
@@ -92,6 +109,8 @@ class Tally:
         self.ping_times: deque[float] = deque(maxlen=_KEPT)
         #: The address as configured, and seconds.
         self.connect_times: deque[tuple[str, float]] = deque(maxlen=_KEPT)
+        #: The addresses of XMPP servers as configured: all that may be in what follows.
+        self.upstreams: set[str] = set()
         #: By the address as configured.
         self.connect_failures: Counter[str] = Counter()
         self.attempts: dict[str, Attempt] = {}

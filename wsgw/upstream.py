@@ -48,6 +48,7 @@ class Upstream:
         """``tally`` hears how attempts end. Raises ConfigError if ``upstream_cafile`` cannot be used."""
         self._config = config
         self._tally = tally
+        tally.upstreams.update(map(str, config.upstream))
         self._starttls = _tls(config, (), files)
         self._direct_tls = _tls(config, (ALPN_XMPP_CLIENT,), files)
 

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from ops.admin import PATIENCE, Admin
 from ops.conftest import StartAdmin
 from wsgw.causes import CAUSES, OTHER, classified
 from wsgw.config.options import BY_NAME
-from wsgw.ops.catalogue import METRICS, table
-from wsgw.tally import LIMITS_HIT
+from wsgw.ops.catalogue import COUNTED, METRICS, Metric, table
+from wsgw.tally import LIMITS_HIT, LIMITS_OF_CONNECTIONS, REFUSALS
 
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
@@ -30,7 +31,13 @@ ALERTS = ROOT / "deploy" / "prometheus-alerts.yml"
 ALERTS_FIRED = ROOT / "tests" / "ops" / "alerts.yml"
 _NAME = re.compile(r"\bwsgw_\w+")
 _SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-SAMPLES = {metric.name + suffix for metric in METRICS for suffix in _SUFFIXES[metric.kind]}
+
+
+def samples_of(metric: Metric) -> set[str]:
+    return {metric.name + suffix for suffix in _SUFFIXES[metric.kind]}
+
+
+SAMPLES = {name for metric in METRICS for name in samples_of(metric)}
 
 
 @pytest.fixture
@@ -65,12 +72,62 @@ def full(start: StartAdmin, traffic: Traffic) -> Admin:
 def test_all_that_is_told_of_is_there(start: StartAdmin) -> None:
     with Traffic() as traffic:
         names = full(start, traffic).metrics().names
-    #: Their labels are known only when the first has come.
-    later = {
-        "wsgw_connections_refused_total",
-        "wsgw_upstream_connect_failures_total",
+    assert names == SAMPLES
+
+
+def test_everything_that_is_counted_is_there_before_it_has_happened(alone: Admin) -> None:
+    """Without a first 0, ``rate()`` and ``increase()`` do not see the first burst."""
+    names = alone.metrics().names
+    assert {name for metric in COUNTED for name in samples_of(metric)} <= names
+
+
+def test_all_reasons_of_refusals_are_there_from_the_start(alone: Admin) -> None:
+    name = "wsgw_connections_refused_total"
+    found = {labels for told, labels in alone.metrics() if told == name}
+    expected = {
+        frozenset({"reason": reason, "status": str(status or "")}.items()) for reason, status in REFUSALS
     }
-    assert SAMPLES - later <= names <= SAMPLES
+    assert found == expected
+
+
+def test_an_upstream_is_there_from_the_start_and_after_a_reload(alone: Admin) -> None:
+    name = "wsgw_upstream_connect_failures_total"
+    assert alone.metrics().value(name, upstream="tcp://127.0.0.1:1") == 0
+    config = alone.gateway.config
+    text = config.read_text("utf-8")
+    try:
+        config.write_text(text.replace("{1, ejabberd_c2s", "{2, ejabberd_c2s"), encoding="utf-8")
+        alone.gateway.child.signal(signal.SIGHUP)
+        added = (name, frozenset({"upstream": "tcp://127.0.0.1:2"}.items()))
+        wait_until(lambda: added in alone.metrics(), PATIENCE, "the new upstream")
+        assert alone.metrics()[added] == 0
+        count = ("wsgw_upstream_connect_seconds_count", added[1])
+        assert alone.metrics()[count] == 0
+    finally:
+        config.write_text(text, encoding="utf-8")
+        alone.gateway.child.signal(signal.SIGHUP)
+
+
+def refusals_in_the_code() -> set[tuple[str, int]]:
+    """(cause, status) of every HandshakeRefused whose two are written out."""
+    found = set()
+    for path in sorted((ROOT / "wsgw").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "HandshakeRefused":
+                causes = [keyword.value for keyword in node.keywords if keyword.arg == "cause"] + node.args[
+                    3:
+                ]
+                cause = causes[0] if causes else ast.Constant("handshake")
+                if isinstance(node.args[0], ast.Constant) and isinstance(cause, ast.Constant):
+                    found.add((str(cause.value), int(str(node.args[0].value))))
+    return found
+
+
+def test_every_refusal_is_known_beforehand() -> None:
+    found = refusals_in_the_code()
+    assert len(found) > 5
+    assert found <= REFUSALS
+    assert {reason for reason, _ in REFUSALS} >= LIMITS_OF_CONNECTIONS
 
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(start: StartAdmin, promtool: str) -> None:

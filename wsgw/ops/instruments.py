@@ -15,7 +15,7 @@ from prometheus_client import Counter, Histogram, values
 
 from wsgw.causes import CAUSES
 from wsgw.ops.catalogue import COUNTED
-from wsgw.tally import LIMITS_HIT, Passed, Survey, Tally
+from wsgw.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
 
 #: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
 FILE_SIZE = 1 << 18
@@ -24,6 +24,7 @@ _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
 #: What is known to be countable is there from the start, with 0: or its first would be no increase.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_sessions_closed_total": [(cause,) for cause in CAUSES],
+    "wsgw_connections_refused_total": [(reason, str(status or "")) for reason, status in sorted(REFUSALS)],
     "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],
     "wsgw_stanzas_total": [("from_client",), ("to_client",)],
@@ -52,6 +53,7 @@ class Instruments:
                 self._histograms[metric.name] = Histogram(
                     metric.name, metric.meaning, metric.labels, buckets=metric.buckets, registry=None
                 )
+        self._upstreams: set[str] = set()
         self._published: dict[tuple[str, ...], float] = {}
 
     def publish(self, tally: Tally, survey: Survey, lost_lines: int) -> None:
@@ -64,6 +66,7 @@ class Instruments:
             self._grow(count, "wsgw_connections_refused_total", reason, str(status or ""))
         for limit, count in tally.limits_hit.items():
             self._grow(count, "wsgw_limits_hit_total", limit)
+        self._know_upstreams(tally.upstreams)
         for upstream, count in tally.connect_failures.items():
             self._grow(count, "wsgw_upstream_connect_failures_total", upstream)
         self._publish_passed(survey.passed)
@@ -76,6 +79,13 @@ class Instruments:
     def note_lag(self, seconds: float) -> None:
         """The loop came round so much later than wanted."""
         self._histograms["wsgw_loop_lag_seconds"].observe(seconds)
+
+    def _know_upstreams(self, upstreams: set[str]) -> None:
+        """A reload may bring new ones."""
+        for upstream in upstreams - self._upstreams:
+            self._counters["wsgw_upstream_connect_failures_total"].labels(upstream)
+            self._histograms["wsgw_upstream_connect_seconds"].labels(upstream)
+        self._upstreams |= upstreams
 
     def _publish_passed(self, passed: Passed) -> None:
         for direction in _BYTES:
