@@ -79,7 +79,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Cert
     def make(name: str = "localhost", kind: str = "good", *, days: str | None = None) -> Certificate:
         key = f"{kind}-{name}"
         if key not in made:
-            made[key] = make_certificate(tmp_path_factory.mktemp(key), name, extra="", days=days or "30")
+            made[key] = make_certificate(
+                tmp_path_factory.mktemp(key),
+                name,
+                extra="",
+                days=days or "30",
+                alternative=kind != "common name",
+            )
         return made[key]
 
     return make
@@ -97,6 +103,7 @@ def start_secure(
     """
     folder = tmp_path_factory.mktemp("secure")
     known = [certificates(), certificates("127.0.0.1.example"), certificates(kind="expired", days="0")]
+    known.append(certificates(kind="common name"))
     cafile = folder / "authorities.pem"
     cafile.write_bytes(b"".join(each.ca.read_bytes() for each in known))
     gateways: dict[str, Gateway] = {}
@@ -344,11 +351,12 @@ def test_good_certificate(
 @pytest.mark.parametrize(
     ("shown", "reason"),
     [
-        (("127.0.0.1.example",), "[Hh]ostname mismatch"),
+        (("127.0.0.1.example",), "hostname mismatch: its subjectAltName must have DNS:localhost"),
+        (("localhost", "common name"), "its subjectAltName must have DNS:localhost; a Common Name alone"),
         (("localhost", "other"), "unable to get"),
         (("localhost", "expired"), "expired"),
     ],
-    ids=["wrong name", "unknown authority", "expired"],
+    ids=["wrong name", "common name only", "unknown authority", "expired"],
 )
 def test_bad_certificate(
     secure: Gateway,
@@ -384,6 +392,17 @@ def test_certificate_that_the_configuration_names(
     }[where]
     browser = open_stream(start(tls_options(xmpp_server, scheme, None), **settings))
     assert_relays(browser, accept_tls(xmpp_server, scheme, server_context(own, Hello())))
+
+
+def test_named_certificate_with_a_common_name_only(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
+) -> None:
+    """What the configuration names is trusted as it stands, whatever names are in it."""
+    own = certificates(kind="common name")
+    browser = open_stream(
+        start(tls_options(xmpp_server, "tls", None), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
+    )
+    assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
 
 
 def test_named_certificate_and_another_of_a_known_authority(

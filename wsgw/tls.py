@@ -1,8 +1,9 @@
 """TLS contexts, for browsers and for the XMPP server.
 
 Server side: one PEM with chain and key, TLS 1.2 and up, no compression, no renegotiation. Client
-side: the certificate is checked against the XMPP domain (RFC 6120 section 13.7.2), or is one that
-the configuration itself names, which is trusted as it stands.
+side: the certificate is checked against the XMPP domain (RFC 6120 section 13.7.2), by its
+subjectAltName alone (RFC 9525 section 2), or is one that the configuration itself names, which is
+trusted as it stands.
 """
 
 from __future__ import annotations
@@ -118,6 +119,8 @@ class UpstreamTls:
         self._trusted = frozenset(filter(None, leaves))
         self._verified = _verifying_context(cafile, files)
         self._verified.minimum_version = ssl.TLSVersion.TLSv1_2
+        # RFC 9525 section 2 has dropped the Common Name; one who may name any host in it must not pass.
+        self._verified.hostname_checks_common_name = False
         self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unverified.check_hostname = False
         self._unverified.verify_mode = ssl.CERT_NONE

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _SocketAddress = tuple[int, Any]
 #: Features and a few elements; a server that sends more before TLS is not to be trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
+#: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
+_OTHER_NAME = 62
 #: The end of a probe's connection is accompanied for so long, in seconds.
 PROBE_LINGERS = 0.1
 
@@ -209,11 +211,25 @@ def _secured(
             _negotiate_starttls(sock, domain)
         sock.start_tls(context, server_side=False, server_hostname=domain)
         if not tls.accepts(context, sock.peer_certificate):
-            raise ssl.SSLError("the certificate is not one the configuration names")
+            raise ssl.SSLError(0, "the certificate is not one the configuration names")
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        raise _explained(error, domain) from error
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _explained(error: ssl.SSLCertVerificationError, domain: str) -> OSError:
+    """The same failure; one about names says which name is missing where."""
+    if error.verify_code != _OTHER_NAME:
+        return error
+    return ssl.SSLError(
+        0,
+        "certificate verify failed: hostname mismatch: its subjectAltName must have DNS:"
+        f"{domain}; a Common Name alone does not count",
+    )
 
 
 def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
