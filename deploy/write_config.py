@@ -89,10 +89,10 @@ def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
     source: Path = chosen.ejabberd
     shown = Path("/") / source.relative_to(chosen.root)
     document = _read(source)
-    if any(raw.module == LISTENER["module"] for raw in raw_listeners(document)):
+    if any(raw.is_ours for raw in raw_listeners(document)):
         config = load(source)
         settings = carried_over(document, config)
-        _say_of_old_module(shown, config)
+        _say_of_old_module(shown, document, config)
     else:
         config = _with_listener(source)
         if reader.may_read(source):
@@ -119,12 +119,13 @@ def _say(sentence: str) -> None:
     print(f"   {sentence}")
 
 
-def _say_of_old_module(shown: Path, config: Config) -> None:
+def _say_of_old_module(shown: Path, document: Document, config: Config) -> None:
+    tuples = dict.fromkeys(raw.module for raw in raw_listeners(document) if raw.is_ours)
     for listener in config.listeners:
         paths = ", ".join("/" + "/".join(handler.path) for handler in listener.request_handlers)
         _say(f"taken from {shown}: the websocket_session listener on port {listener.port}, {paths}")
     _say(
-        f"to do: take the tuples websocket_session and mod_websocket out of {shown} and restart ejabberd: "
+        f"to do: take the tuples {', '.join(tuples)} and mod_websocket out of {shown} and restart ejabberd: "
         "two programs cannot hold one port"
     )
 
@@ -187,7 +188,7 @@ def carried_over(
 
     ``listeners`` are its listeners as YAML, if they are not in ``document``.
     """
-    own = [raw for raw in raw_listeners(document) if raw.module == LISTENER["module"]]
+    own = [raw for raw in raw_listeners(document) if raw.is_ours]
     entries = listeners or [_listener(document, *pair) for pair in zip(own, config.listeners, strict=True)]
     settings: dict[str, Any] = {"hosts": list(config.hosts)}
     if config.trust_all_proxies:
@@ -210,7 +211,7 @@ def _given(name: str, document: Document, raws: list[RawListener]) -> bool:
 
 
 def _listener(document: Document, raw: RawListener, listener: ListenerConfig) -> dict[str, Any]:
-    entry: dict[str, Any] = {"port": listener.port, "ip": listener.ip, "module": raw.module}
+    entry: dict[str, Any] = {"port": listener.port, "ip": listener.ip, "module": LISTENER["module"]}
     for option in OPTIONS:
         if option.name in entry or not hasattr(listener, option.name):
             continue

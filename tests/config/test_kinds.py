@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsgw.config.kinds import Choice, Context, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper, nearest
+from wsgw.config.kinds import Choice, Context, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
 from wsgw.config.terms import Mark, Misfit, Term
 
 from .snippets import term, yaml_value
@@ -119,8 +119,3 @@ def test_misfits(kind: Kind, value: Term, reason: str) -> None:
 def test_file_names_start_at_the_file_that_names_them() -> None:
     named = replace(term('"x.pem"'), mark=Mark("/etc/wsgw/wsgw.yml", 3))
     assert FilePath().parse(named, Context()) == Path("/etc/wsgw/x.pem")
-
-
-def test_the_nearest_name() -> None:
-    assert nearest("max_sesions", ["max_sessions", "backlog"]) == "; did you mean max_sessions?"
-    assert nearest("zzz", ["max_sessions"]) == ""

@@ -116,9 +116,11 @@ def test_values(kind: Kind, value: Term, expected: object) -> None:
         (RequestHandlers(), term('["ws"]'), "expected a path and a module"),
         (
             RequestHandlers(),
-            term('[{"ws", mod_bosh}]'),
-            "mod_bosh is not a request handler; known: mod_websocket",
+            term('[{"ws", mod_websockt}]'),
+            "mod_websockt is not a request handler; known: mod_websocket",
         ),
+        (RequestHandlers(), term('[{"ws", true}]'), "true is not a request handler"),
+        (RequestHandlers(), term('[{"ws", websocket}]'), "websocket is not a request handler"),
         (RequestHandlers(), term('[{"ws", 5}]'), "5 is not a request handler"),
         (RequestHandlers(), term("[{5, mod_websocket}]"), "expected a path"),
         (RequestHandlers(), term('[{["a", 5], mod_websocket}]'), "expected a path"),

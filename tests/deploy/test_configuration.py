@@ -114,6 +114,15 @@ def test_old_file_and_the_written_one_mean_the_same(folder: Path, old_cfg: Path)
     )
 
 
+def test_the_older_name_of_the_listener_is_carried_over_as_todays(folder: Path, old_cfg: Path) -> None:
+    old_cfg.write_text(old_cfg.read_text().replace("websocket_session", "ejabberd_websocket"))
+    written, said = written_from(folder, old_cfg)
+    assert "module: websocket_session" in written.read_text()
+    assert "ejabberd_websocket" not in written.read_text()
+    assert comparable(replace(load(written), admin_listeners=())) == comparable(load(old_cfg))
+    assert "take the tuples ejabberd_websocket and mod_websocket out of" in said
+
+
 def test_every_option_is_carried_over(folder: Path) -> None:
     """The example shows all of them."""
     written, _ = written_from(folder, EXAMPLE)

@@ -6,6 +6,8 @@
     document, macros ejabberd's layer: includes, macros, options of single hosts
     listeners, hosts, server_facts
                      what of it concerns the gateway
+    ejabberd_names, spelling
+                     what is ejabberd's own, and what is nearly ours
     kinds, network_kinds, options
                      the option table
     chosen, coherence, interpret

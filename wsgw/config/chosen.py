@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsgw.config.document import Document, Setting
-from wsgw.config.kinds import Context, Flag, nearest
+from wsgw.config.ejabberd_names import LISTENER_OPTIONS
+from wsgw.config.kinds import Context, Flag
 from wsgw.config.listeners import PLACE, RawListener
 from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Option, Scope
+from wsgw.config.spelling import nearest
 from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, name_of, show
 
 
@@ -24,10 +26,18 @@ class Chosen:
 class Choices:
     """The options of one listener: those given, by name, over the defaults of the table."""
 
-    def __init__(self, given: Mapping[str, Chosen], named: Container[str], listener: Mark) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, Chosen],
+        named: Container[str],
+        listener: Mark,
+        ignored: Mapping[str, Mark] | None = None,
+    ) -> None:
         self._given = given
         self._named = named
         self._listener = listener
+        #: Options of ejabberd's own listeners, and where they stand.
+        self.ignored: Mapping[str, Mark] = ignored or {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._given
@@ -81,9 +91,12 @@ def listener_choices(
     """The options of a listener of ours; whatever is wrong with them goes to ``problems``."""
     given: dict[str, Chosen] = {}
     seen: dict[str, int] = {}
+    ignored: dict[str, Mark] = {}
     for key, value in raw.options:
         name = name_of(key)
-        if name in seen:
+        if name in LISTENER_OPTIONS or (name == "shaper" and _is_rule(value, context)):
+            ignored.setdefault(name, key.mark)
+        elif name in seen:
             problems.add(key.mark, f"{name} is given in line {seen[name]} already")
         elif name is None or name not in LISTENER_NAMES:
             problems.add(key.mark, _unknown(key))
@@ -92,7 +105,12 @@ def listener_choices(
             chosen = _parse(BY_NAME[name], value, key.mark, context, problems)
             if chosen is not None:
                 given[name] = chosen
-    return Choices({**top, **given}, seen, raw.mark)
+    return Choices({**top, **given}, seen, raw.mark, ignored)
+
+
+def _is_rule(shaper: Term | None, context: Context) -> bool:
+    name = name_of(shaper)
+    return name is not None and name in context.rules and name not in context.shapers
 
 
 def _unknown(key: Term) -> str:

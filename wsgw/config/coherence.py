@@ -10,8 +10,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from wsgw.config.chosen import Choices
+from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
 from wsgw.config.files import check_certificate_and_key, check_certificates
 from wsgw.config.model import AdminListener, ListenerConfig
+from wsgw.config.network_kinds import HANDLER
 from wsgw.config.terms import Mark, Problems
 
 #: Descriptors for listening sockets, logs and what the gateway itself needs.
@@ -87,7 +89,7 @@ def warnings_about(
 ) -> list[str]:
     """Whole sentences on what works and is yet likely not meant; there is ``room`` for so many sessions."""
     where = f"The listener on port {listener.port}"
-    found = []
+    found = _of_ejabberds_own(where, choices)
     if not listener.request_handlers:
         found.append(f"{where} has no request_handlers: it answers every request with 404.")
     if listener.max_stanza_size == sys.maxsize:
@@ -100,6 +102,23 @@ def warnings_about(
             f"leaves room for {room}."
         )
     return found + _upstream_warnings(where, listener, unusable)
+
+
+def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
+    """What an ``ejabberd_http`` listener has and ours has not, a sentence for each thing to do about it."""
+    advised: dict[str, list[str]] = {}
+    for name, mark in choices.ignored.items():
+        advised.setdefault(instead_of_option(name), []).append(f"{name} (line {mark.line})")
+    found = [
+        f"{where} ignores {', '.join(names)}, which ejabberd knows and wsgw does not: {advice}."
+        for advice, names in advised.items()
+    ]
+    for handler in choices["request_handlers"]:
+        if handler.module != HANDLER:
+            path = f"/{'/'.join(handler.path)}"
+            advice = instead_of_handler(handler.module)
+            found.append(f"{where} does not serve {path}, whose handler is {handler.module}: {advice}.")
+    return found
 
 
 def _upstream_warnings(where: str, listener: ListenerConfig, unusable: tuple[str, ...]) -> list[str]:

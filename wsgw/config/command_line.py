@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from wsgw.config.document import Document, Setting
-from wsgw.config.interpret import LISTENER_MODULE, interpret
+from wsgw.config.interpret import interpret
+from wsgw.config.listeners import LISTENER_MODULE
 from wsgw.config.model import Config
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 

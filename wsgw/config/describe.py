@@ -24,8 +24,10 @@ _LISTENER_HEADING: Final = """\
 
     {5288, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}, {max_sessions, 500}]}
 
-The port may carry an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. Options with a * may stand
-at the top level too, for all such listeners; what the listener says comes first.
+The port may carry an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. The older name of the
+module, `ejabberd_websocket`, is read too. Options of ejabberd's own listeners (`captcha`, `http_bind`,
+`web_admin`, `ciphers`) are ignored with a warning. Options with a * may stand at the top level too, for all
+such listeners; what the listener says comes first.
 """
 _ADMIN: Final = """\
 ## In a `wsgw_admin` listener

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from wsgw.config.document import Document, Setting
 from wsgw.config.kinds import Context
-from wsgw.config.network_kinds import Hosts
+from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Hosts
 from wsgw.config.terms import Mark, Misfit, Problems, Term, entries_of, name_of
 from wsgw.domain import normalise_domain
-
-_MODULE = "mod_websocket"
 
 
 def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
@@ -37,7 +35,7 @@ def _those_with_module(document: Document, named: tuple[str, ...], problems: Pro
     everywhere = any(setting.host is None for setting in mentions)
     served = tuple(host for host in named if _has_module(document, host, everywhere))
     if not served:
-        problems.add_missing(mentions[0].mark, f"none of the hosts has {_MODULE} in its modules")
+        problems.add_missing(mentions[0].mark, f"none of the hosts has {HANDLER} in its modules")
     return served
 
 
@@ -63,4 +61,4 @@ def _is_of(setting: Setting, host: str) -> bool:
 
 
 def _names_module(modules: Term) -> bool:
-    return any(name_of(key) == _MODULE for key, _ in entries_of(modules))
+    return any(name_of(key) in HANDLER_NAMES for key, _ in entries_of(modules))

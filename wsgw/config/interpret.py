@@ -9,16 +9,15 @@ from wsgw.config.chosen import Choices, listener_choices, top_choices
 from wsgw.config.coherence import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
 from wsgw.config.hosts import served_hosts
-from wsgw.config.kinds import Context, Count, nearest
-from wsgw.config.listeners import RawListener, raw_listeners
+from wsgw.config.kinds import Context, Count
+from wsgw.config.listeners import ADMIN_MODULE, LISTENER_MODULE, RawListener, raw_listeners
 from wsgw.config.model import AdminListener, Config, IPNetwork, ListenerConfig, UpstreamAddress
-from wsgw.config.network_kinds import Networks, parse_address
+from wsgw.config.network_kinds import HANDLER, Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.server_facts import ServerFacts, server_facts
+from wsgw.config.spelling import nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
 
-LISTENER_MODULE = "websocket_session"
-ADMIN_MODULE = "wsgw_admin"
 ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _N = TypeVar("_N", int, float)
@@ -29,7 +28,7 @@ _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
 def interpret(document: Document, problems: Problems) -> Config:
     """The settings ``document`` comes to; not to be used if ``problems`` has any."""
     facts = server_facts(document)
-    context = Context(_shapers(document))
+    context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
     top = top_choices(document, context, problems)
     listeners: list[ListenerConfig] = []
     warnings: list[str] = []
@@ -71,7 +70,7 @@ def interpret(document: Document, problems: Problems) -> Config:
 def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
     """The listeners to serve; having none is a mistake."""
     every = list(raw_listeners(document))
-    own = [raw for raw in every if raw.module == LISTENER_MODULE]
+    own = [raw for raw in every if raw.is_ours]
     if not own:
         mark, hint = _closest_listener(document, every)
         form = f"{{5288, {LISTENER_MODULE}, [...]}}"
@@ -96,6 +95,7 @@ def _listener(
     """One listener, with the computed defaults filled in; ``room`` is for how many sessions."""
     computed: dict[str, Any] = {
         "ip": _ip(raw, chosen, problems),
+        "request_handlers": tuple(one for one in chosen["request_handlers"] if one.module == HANDLER),
         "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)) if chosen["tls"] else None,
         "max_stanza_size": chosen.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": chosen.get("max_sessions", room),
@@ -244,16 +244,16 @@ def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork,
     return None if everyone else tuple(networks)
 
 
-def _shapers(document: Document) -> Mapping[str, Term]:
+def _named(document: Document, *options: str) -> Mapping[str, Term]:
     """``{shaper, normal, {maxrate, 1000}}`` or ``shaper: {normal: 1000}``, by name."""
-    shapers: dict[str, Term] = {}
-    for setting in document.all("shaper"):
+    found: dict[str, Term] = {}
+    for setting in (setting for option in options for setting in document.all(option)):
         value = setting.value
         pairs = (
             [value.items[:2]] if isinstance(value, TupleTerm) and len(value.items) == 2 else entries_of(value)
         )
-        for key, speed in pairs:
+        for key, meaning in pairs:
             name = name_of(key)
-            if name is not None and speed is not None:
-                shapers[name] = speed
-    return shapers
+            if name is not None and meaning is not None:
+                found[name] = meaning
+    return found

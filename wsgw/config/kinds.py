@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -44,9 +43,11 @@ _DURATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a value may refer to: the shapers the same configuration defines."""
+    """What a value may refer to: the shapers and the rules that the same configuration defines."""
 
     shapers: Mapping[str, Term] = field(default_factory=dict)
+    #: By user, as ``c2s_shaper``: ejabberd's own listeners take them for a shaper.
+    rules: Mapping[str, Term] = field(default_factory=dict)
 
 
 class Kind(Protocol):
@@ -87,12 +88,6 @@ def one_or_more(term: Term) -> tuple[Term, ...]:
     """The items of a list; anything else is a list of one."""
     items = items_of(term)
     return (term,) if items is None else items
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """``; did you mean X?`` if a known name is close, else nothing."""
-    close = get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ from wsgw.config.terms import (
     name_of,
 )
 
+#: The module of our listeners.
+LISTENER_MODULE = "websocket_session"
+#: Its names: the older one is that of the module it comes from.
+LISTENER_MODULES = (LISTENER_MODULE, "ejabberd_websocket")
+ADMIN_MODULE = "wsgw_admin"
 #: What a YAML listener has beside its options.
 PLACE = ("port", "module", "transport")
 _TRANSPORTS = ("tcp", "udp")
@@ -38,6 +43,10 @@ class RawListener:
     ip: Term | None
     transport: str
     options: tuple[tuple[Term, Term | None], ...]
+
+    @property
+    def is_ours(self) -> bool:
+        return self.module in LISTENER_MODULES
 
     def option(self, name: str) -> Term | None:
         """The value of the first option of that name; for a bare word, the atom ``true``."""

@@ -9,8 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
-from wsgw.config.kinds import Context, nearest, one_or_more, parse_each, wrong_type
+from wsgw.config.kinds import Context, one_or_more, parse_each, wrong_type
 from wsgw.config.model import IPNetwork, RequestHandler, Traced, UpstreamAddress
+from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import (
     Misfit,
     Number,
@@ -26,8 +27,11 @@ from wsgw.config.terms import (
 )
 from wsgw.domain import normalise_domain
 
-#: Modules that may answer below a path of our listener.
-KNOWN_HANDLERS = ("mod_websocket",)
+#: The module that answers below a path of our listener.
+HANDLER = "mod_websocket"
+#: Its names: the older one is that of the module's listener.
+HANDLER_NAMES = (HANDLER, "ejabberd_websocket")
+_MODULE_NAME = re.compile(r"[a-z]\w*", re.ASCII)
 
 _DEFAULT_PORTS: dict[str, int] = {"tcp": 5222, "starttls": 5222, "tls": 5223}
 _SCHEMES = (*_DEFAULT_PORTS, "unix", "srv")
@@ -178,7 +182,7 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class RequestHandlers:
-    """Path prefixes and the modules that answer below them."""
+    """Path prefixes and the modules that answer below them, those of other programs too."""
 
     @property
     def label(self) -> str:
@@ -200,12 +204,16 @@ class RequestHandlers:
         if path in seen:
             raise Misfit(key.mark, f"the path /{'/'.join(path)} has its handler in line {seen[path]} already")
         seen[path] = key.mark.line
-        module = name_of(value)
-        if module not in KNOWN_HANDLERS:
-            known = ", ".join(KNOWN_HANDLERS)
-            shown = module if module is not None else show(value)
-            raise Misfit(value.mark, f"{shown} is not a request handler; known: {known}")
-        return RequestHandler(path, module)
+        return RequestHandler(path, self._module(value))
+
+    def _module(self, term: Term) -> str:
+        """``HANDLER`` in either spelling, or a module that is not ours; raises Misfit for a slip of one."""
+        module = text_of(term)
+        if module in HANDLER_NAMES:
+            return HANDLER
+        if module is None or not _MODULE_NAME.fullmatch(module) or _is_meant(module):
+            raise Misfit(term.mark, f"{module or show(term)} is not a request handler; known: {HANDLER}")
+        return module
 
     def _path(self, term: Term) -> tuple[str, ...]:
         """``"/a/b"``, ``"a/b"`` or ``["a", "b"]``."""
@@ -215,6 +223,11 @@ class RequestHandlers:
         if None in texts or any(segment in (".", "..") or "\0" in segment for segment in segments):
             raise wrong_type(term, 'a path, as in "/ws-xmpp" or ["ws-xmpp"]')
         return tuple(segments)
+
+
+def _is_meant(module: str) -> bool:
+    """Whether ``module`` is likely a misspelled ``HANDLER``."""
+    return near(module, HANDLER_NAMES) is not None or "websock" in module
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         RequestHandlers(),
         (),
         "Path prefixes and what answers below them; every other path is 404. A path is a string or a list of "
-        "segments. The module is `mod_websocket`.",
+        "segments. The module is `mod_websocket`, or by its older name `ejabberd_websocket`; others are "
+        "ignored with a warning.",
         "ejabberd",
     ),
     Option(

@@ -1,0 +1,40 @@
+"""Names that are nearly others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+#: Up to how many letters one mistake is allowed, and above them two.
+_SHORT = 5
+_TOO_LONG = 60
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """``; did you mean X?`` if a known name is close, else nothing."""
+    close = near(name, known) or next(iter(get_close_matches(name[:_TOO_LONG], known, 1)), None)
+    return f"; did you mean {close}?" if close else ""
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` is but for a slip of the keyboard: one mistake, in longer names two."""
+    if len(name) > _TOO_LONG:
+        return None
+    allowed = 1 if len(name) <= _SHORT else 2
+    found = min(((distance(name, one), one) for one in known), default=(allowed + 1, ""))
+    return found[1] if found[0] <= allowed else None
+
+
+def distance(first: str, second: str) -> int:
+    """Letters to add, take out, change or swap with their neighbour to get from one to the other."""
+    before: list[int] = []
+    last = list(range(len(second) + 1))
+    for i, letter in enumerate(first, 1):
+        row = [i]
+        for j, other in enumerate(second, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == other:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        before, last = last, row
+    return last[-1]
