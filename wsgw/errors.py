@@ -6,9 +6,8 @@
      ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
      │    ├── InvalidText       1007; the stream ends with an error
      │    └── MessageTooBig     1009; the stream ends with an error
-     ├── SessionError           a stream error (RFC 6120 section 4.9.3) and a Close code
-     │    └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
-     └── ConnectionLost         the peer of a socket is gone; nothing can be answered
+     └── SessionError           a stream error (RFC 6120 section 4.9.3) and a Close code
+          └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
 
 This module knows nothing of sockets, frames or XML.
 """
@@ -134,7 +133,3 @@ class UpstreamFailed(SessionError):
 
     def __init__(self, text: str, farewell: Farewell = Farewell.FIN) -> None:
         super().__init__("remote-connection-failed", text, CloseCode.INTERNAL_ERROR, farewell)
-
-
-class ConnectionLost(WsgwError):
-    """The peer of a socket is gone (RST, FIN, or a write that cannot be finished)."""

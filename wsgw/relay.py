@@ -10,7 +10,6 @@ not read. Deadlines are looked at by ``sweep``, one timer for all sessions of a 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from gevent.event import Event
 
 from wsgw import session_log
 from wsgw.config.model import ListenerConfig
-from wsgw.errors import CloseCode, ConnectionLost, Farewell, SessionError, UpstreamFailed
+from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint
 from wsgw.socket_async import PeerState, SocketAsync
 from wsgw.upstream import Upstream
@@ -192,8 +191,6 @@ class Relay:
                 else:
                     self._wake.wait()
                     self._wake.clear()
-        except ConnectionLost:
-            pass  # thrown by _interrupt: the browser left while its server was being connected to
         finally:
             try:
                 self._end()
@@ -206,8 +203,8 @@ class Relay:
         self._connecting = True
         try:
             connection = self.upstream.connect(domain, self.peer.endpoint)
-        except ConnectionLost:
-            raise
+        except gevent.GreenletExit:
+            return  # thrown by _stop_connecting: the session is over
         except UpstreamFailed as error:
             self.xmpp.upstream_lost(error.text)
             self._settle()
@@ -231,17 +228,24 @@ class Relay:
         self._settle()
         self.session.detach()
         session_log.closed(self, self._browser, self._config.port, monotonic() - self._started)
-        with contextlib.suppress(ConnectionLost):  # thrown late: nothing was being connected to any more
-            self._browser.linger(LAST_WORDS, LAST_WORDS)
+        self._browser.linger(LAST_WORDS, LAST_WORDS)
         if self._upstream_end is not None:
             self._upstream_end.join()
 
     def _interrupt(self) -> None:
         """Let the greenlet see that the session is over."""
-        if self._connecting and self._greenlet is not None:
-            self._connecting = False
-            gevent.kill(self._greenlet, ConnectionLost)
+        if self._connecting:
+            gevent.get_hub().loop.run_callback(self._stop_connecting)
         self._wake.set()
+
+    def _stop_connecting(self) -> None:
+        """In the hub, while the greenlet waits: end its wait for the server, if that is what it waits for.
+
+        An exception that is scheduled instead may arrive in a later wait.
+        """
+        if self._connecting:
+            self._connecting = False
+            self._greenlet.throw(gevent.GreenletExit)
 
     # -- callbacks of the sockets: in the hub, never blocking, never raising -----------------------
 
