@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from wsgw.login import MAX_JID, Login
+from wsgw.xml_parser import expanded_name
 
 ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
-IQ = "jabber:client iq"
-SASL2 = "urn:xmpp:sasl:2 success"
+IQ = expanded_name("jabber:client", "iq")
+SASL2 = expanded_name("urn:xmpp:sasl:2", "success")
 
 
 def told(name: str, element: str, login: Login | None = None) -> Login:
@@ -50,7 +51,8 @@ def test_an_error_binds_nothing() -> None:
 
 def test_sasl_says_no_name() -> None:
     login = told(
-        "urn:ietf:params:xml:ns:xmpp-sasl success", "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+        expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success"),
+        "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
     )
     assert (login.succeeded, login.jid, login.over) == (True, "", False)
 
@@ -85,7 +87,10 @@ def test_sasl2_and_then_resource_binding() -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_resumed_session_has_no_name(version: int) -> None:
-    login = told(f"urn:xmpp:sm:{version} resumed", f"<resumed xmlns='urn:xmpp:sm:{version}' previd='p'/>")
+    login = told(
+        expanded_name(f"urn:xmpp:sm:{version}", "resumed"),
+        f"<resumed xmlns='urn:xmpp:sm:{version}' previd='p'/>",
+    )
     assert (login.jid, login.resumed, login.over) == ("", True, True)
 
 

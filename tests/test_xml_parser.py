@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 from xml.parsers import expat
 
 import pytest
@@ -16,8 +17,10 @@ from wsgw.xml_parser import (
     children,
     end_of_element,
     end_of_tag,
+    expanded_name,
     make_parser,
     parse_opening,
+    split_name,
     undeclared_prefixes,
     without_declaration,
 )
@@ -64,12 +67,28 @@ def test_a_parser_holds_nothing_back_where_expat_can_be_told() -> None:
         assert not parser.GetReparseDeferralEnabled()
 
 
-def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
-    data: list[str] = []
+@pytest.mark.parametrize("options", [{}, {"namespaces": False}, {"prefixes": True}, {"root": b"<r>"}])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_no_parser_reads_utf_16(options: dict[str, Any], mark: str, encoding: str) -> None:
+    names: list[str] = []
+    parser = make_parser(**options)
+    parser.StartElementHandler = lambda name, _attributes: names.append(name)
+    with pytest.raises(expat.ExpatError):
+        parser.Parse(f"{mark}<a/>".encode(encoding))
+    assert not names
+
+
+@pytest.mark.parametrize("separator", [*" \t\n\r|~", "&#32;", "&#9;", "&#10;", "&#13;"])
+def test_a_namespace_may_hold_any_character(separator: str) -> None:
+    names: list[str] = []
     parser = make_parser()
-    parser.CharacterDataHandler = data.append
-    parser.Parse("<?xml version='1.0' encoding='iso-8859-1'?><a>€</a>".encode(), True)
-    assert "".join(data) == "€"
+    parser.StartElementHandler = lambda name, _attributes: names.append(name)
+    parser.Parse(f"<p:a xmlns:p='urn:{separator}x{separator}'/>".encode(), True)
+    namespace, local = split_name(names[0])
+    assert local == "a"
+    assert namespace.startswith("urn:")
+    assert names == [expanded_name(namespace, local)]
 
 
 # -- the XML declaration (sections 11.5 and 11.6) --------------------------------------------------
@@ -151,10 +170,10 @@ def test_end_of_element(text: bytes, start: int, position: int, end: int) -> Non
 
 def test_children_are_found_with_their_bytes() -> None:
     parts = {
-        "jabber:client a": b"<a/>",
-        "u b": b"<p:b xmlns:p='u'><p:b/></p:b>",
-        "v c": b"<c xmlns='v' d='/>'>x</c>",
-        f"{STREAMS} e": b"<stream:e><f/></stream:e >",
+        expanded_name("jabber:client", "a"): b"<a/>",
+        expanded_name("u", "b"): b"<p:b xmlns:p='u'><p:b/></p:b>",
+        expanded_name("v", "c"): b"<c xmlns='v' d='/>'>x</c>",
+        expanded_name(STREAMS, "e"): b"<stream:e><f/></stream:e >",
     }
     element = (
         b"<stream:features x='>'>\n" + b" text ".join(parts.values()) + b"<![CDATA[<g/>]]></stream:features>"
@@ -234,7 +253,7 @@ def test_an_opening_is_read_whole() -> None:
 )
 def test_the_ways_to_write_open(text: bytes) -> None:
     opening = parse_opening(text)
-    assert opening.name == "urn:ietf:params:xml:ns:xmpp-framing open"
+    assert opening.name == expanded_name("urn:ietf:params:xml:ns:xmpp-framing", "open")
     assert (opening.get("to"), opening.get("version")) == ("example.org", "1.0")
     assert text.startswith(opening.tag)
 

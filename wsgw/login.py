@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import re
 
-from wsgw.xml_parser import make_parser
+from wsgw.xml_parser import CLIENT, expanded_name, make_parser
 
 #: Of a JID, in bytes (RFC 7622 section 3.1).
 MAX_JID = 3071
 
-_IQ = "jabber:client iq"
-_SASL = "urn:ietf:params:xml:ns:xmpp-sasl success"
-_SASL2 = "urn:xmpp:sasl:2 success"
-_AUTHORIZED = ("urn:xmpp:sasl:2 authorization-identifier",)
-_RESUMED = ("urn:xmpp:sm:3 resumed", "urn:xmpp:sm:2 resumed")
+_IQ = expanded_name(CLIENT, "iq")
+_SASL = expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success")
+_SASL2 = expanded_name("urn:xmpp:sasl:2", "success")
+_AUTHORIZED = (expanded_name("urn:xmpp:sasl:2", "authorization-identifier"),)
+_RESUMED = tuple(expanded_name(f"urn:xmpp:sm:{version}", "resumed") for version in (2, 3))
 _BIND = "urn:ietf:params:xml:ns:xmpp-bind"
-_BOUND = (f"{_BIND} bind", f"{_BIND} jid")
+_BOUND = (expanded_name(_BIND, "bind"), expanded_name(_BIND, "jid"))
 _IQ_AUTH = "jabber:iq:auth"
-_QUERY = f"{_IQ_AUTH} query"
+_QUERY = expanded_name(_IQ_AUTH, "query")
 _ID = re.compile(rb"""\sid\s*=\s*(?:'([^']*)'|"([^"]*)")""")
 
 
@@ -51,8 +51,8 @@ class Login:
             match = _ID.search(element)
             self._request = match[1] or match[2] if match else b""
             texts = _texts(root, element)
-            name = texts.get((_QUERY, f"{_IQ_AUTH} username"))
-            resource = texts.get((_QUERY, f"{_IQ_AUTH} resource"))
+            name = texts.get((_QUERY, expanded_name(_IQ_AUTH, "username")))
+            resource = texts.get((_QUERY, expanded_name(_IQ_AUTH, "resource")))
             self._claimed = _jid(f"{name}@{domain}/{resource}") if name and resource else ""
 
     def from_server(self, name: str, root: bytes, element: bytes) -> None:
@@ -98,8 +98,7 @@ def _texts(root: bytes, element: bytes) -> dict[tuple[str, ...], str]:
 
     What is there twice is empty: it cannot be told which of the two counts for the server.
     """
-    parser = make_parser()
-    parser.Parse(root)
+    parser = make_parser(root)
     path: list[str] = []
     found: dict[tuple[str, ...], list[str]] = {}
     repeated: set[tuple[str, ...]] = set()

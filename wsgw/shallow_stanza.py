@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from wsgw.plain_text import is_text
-from wsgw.xml_parser import CLIENT, first_tag
+from wsgw.xml_parser import CLIENT, expanded_name, first_tag
 
 #: Levels of a stanza that can match (an archived or carbon-copied message has five), attributes of each of
 #: its elements, and bytes of it: what a match remembers of its way grows with the elements.
@@ -18,13 +18,13 @@ SHALLOW_DEPTH = 5
 SHALLOW_ATTRIBUTES = 6
 SHALLOW_SIZE = 2048
 
-_NAMES = {name.encode(): f"{CLIENT} {name}" for name in ("message", "presence", "iq")}
+_NAMES = {name.encode(): expanded_name(CLIENT, name) for name in ("message", "presence", "iq")}
 
 #: A quote in a value would hide from a look ahead whether what follows it is a value or a name. The bound
 #: keeps a failure cheap, and namespaces below ``xml_parser.MAX_NAMESPACE``.
 _VALUE = rb"""(?:'[ !#-%(-;=?-\xff]{0,999}'|"[ !#-%(-;=?-\xff]{0,999}")"""
-#: What expat takes for no default namespace.
-_NO_NAMESPACE = rb"""xmlns=.(?:http://www\.w3\.org/|[^'" >]* )"""
+#: Among them are those that nothing may declare (Namespaces in XML 1.0 section 3).
+_RESERVED = rb"""xmlns=.http://www\.w3\.org/"""
 _CLIENT = rb"""xmlns=(?:'%s'|"%s")""" % (CLIENT.encode(), CLIENT.encode())
 #: Up to the next tag; as a literal follows, a failure does not try each shorter text in turn.
 _TEXT = rb"[\t\n\r -;=?-\xff]*<"
@@ -48,7 +48,7 @@ def _content(level: int, group: int) -> bytes:
     end = rb"/\%d>" % group
     if level < SHALLOW_DEPTH:
         child = group + 1 + SHALLOW_ATTRIBUTES
-        tag = rb"([a-zA-Z][a-zA-Z0-9_.-]{0,31})" + _attributes(child + 1, _NO_NAMESPACE)
+        tag = rb"([a-zA-Z][a-zA-Z0-9_.-]{0,31})" + _attributes(child + 1, _RESERVED)
         children = rb"(?:" + tag + _content(level + 1, child) + _TEXT + rb"){1,99}"
         end = rb"(?:" + end + rb"|" + children + end + rb")"
     return rb"(?: ?/>|>" + _TEXT + end + rb")"

@@ -16,6 +16,7 @@ from defusedxml.common import DefusedXmlException
 from wsgw.errors import SessionError
 from wsgw.plain_text import LONG_TEXT, without_plain_text
 from wsgw.xml_parser import (
+    FIRST_LINE,
     MAX_NAMESPACE,
     MISPLACED_DECLARATION,
     STREAM,
@@ -27,6 +28,7 @@ from wsgw.xml_parser import (
     not_well_formed,
     parse,
     refused,
+    without_declaration,
 )
 
 #: The event of a stream's closing tag; no element can have this name.
@@ -44,8 +46,8 @@ SERVER_STANZA_LIMIT = 8 * 1024 * 1024
 SERVER_MAX_DEPTH = 1000
 _MAX_NAMES_IN_STANZA = 16 * 1024
 
-#: What is no white space stands before the first markup; or UTF-16, which expat takes whatever it is told.
-TEXT_FIRST = re.compile(rb"[ \t\r\n]*(?:[^ \t\r\n<]|<\x00)")
+#: What is no white space stands before the first markup.
+TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 _NO_EVENTS: list[tuple[str, bytes]] = []
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
@@ -92,8 +94,9 @@ class StanzaCutter:
         self.restarted = False
         #: The parser has seen so much that it must be replaced at the next border.
         self.exhausted = False
-        self._parsed = len(bindings)
-        self._parsed_at_most = len(bindings) + MAX_PARSED
+        first = bindings or FIRST_LINE
+        self._parsed = len(first)
+        self._parsed_at_most = len(first) + MAX_PARSED
         self._base = 0
         self._chunk = b""
         self._events = _NO_EVENTS
@@ -105,9 +108,7 @@ class StanzaCutter:
         #: Where what follows the last stanza or header in the chunk begins.
         self._border = 0
         self._declared = ""
-        parser = self._parser = make_parser()
-        if bindings:
-            parser.Parse(bindings)
+        parser = self._parser = make_parser(first)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
         parser.StartNamespaceDeclHandler = self._declare
@@ -124,9 +125,7 @@ class StanzaCutter:
         SessionError; this one is of no more use then either.
         """
         if not self.depth:
-            chunk = chunk.lstrip(WHITESPACE)
-            if TEXT_FIRST.match(chunk):
-                raise not_well_formed("the server does not speak XML")
+            chunk = self._without_declaration(chunk)
         self._chunk = chunk
         self._events = events
         self._base = self._parsed
@@ -160,6 +159,15 @@ class StanzaCutter:
         # A session that is not read on keeps its cutter: not also what it has given away.
         self._chunk, self._events = b"", _NO_EVENTS
         return b""
+
+    def _without_declaration(self, chunk: bytes) -> bytes:
+        """``chunk``, which begins outside the stream's element; only there may an XML declaration stand."""
+        chunk = chunk.lstrip(WHITESPACE)
+        if TEXT_FIRST.match(chunk):
+            raise not_well_formed("the server does not speak XML")
+        if self._parsed == len(FIRST_LINE) and chunk.startswith(b"<?xml"):
+            return FIRST_LINE + without_declaration(chunk)
+        return chunk
 
     def let_go(self) -> None:
         """Break what holds itself: the parser holds this object's methods."""

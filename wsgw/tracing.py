@@ -19,7 +19,7 @@ from wsgw.errors import SessionError
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
 from wsgw.websocket_xmpp import Browser, ServerElements, WebSocketXmpp
-from wsgw.xml_parser import WHITESPACE, first_tag
+from wsgw.xml_parser import WHITESPACE, first_tag, split_name
 from wsgw.xmpp_framing import STANZAS
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
             return _Said("no XML")
         written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
     expanded = name or written
-    namespace, _, local = expanded.rpartition(" ")
+    namespace, local = split_name(expanded)
     # Others' attributes may be secrets: the id of <enabled/> resumes a session.
     values = {key: value[:_MAX_WORD] for key, value in attributes.items() if expanded in STANZAS}
     namespace = namespace[:_MAX_NAMESPACE]

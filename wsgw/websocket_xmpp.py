@@ -16,12 +16,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple, Protocol
 
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.login import Login
 from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.xml_parser import MAX_NAMESPACE, STREAM, Opening, long_namespace, parse_opening, without_declaration
+from wsgw.xml_parser import STREAM, Opening, expanded_name, parse_opening, split_name, without_declaration
 from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
     CLOSE,
@@ -44,11 +45,15 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-_FAILURE = frozenset(("urn:ietf:params:xml:ns:xmpp-sasl failure", "urn:xmpp:sasl:2 failure"))
+_FAILURE = frozenset(
+    (
+        expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "failure"),
+        expanded_name("urn:xmpp:sasl:2", "failure"),
+    )
+)
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
-_STREAM_MANAGEMENT = frozenset(
-    ("urn:xmpp:sm:3 enabled", "urn:xmpp:sm:3 resumed", "urn:xmpp:sm:2 enabled", "urn:xmpp:sm:2 resumed")
-) | {"urn:xmpp:sasl:2 success"}
+_RESUMPTION = ("urn:xmpp:sm:2", "urn:xmpp:sm:3"), ("enabled", "resumed")
+_STREAM_MANAGEMENT = {expanded_name(*name) for name in [*product(*_RESUMPTION), (_SASL[1], "success")]}
 _RESUMABLE = re.compile(rb"""<(?:[^\s>/]+:)?(?:enabled\s[^>]*\bresume\s*=\s*["'](?:true|1)["']|resumed\s)""")
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
@@ -263,11 +268,8 @@ class WebSocketXmpp:
     def _read_opening(self, text: bytes) -> Opening:
         """A header is limited too: in legacy framing every element inherits its bindings."""
         opening = parse_opening(text)
-        if len(opening.attributes) + len(opening.namespaces) > MAX_HEADER_ATTRIBUTES:
+        if len(opening.attributes + opening.namespaces) > MAX_HEADER_ATTRIBUTES:
             raise SessionError("policy-violation", "too many attributes")
-        for _, namespace in opening.namespaces:
-            if len(namespace) > MAX_NAMESPACE:
-                raise long_namespace()
         return opening
 
     def wait_for_upstream(self, text: bytes) -> None:
@@ -309,7 +311,7 @@ class WebSocketXmpp:
             self._client_closes()
         elif name == STREAM:
             raise SessionError("bad-format", "this stream was opened in RFC 7395 framing")
-        elif not legacy and name.rpartition(" ")[2] in ("open", "close"):
+        elif not legacy and split_name(name)[1] in ("open", "close"):
             raise SessionError("invalid-namespace", "that is not the framing namespace of RFC 7395")
         else:
             self.to_upstream.append(element)

@@ -19,8 +19,23 @@ from wsgw.errors import CloseCode, SessionError
 
 CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"
-#: An element's expanded name is written as expat gives it: namespace, space, local name.
-STREAM = f"{STREAMS} stream"
+#: Stands between namespace and local name in an expanded name. No namespace can hold it: XML knows no such
+#: character, and expat refuses a namespace that holds its separator.
+SEPARATOR = "\x01"
+
+
+def expanded_name(namespace: str, local: str) -> str:
+    """Return an element's name as expat writes it out; without a namespace it is ``local`` alone."""
+    return f"{namespace}{SEPARATOR}{local}" if namespace else local
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return (namespace, local name) of an expanded name; the namespace may be empty."""
+    namespace, _, local = name.rpartition(SEPARATOR)
+    return namespace, local
+
+
+STREAM = expanded_name(STREAMS, "stream")
 
 WHITESPACE = b" \t\r\n"
 
@@ -39,6 +54,10 @@ _XML_DECLARATION = re.compile(
 #: pyexpat hands more than this to expat in pieces that end anywhere.
 _MAX_PIECE = 1024 * 1024
 
+#: What a parser reads first if there is no start tag to read. expat takes the first bytes it sees for
+#: UTF-16 if they look like it, whatever encoding it was told.
+FIRST_LINE = b"\n"
+
 _UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 MISPLACED_DECLARATION = expat.errors.codes[expat.errors.XML_ERROR_MISPLACED_XML_PI]
 
@@ -46,14 +65,19 @@ MISPLACED_DECLARATION = expat.errors.codes[expat.errors.XML_ERROR_MISPLACED_XML_
 _guard = DefusedExpatParser(forbid_dtd=True)
 
 
-def make_parser(*, namespaces: bool = True, prefixes: bool = False) -> expat.XMLParserType:
+def make_parser(
+    root: bytes = FIRST_LINE, *, namespaces: bool = True, prefixes: bool = False
+) -> expat.XMLParserType:
     """Return a parser that knows no DTD, no entities, no comments, no processing instructions.
 
-    Names come as ``namespace local``, with ``prefixes`` as ``namespace local prefix``, without
-    ``namespaces`` as written; attributes as a flat list. Its ``Parse`` may raise ExpatError,
+    It has read ``root``, which counts in its positions: a start tag, or an empty line. Either fixes the
+    encoding as UTF-8; an XML declaration must not follow.
+
+    Names come expanded, with ``prefixes`` followed by ``SEPARATOR`` and the prefix if they have one,
+    without ``namespaces`` as written; attributes as a flat list. Its ``Parse`` may raise ExpatError,
     DefusedXmlException or SessionError; see ``refused``.
     """
-    parser = expat.ParserCreate("utf-8", " " if namespaces else None, {})
+    parser = expat.ParserCreate("utf-8", SEPARATOR if namespaces else None, {})
     parser.namespace_prefixes = prefixes
     parser.ordered_attributes = True
     parser.StartDoctypeDeclHandler = _guard.defused_start_doctype_decl
@@ -64,6 +88,7 @@ def make_parser(*, namespaces: bool = True, prefixes: bool = False) -> expat.XML
     parser.ProcessingInstructionHandler = _refuse_processing_instruction
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
+    parser.Parse(root)
     return parser
 
 
@@ -168,8 +193,7 @@ def children(root: bytes, element: bytes) -> tuple[tuple[str, int, int], ...]:
 
     ``root`` is a start tag with the bindings the element relies on.
     """
-    parser = make_parser()
-    parser.Parse(root)
+    parser = make_parser(root)
     found: list[tuple[str, int, int]] = []
     depth, start, begun = 0, 0, ""
 
@@ -203,8 +227,7 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     """
     text = without_declaration(text)
     tag = text[: max(end_of_tag(text), 0)]
-    parser = make_parser()
-    parser.Parse(root)
+    parser = make_parser(root)
     seen: list[tuple[str, list[str]]] = []
     parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
     try:
@@ -291,7 +314,7 @@ def parse_opening(text: bytes) -> Opening:
     try:
         parser.Parse(text)
     except (expat.ExpatError, DefusedXmlException) as error:
-        raise refused(error, text, max(parser.ErrorByteIndex, 0)) from None
+        raise refused(error, text, max(parser.ErrorByteIndex - len(FIRST_LINE), 0)) from None
     end = end_of_tag(text)
     if not seen or end < 0:
         raise not_well_formed("a message starts with its element")
@@ -312,10 +335,10 @@ def _is_nothing_or_end_tag(rest: bytes) -> bool:
 
 
 def _split_prefix(triplet: str) -> tuple[str, str]:
-    parts = triplet.split(" ")
-    return " ".join(parts[:2]), parts[2] if len(parts) == 3 else ""
+    parts = triplet.split(SEPARATOR)
+    return SEPARATOR.join(parts[:2]), parts[2] if len(parts) == 3 else ""
 
 
 def _as_written(triplet: str) -> str:
-    parts = triplet.split(" ")
+    parts = triplet.split(SEPARATOR)
     return f"{parts[2]}:{parts[1]}" if len(parts) == 3 else parts[-1]

@@ -135,8 +135,7 @@ class ClientStanzas:
             self._parser = None
 
     def _new_parser(self) -> expat.XMLParserType:
-        parser = self._parser = make_parser()
-        parser.Parse(self._root)
+        parser = self._parser = make_parser(self._root)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
         parser.StartNamespaceDeclHandler = self._declare

@@ -23,26 +23,28 @@ from wsgw.xml_parser import (
     STREAMS,
     Opening,
     children,
+    expanded_name,
     not_well_formed,
     parse_opening,
+    split_name,
     undeclared_prefixes,
 )
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
-OPEN = f"{FRAMING} open"
-CLOSE = f"{FRAMING} close"
-IQ = f"{CLIENT} iq"
-STANZAS = frozenset((IQ, f"{CLIENT} message", f"{CLIENT} presence"))
-FEATURES = f"{STREAMS} features"
-ERROR = f"{STREAMS} error"
+OPEN = expanded_name(FRAMING, "open")
+CLOSE = expanded_name(FRAMING, "close")
+IQ = expanded_name(CLIENT, "iq")
+STANZAS = frozenset((IQ, expanded_name(CLIENT, "message"), expanded_name(CLIENT, "presence")))
+FEATURES = expanded_name(STREAMS, "features")
+ERROR = expanded_name(STREAMS, "error")
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
 _TLS = "urn:ietf:params:xml:ns:xmpp-tls"
 #: What features hold when TLS is offered, and the answer to asking for it (RFC 6120 section 5.4).
 STARTTLS = _TLS.encode()
-STARTTLS_PROCEED = f"{_TLS} proceed"
-_STARTTLS = f"{_TLS} starttls"
-_COMPRESSION = "http://jabber.org/features/compress compression"
-_LIMITS = "urn:xmpp:stream-limits:0 limits"
+STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
+_STARTTLS = expanded_name(_TLS, "starttls")
+_COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
+_LIMITS = expanded_name("urn:xmpp:stream-limits:0", "limits")
 _MAX_BYTES = re.compile(
     rb"""<(?:[^\s<>/:]+:)?max-bytes(?:\s(?:[^<>"']|"[^"]*"|'[^']*')*)?>\s*([0-9]{1,4000})\s*<"""
 )
@@ -79,7 +81,7 @@ def choose_framing(opening: Opening) -> Framing:
         return Rfc7395Framing(opening)
     if opening.name == STREAM:
         return LegacyFraming(opening)
-    if opening.name.rpartition(" ")[2] in ("open", "stream"):
+    if split_name(opening.name)[1] in ("open", "stream"):
         raise SessionError("invalid-namespace", "that namespace opens no XMPP stream")
     raise SessionError("bad-format", "the first message must open a stream")
 
@@ -192,7 +194,7 @@ class Framing(ABC):
     def condition(self, element: bytes) -> tuple[str, str]:
         """Return the (condition, character data) of a server's stream error."""
         for name, start, end in children(self._server_root, element):
-            namespace, _, local = name.rpartition(" ")
+            namespace, local = split_name(name)
             if namespace == _CONDITIONS and local != "text":
                 data = _CHARACTER_DATA.search(element, start, end)
                 return local, data[1].decode() if data else ""

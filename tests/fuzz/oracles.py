@@ -37,7 +37,7 @@ def tree(text: bytes, root: bytes = b"") -> Tree:
 
     Raises ExpatError; without ``root`` also if ``text`` is not one whole document.
     """
-    parser = expat.ParserCreate("utf-8", " ")
+    parser = expat.ParserCreate("utf-8", "\x01")
     parser.ordered_attributes = True
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
@@ -99,7 +99,7 @@ class StreamReader:
         assert self._depth <= 1, f"not whole: {piece!r}"
 
     def _open(self) -> None:
-        parser = self._parser = expat.ParserCreate("utf-8", " ")
+        parser = self._parser = expat.ParserCreate("utf-8", "\x01")
         self._depth = 0
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -108,7 +108,7 @@ class StreamReader:
 
     def _start(self, name: str, _attributes: object) -> None:
         self._depth += 1
-        is_stream = name == "http://etherx.jabber.org/streams stream"
+        is_stream = name == "http://etherx.jabber.org/streams\x01stream"
         assert is_stream == (self._depth == 1) or self._depth > 2, f"{name} at depth {self._depth}"
 
     def _end(self, _name: str) -> None:
