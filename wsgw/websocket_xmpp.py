@@ -45,15 +45,11 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-_FAILURE = frozenset(
-    (
-        expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "failure"),
-        expanded_name("urn:xmpp:sasl:2", "failure"),
-    )
-)
+_SASL, _SASL2 = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2"
+_FAILURE = (expanded_name(_SASL, "failure"), expanded_name(_SASL2, "failure"))
 #: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
 _RESUMPTION = ("urn:xmpp:sm:2", "urn:xmpp:sm:3"), ("enabled", "resumed")
-_STREAM_MANAGEMENT = {expanded_name(*name) for name in [*product(*_RESUMPTION), (_SASL[1], "success")]}
+_STREAM_MANAGEMENT = {expanded_name(*name) for name in [*product(*_RESUMPTION), (_SASL2, "success")]}
 _RESUMABLE = re.compile(rb"""<(?:[^\s>/]+:)?(?:enabled\s[^>]*\bresume\s*=\s*["'](?:true|1)["']|resumed\s)""")
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
