@@ -13,6 +13,7 @@ from wsgw import __version__
 from wsgw.config import describe, find_config, from_arguments, load, options_table
 from wsgw.config.model import Config
 from wsgw.config.options import LOG_FORMATS, LOG_LEVELS
+from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.ops.logs import log_directly, start_logging
 
@@ -93,7 +94,10 @@ def _settings(chosen: argparse.Namespace) -> Config:
     """The configuration, and what the command line says beside it."""
     config = _configuration(chosen)
     said = {"log_level": chosen.log_level, "log_format": chosen.log_format, "user": chosen.user}
-    return replace(config, **{name: value for name, value in said.items() if value is not None})
+    said = {name: value for name, value in said.items() if value is not None}
+    marks = {name: Mark(f"--{name.replace('_', '-')}", 0) for name in said}
+    origins = replace(config.origins, options={**config.origins.options, **marks})
+    return replace(config, origins=origins, **said)
 
 
 def _configuration(chosen: argparse.Namespace) -> Config:

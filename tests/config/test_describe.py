@@ -7,7 +7,7 @@ from wsgw.config import describe, from_arguments, load, options_table
 from wsgw.config.model import ListenerConfig
 from wsgw.config.options import OPTIONS
 
-from .snippets import FIXTURES, listener, load_text
+from .snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 
 
 def test_every_setting_is_shown() -> None:
@@ -54,3 +54,55 @@ def test_the_table_has_a_row_for_every_option() -> None:
     rows = [line for line in options_table().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [option.name for option in OPTIONS]
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+
+
+GIVEN = """\
+{hosts, ["example.org", "other.example"]}.
+{listen, [
+  {5222, ejabberd_c2s, [{max_stanza_size, 65536}]},
+  {5288, websocket_session, [{request_handlers, [{"ws", mod_websocket}]}, {tls, false}, {pong_timeout, 20}]},
+  {{5289, "127.0.0.1"}, websocket_session, [{request_handlers, [{"ws", mod_websocket}]}]}
+]}.
+{websocket_timeout, 300}.
+{log_level, info}.
+"""
+
+
+def shown(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
+    """What is shown of the whole gateway, and of each listener; blanks made one."""
+    parts = describe(load_text(tmp_path, GIVEN)).split("\n\n")
+    return tuple([" ".join(line.split()) for line in part.splitlines()] for part in parts)  # type: ignore[return-value]
+
+
+def test_default_is_what_was_not_given(tmp_path: Path) -> None:
+    """Also where what was given is the same, and where a default is worked out."""
+    gateway, first, second = shown(tmp_path)
+    for line in ("hosts example.org, other.example", "log_level info"):
+        assert line in gateway
+    for line in ("trusted_proxies [] (default)", "log_format plain (default)", "trace none (default)"):
+        assert line in gateway
+    assert any(line.startswith("workers ") and line.endswith(" (default)") for line in gateway)
+    for line in ("tls false", "pong_timeout 20", "websocket_timeout 300", "ip 0.0.0.0 (default)"):
+        assert line in first
+    for line in ("tls false (default)", "pong_timeout 20 (default)", "ip 127.0.0.1", "websocket_timeout 300"):
+        assert line in second
+    for line in ("upstream tcp://127.0.0.1:5222", "max_stanza_size 65536"):
+        assert line in first, "taken from the listener of the XMPP server"
+    assert any(line.startswith("max_sessions ") and line.endswith(" (default)") for line in first)
+
+
+def test_url_for_clients(tmp_path: Path) -> None:
+    _, first, second = shown(tmp_path)
+    assert first[1] == "URL for clients ws://example.org:5288/ws"
+    assert second[1].startswith(
+        "URL for clients ws://127.0.0.1:5289/ws (through a proxy with TLS: wss://example.org/ws"
+    )
+
+
+def test_url_for_clients_with_tls(tmp_path: Path) -> None:
+    pem = tmp_path / "both.pem"
+    pem.write_text(CERTIFICATE + KEY)
+    options = f'tls, {{certfile, "{pem}"}}, {{request_handlers, [{{["a", "b"], mod_websocket}}]}}'
+    for ip in ('{ip, "::1"}', "inet6"):
+        lines = describe(load_text(tmp_path, listener(f"{options}, {ip}"))).splitlines()
+        assert any(line.split()[-1:] == ["wss://example.org:5288/a/b"] for line in lines)

@@ -10,7 +10,7 @@
                      what is ejabberd's own, and what is nearly ours
     kinds, network_kinds, options
                      the option table
-    chosen, coherence, interpret
+    chosen, coherence, origins, interpret
                      from terms to settings, all mistakes at once
     describe         what ``check`` and ``options`` print
 

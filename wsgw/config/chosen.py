@@ -50,6 +50,11 @@ class Choices:
         assert not isinstance(default, Computed), name
         return default
 
+    @property
+    def marks(self) -> dict[str, Mark]:
+        """Where each option was given that was."""
+        return {name: chosen.mark for name, chosen in self._given.items()}
+
     def names(self, name: str) -> bool:
         """Whether the listener names the option at all, be its value a mistake."""
         return name in self._named

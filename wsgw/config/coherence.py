@@ -15,6 +15,7 @@ from wsgw.config.files import check_certificate_and_key, check_certificates
 from wsgw.config.model import AdminListener, ListenerConfig
 from wsgw.config.network_kinds import HANDLER
 from wsgw.config.terms import Mark, Problems
+from wsgw.errors import ConfigProblem
 
 #: Descriptors for listening sockets, logs and what the gateway itself needs.
 _RESERVED_DESCRIPTORS = 200
@@ -85,23 +86,36 @@ def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool
 
 
 def warnings_about(
-    listener: ListenerConfig, choices: Choices, unusable: tuple[str, ...], room: int
+    listener: ListenerConfig, choices: Choices, unusable: tuple[tuple[Mark, str], ...], room: int
 ) -> list[str]:
-    """Whole sentences on what works and is yet likely not meant; there is ``room`` for so many sessions."""
+    """Whole sentences, each with its line, on what works and is yet likely not meant.
+
+    There is ``room`` for so many sessions.
+    """
     where = f"The listener on port {listener.port}"
     found = _of_ejabberds_own(where, choices)
     if not listener.request_handlers:
-        found.append(f"{where} has no request_handlers: it answers every request with 404.")
+        mark = choices.mark("request_handlers")
+        found.append(_at(mark, f"{where} has no request_handlers: it answers every request with 404."))
     if listener.max_stanza_size == sys.maxsize:
-        found.append(f"{where} takes stanzas of any size: one client can use up the memory.")
+        mark = choices.mark("max_stanza_size")
+        found.append(_at(mark, f"{where} takes stanzas of any size: one client can use up the memory."))
     if listener.websocket_timeout <= listener.websocket_ping_interval < math.inf:
-        found.append(f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
-    if listener.max_sessions > room and "max_sessions" in choices:
+        mark = choices.mark("websocket_timeout", "websocket_ping_interval")
         found.append(
+            _at(mark, f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
+        )
+    if listener.max_sessions > room and "max_sessions" in choices:
+        reason = (
             f"{where} has max_sessions {listener.max_sessions}, but the limit of open files "
             f"leaves room for {room}."
         )
-    return found + _upstream_warnings(where, listener, unusable)
+        found.append(_at(choices.mark("max_sessions"), reason))
+    return found + _upstream_warnings(where, listener, choices, unusable)
+
+
+def _at(mark: Mark, sentence: str) -> str:
+    return str(ConfigProblem(mark.file, mark.line, sentence))
 
 
 def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
@@ -121,35 +135,41 @@ def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
     return found
 
 
-def _upstream_warnings(where: str, listener: ListenerConfig, unusable: tuple[str, ...]) -> list[str]:
+def _upstream_warnings(
+    where: str, listener: ListenerConfig, choices: Choices, unusable: tuple[tuple[Mark, str], ...]
+) -> list[str]:
+    upstream, verify = choices.mark("upstream"), choices.mark("upstream_verify")
     found = [
-        f"{where} reaches {address} without TLS: passwords cross the network in clear."
+        _at(upstream, f"{where} reaches {address} without TLS: passwords cross the network in clear.")
         for address in listener.upstream
-        if address.scheme == "tcp" and not _is_loopback(address.host)
+        if address.scheme == "tcp" and not is_loopback(address.host)
     ]
     secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
     if secured and not listener.upstream_verify:
-        found.append(f"{where} has upstream_verify false: it does not know whom it gives the passwords to.")
+        reason = f"{where} has upstream_verify false: it does not know whom it gives the passwords to."
+        found.append(_at(verify, reason))
     elif not listener.upstream_verify:
-        found.append(f"{where} has upstream_verify false.")
+        found.append(_at(verify, f"{where} has upstream_verify false."))
     if secured and listener.upstream_verify:
         found.extend(
-            f"The XMPP server's certificate cannot be trusted from a file: {why}." for why in unusable
+            _at(mark, f"The XMPP server's certificate cannot be trusted from a file: {why}.")
+            for mark, why in unusable
         )
     return found
 
 
-def warning_about_admin(listener: AdminListener) -> str | None:
+def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
     """What it shows is no secret, and yet nobody's but the admin's business."""
-    if _is_loopback(listener.ip):
+    if is_loopback(listener.ip):
         return None
-    return (
+    return _at(
+        mark,
         f"The wsgw_admin listener on port {listener.port} is open to others than this machine ({listener.ip})"
-        ": whoever reaches it sees hosts, addresses of servers and figures."
+        ": whoever reaches it sees hosts, addresses of servers and figures.",
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
+from wsgw.config.coherence import is_loopback
 from wsgw.config.model import AdminListener, Config, ListenerConfig, RequestHandler, Traced
+from wsgw.config.network_kinds import HANDLER
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\
@@ -38,6 +41,8 @@ Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/st
 [metrics.md](metrics.md). There is one option, `ip`, the address to listen on: by default it is `127.0.0.1`.
 """
 _TOP_HEADING: Final = "## At the top level\n"
+#: Of the options of the top level, those whose values are shown as they are.
+_TOP_SHOWN: Final = ("user", "log_level", "log_format", "trace")
 _COLUMNS: Final = "| option | type | default | meaning | precedent |\n|---|---|---|---|---|"
 
 
@@ -73,46 +78,74 @@ def _default(option: Option) -> str:
 
 def describe(config: Config) -> str:
     """The settings in force, one line each; the warnings are ``config.warnings``."""
+    values = {
+        "hosts": config.hosts,
+        "trusted_proxies": "all" if config.trust_all_proxies else config.trusted_proxies,
+        "certfiles": config.certfiles,
+        **{name: getattr(config, name) for name in (*GATEWAY_WIDE, *_TOP_SHOWN)},
+    }
+    given = config.origins.options
     lines = [
         f"configuration: {config.source or 'the command line'}",
-        _line("hosts", config.hosts),
-        _line("trusted_proxies", "all" if config.trust_all_proxies else config.trusted_proxies),
-        _line("certfiles", config.certfiles),
-        *(_line(name, getattr(config, name)) for name in GATEWAY_WIDE),
-        _line("user", config.user),
-        _line("log_level", config.log_level),
-        _line("log_format", config.log_format),
-        _line("trace", config.trace),
+        *(_line(name, value, name not in given) for name, value in values.items()),
     ]
     for listener in config.listeners:
-        lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener)]
+        lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener, config)]
     lines += [f"\nadmin listener on {_place(listener)}" for listener in config.admin_listeners]
     return "\n".join(lines)
 
 
+def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
+    """The URLs clients are given, one for each path, as far as the gateway knows them.
+
+    The host is the address listened on; the first of ``hosts`` where that is every address, or where TLS
+    wants a name.
+    """
+    scheme = "wss" if listener.tls else "ws"
+    named = listener.tls or listener.ip in ("0.0.0.0", "::")
+    host = hosts[0] if named and hosts else _in_url(listener.ip)
+    return [
+        f"{scheme}://{host}:{listener.port}/{'/'.join(handler.path)}"
+        for handler in listener.request_handlers
+        if handler.module == HANDLER
+    ]
+
+
+def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
+    """The URLs; and what a client elsewhere uses, if only a proxy can reach this listener."""
+    urls = client_urls(listener, hosts)
+    shown = ", ".join(urls) or "none: there are no request_handlers"
+    if urls and not listener.tls and is_loopback(listener.ip) and hosts:
+        path = urls[0].partition("://")[2].partition("/")[2]
+        shown += f"  (through a proxy with TLS: wss://{hosts[0]}/{path})"
+    return f"  {'URL for clients':<25} {shown}"
+
+
 def _place(listener: ListenerConfig | AdminListener) -> str:
-    host = f"[{listener.ip}]" if ":" in listener.ip else listener.ip
-    return f"{host}:{listener.port}"
+    return f"{_in_url(listener.ip)}:{listener.port}"
 
 
-def _listener_lines(listener: ListenerConfig) -> list[str]:
-    lines = []
+def _in_url(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip
+
+
+def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
+    lines = [_clients_line(listener, config.hosts)]
+    given = config.origin(listener).options
     for option in OPTIONS:
         if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
             continue
         value: Any = getattr(listener, option.name)
         if option.name == "max_connect_rate_per_ip":
             value = (value, listener.max_connect_burst_per_ip)
-        lines.append(_line(option.name, value, option))
+        lines.append(_line(option.name, value, option.name not in given))
         if option.name == "upstream_cafile":
             lines.append(_line("upstream_certfiles", listener.upstream_certfiles))
     return lines
 
 
-def _line(name: str, value: Any, option: Option | None = None) -> str:
-    shown = _shown(name, value)
-    is_default = option is not None and value == option.default
-    return f"  {name:<25} {shown}{'  (default)' if is_default else ''}"
+def _line(name: str, value: Any, is_default: bool = False) -> str:
+    return f"  {name:<25} {_shown(name, value)}{'  (default)' if is_default else ''}"
 
 
 _EMPTY: Final = {

@@ -14,6 +14,7 @@ from wsgw.config.listeners import ADMIN_MODULE, LISTENER_MODULE, RawListener, ra
 from wsgw.config.model import AdminListener, Config, IPNetwork, ListenerConfig, UpstreamAddress
 from wsgw.config.network_kinds import HANDLER, Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
+from wsgw.config.origins import OriginsOfDocument
 from wsgw.config.server_facts import ServerFacts, server_facts
 from wsgw.config.spelling import nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
@@ -30,6 +31,7 @@ def interpret(document: Document, problems: Problems) -> Config:
     facts = server_facts(document)
     context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
     top = top_choices(document, context, problems)
+    origins = OriginsOfDocument(document, facts)
     listeners: list[ListenerConfig] = []
     warnings: list[str] = []
     places: dict[tuple[str, int], int] = {}
@@ -40,10 +42,14 @@ def interpret(document: Document, problems: Problems) -> Config:
         listener = _listener(raw, chosen, facts, session_limit(workers), problems)
         _check_place(listener, raw, places, problems)
         check_listener(listener, chosen, facts.keyless, problems)
-        warnings.extend(warnings_about(listener, chosen, facts.unusable, session_limit(workers)))
+        warnings.extend(warnings_about(listener, chosen, facts.unusable_at, session_limit(workers)))
         listeners.append(listener)
-    admin_listeners = tuple(_admin_listeners(document, places, problems))
-    warnings.extend(filter(None, map(warning_about_admin, admin_listeners)))
+        origins.add_listener(raw, chosen)
+    admin_listeners: list[AdminListener] = []
+    for raw, admin_listener in _admin_listeners(document, places, problems):
+        warnings.extend(filter(None, [warning_about_admin(admin_listener, raw.mark)]))
+        admin_listeners.append(admin_listener)
+        origins.add_admin_listener(raw)
     trusted = _trusted_proxies(document, problems)
     return Config(
         source=document.source,
@@ -60,7 +66,8 @@ def interpret(document: Document, problems: Problems) -> Config:
         trace=_value(document, "trace", BY_NAME["trace"].default, problems),
         warnings=tuple(dict.fromkeys(warnings)),
         certfiles=facts.certfiles,
-        admin_listeners=admin_listeners,
+        admin_listeners=tuple(admin_listeners),
+        origins=origins.done(),
     )
 
 
@@ -118,7 +125,7 @@ def _listener(
 
 def _admin_listeners(
     document: Document, places: dict[tuple[str, int], int], problems: Problems
-) -> Iterator[AdminListener]:
+) -> Iterator[tuple[RawListener, AdminListener]]:
     """Those of ``wsgw_admin``, on loopback if they do not say otherwise; their one option is ``ip``."""
     for raw in raw_listeners(document):
         if raw.module != ADMIN_MODULE:
@@ -134,7 +141,7 @@ def _admin_listeners(
         ip = _address(given, problems) if given is not None else ADMIN_IP
         listener = AdminListener(ip or ADMIN_IP, _port(raw, problems))
         _check_place(listener, raw, places, problems)
-        yield listener
+        yield raw, listener
 
 
 def _check_place(

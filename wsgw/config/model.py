@@ -6,10 +6,13 @@ Times are seconds (``math.inf`` for ``infinity``), sizes are bytes (``sys.maxsiz
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
+
+from wsgw.config.terms import Mark
 
 UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
 IPNetwork = IPv4Network | IPv6Network
@@ -111,6 +114,26 @@ class Traced:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a listener stands, and by name its options that were given, or taken from the server's part."""
+
+    mark: Mark
+    options: Mapping[str, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the settings of a configuration stand."""
+
+    #: One for each of ``Config.all_listeners``, in their order.
+    listeners: tuple[Origin, ...] = ()
+    #: Options of the whole gateway that were given.
+    options: Mapping[str, Mark] = field(default_factory=dict)
+    #: The certificate files of the top level and of the XMPP server.
+    files: Mapping[Path, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole gateway."""
 
@@ -136,8 +159,25 @@ class Config:
     #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.
     certfiles: tuple[Path, ...] = ()
     admin_listeners: tuple[AdminListener, ...] = ()
+    #: No setting: two configurations may say the same in different places.
+    origins: Origins = field(default=Origins(), compare=False)
 
     @property
     def all_listeners(self) -> tuple[ListenerConfig | AdminListener, ...]:
         """Everything that needs a listening socket."""
         return (*self.listeners, *self.admin_listeners)
+
+    @property
+    def nowhere(self) -> Mark:
+        """The whole configuration, for what stands at no line of it."""
+        return Mark(self.source or "command line", 0)
+
+    def origin(self, listener: ListenerConfig | AdminListener) -> Origin:
+        """Where ``listener``, one of ``all_listeners``, and its options stand."""
+        known = dict(zip(self.all_listeners, self.origins.listeners, strict=False))
+        return known.get(listener, Origin(self.nowhere))
+
+    def mark(self, listener: ListenerConfig | AdminListener, *names: str) -> Mark:
+        """Where the first of the options ``names`` of ``listener`` was given, or the listener itself."""
+        origin = self.origin(listener)
+        return next((origin.options[name] for name in names if name in origin.options), origin.mark)

@@ -6,7 +6,7 @@ It is the server's configuration, so nothing in it is a mistake here: what canno
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob, has_magic
 from ipaddress import IPv4Address, IPv6Address
@@ -19,7 +19,7 @@ from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.model import UpstreamAddress
 from wsgw.config.network_kinds import parse_address
 from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
-from wsgw.config.terms import Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
+from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
 #: A wildcard over a whole disk is not meant.
 _MAX_CERTFILES = 1000
@@ -39,16 +39,32 @@ class ServerFacts:
     upstream_certfiles: tuple[Path, ...]
     #: Of the files named for certificates, those without a usable one: a sentence each.
     unusable: tuple[str, ...]
+    #: The listener that is the upstream by default; None if there is none.
+    mark: Mark | None
+    #: The settings of ours that this listener decides, unless ours says otherwise.
+    told: tuple[str, ...]
+    #: Where each file stands that was named for certificates.
+    marks: Mapping[Path, Mark]
+
+    @property
+    def unusable_at(self) -> tuple[tuple[Mark, str], ...]:
+        """``unusable``, each with its line."""
+        places = [mark for path, mark in self.marks.items() if path not in self.upstream_certfiles]
+        return tuple(zip(places, self.unusable, strict=True))
 
 
 def server_facts(document: Document) -> ServerFacts:
     listener = next(filter(_is_usable_c2s, raw_listeners(document)), None)
-    everywhere = list(dict.fromkeys(_global_certfiles(document)))
-    named = [*everywhere]
+    of_all = list(_global_certfiles(document))
+    everywhere = list(dict.fromkeys(path for path, _ in of_all))
+    named = [*of_all]
     own = listener.option("certfile") if listener is not None else None
     if own is not None:
         named[:0] = _paths(own)
-    usable, unusable = _sorted_out(list(dict.fromkeys(named)), check_certificates)
+    marks: dict[Path, Mark] = {}
+    for path, mark in named:
+        marks.setdefault(path, mark)
+    usable, unusable = _sorted_out(list(marks), check_certificates)
     certfiles, keyless = _sorted_out(everywhere, check_certificate_and_key)
     return ServerFacts(
         upstream=() if listener is None else _addresses(listener),
@@ -60,7 +76,21 @@ def server_facts(document: Document) -> ServerFacts:
         keyless=keyless,
         upstream_certfiles=usable,
         unusable=unusable,
+        mark=listener.mark if listener is not None else None,
+        told=_told(listener),
+        marks=marks,
     )
+
+
+def _told(listener: RawListener | None) -> tuple[str, ...]:
+    if listener is None:
+        return ()
+    told = ["upstream"]
+    if listener.flag("use_proxy_protocol"):
+        told.append("upstream_proxy_protocol")
+    if listener.option("max_stanza_size") is not None:
+        told.append("max_stanza_size")
+    return tuple(told)
 
 
 # Where it listens
@@ -121,14 +151,15 @@ def _max_stanza_size(listener: RawListener | None) -> int:
 # Its certificates
 
 
-def _global_certfiles(document: Document) -> Iterator[Path]:
+def _global_certfiles(document: Document) -> Iterator[tuple[Path, Mark]]:
     """Files of ``certfiles``, and of ``domain_certfile`` in any form, for all hosts or one."""
     for setting in document.settings:
         if setting.name == "certfiles" or setting.name == "domain_certfile":
             yield from _paths(setting.value)
 
 
-def _paths(term: Term) -> Iterator[Path]:
+def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
+    """The files ``term`` names, each with the line it stands at."""
     if isinstance(term, TupleTerm) and term.items:  # {domain_certfile, "example.org", "/path.pem"}
         term = term.items[-1]
     for item in items_of(term) or (term,):
@@ -136,7 +167,8 @@ def _paths(term: Term) -> Iterator[Path]:
         if not text or "\0" in text:
             continue
         path = Path(item.mark.file).parent / text
-        yield from map(Path, sorted(glob(str(path)))[:_MAX_CERTFILES]) if has_magic(text) else (path,)
+        found = map(Path, sorted(glob(str(path)))[:_MAX_CERTFILES]) if has_magic(text) else (path,)
+        yield from ((each, item.mark) for each in found)
 
 
 def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], tuple[str, ...]]:

@@ -1,0 +1,66 @@
+"""Where the settings of a configuration stand: for messages about them after the file has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsgw.config.chosen import Choices
+from wsgw.config.document import Document
+from wsgw.config.listeners import RawListener
+from wsgw.config.model import Origin, Origins
+from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Scope
+from wsgw.config.server_facts import ServerFacts
+from wsgw.config.terms import Mark
+
+#: Top-level options whose names in the file are others than those of the settings.
+_ALSO = {"hosts": ("hosts", "host"), "certfiles": ("certfiles", "domain_certfile")}
+
+
+@dataclass
+class OriginsOfDocument:
+    """Collects the origins while the settings are worked out."""
+
+    document: Document
+    facts: ServerFacts
+    _listeners: list[Origin] = field(default_factory=list)
+    _wide: dict[str, Mark] = field(default_factory=dict)
+
+    def add_listener(self, raw: RawListener, chosen: Choices) -> None:
+        """Note where a listener of ours and its options stand."""
+        marks = self._taken_from_the_server(chosen) | chosen.marks
+        if raw.ip is not None:
+            marks["ip"] = raw.ip.mark
+        for name in GATEWAY_WIDE:
+            if name in marks:
+                self._wide.setdefault(name, marks[name])
+        self._listeners.append(Origin(raw.mark, marks))
+
+    def add_admin_listener(self, raw: RawListener) -> None:
+        """The same for one of the admin's."""
+        self._listeners.append(Origin(raw.mark))
+
+    def _taken_from_the_server(self, chosen: Choices) -> dict[str, Mark]:
+        """What the listener does not say and the XMPP server's part of the file does."""
+        marks: dict[str, Mark] = {}
+        facts = self.facts
+        if facts.mark is not None:
+            marks = dict.fromkeys(facts.told, facts.mark)
+            if "upstream" in chosen:
+                marks.pop("upstream_proxy_protocol", None)
+        if chosen["tls"] and facts.certfiles:
+            marks["certfile"] = facts.marks[facts.certfiles[0]]
+        return marks
+
+    def done(self) -> Origins:
+        """All of them."""
+        marks = dict(self._wide)
+        for option in OPTIONS:
+            if option.scope is Scope.TOP:
+                names = _ALSO.get(option.name, (option.name,))
+                settings = [setting for setting in self.document.settings if setting.name in names]
+                if settings:
+                    marks[option.name] = settings[0].mark
+        files: Mapping[Path, Mark] = self.facts.marks
+        return Origins(tuple(self._listeners), marks, files)
