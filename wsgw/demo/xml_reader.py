@@ -18,6 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from wsgw.errors import SessionError
+from wsgw.xml_parser import without_declaration
 
 #: Deeper trees are refused; it keeps every recursion over a tree shallow.
 MAX_DEPTH = 100
@@ -33,7 +34,6 @@ _CDATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _CDATA_OPEN = b"<![CDATA["
 _DECLARATION_OPEN = b"<?xml"
 _DECLARATION = re.compile(rb"<\?xml[ \t\r\n][^<>]*?\?>")
-_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
 
 _EXPAT_CONDITIONS = {
     expat_errors.codes[expat_errors.XML_ERROR_UNDEFINED_ENTITY]: "restricted-xml",
@@ -141,9 +141,7 @@ class StreamReader:
         match = _DECLARATION.match(self._buffer)
         if match is None or not self._may_declare():
             return
-        encoding = _ENCODING.search(match[0])
-        if encoding is not None and encoding[1].lower() != b"utf-8":
-            raise SessionError("unsupported-encoding", "XMPP is UTF-8.")
+        without_declaration(match[0])
         self._declared = True
         self._buffer = self._buffer[match.end() :].lstrip(_WHITESPACE)
 
