@@ -27,6 +27,7 @@ LEVELS = {
     "xml_parser": 1,
     "plain_text": 1,
     "shallow_stanza": 2,
+    "xml_element": 2,
     "complete_markup": 2,
     "head_reader": 2,
     "stanza_cutter": 2,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from wsgw.login import MAX_JID, Login
+from wsgw.login import MAX_ID, MAX_JID, MAX_REQUESTS, Login
 from wsgw.xml_parser import expanded_name
 
 ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 IQ = expanded_name("jabber:client", "iq")
+SASL = expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success")
 SASL2 = expanded_name("urn:xmpp:sasl:2", "success")
 
 
@@ -50,10 +51,7 @@ def test_an_error_binds_nothing() -> None:
 
 
 def test_sasl_says_no_name() -> None:
-    login = told(
-        expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success"),
-        "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
-    )
+    login = told(SASL, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
     assert (login.succeeded, login.jid, login.over) == (True, "", False)
 
 
@@ -94,33 +92,290 @@ def test_a_resumed_session_has_no_name(version: int) -> None:
     assert (login.jid, login.resumed, login.over) == ("", True, True)
 
 
-def auth(content: str) -> bytes:
+# -- the oldest way (XEP-0078): what the client asks counts only by the server's answer --------------
+
+
+def auth(content: str, attributes: str = "type='set' id='a1'") -> bytes:
     return (
-        f"<iq xmlns='jabber:client' type='set' id='a1'><query xmlns='jabber:iq:auth'>{content}</query></iq>"
+        f"<iq xmlns='jabber:client' {attributes}><query xmlns='jabber:iq:auth'>{content}</query></iq>"
     ).encode()
 
 
 NAMED = "<username>alice</username><password>secret</password><resource>r</resource>"
+REGISTER = "<query xmlns='jabber:iq:register'/>"
+ACCEPTED = "<iq type='result' id='a1'/>"
+
+
+def asks(login: Login, *elements: bytes | str) -> Login:
+    for element in elements:
+        login.client_iq(
+            b"<messages>", element if isinstance(element, bytes) else element.encode(), "example.org"
+        )
+    return login
+
+
+def nothing_is_known(login: Login) -> bool:
+    return (login.succeeded, login.jid, login.over, login.resumable) == (False, "", False, False)
 
 
 @pytest.mark.parametrize(
     ("content", "jid"),
     [
         (NAMED, "alice@example.org/r"),
+        (NAMED.replace("password>", "digest>"), "alice@example.org/r"),
         (f"<x><![CDATA[<username>root</username>]]></x>{NAMED}", "alice@example.org/r"),
         (f"<x xmlns='x'><username>root</username></x>{NAMED}", "alice@example.org/r"),
         (f"<username xmlns='x'>root</username>{NAMED}", "alice@example.org/r"),
         (f"<username>root</username>{NAMED}", ""),
-        ("<password>secret</password>", ""),
+        ("<username>alice</username><password>secret</password>", ""),
     ],
-    ids=["named", "cdata", "deeper", "foreign", "twice", "nobody"],
+    ids=["named", "digest", "cdata", "deeper", "foreign", "twice", "no-resource"],
 )
 def test_the_oldest_way(content: str, jid: str) -> None:
-    login = Login()
-    login.client_iq(b"<messages>", auth(content), "example.org")
-    assert (login.succeeded, login.jid) == (False, ""), "a claim counts once the server accepts it"
-    told(IQ, "<iq type='error' id='a1'/>", login)
+    login = asks(Login(), auth(content))
+    assert nothing_is_known(login), "a claim counts once the server accepts it"
     told(IQ, "<iq type='result' id='other'/>", login)
-    assert not login.succeeded
-    told(IQ, "<iq type='result' id='a1'/>", login)
+    assert nothing_is_known(login)
+    told(IQ, ACCEPTED, login)
     assert (login.succeeded, login.jid, login.over) == (True, jid, True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<iq type='result' id='&#97;1'/>",
+        "<iq\n id = \"a1\"\ttype = 'result' ></iq >",
+        "<iq x='>' type='result' id='a1'> </iq>",
+        "<c:iq xmlns:c='jabber:client' type='result' id='a1'/>",
+        "<iq x=' id=&apos;other&apos; ' type='result' id='a1'/>",
+    ],
+    ids=["reference", "spaces", "value", "prefix", "lookalike"],
+)
+def test_spellings_of_the_answer(answer: str) -> None:
+    assert told(IQ, answer, asks(Login(), auth(NAMED))).succeeded
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        auth(NAMED, "type='get' id='a1'"),
+        auth(NAMED, "id='a1'"),
+        auth(NAMED, "type='result' id='a1'"),
+        auth(NAMED, "xmlns:x='x' x:type='set' type='get' id='a1'"),
+        auth("<username>alice</username><resource>r</resource>"),
+        auth("<password>secret</password><resource>r</resource>"),
+        auth("<x><username>a</username><password>b</password></x>"),
+        auth("<!" + "[CDATA[" + NAMED + "]]>"),
+        auth(NAMED).replace(b"jabber:client", b"jabber:server"),
+        auth(NAMED).replace(b"<query", b"<request").replace(b"</query", b"</request"),
+        f"<iq xmlns='jabber:client' type='set' id='a1'>{REGISTER}"
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query></iq>",
+        f"<iq xmlns='jabber:client' type='set' id='a1'><query xmlns='jabber:iq:auth'>{NAMED}</query>"
+        f"{REGISTER}</iq>",
+        f"<iq xmlns='jabber:client' type='set' id='a1'><x><query xmlns='jabber:iq:auth'>{NAMED}</query></x>"
+        "</iq>",
+        "<iq xmlns='jabber:client' type='set' id='a1'><query xmlns='jabber:iq:register'"
+        " x=\" xmlns='jabber:iq:auth'\"><username>admin</username><password>x</password></query></iq>",
+        "<iq xmlns='jabber:client' type='get' id='a1'><query xmlns='jabber:iq:register'>"
+        "<username xmlns='jabber:iq:auth'/><password/></query></iq>",
+        "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>",
+    ],
+)
+@pytest.mark.parametrize("answer", [ACCEPTED, f"<iq type='result' id='a1'>{REGISTER}</iq>"])
+def test_what_is_no_attempt(request_: bytes | str, answer: str) -> None:
+    assert nothing_is_known(told(IQ, answer, asks(Login(), request_)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("<iq type='error' id='result'/>", 1),
+        ("<iq type='error' id='result'><error type='auth'><x>type='result'</x></error></iq>", 1),
+        ("<iq type='error' id='result' x=' type=&quot;result&quot; '/>", 1),
+        ("<iq type='error' id='result' x:type='result' xmlns:x='x'/>", 1),
+        ("<iq id='result'/>", 0),
+        ("<iq type='results' id='result'/>", 0),
+        ("<iq type='set' id='result'/>", 0),
+        ("<iq type='result' id='resul'/>", 0),
+        ("<iq type='result' x:id='result' xmlns:x='x'/>", 0),
+        ("<iq type='result'/>", 0),
+    ],
+)
+def test_what_is_no_success(answer: str, refused: int) -> None:
+    login = told(IQ, answer, asks(Login(), auth(NAMED, "type='set' id='result'")))
+    assert nothing_is_known(login)
+    assert login.refused == refused
+
+
+def test_a_list_of_fields_is_no_success() -> None:
+    """So Prosody answers an attempt that lacks a field, with type ``result``."""
+    login = asks(Login(), auth("<username>admin</username><password>x</password>"))
+    told(IQ, result("<query xmlns='jabber:iq:auth'><username/></query>", "type='result' id='a1'"), login)
+    assert nothing_is_known(login)
+
+
+def test_a_refused_attempt_leaves_nothing_behind() -> None:
+    login = asks(Login(), auth(NAMED))
+    told(IQ, "<iq type='error' id='a1'/>", login)
+    told(IQ, ACCEPTED, login)
+    assert nothing_is_known(login)
+    assert login.refused == 1
+    asks(login, auth("<username>bob</username><password>b</password><resource>s</resource>"))
+    told(IQ, ACCEPTED, login)
+    assert (login.succeeded, login.jid) == (True, "bob@example.org/s"), "it may try again, with the same id"
+
+
+PING = "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (PING,),
+        (PING.replace("'a1'", "'&#97;1'"),),
+        (PING.replace("jabber:client", "jabber:server"),),
+        (PING.replace("get", "result"),),
+        (PING.replace(" type='get'", ""),),
+        (auth(NAMED),),
+        (PING, PING),
+    ],
+    ids=["ping", "reference", "foreign", "result", "no-type", "attempt", "two"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...], first: bool) -> None:
+    """The server's result may be for the other one."""
+    login = Login()
+    asks(login, *((auth(NAMED), *others) if first else (*others, auth(NAMED))))
+    for _ in range(3):
+        told(IQ, ACCEPTED, login)
+        told(IQ, "<iq type='error' id='a1'/>", login)
+        asks(login, auth(NAMED))
+    assert nothing_is_known(login)
+    asks(login, auth(NAMED, "type='set' id='a2'"))
+    assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id is as good as ever"
+
+
+def test_an_id_may_be_used_again_when_it_is_answered() -> None:
+    login = asks(Login(), PING)
+    told(IQ, ACCEPTED, login)
+    asks(login, auth(NAMED))
+    assert told(IQ, ACCEPTED, login).succeeded
+
+
+@pytest.mark.parametrize("number", ["", " id=''"])
+def test_an_attempt_without_an_id_is_none(number: str) -> None:
+    login = asks(Login(), auth(NAMED, f"type='set'{number}"))
+    assert nothing_is_known(told(IQ, f"<iq type='result'{number}/>", login))
+
+
+def test_one_of_several_attempts_succeeds() -> None:
+    login = asks(Login(), auth(NAMED), auth(NAMED.replace("alice", "bob"), "type='set' id='a2'"))
+    told(IQ, "<iq type='error' id='a1'/>", login)
+    told(IQ, "<iq type='result' id='a2'/>", login)
+    assert (login.succeeded, login.jid, login.refused) == (True, "bob@example.org/r", 1)
+
+
+def test_requests_without_end_are_not_remembered() -> None:
+    login = Login()
+    asks(login, *(auth(NAMED, f"type='set' id='n{number}'") for number in range(MAX_REQUESTS)))
+    assert told(IQ, "<iq type='result' id='n0'/>", login).succeeded
+    login = Login()
+    asks(login, *(auth(NAMED, f"type='set' id='n{number}'") for number in range(MAX_REQUESTS + 1)))
+    assert nothing_is_known(told(IQ, "<iq type='result' id='n0'/>", login))
+    login = asks(Login(), auth(NAMED, f"type='set' id='{'a' * (MAX_ID + 1)}'"), auth(NAMED))
+    assert nothing_is_known(told(IQ, ACCEPTED, login))
+    told(SASL, "<success/>", login)
+    assert login.succeeded
+
+
+def test_what_a_client_says_after_its_login_is_not_looked_at() -> None:
+    login = Login()
+    told(SASL, "<success/>", login)
+    asks(login, auth(NAMED))
+    told(IQ, ACCEPTED, login)
+    assert (login.jid, login.over) == ("", False)
+
+
+# -- answers before the login, for its deadline -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "restarts"),
+    [
+        (ACCEPTED, True),
+        (f"<iq type='result' id='a1'>{REGISTER}</iq>", True),
+        ("<iq type='error' id='a1'/>", False),
+        ("<iq type='set' id='a1'/>", False),
+        ("<iq type='result' id='unasked'/>", False),
+    ],
+)
+def test_a_result_restarts_the_deadline_once(answer: str, restarts: bool) -> None:
+    login = told(IQ, answer, asks(Login(), PING))
+    assert [login.restarts_deadline(), login.restarts_deadline()] == [restarts, False]
+
+
+# -- resumption and failures --------------------------------------------------------------------------
+
+SM = "urn:xmpp:sm:3"
+ENABLED = expanded_name(SM, "enabled")
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "resumable"),
+    [
+        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='true'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='1'/>", True),
+        (ENABLED, f"<x:enabled resume = '&#116;rue' xmlns:x='{SM}'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}' location='>' resume='true'/>", True),
+        (expanded_name("urn:xmpp:sm:2", "enabled"), "<enabled xmlns='urn:xmpp:sm:2' resume='true'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' resume='false'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' id=\" resume='true' \"/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' x:resume='true' xmlns:x='x'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}'><enabled resume='true'/></enabled>", False),
+        (ENABLED, f"<enabled xmlns='{SM}'><![CDATA[<resumed />]]></enabled>", False),
+        (expanded_name(SM, "resumed"), f"<resumed xmlns='{SM}' h='1' previd='p'/>", True),
+        (SASL2, f"<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='{SM}' h='1' previd='p'/></success>", True),
+        (
+            SASL2,
+            "<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'>"
+            f"<enabled xmlns='{SM}' id='i' resume='1'/></bound></success>",
+            True,
+        ),
+        (
+            SASL2,
+            "<success xmlns='urn:xmpp:sasl:2'><additional-data>&lt;resumed /></additional-data></success>",
+            False,
+        ),
+        (SASL2, "<success xmlns='urn:xmpp:sasl:2'><enabled xmlns='x' resume='true'/></success>", False),
+        (expanded_name("urn:x", "enabled"), "<enabled xmlns='urn:x' resume='true'/>", False),
+    ],
+)
+def test_whether_the_session_can_be_resumed(name: str, element: str, resumable: bool) -> None:
+    assert told(name, element).resumable is resumable
+
+
+def test_resumption_is_enabled_after_the_login() -> None:
+    login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"))
+    assert login.over
+    told(ENABLED, f"<enabled xmlns='{SM}' resume='true'/>", login)
+    assert login.resumable
+
+
+def test_failures_are_counted() -> None:
+    login = Login()
+    for namespace in ("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2", "urn:x"):
+        told(expanded_name(namespace, "failure"), f"<failure xmlns='{namespace}'/>", login)
+    assert login.refused == 2
+    assert nothing_is_known(login)
+
+
+def test_whoever_waits_for_the_jid_is_called_once() -> None:
+    login = Login()
+    called: list[str] = []
+    login.when_over = lambda: called.append(login.jid)
+    told(SASL, "<success/>", login)
+    assert not called
+    told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
+    told(IQ, result(f"<bind xmlns='{BIND}'><jid>eve@b/c</jid></bind>"), login)
+    assert called == ["a@b/c"]

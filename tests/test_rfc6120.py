@@ -267,6 +267,13 @@ def answered() -> Framing:
             b"<idle-seconds>999999</idle-seconds><max-bytes>%s</max-bytes>" % (b"9" * 50),
             b"<idle-seconds>999999</idle-seconds><max-bytes>65536</max-bytes>",
         ),
+        (b"<max-bytes>&#57;9999</max-bytes>", b"<max-bytes>65536</max-bytes>"),
+        (b"<max-bytes><![CDATA[99999]]></max-bytes>", b"<max-bytes>65536</max-bytes>"),
+        (b"<max-bytes>00000000099999</max-bytes>", b"<max-bytes>65536</max-bytes>"),
+        (b"<max-bytes>99999<x>5</x></max-bytes>", b"<max-bytes>65536</max-bytes>"),
+        (b"<a><max-bytes>99999</max-bytes></a>", None),
+        (b"<a b='&lt;max-bytes>99999&lt;/max-bytes>'/>", None),
+        (b"<max-bytes xmlns='urn:x'>99999</max-bytes>", None),
         (b"<max-bytes/>", None),
         (b"<max-bytes></max-bytes>", None),
         (b"<max-bytes>lots</max-bytes>", None),
@@ -275,6 +282,7 @@ def answered() -> Framing:
     ],
     ids=[
         "above", "just above", "equal", "leading zeros", "white space", "attributes", "huge",
+        "reference", "CDATA", "many zeros", "element", "deeper", "in a value", "foreign",
         "empty element", "empty", "no number", "only idle-seconds", "no limits",
     ],
 )  # fmt: skip

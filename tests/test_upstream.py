@@ -460,6 +460,12 @@ def test_without_verification(
         (STARTTLS, b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" + END, "unexpected"),
         (PLAIN, b"", "does not offer STARTTLS"),
         (
+            b"<stream:features><x xmlns='urn:x' y='urn:ietf:params:xml:ns:xmpp-tls'>"
+            b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></x></stream:features>",
+            b"",
+            "does not offer STARTTLS",
+        ),
+        (
             b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
             b"",
             "unexpected",
@@ -474,6 +480,7 @@ def test_without_verification(
         "proceed unasked",
         "failure",
         "none",
+        "elsewhere",
         "error",
         "endless",
         "bad",

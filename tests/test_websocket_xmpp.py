@@ -217,6 +217,58 @@ def test_a_message_while_connecting_is_a_fault_of_ours() -> None:
         dialogue.xmpp.process_request(b"<presence/>")
 
 
+@pytest.mark.parametrize(
+    ("first", "condition"),
+    [
+        (b"<message xmlns='jabber:client' to='a@localhost'><body>hi</body></message>", "bad-format"),
+        (b"<message to='a@localhost'><body>hi</body></message>", "bad-format"),
+        (b"<presence>hi</presence>", "bad-format"),
+        (b"<iq type='get'><ping xmlns='urn:xmpp:ping'/>", "bad-format"),
+        (b"<iq><a></b></iq>", "bad-format"),
+        (b"<message><!-- x --></message>", "bad-format"),
+        (b"<message/><message/>", "bad-format"),
+        (b"<message/>text", "bad-format"),
+        (b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>", "bad-format"),
+        (b"<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'>x</close>", "bad-format"),
+        (b"<open xmlns='jabber:client'><a/></open>", "invalid-namespace"),
+        (b"<stream xmlns='jabber:client'><a/></stream>", "invalid-namespace"),
+        (b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost'><a/></open>", "not-well-formed"),
+        (b"<message", "not-well-formed"),
+        (b"<message a='1' a='2'><body/></message>", "not-well-formed"),
+        (b"<x:message><body/></x:message>", "not-well-formed"),
+        (b"<!-- x --><message/>", "restricted-xml"),
+        (b"text<message/>", "not-well-formed"),
+    ],
+)
+def test_the_first_message_is_judged_by_its_name_first(first: bytes, condition: str) -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.process_request(first)
+    browser, _ = dialogue.heard()
+    assert browser[-1] == f"Close 1008 {condition}".encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "legacy"),
+    [
+        (b"<stream:stream xmlns:stream='urn:x' to='a'>", True),
+        (b"<s:stream to='a'>", True),
+        (b"<stream xmlns='urn:x'/>", True),
+        (b"<stream:stream", True),
+        (b"<open xmlns='urn:x' to='stream'/>", False),
+        (b"<message id='stream:stream'/>", False),
+        (b"<x a='1' stream:stream=''/>", False),
+        (b"<streams/>", False),
+        (b"<opening xmlns='stream'/>", False),
+    ],
+)
+def test_a_refused_opening_is_answered_in_its_own_framing(first: bytes, legacy: bool) -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.process_request(first)
+    browser, _ = dialogue.heard()
+    assert browser[0].startswith(b"<stream:stream " if legacy else b"<open "), browser
+    assert browser[2] == (END if legacy else CLOSE_7395)
+
+
 # -- RFC 7395 framing ----------------------------------------------------------------------------------
 
 
@@ -369,6 +421,14 @@ def test_blank_ping_is_answered(blank: bytes) -> None:
     assert dialogue.heard() == ([b" "], b"")
 
 
+@pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
+@pytest.mark.parametrize("text", [b"\x0c", b" \x0b ", b"</stream:stream\x0c>", b"</stream:stream>\x0b"])
+def test_what_only_python_takes_for_white_space_is_none(text: bytes, opening: bytes) -> None:
+    dialogue = in_state("loop", opening)
+    dialogue.xmpp.process_request(text)
+    assert dialogue.heard()[0][-1] == b"Close 1008 not-well-formed"
+
+
 def test_end_tag_of_another_name_is_not_the_end() -> None:
     dialogue = in_state("loop", LEGACY)
     dialogue.xmpp.process_request(b"</stream:other>")
@@ -396,6 +456,46 @@ def test_legacy_error_at_open_is_three_messages() -> None:
     assert (end, close) == (END, b"Close 1008 host-unknown")
 
 
+# -- a later header is for the first one's domain ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
+@pytest.mark.parametrize(
+    "to", [b"elsewhere.example", b"localhost.", b"", b" localhost", b"localhost/x", b"&#10;"]
+)
+def test_a_later_header_cannot_move_to_another_domain(opening: bytes, to: bytes) -> None:
+    dialogue = in_state("loop", opening)
+    dialogue.xmpp.process_request(opening.replace(b"to='localhost'", b"to='%s'" % to))
+    browser, server = dialogue.heard()
+    if to == b"localhost.":
+        assert (browser, dialogue.xmpp.state_name) == ([], "loop"), "the same domain in another spelling"
+        return
+    assert browser[-1] == b"Close 1008 host-unknown"
+    assert server.startswith(b"<stream:error><host-unknown ")
+    assert server.endswith(b"</stream:error>" + END)
+
+
+def test_a_later_header_cannot_move_to_another_served_domain() -> None:
+    dialogue = in_state("loop")
+    dialogue.xmpp._serves = lambda to: to
+    dialogue.xmpp.process_request(OPEN.replace(b"localhost", b"other.example"))
+    assert dialogue.heard()[0][-1] == b"Close 1008 host-unknown"
+
+
+@pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
+def test_a_later_header_without_to_is_for_the_first_ones_domain(opening: bytes) -> None:
+    """The server, which may serve several, is told so."""
+    dialogue = in_state("wait_for_upstream", opening.replace(b"localhost", b"LocalHost"))
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + SUCCESS)
+    first = dialogue.heard()[1]
+    for _ in range(2):
+        dialogue.xmpp.process_request(opening.replace(b" to='localhost'", b""))
+        assert dialogue.heard() == ([], first)
+    dialogue.xmpp.process_request(opening)
+    assert dialogue.heard() == ([], first.replace(b"LocalHost", b"localhost"))
+
+
 # -- login by other ways ---------------------------------------------------------------------------------
 
 
@@ -408,12 +508,51 @@ def test_non_sasl_login_counts() -> None:
     dialogue.server_says(b"<iq type='result' id='a1'><query xmlns='jabber:iq:auth'><password/></query></iq>")
     assert not dialogue.xmpp.authenticated
     dialogue.xmpp.process_request(
-        b"<iq type='set' id='a2'><query xmlns='jabber:iq:auth'><password>x</password></query></iq>"
+        b"<iq type='set' id='a2'><query xmlns='jabber:iq:auth'><username>a</username>"
+        b"<password>x</password></query></iq>"
     )
-    dialogue.server_says(b"<iq type='error' id='a2'/>")
     assert not dialogue.xmpp.authenticated
     dialogue.server_says(b"<iq type='result' id='a2'/>")
     assert dialogue.xmpp.authenticated
+
+
+def before_login(opening: bytes = OPEN) -> Dialogue:
+    dialogue = in_state("wait_for_upstream", opening)
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + FEATURES)
+    dialogue.heard()
+    return dialogue
+
+
+ATTEMPT = (
+    b"<iq xmlns='jabber:client' type='set' id='result'><query xmlns='jabber:iq:auth'>"
+    b"<username>admin</username><password>x</password><resource>r</resource></query></iq>"
+)
+
+
+def test_a_refused_login_leaves_every_limit_as_it_was() -> None:
+    dialogue = before_login()
+    dialogue.xmpp.process_request(ATTEMPT)
+    dialogue.server_says(b"<iq type='error' id='result'><error type='auth'/></iq>")
+    login = dialogue.xmpp.login
+    assert (login.succeeded, login.jid, login.refused) == (False, "", 1)
+    assert dialogue.browser.max_message_size == 10_000
+    assert not dialogue.xmpp.at_rest
+    dialogue.heard()
+    dialogue.xmpp.tick(60.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+@pytest.mark.parametrize("namespace", [b"jabber:client", b"jabber:server"])
+def test_another_request_with_the_same_id_is_no_login(namespace: bytes) -> None:
+    """Whatever its namespace: some server answers it."""
+    dialogue = before_login()
+    dialogue.xmpp.process_request(
+        b"<iq xmlns='%s' type='get' id='result'><query xmlns='jabber:iq:register'/></iq>" % namespace
+    )
+    dialogue.xmpp.process_request(ATTEMPT)
+    dialogue.server_says(b"<iq type='result' id='result'/><iq type='error' id='result'/>")
+    assert not dialogue.xmpp.authenticated
 
 
 def test_sasl2_success_counts() -> None:
@@ -445,6 +584,59 @@ def test_no_login_in_time() -> None:
     browser, server = dialogue.heard()
     assert browser[-1] == b"Close 1008 policy-violation"
     assert server.endswith(b"</stream:error>" + END)
+
+
+REGISTER = b"<iq xmlns='jabber:client' type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>"
+FORM = b"<iq type='result' id='r1'><query xmlns='jabber:iq:register'><username/></query></iq>"
+
+
+def test_a_result_before_the_login_restarts_its_deadline() -> None:
+    """A person fills in a registration form; in all it is five times as long at most."""
+    dialogue = before_login()
+    for now in (59.0, 118.0, 177.0, 236.0, 299.0):
+        dialogue.xmpp.process_request(REGISTER)
+        dialogue.server_says(FORM)
+        dialogue.xmpp.tick(now, reading=True)
+        assert dialogue.xmpp.state_name == "loop"
+    dialogue.heard()
+    dialogue.xmpp.tick(299.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(FORM)
+    dialogue.xmpp.tick(300.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+def test_the_restarted_deadline_ends_too() -> None:
+    dialogue = before_login()
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(FORM)
+    dialogue.xmpp.tick(30.0, reading=True)
+    dialogue.heard()
+    dialogue.xmpp.tick(89.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(90.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FORM.replace(b"result", b"error"),
+        FORM.replace(b"r1", b"unasked"),
+        b"<message id='r1' type='result'/>",
+        b"<x xmlns='u'>" + FORM + b"</x>",
+    ],
+    ids=["error", "unasked", "message", "inside"],
+)
+def test_what_restarts_no_deadline(answer: bytes) -> None:
+    dialogue = before_login()
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(answer)
+    dialogue.xmpp.tick(59.0, reading=True)
+    dialogue.heard()
+    dialogue.xmpp.tick(60.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
 
 
 def test_login_has_no_deadline_left() -> None:

@@ -14,7 +14,6 @@ from wsgw.errors import SessionError
 from wsgw.xml_parser import (
     STREAM,
     STREAMS,
-    children,
     end_of_element,
     end_of_tag,
     expanded_name,
@@ -166,21 +165,6 @@ def test_no_tag(text: bytes) -> None:
 )
 def test_end_of_element(text: bytes, start: int, position: int, end: int) -> None:
     assert end_of_element(text, start, position) == end
-
-
-def test_children_are_found_with_their_bytes() -> None:
-    parts = {
-        expanded_name("jabber:client", "a"): b"<a/>",
-        expanded_name("u", "b"): b"<p:b xmlns:p='u'><p:b/></p:b>",
-        expanded_name("v", "c"): b"<c xmlns='v' d='/>'>x</c>",
-        expanded_name(STREAMS, "e"): b"<stream:e><f/></stream:e >",
-    }
-    element = (
-        b"<stream:features x='>'>\n" + b" text ".join(parts.values()) + b"<![CDATA[<g/>]]></stream:features>"
-    )
-    found = children(HEADER, element)
-    assert {name: element[start:end] for name, start, end in found} == parts
-    assert children(HEADER, b"<a/>") == children(HEADER, b"<a>text</a>") == ()
 
 
 # -- prefixes --------------------------------------------------------------------------------------

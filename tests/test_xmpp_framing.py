@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsgw import xmpp_framing
 from wsgw.errors import SessionError
 from wsgw.xml_parser import CLIENT, STREAMS, parse_opening, without_declaration
 from wsgw.xmpp_framing import (
@@ -294,6 +295,15 @@ def test_errors_in_the_gateways_own_name() -> None:
             b"<stream:error><see-other-host xmlns='%s'>[2001:db8::1]:5222</see-other-host></stream:error>",
             ("see-other-host", "[2001:db8::1]:5222"),
         ),
+        (
+            b"<stream:error><!" + b"[CDATA[<conflict xmlns='%s'/>]]><s:see-other-host x='>' xmlns:s='%s'>"
+            b"a&#46;b<![CDATA[>]]></s:see-other-host></stream:error>",
+            ("see-other-host", "a.b>"),
+        ),
+        (
+            b"<stream:error><x xmlns='urn:x'><conflict xmlns='%s'/></x></stream:error>",
+            ("undefined-condition", ""),
+        ),
         (b"<stream:error><x xmlns='urn:x'>y</x><reset xmlns='%s'/></stream:error>", ("reset", "")),
         (b"<stream:error><x xmlns='urn:x'/></stream:error>", ("undefined-condition", "")),
         (b"<stream:error/>", ("undefined-condition", "")),
@@ -429,6 +439,73 @@ _stanzas = st.recursive(
 )
 
 
+_spaces = st.sampled_from([" ", "\n", "\t ", "\r\n"])
+_tags = st.builds(
+    lambda name, parts, space, end: f"<{name}" + "".join(parts) + space + end,
+    st.sampled_from(["a", "stream", "p:stream", "open", "xmlns", "p:xmlns", "\u540d", "a.b-c_d1"]),
+    st.lists(
+        st.builds(
+            lambda space, name, before, after, value: f"{space}{name}{before}={after}{value}",
+            _spaces,
+            st.sampled_from(
+                ["xmlns", "xmlnsx", "xmlns:p", "p:xmlns", "xxmlns", "b", "p:c", "xml:lang", "\u00e4"]
+            ),
+            st.just("") | _spaces,
+            st.just("") | _spaces,
+            st.sampled_from(
+                [
+                    "'urn:p'",
+                    '"urn:p"',
+                    "\" xmlns='u' \"",
+                    "' xmlns=\"u\" '",
+                    "'>'",
+                    "'/>'",
+                    '"stream xmlns=\'"',
+                    "'='",
+                ]
+            ),
+        ),
+        max_size=4,
+        unique_by=lambda written: written.split("=")[0].strip(),
+    ),
+    st.just("") | _spaces,
+    st.sampled_from(["/>", ">"]),
+)
+
+
+@given(_tags)
+def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: str) -> None:
+    """Its name, whether it declares a default namespace, and whether it is a stream's."""
+    names: list[str] = []
+    parser = expat.ParserCreate("utf-8")  # without namespaces: names as written
+    parser.ordered_attributes = True
+    parser.StartElementHandler = lambda name, attributes: names.extend([name, *attributes[::2]])
+    data = tag.encode()
+    parser.Parse(data)
+    name, *attributes = names
+    match = xmpp_framing._ELEMENT_NAME.match(data)
+    assert match is not None
+    assert match[0] == f"<{name}".encode()
+    assert bool(xmpp_framing._DECLARES_DEFAULT.match(data, match.end())) == ("xmlns" in attributes)
+    assert xmpp_framing.is_legacy(data) == (name.rpartition(":")[2] == "stream")
+
+
+@given(_tags)
+def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
+    def declared(data: bytes) -> list[tuple[str | None, str | None]]:
+        found: list[tuple[str | None, str | None]] = []
+        parser = expat.ParserCreate("utf-8", "\x01")
+        parser.StartNamespaceDeclHandler = lambda prefix, namespace: found.append((prefix, namespace))
+        parser.Parse(data)
+        return found
+
+    try:
+        opening = parse_opening(tag.encode())
+    except SessionError:  # a prefix that is not bound
+        return
+    assert declared(xmpp_framing._bindings(opening.namespaces)) == declared(tag.encode())
+
+
 @given(_stanzas)
 def test_any_stanza_means_the_same_alone(stanza: str) -> None:
     header = SERVER_HEADER.replace(b" xmlns:stream", b" xmlns:p='urn:p' xmlns:stream")
@@ -469,6 +546,14 @@ FEATURES = {
     "both, several times": ([STARTTLS, COMPRESSION, STARTTLS, REQUIRED], [], True),
     "both, around the rest": ([REQUIRED, COMPRESSION], [BINDING], True),
     "a look-alike in another namespace stays": ([], [LOOKALIKE], False),
+    "required as another word": (
+        [STARTTLS[:-2] + b" note='required'/>", STARTTLS[:-2] + b"><required xmlns='urn:r'/></starttls>"],
+        [SASL],
+        False,
+    ),
+    "required in text or deeper": (
+        [STARTTLS[:-2] + b"><a><required/></a>required</starttls>"], [SASL], False,
+    ),
     "required elsewhere says nothing": ([STARTTLS], [b"<a xmlns='urn:a'><required/></a>"], False),
 }  # fmt: skip
 
@@ -487,6 +572,31 @@ def test_features_lose_starttls_and_compression_only(
         before = b"<stream:features>" + space.join(order) + b"</stream:features>"
         expected = b"<stream:features>" + space.join(b"" if part in dropped else part for part in order)
         assert framing.features(before) == (expected + b"</stream:features>", required)
+
+
+@pytest.mark.parametrize(
+    ("features", "offered"),
+    [
+        (SASL, True),
+        (SASL.replace(b"PLUS", b"PLU&#83;"), True),
+        (SASL.replace(b"-PLUS<", b"-PLUS\n<"), True),
+        (SASL.replace(b"<mechanism", b"<m:mechanism").replace(b"</mechanism", b"</m:mechanism").replace(
+            b"xmlns=", b"xmlns:m="), True),
+        (BINDING, True),
+        (b"<authentication xmlns='urn:xmpp:sasl:2'><mechanism>X-PLUS</mechanism></authentication>", True),
+        (b"<authentication xmlns='urn:xmpp:sasl:2'>" + BINDING + b"</authentication>", True),
+        (SASL.replace(b"-PLUS", b""), False),
+        (SASL.replace(b"SCRAM-SHA-1-PLUS", b"A-PLUS-B"), False),
+        (SASL.replace(b"-sasl'", b"-saslx'"), False),
+        (SASL.replace(b"SCRAM-SHA-1-PLUS", b"X<!" + b"[CDATA[-PLUS<]]>"), False),
+        (b"<a xmlns='urn:a' b='urn:xmpp:sasl-cb:0'>urn:xmpp:sasl-cb:0 -PLUS</a>", False),
+        (b"<sasl-channel-binding xmlns='urn:x'/>", False),
+        (b"", False),
+    ],
+)  # fmt: skip
+def test_whether_channel_binding_is_offered(features: bytes, offered: bool) -> None:
+    element = b"<stream:features>" + features + b"</stream:features>"
+    assert answered().offers_channel_binding(element) is offered
 
 
 def test_only_the_child_itself_is_dropped() -> None:

@@ -38,6 +38,14 @@ def normalise_domain(domain: str) -> str:
     return name
 
 
+def is_domain(text: str, domain: str) -> bool:
+    """Whether ``text`` names ``domain``, which is normalised."""
+    try:
+        return normalise_domain(text) == domain
+    except ValueError:
+        return False
+
+
 def _address_literal(domain: str) -> str | None:
     try:
         if domain.startswith("[") and domain.endswith("]"):

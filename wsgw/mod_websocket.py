@@ -228,8 +228,8 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         frames_to += relay.frames_to_browser
         from_client += xmpp.stanzas_from_client
         to_client += xmpp.stanzas_to_client
-        logins += xmpp.authenticated
-        failed += xmpp.unsuccessful_logins
+        logins += xmpp.login.succeeded
+        failed += xmpp.login.refused
         standing = xmpp.standing
         groups[standing] = groups.get(standing, 0) + 1
         if session.ping_time is not None:

@@ -464,7 +464,7 @@ class Relay:
     @property
     def dropped_when_draining(self) -> bool:
         """Whether the client loses this session, to resume it elsewhere, when the gateway stops."""
-        return self.xmpp.resumable and self._config.drain_resumable == "drop"
+        return self.xmpp.login.resumable and self._config.drain_resumable == "drop"
 
     @property
     def queued(self) -> tuple[int, int, bool]:

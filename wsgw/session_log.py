@@ -64,8 +64,8 @@ def closed(session: Session, browser: SocketAsync, port: int, duration: float) -
         extra={
             "fields": {
                 "host": xmpp.domain or None,
-                "jid": xmpp.jid[:MAX_JID] or None,
-                "resumed": xmpp.resumed or None,
+                "jid": xmpp.login.jid[:MAX_JID] or None,
+                "resumed": xmpp.login.resumed or None,
                 "framing": xmpp.framing_name or None,
                 "duration": round(duration, 3),
                 "close_code": int(websocket.close_code) or None,

@@ -74,7 +74,7 @@ class Tracing:
 
     def ended(self, session: Session) -> None:
         """A session is over."""
-        session.xmpp.when_bound = None
+        session.xmpp.login.when_over = None
         trace = self._traces.pop(session, None)
         if trace is not None:
             trace.remove()
@@ -86,10 +86,10 @@ class Tracing:
         elif traced and not wanted:
             self._traces.pop(session).remove()
         bound = partial(self._look_at, session) if self._targets.jids else None
-        session.xmpp.when_bound = bound
+        session.xmpp.login.when_over = bound
 
     def _wants(self, session: Session) -> bool:
-        user, slash, resource = session.xmpp.jid.partition("/")
+        user, slash, resource = session.xmpp.login.jid.partition("/")
         user = user.lower()
         if user and not self._targets.jids.isdisjoint((user, f"{user}{slash}{resource}")):
             return True

@@ -27,6 +27,7 @@ from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Attempt, Tally
 from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
+from wsgw.xml_element import read_element
 from wsgw.xml_parser import STREAM
 from wsgw.xml_stream import ServerStream
 from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
@@ -236,8 +237,8 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     """RFC 6120 section 5.4: header, features, ``<starttls/>``, ``<proceed/>``, and not a byte more."""
     stream = ServerStream(_NEGOTIATION_LIMIT)
     sock.sendall(starttls_header(domain))
-    features = _expect(sock, stream, FEATURES)
-    if STARTTLS not in features:
+    header, features = _expect(sock, stream, FEATURES)
+    if all(child.name != STARTTLS for child in read_element(header, features).children):
         raise ConnectionError("the server does not offer STARTTLS")
     sock.sendall(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     _expect(sock, stream, STARTTLS_PROCEED)
@@ -245,16 +246,20 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
         raise ConnectionError("the server sent more than <proceed/> before TLS")
 
 
-def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> bytes:
+def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes, bytes]:
+    """Return the header that came before, empty if none did, and the element of this name."""
+    header = b""
     while True:
         data = sock.recv()
         if not data:
             raise ConnectionError("the server closed the connection during STARTTLS")
-        events = [event for event in stream.feed(data) if event[0] != STREAM]
+        events = stream.feed(data)
+        if events and events[0][0] == STREAM:
+            header = events.pop(0)[1]
         if stream.failure is not None:
             raise ConnectionError(str(stream.failure))
         if events:
             name, element = events[0]
             if name != wanted or len(events) > 1:
                 raise ConnectionError(f"unexpected {name or 'end of stream'} during STARTTLS")
-            return element
+            return header, element

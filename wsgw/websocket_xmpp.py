@@ -14,15 +14,21 @@ rules; else the server hears a bare FIN and may keep the session for resumption 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
-from itertools import product
 from typing import NamedTuple, Protocol
 
+from wsgw.domain import is_domain
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
-from wsgw.login import Login
+from wsgw.login import MAX_AUTH_TIMES, Login
 from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.xml_parser import STREAM, Opening, expanded_name, parse_opening, split_name, without_declaration
+from wsgw.xml_parser import (
+    STREAM,
+    WHITESPACE,
+    Opening,
+    parse_opening,
+    split_name,
+    without_declaration,
+)
 from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
     CLOSE,
@@ -35,7 +41,8 @@ from wsgw.xmpp_framing import (
     LegacyFraming,
     Rfc7395Framing,
     choose_framing,
-    offers_channel_binding,
+    is_legacy,
+    require_opening,
 )
 
 log = logging.getLogger(__name__)
@@ -45,12 +52,6 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-_SASL, _SASL2 = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2"
-_FAILURE = (expanded_name(_SASL, "failure"), expanded_name(_SASL2, "failure"))
-#: What may say that the session can be resumed (XEP-0198; XEP-0388 has it within its success), and how.
-_RESUMPTION = ("urn:xmpp:sm:2", "urn:xmpp:sm:3"), ("enabled", "resumed")
-_STREAM_MANAGEMENT = {expanded_name(*name) for name in [*product(*_RESUMPTION), (_SASL2, "success")]}
-_RESUMABLE = re.compile(rb"""<(?:[^\s>/]+:)?(?:enabled\s[^>]*\bresume\s*=\s*["'](?:true|1)["']|resumed\s)""")
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
 _NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
@@ -101,27 +102,22 @@ class WebSocketXmpp:
         "_deadline",
         "_framing",
         "_header_sent",
+        "_latest_deadline",
         "_limits",
-        "_login",
         "_see_other_uri",
         "_server_events",
         "_server_stream",
         "_serves",
         "_state",
         "_upstream_open",
-        "authenticated",
         "cause",
         "connect_to",
         "domain",
-        "jid",
-        "resumable",
-        "resumed",
+        "login",
         "stanzas_from_client",
         "stanzas_to_client",
         "to_upstream",
-        "unsuccessful_logins",
         "upstream_finished",
-        "when_bound",
     )
 
     def __init__(
@@ -142,19 +138,11 @@ class WebSocketXmpp:
         self.connect_to: str | None = None
         #: Nothing more goes to the server: flush, FIN.
         self.upstream_finished = False
-        self.authenticated = False
-        #: The server keeps the session when its connection is lost (XEP-0198).
-        self.resumable = False
         #: Messages, presences and iqs that passed so far.
         self.stanzas_from_client = self.stanzas_to_client = 0
-        #: That the server refused (SASL).
-        self.unsuccessful_logins = 0
         self.domain = ""
-        #: Whose session it is, bare until it is bound; empty if that is not known, as of resumed ones.
-        self.jid = ""
-        self.resumed = False
-        #: Called once, when ``jid`` is known and complete.
-        self.when_bound: Callable[[], None] | None = None
+        #: Whether it succeeded, and whose session it is.
+        self.login = Login()
         #: Why the session ended, for logs; the first cause counts.
         self.cause = ""
         self._browser = browser
@@ -168,9 +156,8 @@ class WebSocketXmpp:
         self._server_events: list[tuple[str, bytes]] = []
         self._header_sent = False
         self._upstream_open = False
-        #: None once there is nothing more to learn from it.
-        self._login: Login | None = Login()
         self._deadline = now + limits.open_timeout
+        self._latest_deadline = now + MAX_AUTH_TIMES * limits.auth_timeout
         self._state: Callable[[WebSocketXmpp, bytes], None] = WebSocketXmpp.wait_for_stream
 
     @property
@@ -189,9 +176,14 @@ class WebSocketXmpp:
         return self.domain, self._framing.name if self._client_stanzas else "", self._state.__name__
 
     @property
+    def authenticated(self) -> bool:
+        """Whether the login has succeeded."""
+        return self.login.succeeded
+
+    @property
     def at_rest(self) -> bool:
         """Whether stanzas flow and no deadline runs."""
-        return self.authenticated and self._state is WebSocketXmpp.loop
+        return self.login.succeeded and self._state is WebSocketXmpp.loop
 
     @property
     def framing(self) -> Framing:
@@ -249,9 +241,9 @@ class WebSocketXmpp:
         text = without_declaration(text)
         if not text:
             return
-        if not text.startswith(b"<open") and b"stream" in text[:32]:
+        if is_legacy(text):
             self._framing = LegacyFraming(_NO_OPENING)  # whatever is wrong with it is said in its own terms
-        opening = self._read_opening(text)
+        opening = self._read_opening(text, require_opening)
         self._framing = choose_framing(opening)
         domain = self._serves(opening.get("to"))
         if domain is None:
@@ -261,9 +253,9 @@ class WebSocketXmpp:
         self._deadline += self._limits.auth_timeout - self._limits.open_timeout
         self._state = WebSocketXmpp.wait_for_upstream
 
-    def _read_opening(self, text: bytes) -> Opening:
+    def _read_opening(self, text: bytes, judge: Callable[[str], None] | None = None) -> Opening:
         """A header is limited too: in legacy framing every element inherits its bindings."""
-        opening = parse_opening(text)
+        opening = parse_opening(text, judge)
         if len(opening.attributes + opening.namespaces) > MAX_HEADER_ATTRIBUTES:
             raise SessionError("policy-violation", "too many attributes")
         return opening
@@ -277,15 +269,15 @@ class WebSocketXmpp:
         if text.startswith(b"</") and self._framing.is_end(text):
             self._client_closes()
             return
-        if not text or text.isspace():
+        if not text or (text.isspace() and not text.strip(WHITESPACE)):
             if isinstance(self._framing, LegacyFraming):
                 self._browser.send(b" ")
             return
         assert self._client_stanzas is not None
         name, element = self._client_stanzas.check(text)
         if name in STANZAS:
-            if self._login is not None and name == IQ:
-                self._login.client_iq(self._framing.client_root, element, self.domain)
+            if name == IQ and not self.login.succeeded:
+                self.login.client_iq(self._framing.client_root, element, self.domain)
             self.stanzas_from_client += 1
             self.to_upstream.append(element)
         else:
@@ -300,9 +292,7 @@ class WebSocketXmpp:
     def _other_element(self, name: str, element: bytes) -> None:
         legacy = isinstance(self._framing, LegacyFraming)
         if name == (STREAM if legacy else OPEN):
-            self._framing.restart(self._read_opening(element))
-            self._expect_stanzas()
-            self.to_upstream.append(self._framing.upstream_header)
+            self._restart(self._read_opening(element))
         elif name == CLOSE and not legacy:
             self._client_closes()
         elif name == STREAM:
@@ -310,7 +300,18 @@ class WebSocketXmpp:
         elif not legacy and split_name(name)[1] in ("open", "close"):
             raise SessionError("invalid-namespace", "that is not the framing namespace of RFC 7395")
         else:
+            if not self.login.succeeded and split_name(name)[1] == "iq":
+                self.login.client_iq(self._framing.client_root, element, self.domain)
             self.to_upstream.append(element)
+
+    def _restart(self, opening: Opening) -> None:
+        """A new stream on the same connection, which is to the server of the first one's domain."""
+        to = opening.attribute("to")
+        if to is not None and not is_domain(to, self.domain):
+            raise SessionError("host-unknown", "this connection is for another domain")
+        self._framing.restart(opening)
+        self._expect_stanzas()
+        self.to_upstream.append(self._framing.upstream_header)
 
     def _expect_stanzas(self) -> None:
         limits = self._limits
@@ -346,11 +347,11 @@ class WebSocketXmpp:
     def process_upstream(self, limit: int) -> bool:
         """Pass on up to ``limit`` elements; True when more are waiting."""
         events = self._server_events
-        send, framed = self._browser.send, self._framing.stanza
+        send, framed, login = self._browser.send, self._framing.stanza, self.login
         for name, element in events if len(events) <= limit else events[:limit]:
             if name in STANZAS:
-                if self._login is not None:
-                    self._follow_login(self._login, name, element)
+                if not login.over:
+                    self._follow_login(name, element)
                 self.stanzas_to_client += 1
                 send(framed(element))
             else:
@@ -390,15 +391,11 @@ class WebSocketXmpp:
         elif name == FEATURES:
             self._server_features(element)
         else:
-            if self._login is not None:
-                self._follow_login(self._login, name, element)
-            if name in _STREAM_MANAGEMENT and _RESUMABLE.search(element):
-                self.resumable = True
-            elif name in _FAILURE:
-                self.unsuccessful_logins += 1
+            self._follow_login(name, element)
             self._browser.send(self._framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
+        offers_channel_binding = self._framing.offers_channel_binding(element)
         element, requires_starttls = self._framing.features(element, self._browser.max_message_size)
         if requires_starttls:
             log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", self.domain)
@@ -406,7 +403,7 @@ class WebSocketXmpp:
                 UpstreamFailed("the XMPP server requires STARTTLS (upstream starttls://)", Farewell.END)
             )
             return
-        if offers_channel_binding(element):
+        if offers_channel_binding:
             self._warn_of_channel_binding()
         self._browser.send(self._framing.stanza(element))
 
@@ -446,29 +443,29 @@ class WebSocketXmpp:
 
     # -- login ---------------------------------------------------------------------------------
 
-    def _follow_login(self, login: Login, name: str, element: bytes) -> None:
+    def _follow_login(self, name: str, element: bytes) -> None:
+        login = self.login
+        succeeded = login.succeeded
         login.from_server(name, self._framing.server_root, element)
-        if login.succeeded and not self.authenticated:
-            self.authenticated = True
+        if login.succeeded and not succeeded:
             self._browser.max_message_size = self._limits.max_stanza_size
-        self.jid, self.resumed = login.jid, login.resumed
-        if login.over:
-            self._login = None
-            if self.when_bound is not None:
-                self.when_bound()
 
     # -- deadlines and the end -----------------------------------------------------------------
 
     def tick(self, now: float, *, reading: bool) -> None:
         """Look at the deadlines: first header, login, the server's answer to the end of the stream.
 
-        The last one rests while we are not ``reading`` from the server: its answer may be there.
+        Each result that the server gives before the login restarts the second one: a person may be filling
+        in a registration form. The last one rests while we are not ``reading`` from the server: its answer
+        may be there.
         """
         if self._state is WebSocketXmpp.closing:
             if not reading or not self._deadline:
                 self._deadline = now + CLOSE_ANSWER_TIMEOUT
-        elif self.authenticated or self._state is WebSocketXmpp.closed:
+        elif self.login.succeeded or self._state is WebSocketXmpp.closed:
             return
+        elif self.login.restarts_deadline():
+            self._deadline = min(now + self._limits.auth_timeout, self._latest_deadline)
         if now < self._deadline:
             return
         if self._state is WebSocketXmpp.closing:

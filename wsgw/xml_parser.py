@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
@@ -188,37 +189,6 @@ def end_of_element(text: bytes, start: int, position: int) -> int:
     return text.index(b">", position) + 1
 
 
-def children(root: bytes, element: bytes) -> tuple[tuple[str, int, int], ...]:
-    """Return (expanded name, start, end) of each child of a well-formed ``element``.
-
-    ``root`` is a start tag with the bindings the element relies on.
-    """
-    parser = make_parser(root)
-    found: list[tuple[str, int, int]] = []
-    depth, start, begun = 0, 0, ""
-
-    def start_element(name: str, _attributes: list[str]) -> None:
-        nonlocal depth, start, begun
-        depth += 1
-        if depth == 2:
-            start, begun = parser.CurrentByteIndex - len(root), name
-
-    def end_element(_name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        if depth == 1:
-            end = end_of_element(element, start, parser.CurrentByteIndex - len(root))
-            found.append((begun, start, end))
-
-    parser.StartElementHandler = start_element
-    parser.EndElementHandler = end_element
-    try:
-        parser.Parse(element)
-    finally:  # they hold each other
-        parser.StartElementHandler = parser.EndElementHandler = None
-    return tuple(found)
-
-
 def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     """Return the expanded name and the attributes of the element that ``text`` begins with.
 
@@ -287,13 +257,18 @@ class Opening:
 
     def get(self, attribute: str) -> str:
         """Return an attribute's value, empty if it is not there."""
-        return next((value for name, value in self.attributes if name == attribute), "")
+        return self.attribute(attribute) or ""
+
+    def attribute(self, attribute: str) -> str | None:
+        """Return an attribute's value, None if it is not there."""
+        return next((value for name, value in self.attributes if name == attribute), None)
 
 
-def parse_opening(text: bytes) -> Opening:
+def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Opening:
     """Read a message that opens a stream: one element without content, self-closed or left open.
 
-    ``text`` is what ``without_declaration`` gave. Raises SessionError.
+    ``text`` is what ``without_declaration`` gave. ``judge`` hears the element's expanded name, and may
+    raise SessionError, before its content is looked at. Raises SessionError.
     """
     if text.startswith(b"<?xml"):
         raise restricted("a second XML declaration")
@@ -304,6 +279,8 @@ def parse_opening(text: bytes) -> Opening:
     def start(name: str, attributes: list[str]) -> None:
         if seen:
             raise not_well_formed("a stream header has no content")
+        if judge is not None:
+            judge(_split_prefix(name)[0])
         seen.append((name, attributes))
 
     def declare(prefix: str | None, uri: str | None) -> None:

@@ -13,16 +13,18 @@ import re
 import secrets
 import sys
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
 from wsgw.errors import SessionError
+from wsgw.xml_element import Element, read_element
 from wsgw.xml_parser import (
     CLIENT,
     STREAM,
     STREAMS,
+    WHITESPACE,
     Opening,
-    children,
     expanded_name,
     not_well_formed,
     parse_opening,
@@ -40,50 +42,72 @@ ERROR = expanded_name(STREAMS, "error")
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
 _TLS = "urn:ietf:params:xml:ns:xmpp-tls"
 #: What features hold when TLS is offered, and the answer to asking for it (RFC 6120 section 5.4).
-STARTTLS = _TLS.encode()
 STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
-_STARTTLS = expanded_name(_TLS, "starttls")
+STARTTLS = expanded_name(_TLS, "starttls")
+_REQUIRED = expanded_name(_TLS, "required")
 _COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
 _LIMITS = expanded_name("urn:xmpp:stream-limits:0", "limits")
-_MAX_BYTES = re.compile(
-    rb"""<(?:[^\s<>/:]+:)?max-bytes(?:\s(?:[^<>"']|"[^"]*"|'[^']*')*)?>\s*([0-9]{1,4000})\s*<"""
+_MAX_BYTES = expanded_name("urn:xmpp:stream-limits:0", "max-bytes")
+#: More digits than that are a number above every limit; Python converts no more than 4300.
+_MAX_DIGITS = 20
+#: XEP-0440, and where mechanisms are listed (RFC 6120 section 6.4.1, XEP-0388).
+_CHANNEL_BINDING = expanded_name("urn:xmpp:sasl-cb:0", "sasl-channel-binding")
+_MECHANISMS = (
+    expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanism"),
+    expanded_name("urn:xmpp:sasl:2", "mechanism"),
 )
-_CHANNEL_BINDING = (b"-PLUS<", b"urn:xmpp:sasl-cb:0")
 
 _DECLARATION = b"<?xml version='1.0'?>"
+#: In an element that is well-formed, or begins so, these find what the parser finds; a property test holds
+#: them to that. A tag's name ends at white space, "/" or ">"; white space in a tag is XML's, since no other
+#: character that ``\s`` stands for may be there.
 _ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
-_ATTRIBUTE_NAME = re.compile(rb"""\s([^\s=<>"'/]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_STREAM_TAG = re.compile(rb"<(?:[^\s/>:]+:)?stream(?=[\s/>]|$)")
 #: Above so many bytes it takes longer to look for a word in all of an element than to read its root tag.
 _LONG = 1024
-#: The default namespace's declaration among a tag's attributes, from the end of the tag's name on.
+#: The default namespace's declaration among a tag's attributes, from the end of the tag's name on. Each
+#: attribute is taken whole, so that nothing inside a value is; names cannot be written in any other way.
 _DECLARES_DEFAULT = re.compile(
     rb"""(?:\s+(?!xmlns[\s=])[^\s=<>"'/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
 )
-_CHARACTER_DATA = re.compile(rb">([^<]*)<")
 _ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
 #: A server says the same of its features to everyone: what is that short is read once, not at each login.
 _REMEMBERED = 8 * 1024
-_remembered_children = lru_cache(maxsize=16)(children)
+_remembered_element = lru_cache(maxsize=16)(read_element)
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
 def choose_framing(opening: Opening) -> Framing:
     """Return the framing that a client's first message speaks.
 
-    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither's,
-    ``bad-format`` for anything that opens no stream, ``not-well-formed`` for an ``<open>`` left open.
+    Raises SessionError as ``require_opening`` does, and ``not-well-formed`` for an ``<open>`` left open.
     """
+    require_opening(opening.name)
     if opening.name == OPEN:
         if not opening.closed:
             raise not_well_formed("a message is exactly one element")
         return Rfc7395Framing(opening)
-    if opening.name == STREAM:
-        return LegacyFraming(opening)
-    if split_name(opening.name)[1] in ("open", "stream"):
+    return LegacyFraming(opening)
+
+
+def require_opening(name: str) -> None:
+    """Return if an element of this expanded name opens a stream.
+
+    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither framing's,
+    ``bad-format`` for anything that opens no stream.
+    """
+    if name in (OPEN, STREAM):
+        return
+    if split_name(name)[1] in ("open", "stream"):
         raise SessionError("invalid-namespace", "that namespace opens no XMPP stream")
     raise SessionError("bad-format", "the first message must open a stream")
+
+
+def is_legacy(text: bytes) -> bool:
+    """Whether a first message, even one that is refused, begins with the tag of the older framing."""
+    return _STREAM_TAG.match(text) is not None
 
 
 def attribute(name: str, value: str) -> str:
@@ -146,12 +170,16 @@ class Framing(ABC):
         return stream_error(self.upstream_prefix, condition, text)
 
     def restart(self, opening: Opening) -> None:
-        """Take the client's header for a new stream on the same connection (RFC 6120 section 4.3.3)."""
-        self.opening = opening
+        """Take the client's header for a new stream on the same connection (RFC 6120 section 4.3.3).
+
+        Without a ``to`` it is for the first one's domain. The server is told so: it may serve several.
+        """
+        to = self.opening.attribute("to")
+        self.opening = opening if opening.attribute("to") is not None or to is None else _sent_to(opening, to)
 
     def server_header(self, tag: bytes) -> bytes:
         """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
-        self._server_root = _bindings(tag)
+        self._server_root = _bindings(parse_opening(tag).namespaces)
         return tag
 
     @abstractmethod
@@ -181,23 +209,31 @@ class Framing(ABC):
         announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched.
         """
         requires_starttls = False
-        read = _remembered_children if len(element) <= _REMEMBERED else children
-        for name, start, end in reversed(read(self._server_root, element)):
-            child = element[start:end]
-            if name in (_STARTTLS, _COMPRESSION):
-                requires_starttls |= name == _STARTTLS and b"required" in child
-                element = element[:start] + element[end:]
-            elif name == _LIMITS:
-                element = element[:start] + _lowered(child, max_stanza_size) + element[end:]
+        for child in reversed(self._read_features(element).children):
+            if child.name in (STARTTLS, _COMPRESSION):
+                if child.name == STARTTLS:
+                    requires_starttls |= any(inner.name == _REQUIRED for inner in child.children)
+                element = element[: child.start] + element[child.end :]
+            elif child.name == _LIMITS:
+                element = _lowered(element, child, max_stanza_size)
         return element, requires_starttls
+
+    def offers_channel_binding(self, features: bytes) -> bool:
+        """Whether the server's features offer to bind the login to its own TLS (RFC 5802, XEP-0440)."""
+        if len(features) <= _REMEMBERED:
+            return _remembered_binding(self._server_root, features)
+        return _offers_channel_binding(self._server_root, features)
+
+    def _read_features(self, element: bytes) -> Element:
+        read = _remembered_element if len(element) <= _REMEMBERED else read_element
+        return read(self._server_root, element)
 
     def condition(self, element: bytes) -> tuple[str, str]:
         """Return the (condition, character data) of a server's stream error."""
-        for name, start, end in children(self._server_root, element):
-            namespace, local = split_name(name)
+        for child in read_element(self._server_root, element).children:
+            namespace, local = split_name(child.name)
             if namespace == _CONDITIONS and local != "text":
-                data = _CHARACTER_DATA.search(element, start, end)
-                return local, data[1].decode() if data else ""
+                return local, child.text
         return "undefined-condition", ""
 
 
@@ -226,7 +262,8 @@ class Rfc7395Framing(Framing):
         return _DECLARATION + header.encode()
 
     def server_header(self, tag: bytes) -> bytes:
-        opening = parse_opening(super().server_header(tag))
+        opening = parse_opening(tag)
+        self._server_root = _bindings(opening.namespaces)
         bound = dict(opening.namespaces)
         default = bound.pop("", "")
         self._default_declaration = attribute("xmlns", default).encode() if default else b""
@@ -280,7 +317,7 @@ class LegacyFraming(Framing):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self.client_root = _bindings(opening.tag)
+        self.client_root = _bindings(opening.namespaces)
 
     @property
     def upstream_prefix(self) -> str:
@@ -292,7 +329,7 @@ class LegacyFraming(Framing):
 
     def restart(self, opening: Opening) -> None:
         super().restart(opening)
-        self.client_root = _bindings(opening.tag)
+        self.client_root = _bindings(opening.namespaces)
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
@@ -308,8 +345,8 @@ class LegacyFraming(Framing):
         return stream_error("stream", condition, text)
 
     def is_end(self, message: bytes) -> bool:
-        message = message.rstrip()
-        return message.endswith(b">") and message[:-1].rstrip() == self.upstream_end[:-1]
+        message = message.rstrip(WHITESPACE)
+        return message.endswith(b">") and message[:-1].rstrip(WHITESPACE) == self.upstream_end[:-1]
 
 
 def _attributes(opening: Opening, bound: str = "") -> str:
@@ -323,23 +360,57 @@ def _attributes(opening: Opening, bound: str = "") -> str:
     return declared + "".join(attribute(name, value) for name, value in opening.attributes)
 
 
-def _lowered(limits: bytes, size: int) -> bytes:
-    """XEP-0478's ``limits`` with a number of bytes that is not above ``size``."""
-    match = _MAX_BYTES.search(limits)
-    if match is None or int(match[1]) <= size:
-        return limits
-    return limits[: match.start(1)] + str(size).encode() + limits[match.end(1) :]
+def _sent_to(opening: Opening, to: str) -> Opening:
+    """The same header with a ``to``, after the name of its tag."""
+    name = _ELEMENT_NAME.match(opening.tag)
+    assert name is not None
+    tag = name[0] + attribute("to", to).encode() + opening.tag[name.end() :]
+    return replace(opening, attributes=(("to", to), *opening.attributes), tag=tag)
 
 
-def offers_channel_binding(features: bytes) -> bool:
-    """Whether the server's features offer to bind the login to its own TLS (RFC 5802, XEP-0440)."""
-    return any(sign in features for sign in _CHANNEL_BINDING)
+def _lowered(features: bytes, limits: Element, size: int) -> bytes:
+    """The features with a number of bytes in their ``limits`` (XEP-0478) that is not above ``size``."""
+    for child in reversed(limits.children):
+        number = child.text.strip()
+        if child.name == _MAX_BYTES and _is_above(number, size):
+            start, end = child.content(features)
+            written, ours = features[start:end], str(size).encode()
+            plain = written.strip(WHITESPACE) == number.encode()  # or it has references, CDATA, children
+            features = (
+                features[:start]
+                + (written.replace(number.encode(), ours) if plain else ours)
+                + features[end:]
+            )
+    return features
 
 
-def _bindings(tag: bytes) -> bytes:
-    """A start tag that binds what ``tag`` does, and is the same for everyone who binds the same."""
-    attributes = _ATTRIBUTE_NAME.finditer(tag)
-    return b"<root%s>" % b"".join(found[0] for found in attributes if found[1].startswith(b"xmlns"))
+def _is_above(number: str, size: int) -> bool:
+    if not (number.isascii() and number.isdigit()):
+        return False
+    significant = number.lstrip("0")
+    return len(significant) > _MAX_DIGITS or int(significant or "0") > size
+
+
+def _offers_channel_binding(root: bytes, features: bytes) -> bool:
+    offered = read_element(root, features).children
+    inside = (inner for child in offered for inner in child.children)
+    return any(map(_binds_channel, offered)) or any(map(_binds_channel, inside))
+
+
+def _binds_channel(feature: Element) -> bool:
+    if feature.name == _CHANNEL_BINDING:
+        return True
+    return feature.name in _MECHANISMS and feature.text.strip().endswith("-PLUS")
+
+
+_remembered_binding = lru_cache(maxsize=16)(_offers_channel_binding)
+
+
+@lru_cache(maxsize=64)
+def _bindings(namespaces: tuple[tuple[str, str], ...]) -> bytes:
+    """A start tag that binds (prefix, namespace) each, the same for all sessions that bind the same."""
+    declared = (attribute(f"xmlns:{prefix}" if prefix else "xmlns", name) for prefix, name in namespaces)
+    return f"<root{''.join(declared)}>".encode()
 
 
 def _left_open(tag: bytes) -> bytes:

@@ -178,14 +178,14 @@ def targets(*jids: str, networks: tuple[Any, ...] = ()) -> Traced:
 def test_nothing_is_left_of_a_trace(end: Callable[[Tracing, Any], None]) -> None:
     session, tracing = Traceable(), Tracing()
     before = session.parts()
-    session.xmpp.jid = f"{ALICE}/web"
+    session.xmpp.login.jid = f"{ALICE}/web"
     tracing.began(session)
     assert session.parts() == before, "nobody is traced"
     tracing.change(targets(ALICE), [session])
     assert session.parts() != before
     end(tracing, session)
     assert session.parts() == before
-    assert session.xmpp.when_bound is None
+    assert session.xmpp.login.when_over is None
 
 
 @pytest.mark.parametrize(

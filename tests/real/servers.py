@@ -219,7 +219,7 @@ data_path = "{self.folder}/data"; pidfile = "{self.folder}/prosody.pid"
 daemonize = false; run_as_root = true
 modules_enabled = {{
     "roster"; "saslauth"; "disco"; "ping"; "smacks"; "websocket"; "register";
-    "presence"; "message"; "iq"; "tls";
+    "presence"; "message"; "iq"; "tls"; "legacyauth";
 }}
 modules_disabled = {{ "s2s" }}
 allow_registration = true

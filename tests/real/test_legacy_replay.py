@@ -19,7 +19,15 @@ from .legacy import (
     masked,
     old_strophe,
 )
+from .processes import wait_until
 from .servers import Server
+
+#: XEP-0078, with an id that is another word of the protocol.
+OLDEST_LOGIN = (
+    "<iq type='set' id='result'><query xmlns='jabber:iq:auth'><username>{user}</username>"
+    "<password>{password}</password>{resource}</query></iq>"
+)
+RESOURCE = "<resource>oldest</resource>"
 
 
 @pytest.fixture
@@ -98,3 +106,39 @@ def test_wrong_password_is_the_servers_own_answer(server: Server, gateway: Gatew
         browser.receive_until(opening.until)
         browser.send(auth.say)
         assert browser.receive() == expected
+
+
+def logged_in_the_oldest_way(gateway: Gateway, server: Server, **fields: str) -> tuple[str, bool]:
+    """The server's answer to a login, and whether a stanza above the limit before a login is let pass."""
+    with LegacyClient(gateway.ws_port) as browser:
+        browser.send(OPEN_SELF_CLOSED.format(domain=server.domain))
+        browser.receive_until("</stream:features>")
+        browser.send(OLDEST_LOGIN.format(**fields))
+        answer = browser.receive()
+        browser.send(f"<iq type='get' id='2'><ping xmlns='urn:xmpp:ping'>{'x' * 20_000}</ping></iq>")
+        browser.receive_until(END)  # Prosody refuses it too: its own limit waits for a new stream
+        return answer, browser.receive_end().code != 1009
+
+
+def test_login_of_the_oldest_way(
+    prosody: Server,
+    start_gateway: Callable[[Server], Gateway],
+    new_account: Callable[[Server], Account],
+) -> None:
+    """XEP-0078. Neither an error nor the list of fields, which is a result, lifts the limits."""
+    gateway, account = start_gateway(prosody), new_account(prosody)
+    known = {"user": account.user, "resource": RESOURCE}
+    answer, let_pass = logged_in_the_oldest_way(gateway, prosody, password="wrong", **known)
+    assert ("type='error'" in answer, let_pass) == (True, False)
+    known["resource"] = ""
+    answer, let_pass = logged_in_the_oldest_way(gateway, prosody, password=account.password, **known)
+    assert ("type='result'" in answer, let_pass) == (True, False)
+    assert account.jid not in gateway.log.read_text("utf-8", "replace")
+    known["resource"] = RESOURCE
+    answer, let_pass = logged_in_the_oldest_way(gateway, prosody, password=account.password, **known)
+    assert ("type='result'" in answer, let_pass) == (True, True)
+    wait_until(
+        lambda: f"{account.jid}/oldest" in gateway.log.read_text("utf-8", "replace"),
+        10,
+        "the line in the log",
+    )

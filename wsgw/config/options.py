@@ -155,7 +155,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _timeout(
         "auth_timeout",
         60.0,
-        "Time from the upgrade to the end of authentication.",
+        "Time from the upgrade to the end of authentication. It begins anew when the server answers an `iq` "
+        "with a `result` before that (a registration form, a CAPTCHA), up to five times as long in all.",
         "Prosody's c2s_timeout is 300; ejabberd's negotiation_timeout 120",
         True,
     ),
