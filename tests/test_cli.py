@@ -131,9 +131,11 @@ def test_pem_files(tmp_path: Path, certificate: Certificate, command: list[str])
     options = f'{{tls, true}}, {{certfile, "{mixed}"}}, {{upstream_cafile, "{broken}"}}, '
     done = wsgw(*command, "--config", written(tmp_path, GOOD % (5288, options)))
     assert (done.returncode, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
-    assert first.startswith(f"{broken}: cannot be used as upstream_cafile: ")
-    assert second == f"{mixed}: cannot be used as certfile: key values mismatch"
+    second, first = done.stderr.splitlines()
+    line = f"{tmp_path}/ejabberd.cfg:5: "
+    assert first.startswith(f"{line}{mixed} cannot be used as certfile: key values mismatch: ")
+    assert "the key belongs to another certificate" in first
+    assert second.startswith(f"{line}{broken} cannot be used as upstream_cafile: ")
 
 
 @pytest.mark.parametrize("fault", ["missing", "no key", "no PEM"])

@@ -41,6 +41,8 @@ LEVELS = {
     "socket_async": 5,
     "srv": 5,
     "upstream": 6,
+    "certificate": 6,
+    "findings": 7,
     "session_log": 6,
     "tracing": 6,
     "relay": 7,
@@ -78,7 +80,7 @@ HOMES = {
     "idna": {"domain"},
     "dns": {"srv"},
     "prometheus_client": {"ops"},
-    "asn1crypto": {"ops"},
+    "asn1crypto": {"certificate"},
 }
 MAX_LINES = 500
 MAX_FUNCTION_LINES = 60

@@ -17,11 +17,23 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsgw.config.model import Config
+from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
 
 #: ALPN of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
 _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+_OTHER_KEY = ": the key belongs to another certificate; the file needs the key that this one was made for"
+#: By a part of OpenSSL's reason.
+_ADVICE = (
+    ("KEY_VALUES_MISMATCH", _OTHER_KEY),
+    ("KEY_TYPE_MISMATCH", _OTHER_KEY),
+    ("KEY_TOO_SMALL", ": get one with RSA of 2048 bits or more, or with ECDSA"),
+    ("MD_TOO_WEAK", ": get one that is signed with SHA-256"),
+    ("BAD_DECRYPT", ": the key has a passphrase; take it off with openssl pkey"),
+)
 
 
 class PemFiles:
@@ -52,17 +64,21 @@ class PemFiles:
 
 
 def check_tls(config: Config, files: PemFiles) -> None:
-    """Raise ConfigError for every PEM file that a gateway with these settings could not use."""
-    certfiles = {listener.certfile for listener in config.listeners if listener.tls}
-    cafiles = {listener.upstream_cafile for listener in config.listeners}
+    """Raise ConfigError with the line of every PEM file that a gateway with these settings could not use."""
+    wanted: dict[tuple[str, Path], Mark] = {}
+    for listener in config.listeners:
+        if listener.tls and listener.certfile is not None:
+            wanted.setdefault(("certfile", listener.certfile), config.mark(listener, "certfile", "tls"))
+        if listener.upstream_cafile is not None:  # the system's take 20 ms, and cannot be wrong
+            mark = config.mark(listener, "upstream_cafile")
+            wanted.setdefault(("upstream_cafile", listener.upstream_cafile), mark)
     problems: list[ConfigProblem] = []
-    for context_of, paths in ((browser_context, certfiles), (_verifying_context, cafiles)):
-        for path in paths:
-            try:
-                if path is not None:  # the system's certificates take 20 ms, and cannot be wrong
-                    context_of(path, files)
-            except ConfigError as error:
-                problems.extend(error.problems)
+    for (name, path), mark in wanted.items():
+        try:
+            (browser_context if name == "certfile" else _verifying_context)(path, files)
+        except ConfigError as error:
+            reasons = [f"{path} {problem.reason}" for problem in error.problems]
+            problems += [ConfigProblem(mark.file, mark.line, reason) for reason in reasons]
     if problems:
         raise ConfigError(sorted(problems))
 
@@ -96,7 +112,14 @@ def _browser_context(certfile: Path, content: bytes) -> ssl.SSLContext:
 
 
 def _unusable(certfile: Path, error: OSError) -> ConfigError:
-    return ConfigError([ConfigProblem(str(certfile), 0, f"cannot be used as certfile: {_why(error)}")])
+    reason = f"cannot be used as certfile: {_why(error)}{_way_out(error)}"
+    return ConfigError([ConfigProblem(str(certfile), 0, reason)])
+
+
+def _way_out(error: OSError) -> str:
+    """What an admin does about a certificate and its key, where the reason does not say it."""
+    reason = getattr(error, "reason", None) or ""
+    return next((advice for sign, advice in _ADVICE if sign in reason), "")
 
 
 class UpstreamTls:
@@ -172,6 +195,11 @@ def _content(path: Path) -> bytes | OSError:
         return path.read_bytes()
     except OSError as error:
         return error
+
+
+def pem_certificates(content: bytes) -> list[str]:
+    """The certificates of a PEM file as text, in their order."""
+    return _PEM_CERTIFICATE.findall(content.decode("ascii", "replace"))
 
 
 def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:

@@ -26,17 +26,19 @@ def make_certificate(
     days: str = _DAYS,
     *,
     alternative: bool = True,
+    more: str = "",
 ) -> Certificate:
     """A new CA and, signed by it, a certificate for ``name``; everything below ``folder``.
 
     With ``days`` "0" it has expired when this returns; without ``alternative`` it has a Common Name only.
+    ``more`` are lines of further extensions.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     chain, key, request = folder / "chain.pem", folder / "key.pem", folder / "request.pem"
     extensions = folder / "extensions"
     names = f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\n" if alternative else ""
-    extensions.write_text(f"{names}basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n")
+    extensions.write_text(f"{names}basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n{more}")
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     # Python 3.13 and newer refuse a CA that does not say what its key is for (RFC 5280 section 4.2.1.3).
     ca_subject = ("-subj", "/CN=wsgw test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")

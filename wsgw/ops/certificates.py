@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from asn1crypto import x509
-
+from wsgw.certificate import certificate_of
 from wsgw.config.model import Config
 from wsgw.tls import PemFiles, leaf_certificate
 
@@ -18,6 +17,5 @@ def expiries(config: Config, files: PemFiles) -> dict[str, float]:
             continue
         certificate = leaf_certificate(listener.certfile, files)
         with contextlib.suppress(ValueError):  # OpenSSL takes what this library does not
-            validity = x509.Certificate.load(certificate or b"")["tbs_certificate"]["validity"]
-            found[str(listener.certfile)] = validity["not_after"].native.timestamp()
+            found[str(listener.certfile)] = certificate_of(certificate or b"").not_after.timestamp()
     return found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from wsgw.config.model import Config
+from wsgw.findings import findings
 from wsgw.tls import PemFiles, check_tls
 
 
 class Settings(NamedTuple):
-    """Whole and checked; sent to workers as it is."""
+    """Whole and checked, with what was found beside errors among the warnings; sent to workers as it is."""
 
     config: Config
     files: PemFiles
@@ -21,4 +24,5 @@ class Settings(NamedTuple):
         config = read_config()
         files = PemFiles.of(config)
         check_tls(config, files)
-        return cls(config, files)
+        found = map(str, findings(config, files, time.time()))
+        return cls(replace(config, warnings=(*config.warnings, *found)), files)
