@@ -58,7 +58,7 @@ def test_what_is_shown_is_cut() -> None:
     assert show(term("{a, \"b\", [1, -2.5], 'C d'}")) == "{a, \"b\", [1, -2.5], 'C d'}"
     assert len(show(term('"' + "x" * 1000 + '"'))) < 100
     assert "..." in show(term("[" * 50 + "]" * 50))
-    assert show(yaml_value("{a: [b]}")) == "#{a => [b]}"
+    assert show(yaml_value("{a: [b]}")) == "{a: [b]}"
     assert write(term("[a|b]")) == "[a | b]"
 
 

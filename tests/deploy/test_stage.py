@@ -195,11 +195,23 @@ def test_nothing_to_configure_it_from(built: Built, make_stage: Make) -> None:
     assert stage.snapshot() == {}
 
 
-def test_configuration_that_cannot_run_stops_before_the_switch(built: Built, make_stage: Make) -> None:
+@pytest.mark.parametrize(
+    ("config", "mistake"),
+    [
+        (CONFIG.replace("port", "prt"), "wsgw.yml:3: "),
+        (f"{CONFIG}log_levle: debug\n", "wsgw.yml:4: unknown option log_levle; did you mean log_level?"),
+        (f"{CONFIG}max_sessions: 5\n", "wsgw.yml:4: max_sessions belongs in a websocket_session listener"),
+    ],
+)
+def test_configuration_that_cannot_run_stops_before_the_switch(
+    built: Built, make_stage: Make, config: str, mistake: str
+) -> None:
     stage = make_stage(built.both)
     stage.deploy(built.new, "--rollback")
     stage.config.unlink()
-    stage.write("etc/wsgw/wsgw.yml", CONFIG.replace("port", "prt"))
+    stage.write("etc/wsgw/wsgw.yml", config)
+    before = stage.snapshot()
     said = stage.deploy(built.new, status=1)
-    assert "wsgw.yml:" in said
-    assert stage.current() == OLD
+    assert mistake in said
+    assert "nothing that runs was touched" in said
+    assert (stage.current(), stage.snapshot()) == (OLD, before)

@@ -3,14 +3,16 @@
     terms            the form both file formats are read into, each term with its line
     erlang_scanner, erlang_terms, yaml_terms
                      the two readers
-    document, macros ejabberd's layer: includes, macros, options of single hosts
+    document, includes, macros
+                     ejabberd's layer: includes, macros, options of single hosts
+    own_files        what is no option in the gateway's own file, or nearly one in ejabberd's
     listeners, hosts, server_facts
                      what of it concerns the gateway
     ejabberd_names, spelling
                      what is ejabberd's own, and what is nearly ours
     kinds, network_kinds, options
                      the option table
-    chosen, coherence, origins, interpret
+    chosen, coherence, origins, interpret, advice
                      from terms to settings, all mistakes at once
     describe         what ``check`` and ``options`` print
 

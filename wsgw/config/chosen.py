@@ -12,7 +12,7 @@ from wsgw.config.kinds import Context, Flag
 from wsgw.config.listeners import PLACE, RawListener
 from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Option, Scope
 from wsgw.config.spelling import nearest
-from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, name_of, show
+from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, in_syntax_of, name_of, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ def _is_rule(shaper: Term | None, context: Context) -> bool:
 def _unknown(key: Term) -> str:
     name = name_of(key)
     if name is None:
-        return f"expected an option, {{name, value}}, found {show(key)}"
+        form = in_syntax_of(key.mark, "{name, value}", "name: value")
+        return f"expected an option, {form}, found {show(key)}"
     if name in PLACE:
         return f"{name} is given twice"
     if name in BY_NAME:

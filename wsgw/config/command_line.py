@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from wsgw.config.document import Document, Setting
 from wsgw.config.interpret import interpret
-from wsgw.config.listeners import LISTENER_MODULE
-from wsgw.config.model import Config
+from wsgw.config.model import LISTENER_MODULE, Config
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 
 _LISTEN = re.compile(r"(?:(?P<ip>\[[^\]]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", re.ASCII)

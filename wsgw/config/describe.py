@@ -20,6 +20,12 @@ Where `infinity` is allowed there is no limit. Strings may be written as binarie
 `{tls, true}`. Relative file names start at the directory of the file that names them. Unknown options,
 options given twice and values out of bounds are errors.
 
+In `wsgw.yml`, and in any file that is not ejabberd's, that goes for the whole file: for its top level, its
+includes (`allow_only`, `disallow`), its `host_config` and its listeners too. At the top level of ejabberd's
+own file, a name that is nearly one of these is a warning, and all others are ejabberd's business. A file is
+ejabberd's if its name or folder says so, if ejabberd's file includes it, or if ejabberd's options stand in
+it. `hosts` given twice in one file is always an error.
+
 In Erlang terms an option is `{name, value}`, in YAML `name: value`.
 """
 _LISTENER_HEADING: Final = """\

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.files import read_bytes
+from wsgw.config.includes import check_include, filtered, includes
 from wsgw.config.macros import Macros
+from wsgw.config.own_files import INCLUDE, MACROS, Owner, check_top_level, owner_of, term_name
 from wsgw.config.terms import (
     MapTerm,
     Mark,
@@ -24,7 +26,6 @@ from wsgw.config.terms import (
     entries_of,
     items_of,
     name_of,
-    text_of,
 )
 from wsgw.config.yaml_terms import read_yaml
 
@@ -51,6 +52,17 @@ class Setting:
 class Document:
     source: str
     settings: tuple[Setting, ...]
+    #: Whose file it is.
+    owner: Owner = Owner.UNKNOWN
+    #: The files read that are the gateway's own, by name.
+    own_files: frozenset[str] = frozenset()
+    #: Its format.
+    yaml: bool = False
+
+    @property
+    def mark(self) -> Mark:
+        """The file as a whole."""
+        return Mark(self.source, 0, self.yaml)
 
     def all(self, name: str) -> list[Setting]:
         """The settings of ``name`` that are for all hosts, in file order."""
@@ -60,22 +72,35 @@ class Document:
 def read_document(path: Path, problems: Problems) -> Document:
     """Read ``path`` and what it includes; mistakes go to ``problems``."""
     source = Mark(str(path), 0)
-    terms = _Files(problems).read(path, source, ())
+    files = _Files(problems)
+    terms = files.read(path, source, ())
     problems.incomplete = len(problems) > 0
+    name = str(path)
+    own = frozenset(file for file, owner in files.owners.items() if owner is Owner.WSGW)
     try:
-        return document_of(terms, str(path))
+        terms = _expanded(terms)
+        settings = _all_settings(terms)
     except RecursionError:
         problems.add(source, "its macros are nested too deeply")
-        return Document(str(path), ())
+        return Document(name, ())
+    check_top_level(terms, own, problems)
+    return Document(name, settings, files.owners.get(name, Owner.UNKNOWN), own, name in files.yaml)
 
 
 def document_of(terms: list[Term], source: str) -> Document:
+    """The document ``terms`` come to."""
+    return Document(source, _all_settings(_expanded(terms)))
+
+
+def _expanded(terms: list[Term]) -> list[Term]:
     macros = Macros(terms)
-    settings: list[Setting] = []
-    for term in terms:
-        if _term_name(term) != "define_macro":
-            settings.extend(_settings(macros.expand(term), None, False))
-    return Document(source, tuple(settings))
+    return [term if term_name(term) in MACROS else macros.expand(term) for term in terms]
+
+
+def _all_settings(terms: list[Term]) -> tuple[Setting, ...]:
+    return tuple(
+        setting for term in terms if term_name(term) not in MACROS for setting in _settings(term, None, False)
+    )
 
 
 # Files
@@ -85,9 +110,18 @@ class _Files:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._count = 0
+        #: Whose the files read are, by name.
+        self.owners: dict[str, Owner] = {}
+        #: The names of those in YAML.
+        self.yaml: set[str] = set()
 
-    def read(self, path: Path, named_at: Mark, including: tuple[Path, ...]) -> list[Term]:
-        """The terms of ``path``, those of included files in the place of their include."""
+    def read(
+        self, path: Path, named_at: Mark, including: tuple[Path, ...], includer: Owner = Owner.UNKNOWN
+    ) -> list[Term]:
+        """The terms of ``path``, those of included files in the place of their include.
+
+        ``includer`` says whose the file is that includes it.
+        """
         self._count += 1
         try:
             if self._count > _MAX_FILES:
@@ -100,6 +134,7 @@ class _Files:
             reason = f"{error}" if not including else f"the included file {path} {error}"
             self._problems.add(named_at, reason)
             return []
+        self.owners[str(path)] = owner_of(path.absolute(), terms, includer)
         including = (*including, path.resolve())
         return [part for term in terms for part in self._included(term, path, including)]
 
@@ -108,18 +143,22 @@ class _Files:
         text = _decode(content, not erlang and path.suffix in _YAML_SUFFIXES)
         if not erlang and path.suffix not in _YAML_SUFFIXES:
             erlang = _starts_as_erlang(text)
+        if not erlang:
+            self.yaml.add(str(path))
         read = read_erlang if erlang else read_yaml
         return read(text, str(path), self._problems)
 
     def _included(self, term: Term, path: Path, including: tuple[Path, ...]) -> Iterable[Term]:
         if not isinstance(term, TupleTerm) or not term.items:
             return [term]
-        if name_of(term.items[0]) != "include_config_file":
+        if name_of(term.items[0]) != INCLUDE:
             return [term]
+        owner = self.owners[str(path)]
+        check_include(term, owner is Owner.WSGW, self._problems)
         terms: list[Term] = []
-        for name, options in _includes(term.items[1:]):
-            included = self.read(path.parent / name, term.mark, including)
-            terms.extend(_filtered(included, options))
+        for name, options in includes(term.items[1:]):
+            included = self.read(path.parent / name, term.mark, including, owner)
+            terms.extend(filtered(included, options))
         return terms
 
 
@@ -139,39 +178,6 @@ def _decode(content: bytes, must_be_utf8: bool) -> str:
             line = content.count(b"\n", 0, error.start) + 1
             raise ValueError(f"is not UTF-8 in line {line}") from error
         return content.decode("latin-1")
-
-
-def _includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
-    """The files an ``include_config_file`` names, each with its options, in any of its forms."""
-    if not arguments:
-        return
-    single = text_of(arguments[0])
-    if single is not None:
-        yield single, arguments[1] if len(arguments) > 1 else None
-        return
-    for key, options in entries_of(arguments[0]):
-        name = text_of(key)
-        if name is not None:
-            yield name, options
-
-
-def _filtered(terms: list[Term], options: Term | None) -> list[Term]:
-    """Keep what ``allow_only`` names, and drop what ``disallow`` names.
-
-    Macros pass ``allow_only``: alone they do nothing, and what is allowed may need them.
-    """
-    for key, value in entries_of(options) if options is not None else ():
-        names = {name_of(item) for item in items_of(value) or ()} if value is not None else set()
-        if name_of(key) == "allow_only":
-            names.add("define_macro")
-            terms = [term for term in terms if _term_name(term) in names]
-        elif name_of(key) == "disallow":
-            terms = [term for term in terms if _term_name(term) not in names]
-    return terms
-
-
-def _term_name(term: Term) -> str | None:
-    return name_of(term.items[0]) if isinstance(term, TupleTerm) and term.items else name_of(term)
 
 
 # Settings

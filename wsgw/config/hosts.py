@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsgw.config.document import Document, Setting
 from wsgw.config.kinds import Context
 from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Hosts
-from wsgw.config.terms import Mark, Misfit, Problems, Term, entries_of, name_of
+from wsgw.config.terms import Misfit, Problems, Term, entries_of, name_of
 from wsgw.domain import normalise_domain
 
 
@@ -21,9 +21,7 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
                 problems.add(place, f"hosts: {reason}")
     if not named:
         if len(problems) == before:
-            problems.add_missing(
-                Mark(document.source, 0), "no hosts: name the domains to serve in the option hosts"
-            )
+            problems.add_missing(document.mark, "no hosts: name the domains to serve in the option hosts")
         return ()
     return _those_with_module(document, tuple(named), problems)
 

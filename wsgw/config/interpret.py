@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from wsgw.config.advice import missing_listener
 from wsgw.config.chosen import Choices, listener_choices, top_choices
 from wsgw.config.coherence import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
+from wsgw.config.ejabberd_names import LISTENERS
 from wsgw.config.hosts import served_hosts
 from wsgw.config.kinds import Context, Count
-from wsgw.config.listeners import ADMIN_MODULE, LISTENER_MODULE, RawListener, raw_listeners
-from wsgw.config.model import AdminListener, Config, IPNetwork, ListenerConfig, UpstreamAddress
+from wsgw.config.listeners import RawListener, raw_listeners
+from wsgw.config.model import (
+    ADMIN_MODULE,
+    LISTENER_MODULE,
+    LISTENER_MODULES,
+    AdminListener,
+    Config,
+    IPNetwork,
+    ListenerConfig,
+    UpstreamAddress,
+)
 from wsgw.config.network_kinds import HANDLER, Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
 from wsgw.config.server_facts import ServerFacts, server_facts
-from wsgw.config.spelling import nearest
-from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, name_of
+from wsgw.config.spelling import near, nearest
+from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, in_syntax_of, name_of
 
 ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
+_OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
 _N = TypeVar("_N", int, float)
 #: Names of the table that are no field of ``ListenerConfig``, or more than one.
 _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
@@ -64,7 +76,7 @@ def interpret(document: Document, problems: Problems) -> Config:
         log_level=_value(document, "log_level", BY_NAME["log_level"].default, problems),
         log_format=_value(document, "log_format", BY_NAME["log_format"].default, problems),
         trace=_value(document, "trace", BY_NAME["trace"].default, problems),
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(dict.fromkeys((*problems.warnings, *warnings))),
         certfiles=facts.certfiles,
         admin_listeners=tuple(admin_listeners),
         origins=origins.done(),
@@ -78,13 +90,24 @@ def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
     """The listeners to serve; having none is a mistake."""
     every = list(raw_listeners(document))
     own = [raw for raw in every if raw.is_ours]
-    if not own:
+    if own:
+        _check_modules(document, every, problems)
+    else:
         mark, hint = _closest_listener(document, every)
-        form = f"{{5288, {LISTENER_MODULE}, [...]}}"
-        if document.source.endswith((".yml", ".yaml")):
-            form = f"'- {{port: 5288, module: {LISTENER_MODULE}, ...}}'"
-        problems.add_missing(mark, f"no {LISTENER_MODULE} listener: add {form} to listen{hint}")
+        problems.add_missing(mark, missing_listener(document, hint))
     return own
+
+
+def _check_modules(document: Document, every: list[RawListener], problems: Problems) -> None:
+    """Note listeners whose module is unknown in a file of the gateway's own, or nearly ours in ejabberd's."""
+    for raw in every:
+        reason = f"unknown module {raw.module} of a listener{nearest(raw.module, _OUR_LISTENERS)}"
+        if raw.module in _OUR_LISTENERS or raw.module in LISTENERS:
+            continue
+        if raw.mark.file in document.own_files:
+            problems.add(raw.mark, reason)
+        elif near(raw.module, _OUR_LISTENERS):
+            problems.warn(raw.mark, reason)
 
 
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
@@ -93,7 +116,7 @@ def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mar
         if nearest(raw.module, [LISTENER_MODULE]):
             return raw.mark, f" (is {raw.module} meant to be one?)"
     settings = document.all("listen")
-    return (settings[0].mark if settings else Mark(document.source, 0)), ""
+    return (settings[0].mark if settings else document.mark), ""
 
 
 def _listener(
@@ -133,7 +156,8 @@ def _admin_listeners(
         given = raw.ip
         for key, value in raw.options:
             if name_of(key) != "ip" or value is None:
-                problems.add(key.mark, f"{ADMIN_MODULE} has no option but ip, {{ip, Address}}")
+                form = in_syntax_of(key.mark, "{ip, Address}", "ip: ADDRESS")
+                problems.add(key.mark, f"{ADMIN_MODULE} has no option but ip, {form}")
             elif given is not None:
                 problems.add(key.mark, "ip is given twice")
             else:
@@ -194,9 +218,10 @@ def _upstream(
 ) -> tuple[UpstreamAddress, ...]:
     upstream: tuple[UpstreamAddress, ...] = chosen.get("upstream", facts.upstream)
     if not upstream and not chosen.names("upstream"):
+        form = in_syntax_of(raw.mark, '{upstream, "tcp://127.0.0.1:5222"}', "upstream: tcp://127.0.0.1:5222")
         reason = (
             "no XMPP server to connect to: the file has no usable ejabberd_c2s listener; "
-            'add {upstream, "tcp://127.0.0.1:5222"} to this one'
+            f"add {form} to this one"
         )
         problems.add_missing(raw.mark, reason)
     return upstream

@@ -22,6 +22,7 @@ from wsgw.config.terms import (
     Term,
     TupleTerm,
     entries_of,
+    in_syntax_of,
     is_entries,
     items_of,
     name_of,
@@ -239,7 +240,8 @@ class Rate:
         parts = {name_of(key): value for key, value in entries_of(term)}
         rate, burst = parts.pop("rate", None), parts.pop("burst", None)
         if rate is None or parts:
-            raise wrong_type(term, self.label)
+            label = "a number a second, {rate: RATE, burst: BURST}, or infinity"
+            raise wrong_type(term, in_syntax_of(term.mark, self.label, label))
         return rate, burst
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wsgw.config.document import Document
+from wsgw.config.model import LISTENER_MODULES
 from wsgw.config.terms import (
     Atom,
     MapTerm,
@@ -23,11 +24,6 @@ from wsgw.config.terms import (
     name_of,
 )
 
-#: The module of our listeners.
-LISTENER_MODULE = "websocket_session"
-#: Its names: the older one is that of the module it comes from.
-LISTENER_MODULES = (LISTENER_MODULE, "ejabberd_websocket")
-ADMIN_MODULE = "wsgw_admin"
 #: What a YAML listener has beside its options.
 PLACE = ("port", "module", "transport")
 _TRANSPORTS = ("tcp", "udp")

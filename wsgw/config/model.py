@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from wsgw.config.terms import Mark
 
+#: What a configuration calls our listeners.
+LISTENER_MODULE: Final = "websocket_session"
+#: Its names: the older one is that of the module it comes from.
+LISTENER_MODULES: Final = (LISTENER_MODULE, "ejabberd_websocket")
+ADMIN_MODULE: Final = "wsgw_admin"
 UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
 IPNetwork = IPv4Network | IPv6Network
 

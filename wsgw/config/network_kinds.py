@@ -19,6 +19,7 @@ from wsgw.config.terms import (
     Text,
     TupleTerm,
     entries_of,
+    in_syntax_of,
     is_entries,
     items_of,
     name_of,
@@ -190,7 +191,7 @@ class RequestHandlers:
 
     def parse(self, term: Term, context: Context) -> tuple[RequestHandler, ...]:
         if not is_entries(term):
-            raise wrong_type(term, self.label)
+            raise wrong_type(term, in_syntax_of(term.mark, self.label, "a mapping, /PATH: MODULE"))
         pairs = [TupleTerm((key, value or key), key.mark) for key, value in entries_of(term)]
         seen: dict[tuple[str, ...], int] = {}
         return parse_each(pairs, partial(self._handler, seen=seen))
@@ -199,7 +200,9 @@ class RequestHandlers:
         assert isinstance(pair, TupleTerm)
         key, value = pair.items
         if key is value:
-            raise wrong_type(key, "a path and a module, {Path, Module}")
+            raise wrong_type(
+                key, f"a path and a module, {in_syntax_of(key.mark, '{Path, Module}', '/PATH: MODULE')}"
+            )
         path = self._path(key)
         if path in seen:
             raise Misfit(key.mark, f"the path /{'/'.join(path)} has its handler in line {seen[path]} already")

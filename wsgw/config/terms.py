@@ -18,6 +18,7 @@ from wsgw.errors import ConfigError, ConfigProblem
 #: Atoms that are values of their own and never a name or a piece of text.
 _VALUE_ATOMS = frozenset({"true", "false", "infinity", "undefined"})
 _MACRO_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_PLAIN_IN_YAML = re.compile(r"[\w/.@:-]+")
 _SHOWN_CHARACTERS = 60
 _SHOWN_DEPTH = 6
 
@@ -28,6 +29,13 @@ class Mark:
 
     file: str
     line: int
+    #: Of a YAML file; what is said about the place is spelled likewise.
+    yaml: bool = field(default=False, compare=False)
+
+
+def in_syntax_of(mark: Mark, erlang: str, yaml: str) -> str:
+    """What an admin is to write at ``mark``, in the syntax of that file."""
+    return yaml if mark.yaml else erlang
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,8 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: set[ConfigProblem] = set()
+        #: Sentences on what is likely not meant, in file order.
+        self.warnings: list[str] = []
         #: Parts of a file could not be read: what seems missing may stand there.
         self.incomplete = False
 
@@ -99,6 +109,9 @@ class Problems:
         """Add that something is not there, unless it may well be."""
         if not self.incomplete:
             self.add(mark, reason)
+
+    def warn(self, mark: Mark, sentence: str) -> None:
+        self.warnings.append(str(ConfigProblem(mark.file, mark.line, sentence)))
 
     def raise_if_any(self) -> None:
         if self._found:
@@ -163,16 +176,18 @@ def is_entries(term: Term) -> bool:
 
 
 def show(term: Term) -> str:
-    """``term`` in Erlang notation, cut to fit a message."""
+    """``term`` in the notation of its file, cut to fit a message."""
     text = write(term, _SHOWN_DEPTH)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def write(term: Term, depth: int = 1000) -> str:
-    """``term`` in Erlang notation, below ``depth`` levels as ``...``; mappings as ``#{...}``."""
+    """``term`` in the notation of its file, below ``depth`` levels as ``...``."""
     if depth <= 0:
         return "..."
     match term:
+        case Atom(name) if term.mark.yaml and _PLAIN_IN_YAML.fullmatch(name):
+            return name
         case Atom(name):
             plain = name.isascii() and name[:1].islower() and name.replace("_", "a").isalnum()
             return name if plain else _quoted(name, "'")
@@ -187,8 +202,8 @@ def write(term: Term, depth: int = 1000) -> str:
             bar = "" if tail is None else f" | {write(tail, depth - 1)}"
             return "[" + _joined(items, depth) + bar + "]"
         case MapTerm(pairs):
-            shown = (f"{write(key, depth - 1)} => {write(value, depth - 1)}" for key, value in pairs[:20])
-            return "#{" + ", ".join(shown) + "}"
+            shown = (f"{write(key, depth - 1)}: {write(value, depth - 1)}" for key, value in pairs[:20])
+            return "{" + ", ".join(shown) + "}"
 
 
 def _joined(items: tuple[Term, ...], depth: int) -> str:

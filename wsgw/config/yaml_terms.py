@@ -27,12 +27,12 @@ def read_yaml(text: str, file: str, problems: Problems) -> list[Term]:
         root = loader.get_single_node()
         return _Converter(loader, file).top_level(root) if root is not None else []
     except yaml.MarkedYAMLError as error:
-        problems.add(Mark(file, _line_of(error)), f"not YAML: {_reason_of(error)}")
+        problems.add(Mark(file, _line_of(error), yaml=True), f"not YAML: {_reason_of(error)}")
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problems.add(Mark(file, line), f"not YAML: {error.reason}")
+        problems.add(Mark(file, line, yaml=True), f"not YAML: {error.reason}")
     except RecursionError:
-        problems.add(Mark(file, 0), "nested too deeply")
+        problems.add(Mark(file, 0, yaml=True), "nested too deeply")
     except Misfit as misfit:
         problems.add(*misfit.faults[0])
     finally:
@@ -67,7 +67,7 @@ class _Converter:
         return terms
 
     def _term(self, node: Any, depth: int) -> Term:
-        mark = Mark(self._file, node.start_mark.line + 1)
+        mark = Mark(self._file, node.start_mark.line + 1, yaml=True)
         self._count += 1
         if self._count > _MAX_NODES:
             raise Misfit(mark, f"the file has more than {_MAX_NODES} values, its aliases expanded")

@@ -1,0 +1,331 @@
+"""Names that are no options: mistakes in the gateway's own file, in ejabberd's a warning if nearly ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsgw.config import load
+from wsgw.config.ejabberd_names import TOP_LEVEL
+from wsgw.config.own_files import Owner, owner_of
+from wsgw.config.terms import Problems, Term
+from wsgw.config.yaml_terms import read_yaml
+from wsgw.errors import ConfigError
+
+from .snippets import load_text, mistakes, write
+
+#: A working file of the gateway's own.
+OWN = """\
+hosts: [example.org]
+listen:
+  -
+    port: 5288
+    module: websocket_session
+    upstream: tcp://127.0.0.1:5222
+    request_handlers: {/ws-xmpp: mod_websocket}
+"""
+#: The same as ejabberd has it, but for our listener.
+EJABBERDS = """\
+hosts: [example.org]
+loglevel: info
+listen:
+  - {port: 5222, module: ejabberd_c2s}
+  - {port: 5288, module: websocket_session, request_handlers: {/ws-xmpp: mod_websocket}}
+"""
+
+
+def _yaml(text: str) -> list[Term]:
+    return read_yaml(text, "f.yml", Problems())
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "includer", "owner"),
+    [
+        ("/etc/wsgw/wsgw.yml", "loglevel: 4", Owner.UNKNOWN, Owner.WSGW),
+        ("/etc/ejabberd/wsgw.yml", "loglevel: 4", Owner.EJABBERD, Owner.WSGW),
+        ("/etc/wsgw/wsgw-test.yaml", "", Owner.UNKNOWN, Owner.WSGW),
+        ("/etc/wsgw/ejabberd.yml", "workers: 2", Owner.UNKNOWN, Owner.EJABBERD),
+        ("/etc/ejabberd/conf.d/hosts.yml", "hosts: [a]", Owner.WSGW, Owner.EJABBERD),
+        ("/opt/ejabberd-22.05/conf/x.yml", "hosts: [a]", Owner.UNKNOWN, Owner.EJABBERD),
+        ("/srv/x.yml", "hosts: [a]", Owner.UNKNOWN, Owner.UNKNOWN),
+        ("/srv/x.yml", "hosts: [a]", Owner.EJABBERD, Owner.EJABBERD),
+        ("/srv/x.yml", "hosts: [a]", Owner.WSGW, Owner.WSGW),
+        ("/srv/x.yml", "{hosts: [a], acl: {}, workers: 2}", Owner.WSGW, Owner.EJABBERD),
+        ("/srv/x.yml", "workers: 2", Owner.UNKNOWN, Owner.WSGW),
+        ("/srv/x.yml", "listen: [{module: websocket_session}]", Owner.UNKNOWN, Owner.WSGW),
+        ("/srv/x.yml", "listen: [{module: ejabberd_c2s}]", Owner.UNKNOWN, Owner.UNKNOWN),
+        ("/srv/x.yml", "listen: 5", Owner.UNKNOWN, Owner.UNKNOWN),
+    ],
+)
+def test_whose_file_it_is(path: str, text: str, includer: Owner, owner: Owner) -> None:
+    assert owner_of(Path(path), _yaml(text), includer) is owner
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ("log_levle: debug", "unknown option log_levle; did you mean log_level?"),
+        ("trusted_proxys: [10.0.0.1]", "unknown option trusted_proxys; did you mean trusted_proxies?"),
+        ("websocket_orign: any", "unknown option websocket_orign; did you mean websocket_origin?"),
+        ("hosst: [b]", "unknown option hosst; did you mean hosts?"),
+        ("worker: 2", "unknown option worker; did you mean workers?"),
+        ("drain_timout: 5", "unknown option drain_timout; did you mean drain_timeout?"),
+        ("certfile: x.pem", "certfile belongs in a websocket_session listener, not at the top level"),
+        ("max_sessions: 5", "max_sessions belongs in a websocket_session listener, not at the top level"),
+        ("tls: true", "tls belongs in a websocket_session listener, not at the top level"),
+        ("max_sesions: 5", "unknown option max_sesions; did you mean max_sessions?"),
+        ("quite_unknown: 5", "unknown option quite_unknown"),
+        (
+            "loglevel: 4",
+            "loglevel is ejabberd's option, and means nothing to wsgw: take it out; did you mean",
+        ),
+        ("acl: {}", "acl is ejabberd's option, and means nothing to wsgw: take it out"),
+        ("hosts: [b]", "hosts is given in line 1 already"),
+        ("host: b", "hosts is given in line 1 already"),
+        ("listen: []", "listen is given in line 2 already"),
+        (
+            "shaper: 1000",
+            "shaper defines shapers by name here, as in shaper: {fast: 50000}; what clients get",
+        ),
+        ("5: 6", "expected an option, name: value, found 5"),
+        ("modules: {mod_websockt: {}}", "modules: unknown module mod_websockt; did you mean mod_websocket?"),
+        (
+            "host_config: {example.org: {websocket_origin: any}}",
+            "host_config: websocket_origin has no effect for a single host; known: modules, certfiles",
+        ),
+        ("append_host_config: [{example.org: [{tls: true}]}]", "append_host_config: tls has no effect for"),
+        ("include_config_file: 5", "include_config_file: expected the name of a file"),
+        (
+            "include_config_file: {more.yml: {alow_only: [hosts]}}",
+            "include_config_file: unknown option alow_only; did you mean allow_only?",
+        ),
+        (
+            "include_config_file: {more.yml: [{dissallow: [hosts]}]}",
+            "include_config_file: unknown option dissallow; did you mean disallow?",
+        ),
+        (
+            "include_config_file: {more.yml: {allow_only: [hosts, trusted_proxis]}}",
+            "allow_only: trusted_proxis is no option; did you mean trusted_proxies?",
+        ),
+        ("include_config_file: {more.yml: {disallow: [5]}}", "disallow: 5 is no option"),
+    ],
+)
+def test_what_is_no_option_in_wsgw_yml_is_a_mistake(tmp_path: Path, line: str, mistake: str) -> None:
+    write(tmp_path / "more.yml", "")
+    (found,) = mistakes(tmp_path, f"{OWN}{line}\n", "wsgw.yml")
+    assert found.startswith(f"8: {mistake}")
+
+
+@pytest.mark.parametrize(
+    ("term", "mistake"),
+    [
+        ("{log_levle, debug}.", "unknown option log_levle; did you mean log_level?"),
+        ("{max_sessions, 5}.", "max_sessions belongs in a websocket_session listener, not at the top level"),
+        ('{hosts, ["b"]}.', "hosts is given in line 1 already"),
+        ("override_global.", "override_global is ejabberd's option, and means nothing to wsgw: take it out"),
+        ("workers.", "expected an option, {name, value}., found workers"),
+        ("{shaper, 1000}.", "shaper defines shapers by name here, as in {shaper, fast, {maxrate, 50000}}."),
+        ('{include_config_file, "more.cfg", [{alow_only, [hosts]}]}.', "include_config_file: unknown option"),
+        ('{host_config, "a", [{tls, true}]}.', "host_config: tls has no effect for a single host"),
+        ("{{add, moduls}, []}.", "unknown option moduls; did you mean modules?"),
+    ],
+)
+def test_the_same_in_erlang_terms(tmp_path: Path, term: str, mistake: str) -> None:
+    write(tmp_path / "more.cfg", "")
+    own = '{hosts, ["a"]}.\n{listen, [{5288, websocket_session, [{upstream, "tcp://[::1]"}]}]}.\n'
+    (found,) = mistakes(tmp_path, own + term, "wsgw.cfg")
+    assert found.startswith(f"3: {mistake}")
+
+
+def test_what_may_stand_in_wsgw_yml(tmp_path: Path) -> None:
+    write(tmp_path / "more.yml", "modules: {mod_x: {}}\ntrusted_proxies: [10.0.0.1]\n")
+    more = """\
+define_macro: {FAST: 1000}
+shaper: {normal: FAST}
+modules: {mod_websocket: {}}
+host_config: {example.org: {modules: {mod_websocket: {}}}}
+include_config_file: {more.yml: {allow_only: [trusted_proxies, acl], disallow: modules}}
+workers: 2
+user: root
+"""
+    config = load_text(tmp_path, OWN + more, "wsgw.yml")
+    assert (config.workers, config.hosts, len(config.trusted_proxies)) == (2, ("example.org",), 1)
+
+
+def test_repeated_terms_of_erlang_that_each_name_something(tmp_path: Path) -> None:
+    text = """\
+{define_macro, 'A', 1}. {define_macro, 'B', 2}.
+{shaper, slow, {maxrate, 1}}. {shaper, fast, {maxrate, 2}}.
+{host_config, "a", [{modules, [{mod_websocket, []}]}]}. {host_config, "b", [{modules, []}]}.
+{hosts, ["a", "b"]}.
+{listen, [{5288, websocket_session, [{upstream, "tcp://[::1]"}]}]}.
+{{add, modules}, [{mod_x, []}]}.
+"""
+    assert load_text(tmp_path, text, "wsgw.cfg").hosts == ("a",)
+
+
+@pytest.mark.parametrize("name", ["drain_timout: 5", "certfile: x", "quite_unknown: 1"])
+def test_a_file_that_wsgw_yml_includes_is_its_own_too(tmp_path: Path, name: str) -> None:
+    inner = write(tmp_path / "limits.yml", f"{name}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, f"{OWN}include_config_file: limits.yml\n", "wsgw.yml")
+    assert [(one.file, one.line) for one in caught.value.problems] == [(str(inner), 1)]
+
+
+def test_what_is_not_taken_of_an_included_file_is_not_judged(tmp_path: Path) -> None:
+    write(tmp_path / "theirs.yml", "hosts: [example.org]\ndrain_timout: 5\n")
+    text = OWN.replace("hosts: [example.org]", "include_config_file: {theirs.yml: {allow_only: [hosts]}}")
+    assert load_text(tmp_path, text, "wsgw.yml").hosts == ("example.org",)
+
+
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        ("log_levle: debug", "log_levle is no option; did you mean log_level?"),
+        ("trusted_proxys: [10.0.0.1]", "trusted_proxys is no option; did you mean trusted_proxies?"),
+        ("websocket_orign: any", "websocket_orign is no option; did you mean websocket_origin?"),
+        ("worker: 2", "worker is no option; did you mean workers?"),
+        ("max_sessions: 5", "max_sessions has no effect at the top level; it belongs in a websocket_session"),
+        ("max_sesions: 5", "max_sesions is no option; did you mean max_sessions?"),
+        (
+            "include_config_file: {more.yml: {alow_only: [hosts]}}",
+            "include_config_file: unknown option alow_only; did you mean allow_only?",
+        ),
+    ],
+)
+def test_what_is_nearly_ours_in_ejabberds_file_is_a_warning(tmp_path: Path, line: str, warning: str) -> None:
+    write(tmp_path / "more.yml", "")
+    (found,) = load_text(tmp_path, f"{EJABBERDS}{line}\n", "ejabberd.yml").warnings
+    assert found.startswith(f"{tmp_path}/ejabberd.yml:6: {warning}")
+
+
+@pytest.mark.parametrize("line", ["quite_unknown: 5", "mod_of_somebody: {}", "zlib_of_c2s: true"])
+def test_names_from_elsewhere_are_ejabberds_business(tmp_path: Path, line: str) -> None:
+    assert load_text(tmp_path, f"{EJABBERDS}{line}\n", "ejabberd.yml").warnings == ()
+
+
+def test_ejabberds_own_options_are_never_warned_of(tmp_path: Path) -> None:
+    """Not even ``loglevel``, which is but a letter away from ``log_level``."""
+    special = {"hosts", "host", "listen", "loglevel", "include_config_file", "define_macro", "define_keyword"}
+    special |= {"trusted_proxies", "certfiles", "domain_certfile", "modules"}
+    special |= {"websocket_origin", "websocket_ping_interval", "websocket_timeout"}
+    text = EJABBERDS + "".join(f"{name}: {{}}\n" for name in sorted(TOP_LEVEL - special))
+    assert load_text(tmp_path, text, "ejabberd.yml").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hosts: [a]\nhosts: [b]\n",
+        "host: a\nhosts: [b]\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["ejabberd.yml", "wsgw.yml", "other.yml"])
+def test_hosts_twice_is_a_mistake_in_any_file(tmp_path: Path, text: str, name: str) -> None:
+    listen = "listen: [{port: 5288, module: websocket_session, upstream: 'tcp://[::1]'}]\n"
+    assert mistakes(tmp_path, text + listen, name) == ["2: hosts is given in line 1 already"]
+
+
+@pytest.mark.parametrize(
+    ("listener", "mistake"),
+    [
+        (
+            "{port: 5289, module: wsgw_admn}",
+            "unknown module wsgw_admn of a listener; did you mean wsgw_admin?",
+        ),
+        ("{port: 5290, module: websocket_sesion}", "unknown module websocket_sesion of a listener; did you"),
+        ("{port: 5290, module: something}", "unknown module something of a listener"),
+        (
+            "{port: 5290, modul: websocket_session}",
+            "listen: expected a listener with its module",
+        ),
+        ("websocket_session", "listen: expected a listener with its module"),
+    ],
+)
+def test_listeners_that_are_none(tmp_path: Path, listener: str, mistake: str) -> None:
+    (found,) = mistakes(tmp_path, f"{OWN}  - {listener}\n", "wsgw.yml")
+    assert found.startswith(f"8: {mistake}")
+
+
+def test_a_listener_of_ejabberds_file_that_is_nearly_ours_is_a_warning(tmp_path: Path) -> None:
+    text = f"{EJABBERDS}  - {{port: 5289, module: wsgw_admn}}\n  - {{port: 5290, module: mod_of_somebody}}\n"
+    (found,) = load_text(tmp_path, text, "ejabberd.yml").warnings
+    assert found.endswith(":6: unknown module wsgw_admn of a listener; did you mean wsgw_admin?")
+
+
+# What to write where
+
+MODERN = """\
+hosts: [example.org]
+loglevel: info
+listen:
+  - {port: 5222, module: ejabberd_c2s}
+"""
+
+
+def _advised(reason: str) -> str:
+    """The lines an advice prints, without its indent."""
+    return "\n".join(line.removeprefix("    ") for line in reason.splitlines()[1:])
+
+
+def test_the_lines_for_a_modern_ejabberd_work_as_they_are_printed(tmp_path: Path) -> None:
+    path = write(tmp_path / "ejabberd.yml", MODERN)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert problem.reason.startswith("no websocket_session listener. This file is ejabberd's own, and")
+    assert "write /etc/wsgw/wsgw.yml with these lines\n" in problem.reason
+    config = load_text(tmp_path, _advised(problem.reason), "wsgw.yml")
+    assert (config.hosts, config.warnings) == (("example.org",), ())
+    (listener,) = config.listeners
+    assert (listener.port, str(listener.upstream[0])) == (5288, "tcp://127.0.0.1:5222")
+
+
+def test_the_lines_for_the_gateways_own_yaml_work_as_they_are_printed(tmp_path: Path) -> None:
+    own = "hosts: [example.org]\nworkers: 1\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, own, "wsgw.yml")
+    (problem,) = caught.value.problems
+    assert "{" not in problem.reason.partition("\n")[2]
+    lines = _advised(problem.reason) + "\n    upstream: tcp://127.0.0.1:5222\n"
+    assert len(load_text(tmp_path, own + lines, "wsgw.yml").listeners) == 1
+
+
+def test_the_lines_for_erlang_terms_work_as_they_are_printed(tmp_path: Path) -> None:
+    listen = '{hosts, ["example.org"]}.\n{listen, [{5222, ejabberd_c2s, []}, %s]}.\n'
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, listen.replace(", %s", ""))
+    _, term, rest, *lines = str(caught.value.problems[0].reason).splitlines()
+    assert "/etc/wsgw/wsgw.yml" in rest
+    assert len(load_text(tmp_path, listen % term).listeners) == 1
+    write(tmp_path / "ejabberd.cfg", listen.replace(", %s", ""))
+    config = load_text(tmp_path, "\n".join(line[4:] for line in lines), "wsgw.yml")
+    assert config.hosts == ("example.org",)
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ("port: 5288", "add upstream: tcp://127.0.0.1:5222 to this one"),
+        ("request_handlers: 5", "request_handlers: expected a mapping, /PATH: MODULE, found 5"),
+        (
+            "request_handlers: [/ws]",
+            "request_handlers: expected a path and a module, /PATH: MODULE, found /ws",
+        ),
+        ("max_connect_rate_per_ip: {a: 5}", "a number a second, {rate: RATE, burst: BURST}, or infinity"),
+        ("5: 6", "expected an option, name: value, found 5"),
+        ("max_depth: {a: [b, 'c d']}", "found {a: [b, 'c d']}"),
+    ],
+)
+def test_advice_for_yaml_is_in_yaml(tmp_path: Path, own: str, reason: str) -> None:
+    text = f"hosts: [a]\nlisten:\n  -\n    module: websocket_session\n    {own}\n"
+    if own != "port: 5288":
+        text += "    port: 5288\n    upstream: tcp://[::1]\n"
+    (found,) = mistakes(tmp_path, text, "wsgw.yml")
+    assert reason in found
+
+
+def test_advice_for_the_admins_listener_is_in_yaml(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, f"{OWN}  - {{port: 5289, module: wsgw_admin, tls: true}}\n", "wsgw.yml")
+    assert found == "8: wsgw_admin has no option but ip, ip: ADDRESS"

@@ -1,0 +1,57 @@
+"""What to write where, for an admin whose configuration lacks the gateway's listener."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from wsgw.config.document import Document
+from wsgw.config.files import SEARCHED
+from wsgw.config.model import LISTENER_MODULE
+from wsgw.config.own_files import Owner
+
+#: The gateway's own file, and the options it takes from ejabberd's.
+OWN_FILE: Final = SEARCHED[0]
+FROM_EJABBERD: Final = ("hosts", "listen", "certfiles", "trusted_proxies")
+LISTENER_IN_YAML: Final = f"""\
+listen:
+  -
+    port: 5288
+    module: {LISTENER_MODULE}
+    request_handlers:
+      /ws-xmpp: mod_websocket"""
+LISTENER_IN_ERLANG: Final = (
+    f'{{5288, {LISTENER_MODULE}, [{{request_handlers, [{{["ws-xmpp"], mod_websocket}}]}}]}}'
+)
+_PLAIN: Final = re.compile(r"[\w./][\w./ -]*[\w./]")
+
+
+def missing_listener(document: Document, hint: str) -> str:
+    """That there is no listener of ours, and the lines that belong where; ``hint`` is on what comes near.
+
+    A modern ejabberd does not start with a listener of ours in its file; an old one has had it there.
+    """
+    missing = f"no {LISTENER_MODULE} listener"
+    path = Path(document.source).absolute()
+    is_ejabberds = document.owner is Owner.EJABBERD and path.parent != OWN_FILE.parent
+    lines = f"leave it as it is, and write {OWN_FILE} with these lines\n"
+    lines += _indented(f"{_include(path)}\n{LISTENER_IN_YAML}")
+    if document.yaml and is_ejabberds:
+        reason = "This file is ejabberd's own, and ejabberd does not start with one in it"
+        return f"{missing}{hint}. {reason}: {lines}"
+    if document.yaml:
+        form = f"'- {{port: 5288, module: {LISTENER_MODULE}, ...}}'"
+        return f"{missing}: add {form} to listen{hint}, as in\n{_indented(LISTENER_IN_YAML)}"
+    form = f"{{5288, {LISTENER_MODULE}, [...]}}"
+    added = f"{missing}: add {form} to listen{hint}, as in\n{_indented(LISTENER_IN_ERLANG)}"
+    return f"{added}\nIf ejabberd runs with this file, {lines}" if is_ejabberds else added
+
+
+def _include(path: Path) -> str:
+    name = str(path) if _PLAIN.fullmatch(str(path)) else "'" + str(path).replace("'", "''") + "'"
+    return f"include_config_file:\n  {name}:\n    allow_only: [{', '.join(FROM_EJABBERD)}]"
+
+
+def _indented(lines: str) -> str:
+    return "\n".join(f"    {line}" for line in lines.splitlines())
