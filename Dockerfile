@@ -1,15 +1,18 @@
 # wsgw in a container: docker build -t wsgw . && docker run -v /path/to/etc-wsgw:/etc/wsgw:ro -p 5288:5288 wsgw
 # The configuration in the volume is wsgw.yml or ejabberd.cfg; files it names have to be readable by uid 5288.
-FROM python:3-slim AS build
+FROM python:3.14-slim AS build
 WORKDIR /source
-COPY pyproject.toml requirements.txt README.md LICENSE ./
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY pyproject.toml requirements.txt requirements.lock requirements-build.lock README.md LICENSE ./
 COPY wsgw wsgw
 COPY deploy/health.py ./
 RUN python -m venv /opt/wsgw \
- && /opt/wsgw/bin/pip install --no-cache-dir --disable-pip-version-check . \
+ && /opt/wsgw/bin/pip install --require-hashes -r requirements-build.lock \
+ && /opt/wsgw/bin/pip install --require-hashes --no-build-isolation -r requirements.lock \
+ && /opt/wsgw/bin/pip install --no-deps --no-build-isolation . \
  && install -m 644 health.py /opt/wsgw
 
-FROM python:3-slim
+FROM python:3.14-slim
 RUN groupadd --gid 5288 wsgw \
  && useradd --uid 5288 --gid wsgw --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wsgw
 COPY --from=build /opt/wsgw /opt/wsgw

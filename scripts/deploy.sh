@@ -17,7 +17,7 @@ usage: deploy.sh [OPTION...]            install this tree, or upgrade to it
   --domain NAME      without a configuration and without ejabberd: a domain to serve; may be repeated
   --upstream URI     and its XMPP server (tcp://127.0.0.1:5222); may be repeated
   --sockets          let systemd open the ports (wsgw.socket); --no-sockets takes that back
-  --fresh            a new release even if this tree is installed: takes the newest packages
+  --fresh            a new release even if this tree is installed
   --no-start         install, and start or upgrade nothing
   --keep N           releases to keep (3)
   --wait SECONDS     how long a release has to become healthy (60)
@@ -108,7 +108,8 @@ as_account() {
 
 # source_files: what a release is made of.
 source_files() {
-    (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt README.md LICENSE -type f \
+    (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt requirements.lock requirements-build.lock \
+        README.md LICENSE -type f \
         -not -name '*.pyc' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
 }
 
@@ -143,14 +144,28 @@ build_release() {
     make_venv "$folder" "$python"
     source_files | tar --create --directory "$tree" --mode u=rwX,go=rX --null --files-from - |
         tar --extract --no-same-owner --directory "$temporary/source"
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$temporary/source" ||
+    install_packages "$folder" "$temporary/source" ||
         die "pip could not install the release." \
             "Without a network it needs the packages in a folder: see 'By hand' in docs/deployment.md"
+    "$folder/bin/python" -m pip check >"$temporary/pip" 2>&1 ||
+        die "requirements.lock does not fit requirements.txt, scripts/lock.sh writes it anew:
+$(cat "$temporary/pip")"
     mv "$temporary/source/deploy" "$folder/deploy"
     resolve_imports "$folder"
     if [ -n "$root" ]; then forget_root "$folder"; fi
     touch "$folder/.complete"
     unfinished=""
+}
+
+# install_packages FOLDER SOURCE: what the locks of SOURCE name, each file by its hash, and SOURCE itself. In two steps, as
+# packages that have no wheel are built with what is installed by then: pip looks at no hash of what it brings to build.
+install_packages() {
+    local pip=("$1/bin/python" -m pip install --quiet --disable-pip-version-check) locked=(--require-hashes -r)
+    # Old ones would otherwise build in ways of their own.
+    export PIP_USE_PEP517=1
+    "${pip[@]}" "${locked[@]}" "$2/requirements-build.lock" &&
+        "${pip[@]}" --no-build-isolation "${locked[@]}" "$2/requirements.lock" &&
+        "${pip[@]}" --no-build-isolation --no-deps "$2"
 }
 
 # clean_up: at the end, whatever it is.

@@ -81,13 +81,13 @@ pip_install() {
     fi
 }
 
-# make_environment FILE: .venv with the packages of a requirements file.
+# make_environment FILE [FOLDER]: .venv or FOLDER with the packages of a requirements file.
 make_environment() {
-    local python
+    local python folder=${2:-.venv}
     python=$(find_python)
-    say "Python packages in .venv ($("$python" --version))"
-    make_venv .venv "$python"
-    pip_install .venv "$1"
+    say "Python packages in $folder ($("$python" --version))"
+    make_venv "$folder" "$python"
+    pip_install "$folder" "$1"
 }
 
 # become_tests MODULE ARGUMENT...: a module of tests/ in place of this script.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from real.processes import ROOT
 
-from .staging import Stage, copy_stage, copy_tree
+from .staging import LOCKS, Stage, copy_stage, copy_tree
 
 OLD, NEW = "0.1.1", "0.1.2"
 #: A configuration of the admin's own, so that no test depends on what deploy.sh would write.
@@ -63,10 +64,9 @@ def offline(shared: Path) -> dict[str, str]:
     with only_one(wheels):
         if not wheels.exists():
             partial = shared / "wheels.partial"
-            # Else an older pip, that of Python 3.10, would want the package wheel.
-            argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--use-pep517"]
-            argv += ["--wheel-dir", str(partial), "-r", str(ROOT / "requirements.txt"), "setuptools>=77"]
-            subprocess.run(argv, check=True)
+            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+            argv += ["--dest", str(partial), *(word for lock in LOCKS for word in ("-r", str(ROOT / lock)))]
+            subprocess.run(argv, check=True, env={**os.environ, "PIP_USE_PEP517": "1"})
             partial.rename(wheels)
     return {
         "PIP_NO_INDEX": "1",

@@ -14,7 +14,8 @@ from pathlib import Path
 from real.processes import ROOT
 
 #: What of the tree a deployment needs.
-PARTS = ("wsgw", "scripts", "deploy", "pyproject.toml", "requirements.txt", "README.md", "LICENSE")
+LOCKS = ("requirements-build.lock", "requirements.lock")
+PARTS = ("wsgw", "scripts", "deploy", "pyproject.toml", "requirements.txt", *LOCKS, "README.md", "LICENSE")
 SECONDS = 300
 
 

@@ -17,7 +17,7 @@ from real.processes import ROOT
 import wsgw
 
 from .conftest import only_one
-from .staging import copy_tree
+from .staging import LOCKS, copy_tree
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 
@@ -37,13 +37,17 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(shared: Path, wheel: Path, offline: dict[str, str]) -> Path:
-    """The bin folder of a fresh environment with the wheel and what it asks for; once in a test run."""
+    """The bin folder of a fresh environment with the wheel and what the locks name; once in a test run."""
     folder = shared / "environment"
     with only_one(folder):
         if not folder.exists():
-            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-            argv = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet"]
-            subprocess.run([*argv, str(wheel)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-build-isolation"]
+            env = {**offline, "PATH": "/usr/bin:/bin", "PIP_USE_PEP517": "1"}
+            for lock in LOCKS:
+                argv = [*pip, "--require-hashes", "-r", str(ROOT / lock)]
+                subprocess.run(argv, check=True, env=env)
+            subprocess.run([*pip, "--no-deps", str(wheel)], check=True, env=env)
     return folder / "bin"
 
 
