@@ -306,7 +306,13 @@ def test_port_in_use(tmp_path: Path) -> None:
         config = written(tmp_path, GOOD % (port, ""))
         done = wsgw("--config", config)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"{config}: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+        line = f"{config}:5: cannot listen on 127.0.0.1 port {port}: Address already in use by "
+        assert done.stderr.startswith(line)
+        assert f" (process {os.getpid()}): stop it, or take another port\n" in done.stderr
+        checked = wsgw("check", "--config", config)
+        assert checked.returncode == 0
+        assert f"warning: {done.stderr}" in checked.stderr
+        assert wsgw("check", "--offline", "--config", config).stderr == ""
         done = wsgw("demo", "--port", str(port))
         assert done.returncode == 2
         assert "Address already in use" in done.stderr

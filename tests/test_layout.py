@@ -46,6 +46,7 @@ LEVELS = {
     "session_log": 6,
     "tracing": 6,
     "relay": 7,
+    "port_holder": 4,
     "listening": 5,
     "spread": 4,
     "mod_websocket": 8,

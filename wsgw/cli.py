@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     check = commands.add_parser("check", help="print what would run, or every error of the configuration")
     _add_settings(check, suppress=True)
+    check.add_argument(
+        "--offline", action="store_true", help="look at files only, neither at ports nor at the XMPP server"
+    )
     check.set_defaults(run=_check)
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
@@ -133,11 +136,13 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
+    from wsgw.listening import unavailable
     from wsgw.processes.settings import Settings
 
     config = Settings.read(lambda: _settings(chosen)).config
     print(describe(config))
-    for warning in config.warnings:
+    sys.stdout.flush()
+    for warning in (*config.warnings, *([] if chosen.offline else unavailable(config))):
         print(f"warning: {warning}", file=sys.stderr)
     return 0
 

@@ -10,10 +10,15 @@ import errno
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from wsgw.config.model import AdminListener, Config, ListenerConfig
 from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.port_holder import holder_of
+
+#: systemd.
+_INIT = 1
 
 
 class Place(NamedTuple):
@@ -40,14 +45,37 @@ def places(config: Config) -> list[Place]:
 def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
     """Return the sockets of the listeners of ``config``: those of ``held``, and new ones, only bound.
 
-    Raises ConfigError if an address cannot be had; no new socket is left open then.
+    Raises ConfigError with every address that cannot be had; no new socket is left open then.
     """
     found: dict[Place, socket.socket] = {}
+    problems: list[ConfigProblem] = []
     with ExitStack() as undo:
         for place, listener in zip(places(config), config.all_listeners, strict=True):
-            found[place] = held.get(place) or undo.enter_context(_bind(listener, config, held))
+            try:
+                found[place] = held.get(place) or undo.enter_context(_bind(listener, config, held))
+            except ConfigError as error:
+                problems.extend(error.problems)
+        if problems:
+            raise ConfigError(problems)
         undo.pop_all()
     return found
+
+
+def unavailable(config: Config) -> list[ConfigProblem]:
+    """The listeners that another program, the system or the machine stands in the way of, without a wait.
+
+    What a gateway that runs already has, or systemd has opened for it, is not in the way.
+    """
+    problems: list[ConfigProblem] = []
+    with ExitStack() as undo:
+        for listener in config.all_listeners:
+            try:
+                undo.enter_context(_bind(listener, config, ()))
+            except ConfigError as error:
+                holder = holder_of(listener.ip, listener.port)
+                if holder is None or not (holder.is_wsgw or holder.pid == _INIT):
+                    problems.extend(error.problems)
+    return problems
 
 
 def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
@@ -98,4 +126,49 @@ def _reported(
         ours = next((place for place in held if place.port == listener.port), None)
         if error.errno == errno.EADDRINUSE and ours is not None:
             reason += f" by this gateway itself, on {ours}; another ip of a port needs a restart"
-        raise ConfigError([ConfigProblem(config.source or "command line", 0, reason)]) from error
+        else:
+            reason += _way_out(error, listener)
+        mark = config.mark(listener, "ip") if config.source else config.nowhere
+        raise ConfigError([ConfigProblem(mark.file, mark.line, reason)]) from error
+
+
+def _way_out(error: OSError, listener: ListenerConfig | AdminListener) -> str:
+    """What an admin does about it; empty if that is not known."""
+    if error.errno == errno.EADDRINUSE:
+        return _other_port(listener)
+    if error.errno == errno.EACCES:
+        return (
+            f": ports below {_first_free_port()} are for root and for programs with CAP_NET_BIND_SERVICE: "
+            "start wsgw by the service of deploy.sh, which has it, or as root, or take another port"
+        )
+    if ":" in listener.ip and not _has_ipv6():
+        return ': this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" is all of them'
+    if error.errno == errno.EADDRNOTAVAIL:
+        every = "::" if ":" in listener.ip else "0.0.0.0"
+        return f": no interface of this machine has it (ip address): correct it; {every} is all of them"
+    return ""
+
+
+def _other_port(listener: ListenerConfig | AdminListener) -> str:
+    holder = holder_of(listener.ip, listener.port)
+    if holder is None:
+        return f": stop the program that has it (ss -tanp sport = :{listener.port}), or take another port"
+    if holder.is_wsgw:
+        return f" by {holder}, a gateway: reload it (systemctl reload wsgw), stop it, or take another port"
+    if holder.pid == _INIT:
+        return f" by {holder}, for a socket unit: stop that (systemctl list-sockets), or take another port"
+    return f" by {holder}: stop it, or take another port"
+
+
+def _first_free_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+    except (OSError, ValueError):
+        return 1024
+
+
+def _has_ipv6() -> bool:
+    try:
+        return bool(Path("/proc/net/if_inet6").read_text("ascii"))
+    except OSError:
+        return False
