@@ -6,6 +6,8 @@
     document, includes, macros
                      ejabberd's layer: includes, macros, options of single hosts
     own_files        what is no option in the gateway's own file, or nearly one in ejabberd's
+    placeholder_syntax, placeholders
+                     what was never filled in
     listeners, hosts, server_facts
                      what of it concerns the gateway
     ejabberd_names, spelling

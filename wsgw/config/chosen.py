@@ -141,6 +141,5 @@ def _parse(
     try:
         return Chosen(option.kind.parse(value, context), mark)
     except Misfit as misfit:
-        for place, reason in misfit.faults:
-            problems.add(place, f"{option.name}: {reason}")
+        problems.add_misfit(option.name, misfit)
     return None

@@ -17,6 +17,7 @@ from wsgw.config.files import read_bytes
 from wsgw.config.includes import check_include, filtered, includes
 from wsgw.config.macros import Macros
 from wsgw.config.own_files import INCLUDE, MACROS, Owner, check_top_level, owner_of, term_name
+from wsgw.config.placeholder_syntax import fill, in_text
 from wsgw.config.terms import (
     MapTerm,
     Mark,
@@ -146,7 +147,17 @@ class _Files:
         if not erlang:
             self.yaml.add(str(path))
         read = read_erlang if erlang else read_yaml
-        return read(text, str(path), self._problems)
+        problems = Problems()
+        terms = read(text, str(path), problems)
+        if problems:
+            text, placeholders = fill(text, yaml=not erlang)
+            if placeholders:
+                problems = Problems()
+                terms = read(text, str(path), problems)
+            for line, placeholder in placeholders:
+                problems.add_unfilled(Mark(str(path), line), placeholder)
+        self._problems.add_all(problems)
+        return terms
 
     def _included(self, term: Term, path: Path, including: tuple[Path, ...]) -> Iterable[Term]:
         if not isinstance(term, TupleTerm) or not term.items:
@@ -157,6 +168,10 @@ class _Files:
         check_include(term, owner is Owner.WSGW, self._problems)
         terms: list[Term] = []
         for name, options in includes(term.items[1:]):
+            if placeholders := tuple(in_text(name)):
+                for placeholder in placeholders:
+                    self._problems.add_unfilled(term.mark, placeholder)
+                continue
             included = self.read(path.parent / name, term.mark, including, owner)
             terms.extend(filtered(included, options))
         return terms

@@ -17,8 +17,7 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
         try:
             named.update(dict.fromkeys(Hosts().parse(setting.value, Context())))
         except Misfit as misfit:
-            for place, reason in misfit.faults:
-                problems.add(place, f"hosts: {reason}")
+            problems.add_misfit("hosts", misfit)
     if not named:
         if len(problems) == before:
             problems.add_missing(document.mark, "no hosts: name the domains to serve in the option hosts")

@@ -26,6 +26,7 @@ from wsgw.config.model import (
 from wsgw.config.network_kinds import HANDLER, Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
+from wsgw.config.placeholders import check_placeholders
 from wsgw.config.server_facts import ServerFacts, server_facts
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, in_syntax_of, name_of
@@ -40,6 +41,7 @@ _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
 
 def interpret(document: Document, problems: Problems) -> Config:
     """The settings ``document`` comes to; not to be used if ``problems`` has any."""
+    check_placeholders(document, problems)
     facts = server_facts(document)
     context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
     top = top_choices(document, context, problems)
@@ -190,8 +192,7 @@ def _port(raw: RawListener, problems: Problems) -> int:
     try:
         return _PORT.parse(raw.port, Context())
     except Misfit as misfit:
-        _, reason = misfit.faults[0]
-        problems.add(misfit.faults[0][0], f"port: {reason}")
+        problems.add_misfit("port", misfit)
         return 0
 
 
@@ -209,7 +210,7 @@ def _address(term: Term, problems: Problems) -> str | None:
     try:
         return str(parse_address(term))
     except Misfit as misfit:
-        problems.add(misfit.faults[0][0], f"ip: {misfit.faults[0][1]}")
+        problems.add_misfit("ip", misfit)
         return None
 
 
@@ -250,8 +251,7 @@ def _value(document: Document, name: str, default: Any, problems: Problems) -> A
     try:
         return BY_NAME[name].kind.parse(own[0].value, Context()) if own else default
     except Misfit as misfit:
-        for place, reason in misfit.faults:
-            problems.add(place, f"{name}: {reason}")
+        problems.add_misfit(name, misfit)
         return default
 
 
@@ -264,8 +264,7 @@ def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork,
         try:
             parsed = Networks().parse(setting.value, Context())
         except Misfit as misfit:
-            for place, reason in misfit.faults:
-                problems.add(place, f"trusted_proxies: {reason}")
+            problems.add_misfit("trusted_proxies", misfit)
             continue
         if parsed is None:
             everyone.append(setting.mark)

@@ -62,7 +62,7 @@ class Kind(Protocol):
 
 def wrong_type(term: Term, expected: str) -> Misfit:
     if isinstance(term, Atom) and term.looks_like_macro:
-        return Misfit(term.mark, f"expected {expected}; no macro {term.name!r} is defined")
+        return Misfit.of_undefined(term.mark, f"expected {expected}; no macro {term.name!r} is defined")
     found = "nothing" if isinstance(term, Atom) and term.name == "undefined" else show(term)
     return Misfit(term.mark, f"expected {expected}, found {found}")
 
@@ -261,7 +261,9 @@ class Shaper:
             return self._speed(term, term, context)
         if name not in context.shapers:
             known = ", ".join(sorted(context.shapers)) or "none"
-            raise Misfit(term.mark, f"no shaper {name!r} is defined; the shapers defined are: {known}")
+            raise Misfit.of_undefined(
+                term.mark, f"no shaper {name!r} is defined; the shapers defined are: {known}"
+            )
         return self._named(context.shapers[name], term, context)
 
     def _named(self, shaper: Term, use: Term, context: Context) -> int | None:

@@ -1,12 +1,14 @@
 """Macros of ejabberd's configuration: ``{define_macro, 'NAME', Value}`` and their use.
 
-A use is an atom of that name anywhere in any file read, or ``{use_macro, 'NAME', Default}``. A macro
+A use is an atom of that name anywhere in any file read, or ``{use_macro, 'NAME', Default}``. Since ejabberd
+25.03 there are keywords too (``define_keyword``), used as ``@NAME@`` in a string, as macros can be. A macro
 that uses itself, or grows without measure, stays unexpanded; it is a mistake only where the gateway
 needs its value.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from wsgw.config.terms import Atom, ListTerm, MapTerm, Number, Term, Text, Tuple
 
 #: Terms a macro may come to, all macros in it expanded.
 _MAX_SIZE = 1_000_000
+_KEYWORD = re.compile(r"@([A-Za-z_]\w*)@")
 #: Macros within macros.
 _MAX_DEPTH = 8
 
@@ -23,20 +26,27 @@ class Macros:
 
     def __init__(self, terms: list[Term]) -> None:
         self._values: dict[str, Term] = {}
+        #: Those that may stand in a string: numbers, words, strings.
+        self._scalars: dict[str, Term] = {}
         self._expanded: dict[str, tuple[Term, int] | None] = {}
         self._depth = 0
         self._size = 0
-        for name, value in _definitions(terms):
-            self._values.setdefault(name, value)
+        for kind, name, value in _definitions(terms):
+            if kind == "define_macro":
+                self._values.setdefault(name, value)
+            if isinstance(value, Atom | Text | Number):
+                self._scalars.setdefault(name, value)
 
     def expand(self, term: Term) -> Term:
         """``term`` with every known macro replaced by its value, placed at the line of its use."""
-        if not self._values:
+        if not self._values and not self._scalars:
             return term
         self._size += 1
         match term:
             case Atom(name) if name in self._values:
                 return self._use(name, term)
+            case Atom(text) | Text(text) if "@" in text:
+                return self._filled(term, text)
             case TupleTerm((Atom("use_macro"), Atom(name), default)):
                 return self._use(name, term) if name in self._values else self.expand(default)
             case TupleTerm(items):
@@ -48,6 +58,24 @@ class Macros:
                 expanded = tuple((self.expand(key), self.expand(value)) for key, value in pairs)
                 return replace(term, pairs=expanded)
         return term
+
+    def _filled(self, term: Term, text: str) -> Term:
+        """``term``, whose text is ``text``, with the values of the keywords and macros in it."""
+        alone = _KEYWORD.fullmatch(text)
+        if alone and alone[1] in self._values:
+            return self._use(alone[1], term)
+        if alone and alone[1] in self._scalars:
+            return replace(self._scalars[alone[1]], mark=term.mark)
+        filled = _KEYWORD.sub(self._spelled, text)
+        return term if filled == text else Text(filled, term.mark)
+
+    def _spelled(self, found: re.Match[str]) -> str:
+        match self._scalars.get(found[1]):
+            case Atom(text) | Text(text):
+                return text
+            case Number(number):
+                return str(number)
+        return found[0]
 
     def _use(self, name: str, use: Term) -> Term:
         if name not in self._expanded:
@@ -70,13 +98,16 @@ class Macros:
         return (value, size) if size <= _MAX_SIZE else None
 
 
-def _definitions(terms: list[Term]) -> Iterator[tuple[str, Term]]:
+def _definitions(terms: list[Term]) -> Iterator[tuple[str, str, Term]]:
+    """Each as ``define_macro`` or ``define_keyword``, its name and its value."""
     for term in terms:
         match term:
-            case TupleTerm((Atom("define_macro"), Atom(name), value)):
-                yield name, value
-            case TupleTerm((Atom("define_macro"), ListTerm() | MapTerm() as definitions)):
-                yield from _mapped(definitions)
+            case TupleTerm((Atom("define_macro" | "define_keyword" as kind), Atom(name), value)):
+                yield kind, name, value
+            case TupleTerm(
+                (Atom("define_macro" | "define_keyword" as kind), ListTerm() | MapTerm() as mapped)
+            ):
+                yield from ((kind, name, value) for name, value in _mapped(mapped))
 
 
 def _mapped(definitions: Term) -> Iterator[tuple[str, Term]]:

@@ -94,16 +94,35 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: set[ConfigProblem] = set()
+        self._unfilled: set[ConfigProblem] = set()
         #: Sentences on what is likely not meant, in file order.
         self.warnings: list[str] = []
         #: Parts of a file could not be read: what seems missing may stand there.
         self.incomplete = False
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._found) + len(self._unfilled)
 
     def add(self, mark: Mark, reason: str) -> None:
         self._found.add(ConfigProblem(mark.file, mark.line, reason))
+
+    def add_misfit(self, name: str, misfit: Misfit) -> None:
+        """Add all that is wrong with the value of ``name``."""
+        for fault in misfit.faults:
+            (self.add_missing if fault in misfit.undefined else self.add)(fault[0], f"{name}: {fault[1]}")
+
+    def add_unfilled(self, mark: Mark, placeholder: str) -> None:
+        """Add that ``placeholder`` stands where a value should; nothing else is said of its line."""
+        self._unfilled.add(
+            ConfigProblem(mark.file, mark.line, f"the placeholder {placeholder} is not filled in")
+        )
+        self.incomplete = True
+
+    def add_all(self, others: Problems) -> None:
+        self._found |= others._found
+        self._unfilled |= others._unfilled
+        self.warnings += others.warnings
+        self.incomplete = self.incomplete or others.incomplete
 
     def add_missing(self, mark: Mark, reason: str) -> None:
         """Add that something is not there, unless it may well be."""
@@ -114,8 +133,10 @@ class Problems:
         self.warnings.append(str(ConfigProblem(mark.file, mark.line, sentence)))
 
     def raise_if_any(self) -> None:
-        if self._found:
-            raise ConfigError(sorted(self._found))
+        places = {(problem.file, problem.line) for problem in self._unfilled}
+        others = {problem for problem in self._found if (problem.file, problem.line) not in places}
+        if self._unfilled or others:
+            raise ConfigError(sorted(self._unfilled | others))
 
 
 class Misfit(Exception):
@@ -124,11 +145,21 @@ class Misfit(Exception):
     def __init__(self, mark: Mark, reason: str) -> None:
         super().__init__(reason)
         self.faults: list[tuple[Mark, str]] = [(mark, reason)]
+        #: Those of them that a definition elsewhere would make good.
+        self.undefined: list[tuple[Mark, str]] = []
+
+    @classmethod
+    def of_undefined(cls, mark: Mark, reason: str) -> Misfit:
+        """One that the file would not have if a definition, as of a macro, stood in it."""
+        misfit = cls(mark, reason)
+        misfit.undefined = list(misfit.faults)
+        return misfit
 
     @classmethod
     def joined(cls, misfits: Sequence[Misfit]) -> Misfit:
         first = misfits[0]
         first.faults = [fault for misfit in misfits for fault in misfit.faults]
+        first.undefined = [fault for misfit in misfits for fault in misfit.undefined]
         return first
 
 

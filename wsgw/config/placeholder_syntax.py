@@ -1,0 +1,64 @@
+"""How placeholders of templates are spelled, and the text of a file with strings in the place of bare ones.
+
+Known are the forms of scripts (``@@X@@``, ``@X@``, ``__X__``, ``%X%``, ``<X>``), of the environment
+(``${X}``, ``$X``, ``$(X)``), of Jinja, Mustache and Go (``{{ x }}``, ``{% ... %}``), of ERB (``<%= x %>``)
+and of Python (``%(x)s``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+#: A file of another kind altogether shall not fill the screen.
+_MAX_FOUND: Final = 50
+_NAME: Final = r"[A-Za-z_][\w.-]*"
+#: Parts of a template that stand for no value: they go away.
+_STATEMENT: Final = r"\{%-?\s*[a-z_]\w*[^\n]*?%\}|<%(?![=])[^\n]*?%>|\{\#[^\n]*?\#\}|\{\{[\#/^!>][^{}\n]*\}\}"
+_VALUE: Final = "|".join(
+    (
+        rf"@@{_NAME}@@",
+        rf"@{_NAME}@",
+        r"\{\{\{\s*[^{}\n]+?\s*\}\}\}",
+        r"\{\{-?\s*[.$]?[A-Za-z_][\w.\[\]'\"]*(?:\s*\|[^{}\n]*|\s+or\s[^{}\n]*|\s+\"[^{}\n]*)?\s*-?\}\}",
+        r"<%=[^\n]*?%>",
+        r"\$\{[A-Za-z_]\w*(?::?[-=?][^{}\n]*)?\}",
+        r"\$\([A-Za-z_]\w*\)",
+        r"\$[A-Z_][A-Z0-9_]+",
+        r"%\([A-Za-z_]\w*\)[sd]",
+        r"%[A-Z_][A-Z0-9_]+%",
+        r"\b__[A-Za-z][A-Za-z0-9_]*?__\b",
+        r"(?<!<)<[A-Za-z][\w .-]*>(?!>)",
+    )
+)
+_IN_TEXT: Final = re.compile(f"{_STATEMENT}|{_VALUE}")
+_SKIPPED_IN_ERLANG: Final = r"%[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\$(?:\\.|[^\\{(A-Z_])"
+_SKIPPED_IN_YAML: Final = r"(?:^|(?<=\s))\#[^\n]*|\"(?:\\.|[^\"\\\n])*\"|(?<![^\s,\[{:])'(?:''|[^'\n])*'"
+_BARE: Final = {
+    yaml: re.compile(f"(?P<statement>{_STATEMENT})|(?P<value>{_VALUE})|{skipped}", re.MULTILINE)
+    for yaml, skipped in ((False, _SKIPPED_IN_ERLANG), (True, _SKIPPED_IN_YAML))
+}
+
+
+def in_text(text: str) -> Iterator[str]:
+    """The placeholders in ``text``."""
+    yield from (found.group() for found in _IN_TEXT.finditer(text))
+
+
+def fill(text: str, yaml: bool) -> tuple[str, list[tuple[int, str]]]:
+    """``text`` of a file without its bare placeholders, and each of these with its line.
+
+    A value is replaced by a string that spells it, a statement by blanks; lines stay where they are.
+    """
+    found: list[tuple[int, str]] = []
+
+    def replaced(match: re.Match[str]) -> str:
+        if (match["statement"] is None and match["value"] is None) or len(found) == _MAX_FOUND:
+            return match.group()
+        found.append((text.count("\n", 0, match.start()) + 1, match.group()))
+        if match["statement"] is not None:
+            return " " * len(match.group())
+        return '"' + match.group().replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    return _BARE[yaml].sub(replaced, text), found
