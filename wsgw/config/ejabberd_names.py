@@ -51,7 +51,8 @@ TOP_LEVEL: Final = _words(
     route_subdomains router_cache_life_time router_cache_missed router_cache_size router_db_type
     router_use_cache rpc_timeout
     s2s_access s2s_cafile s2s_certfile s2s_ciphers s2s_default_policy s2s_dhfile s2s_dns_options
-    s2s_dns_retries s2s_dns_timeout s2s_host s2s_max_retry_delay s2s_protocol_options s2s_queue_type
+    s2s_dns_retries s2s_dns_timeout s2s_host s2s_max_retry_delay s2s_policy s2s_protocol_options
+    s2s_queue_type
     s2s_timeout s2s_tls_compression s2s_use_starttls s2s_zlib service_check_from shaper shaper_rules
     shared_key sm_cache_life_time sm_cache_missed sm_cache_size sm_db_type sm_use_cache
     sql_connect_timeout sql_database sql_flags sql_keepalive_interval sql_odbc_driver sql_password

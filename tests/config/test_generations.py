@@ -1,0 +1,106 @@
+"""Configurations of every generation of ejabberd, in miniature: with our listener in them, or included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from wsgw.config import load
+from wsgw.config.model import Config
+
+from .snippets import CERTIFICATE, FIXTURES, KEY, mistakes, write
+
+FOLDER = FIXTURES / "generations"
+#: Those in which our listener stands, as the old module had it there.
+DEBIAN = Path("/usr/share/doc/ejabberd/examples/ejabberd.yml")
+OLD = ["2.1-stock.cfg", "2.1-macros.cfg", "2.1-includes.cfg", "13.yml", "16.yml"]
+#: Those of an ejabberd that does not start with it.
+MODERN = ["18.yml", "20.yml", "23.yml", "25.yml"]
+INCLUDING = """\
+include_config_file:
+  {name}:
+    allow_only: [hosts, listen, certfiles, trusted_proxies]
+listen:
+  -
+    port: 5288
+    module: websocket_session
+    request_handlers:
+      /ws-xmpp: mod_websocket
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What may be in /etc/ejabberd, with a certificate."""
+    copy = tmp_path / "ejabberd"
+    shutil.copytree(FOLDER, copy)
+    write(copy / "server.pem", CERTIFICATE + KEY)
+    return copy
+
+
+def _upstream(config: Config) -> str:
+    (listener,) = config.listeners
+    assert (listener.port, [str(one.module) for one in listener.request_handlers]) == (
+        5288,
+        ["mod_websocket"],
+    )
+    assert listener.request_handlers[0].path == ("ws-xmpp",)
+    return str(listener.upstream[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "hosts", "upstream", "ignored"),
+    [
+        ("2.1-stock.cfg", ("one.example", "two.example"), "tcp://127.0.0.1:5222", []),
+        ("2.1-macros.cfg", ("one.example", "two.example"), "starttls://127.0.0.1:5222", ["captcha"]),
+        ("2.1-includes.cfg", ("one.example",), "tcp://127.0.0.1:5222", []),
+        ("13.yml", ("one.example", "two.example"), "tcp://127.0.0.1:5222", []),
+        ("16.yml", ("one.example", "two.example"), "tcp://127.0.0.1:5222", []),
+    ],
+)
+def test_with_our_listener(
+    folder: Path, name: str, hosts: tuple[str, ...], upstream: str, ignored: list[str]
+) -> None:
+    config = load(folder / name)
+    assert (config.hosts, _upstream(config)) == (hosts, upstream)
+    assert [one for one in config.warnings if "ignores" not in one] == []
+    assert len(config.warnings) == len(ignored)
+    assert all(name in warning for name, warning in zip(ignored, config.warnings, strict=True))
+
+
+@pytest.mark.parametrize("name", MODERN)
+def test_included_by_a_file_of_our_own(folder: Path, name: str) -> None:
+    own = write(folder.parent / "wsgw.yml", INCLUDING.format(name=folder / name))
+    config = load(own)
+    assert (config.hosts, _upstream(config)) == (
+        ("one.example", "two.example"),
+        "starttls://127.0.0.1:5222",
+    )
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize("name", MODERN)
+def test_without_our_listener_it_is_one_error_that_says_what_to_do(folder: Path, name: str) -> None:
+    text = (folder / name).read_text().replace("include_config_file: modules.yml", "")
+    (found,) = mistakes(folder, text, "ejabberd.yml")
+    assert "no websocket_session listener. This file is ejabberd's own" in found
+    assert "/etc/wsgw/wsgw.yml" in found
+
+
+@pytest.mark.parametrize("name", [*OLD, *MODERN])
+def test_taken_as_a_whole_nothing_of_ejabberds_own_is_warned_of(folder: Path, name: str) -> None:
+    listener = INCLUDING[INCLUDING.index("listen:") :].replace("5288", "5299")
+    own = write(folder.parent / "wsgw.yml", f"include_config_file: {folder / name}\n{listener}")
+    assert [one for one in load(own).warnings if "ignores" not in one] == []
+
+
+@pytest.mark.skipif(not os.access(DEBIAN, os.R_OK), reason="no ejabberd of Debian here, or not for this user")
+def test_debians_own_file_is_included_without_a_warning(folder: Path) -> None:
+    theirs = write(
+        folder / "ejabberd.yml", DEBIAN.read_text().replace("/etc/ejabberd/ejabberd.pem", "server.pem")
+    )
+    own = write(folder.parent / "wsgw.yml", INCLUDING.format(name=theirs))
+    assert load(own).warnings == ()
