@@ -8,6 +8,7 @@
 #
 # `scripts/bench.sh --help` names the rows. Nothing else should run on the machine meanwhile.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

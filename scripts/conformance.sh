@@ -2,6 +2,7 @@
 # Plays the RFC 6455 cases of tests/conformance against the frame codec and against the whole gateway, and
 # writes docs/conformance.md. With IDs, as in `scripts/conformance.sh 6.4 7`, only those, and nothing is written.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs wsgw with an embedded XMPP server, so that a browser can be tried at once. Arguments go to `wsgw demo`.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

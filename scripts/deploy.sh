@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs or upgrades wsgw as a systemd service on Debian or Ubuntu. It can be run again at any time.
 set -euo pipefail
+called_from=$PWD
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 . "$tree/scripts/lib.sh"
@@ -160,12 +161,14 @@ $(cat "$temporary/pip")"
 # install_packages FOLDER SOURCE: what the locks of SOURCE name, each file by its hash, and SOURCE itself. In two steps, as
 # packages that have no wheel are built with what is installed by then: pip looks at no hash of what it brings to build.
 install_packages() {
-    local pip=("$1/bin/python" -m pip install --quiet --disable-pip-version-check) locked=(--require-hashes -r)
+    local pip=(pip_of "$1" install) locked=(--require-hashes -r)
     # Old ones would otherwise build in ways of their own.
     export PIP_USE_PEP517=1
-    "${pip[@]}" "${locked[@]}" "$2/requirements-build.lock" &&
-        "${pip[@]}" --no-build-isolation "${locked[@]}" "$2/requirements.lock" &&
-        "${pip[@]}" --no-build-isolation --no-deps "$2"
+    with_progress "installing what requirements-build.lock names" \
+        "${pip[@]}" "${locked[@]}" "$2/requirements-build.lock" &&
+        with_progress "installing what requirements.lock names" \
+            "${pip[@]}" --no-build-isolation "${locked[@]}" "$2/requirements.lock" &&
+        with_progress "installing wsgw" "${pip[@]}" --no-build-isolation --no-deps "$2"
 }
 
 # clean_up: at the end, whatever it is.

@@ -3,6 +3,7 @@
 # are CPUs. What fails is kept in a folder that is named, as is what was learned (FOLDER/corpus); set
 # FUZZ_FOLDER to go on from there.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

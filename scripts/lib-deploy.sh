@@ -68,14 +68,20 @@ need_root_or_stage() {
     fi
 }
 
-# one_at_a_time: a second deployment waits for the first to end.
+# one_at_a_time: a second deployment waits for the first to end. The lock is on a folder that no other account may
+# open: an account that may read a file or folder may also lock it.
 one_at_a_time() {
+    local folder="$root$home/.lock"
     if [ -n "$dry_run" ]; then return; fi
     mkdir -p "$root$home"
-    exec 9<"$root$home"
-    if flock --nonblock 9; then return; fi
-    note "waiting for another deployment to end"
-    flock --timeout 600 9 || die "another deployment has been running for ten minutes: it has $root$home locked"
+    (umask 077 && mkdir -p "$folder")
+    exec 9<"$folder"
+    if ! flock --nonblock 9; then
+        note "waiting for another deployment to end"
+        flock --timeout 600 9 || die "another deployment has been running for ten minutes: it has $folder locked"
+    fi
+    # undeploy.sh may have removed it meanwhile.
+    if ! [ "$folder" -ef /proc/self/fd/9 ]; then one_at_a_time; fi
 }
 
 # release_of LINK: the name of the release that current or previous points to; empty if there is none.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the scripts of this folder share. Source it; it runs nothing by itself. What it makes (.venv, .node) lies in the
-# folder it is called in, which is the top of the tree.
+# folder it is called in, which is the top of the tree. $called_from is the folder that was the current one before.
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -16,34 +16,81 @@ python_is_new_enough() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
-# find_python: prints the first of $PYTHON, python3 that is new enough.
-find_python() {
+# known_python: prints the path of the first of $PYTHON, python3 that is new enough; fails if there is none.
+known_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3; do
         if [ -n "$candidate" ] && python_is_new_enough "$candidate"; then
-            command -v "$candidate"
+            realpath --no-symlinks "$(command -v "$candidate")"
             return
         fi
     done
-    die "Python 3.10 or newer is needed: set PYTHON=/path/to/python3.10"
+    return 1
+}
+
+python_packages=(python3 python3-venv)
+
+# find_python: prints what known_python does. If there is none, root gets Debian's packages installed; other
+# accounts are told their names.
+find_python() {
+    if known_python; then return; fi
+    {
+        note "no Python 3.10 or newer${PYTHON:+, and PYTHON=$PYTHON is none}"
+        apt_install "${python_packages[@]}" || true
+    } >&2
+    known_python || die "Python 3.10 or newer is needed. On Debian and Ubuntu: apt-get install ${python_packages[*]}." \
+        "Elsewhere: install it, and set PYTHON=/path/to/python3.10"
+}
+
+# with_progress WHAT COMMAND...: runs COMMAND, its output in a file without a name. Says WHAT, from time to time that it
+# goes on, and the end of the output if it fails.
+with_progress() {
+    local file status=0 ticker
+    file=$(mktemp -t wsgw-output-XXXXXX)
+    exec 7<>"$file"
+    rm -f "$file"
+    note "$1"
+    exec 8> >(tell_progress)
+    ticker=$!
+    "${@:2}" >&7 2>&1 </dev/null 8>&- || status=$?
+    exec 8>&-
+    wait "$ticker" || true
+    if [ "$status" -ne 0 ]; then tail -n 40 /dev/fd/7 | sed 's/^/   | /' >&2; fi
+    exec 7>&-
+    return "$status"
+}
+
+# tell_progress: every ten seconds the last line of file 7, until standard input ends.
+tell_progress() {
+    local waited=0 status
+    while true; do
+        status=0
+        read -r -t "${WSGW_PROGRESS_SECONDS:-10}" || status=$?
+        if [ "$status" -le 128 ]; then return; fi
+        waited=$((waited + ${WSGW_PROGRESS_SECONDS:-10}))
+        note "... $waited s: $(tail -n 1 /dev/fd/7 | tr -d '\r' | cut -c 1-100)"
+    done
 }
 
 # apt_install PACKAGE...: what is missing of them, without starting any service. Fails if it cannot.
 apt_install() {
     is_root && command -v apt-get >/dev/null || return 1
-    local policy=/usr/sbin/policy-rc.d ours="" status=0
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-        ours=yes
-    fi
-    {
-        apt-get -qq update &&
-            DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
-    } </dev/null || status=$?
-    if [ -n "$ours" ]; then rm -f "$policy"; fi
-    return "$status"
+    with_progress "installing with apt-get: $*" apt_without_services "$@"
 }
+
+# apt_without_services PACKAGE...: in a shell of its own, whose end takes the policy away again. One that was left by a
+# run that was killed says that it is ours.
+apt_without_services() (
+    policy=/usr/sbin/policy-rc.d
+    ours="of wsgw's scripts, while they install"
+    if [ ! -e "$policy" ] || grep -qsF "$ours" "$policy"; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\n# %s\nexit 101\n' "$ours" >"$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update && apt-get -q -y --no-install-recommends install "$@"
+)
 
 # missing_packages PACKAGE...: prints those that Debian's package manager does not know as installed.
 missing_packages() {
@@ -53,18 +100,33 @@ missing_packages() {
     done
 }
 
+# venv_package PYTHON: Debian's package with the venv module of that Python.
+venv_package() {
+    if [[ $1 =~ /(python3\.[0-9]+)$ ]]; then echo "${BASH_REMATCH[1]}-venv"; else echo python3-venv; fi
+}
+
+# pip_of FOLDER ARGUMENT...: the pip of an environment, in the folder the script was called in: what the environment names
+# (PIP_FIND_LINKS, PIP_CERT) may be relative to it.
+pip_of() {
+    local python
+    python=$(realpath --no-symlinks "$1/bin/python")
+    (cd "${called_from:-.}" && "$python" -I -m pip --disable-pip-version-check "${@:2}")
+}
+
 # make_venv FOLDER PYTHON: a virtual environment there, made anew if it is broken or of another Python.
 make_venv() {
-    local folder=$1 python=$2 wanted
+    local folder=$1 python=$2 wanted package
     wanted=$("$python" -c 'import sys; print(sys.base_prefix, sys.version_info[:2])')
     if [ "$wanted" = "$("$folder/bin/python" -c 'import pip, sys; print(sys.base_prefix, sys.version_info[:2])' 2>/dev/null)" ]; then
         return
     fi
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        note "$python has no venv module: installing python3-venv"
-        apt_install python3-venv || true
+        package=$(venv_package "$python")
+        note "$python has no venv module"
+        apt_install "$package" || true
         "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-            die "$python cannot make virtual environments: install Debian's python3-venv, or set PYTHON to another"
+            die "$python cannot make virtual environments. On Debian and Ubuntu: apt-get install $package." \
+                "Elsewhere: set PYTHON to another"
     fi
     rm -rf "$folder"
     "$python" -m venv "$folder"
@@ -76,7 +138,8 @@ pip_install() {
     stamp="$folder/.installed-$(basename "$file")"
     sum=$(cat requirements*.txt "$file" | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
-        "$folder/bin/python" -m pip install -qq --disable-pip-version-check -r "$file"
+        with_progress "installing what $(basename "$file") names" pip_of "$folder" install -r "$(realpath "$file")" ||
+            die "pip could not install what $file names"
         echo "$sum" >"$stamp"
     fi
 }
@@ -116,6 +179,6 @@ find_node() {
             return
         fi
     done
-    npm_quietly install --prefix .node --no-save --no-package-lock node@20 >&2 &&
+    with_progress "installing Node.js with npm" npm_quietly install --prefix .node --no-save --no-package-lock node@20 >&2 &&
         node_is_new_enough "$brought" && echo "$brought"
 }

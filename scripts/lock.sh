@@ -8,6 +8,7 @@
 #
 # Arguments go to `uv pip compile`.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

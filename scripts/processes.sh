@@ -2,6 +2,7 @@
 # Reload, death of a worker, upgrades and drain under load: scripts/processes.sh [SESSIONS], by default 200. Prints
 # a table; fails if a stanza is lost or doubled, or a connection refused that should not be.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

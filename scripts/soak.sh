@@ -2,6 +2,7 @@
 # The gateway under mixed traffic, churn and faults: scripts/soak.sh [SECONDS], by default 600. Prints a table;
 # fails if a stanza is lost, doubled or changed, or if memory or file descriptors do not come back.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh

@@ -2,6 +2,7 @@
 # Everything a change must pass: lint, types, tests with real servers, clients and a browser.
 # Arguments go to pytest: `scripts/test.sh -k browser`. What is not installed is skipped; with CI=true it fails.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
@@ -37,7 +38,7 @@ install_node_packages() {
     local sum
     sum=$(cksum <package-lock.json)
     if [ "$(cat node_modules/.installed 2>/dev/null)" != "$sum" ]; then
-        npm_quietly ci --ignore-scripts >/dev/null || { note "npm ci failed" && return; }
+        with_progress "installing the npm packages" npm_quietly ci --ignore-scripts || { note "npm ci failed" && return; }
         echo "$sum" >node_modules/.installed
     fi
     note "$("$NODE" --version) at $NODE"

@@ -105,7 +105,7 @@ class Stage:
     @contextmanager
     def home_locked(self) -> Iterator[None]:
         """As another deployment has it meanwhile."""
-        folder = os.open(self.home, os.O_RDONLY)
+        folder = os.open(self.home / ".lock", os.O_RDONLY)
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
         os.close(folder)

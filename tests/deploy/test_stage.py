@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,23 @@ def test_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -
         assert next(said) == "   waiting for another deployment to end\n"
     assert "nothing to do" in "".join(said)
     assert deploying.wait(60) == 0
+
+
+def test_no_other_account_can_hold_a_deployment_up(built: Built, make_stage: Make) -> None:
+    """Who may read a file or folder may lock it."""
+    stage = make_stage(built.first)
+    lock = stage.home / ".lock"
+    assert lock.stat().st_mode & 0o777 == 0o700
+    with ExitStack() as held:
+        for path in (stage.root, *stage.root.rglob("*")):
+            if path == lock or path.is_symlink() or len(path.relative_to(stage.root).parts) > 4:
+                continue
+            descriptor = os.open(path, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        said = stage.deploy(built.old)
+    assert "waiting" not in said
+    assert "nothing to do" in said
 
 
 @pytest.mark.parametrize(
