@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import resource
+import signal
 import socket
 import ssl
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -32,6 +34,7 @@ from wire import (
 )
 
 import wsgw.gateway
+from wsgw.advice import HTTP2, SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 from wsgw.config import from_arguments
 from wsgw.listener import MAX_ACCEPT, Listener
 
@@ -65,6 +68,9 @@ def context(certificate: Certificate) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificate.ca)
 
 
+TEXT = ("Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff")
+
+
 def connect(port: int, host: str = "127.0.0.1") -> Connection:
     return Connection(socket.create_connection((host, port), SECONDS))
 
@@ -88,9 +94,11 @@ def answer(port: int, data: bytes) -> bytes:
         connection.close()
 
 
-def refusal(status: int, phrase: str, *headers: str) -> bytes:
+def refusal(status: int, phrase: str, *headers: str, body: str = "") -> bytes:
     closing = "Connection: close, Upgrade" if status == 426 else "Connection: close"
-    return request(f"HTTP/1.1 {status} {phrase}", *headers, "Content-Length: 0", closing)
+    headers += TEXT * bool(body)
+    head = request(f"HTTP/1.1 {status} {phrase}", *headers, f"Content-Length: {len(body)}", closing)
+    return head + body.encode()
 
 
 def accepts(port: int, data: bytes) -> bool:
@@ -120,18 +128,29 @@ FAULTS = [
 ]
 
 
+#: Those a proxy on the way may have caused say what to change in it.
+LOST = (
+    "Bad request: 'Connection' header doesn't include 'upgrade'",
+    "Bad request: 'Upgrade' header doesn't include 'websocket'",
+    "Bad request: need HTTP/1.1 or higher",
+)
+
+
+def expected_refusal(status: int, phrase: str) -> bytes:
+    headers = ("Sec-WebSocket-Version: 13", "Upgrade: websocket") if status == 426 else ()
+    return refusal(status, phrase, *headers, body=UPGRADE_LOST if phrase in LOST else "")
+
+
 def test_checks_in_their_order(edge: Gateway) -> None:
     lines = list(GOOD)
     for number, line, status, phrase in FAULTS:
         lines[number] = line
-        headers = ("Sec-WebSocket-Version: 13", "Upgrade: websocket") if status == 426 else ()
-        assert answer(edge.ws_port, request(*lines)) == refusal(status, phrase, *headers)
+        assert answer(edge.ws_port, request(*lines)) == expected_refusal(status, phrase)
 
 
 @pytest.mark.parametrize(("number", "line", "status", "phrase"), FAULTS[1:-2])
 def test_one_check(edge: Gateway, number: int, line: str, status: int, phrase: str) -> None:
-    headers = ("Sec-WebSocket-Version: 13", "Upgrade: websocket") if status == 426 else ()
-    assert answer(edge.ws_port, changed(number, line)) == refusal(status, phrase, *headers)
+    assert answer(edge.ws_port, changed(number, line)) == expected_refusal(status, phrase)
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get", "CONNECT", "\xe4"])
@@ -343,12 +362,186 @@ def test_request_line_without_end(edge: Gateway) -> None:
         b"GET / HTTP/1_0.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST /\r\n\r\n",
     ],
 )
 def test_garbage(edge: Gateway, garbage: bytes) -> None:
     assert answer(edge.ws_port, garbage) == refusal(400, "Bad request")
+
+
+def test_http_2(edge: Gateway) -> None:
+    """From a proxy that knows, as it believes, that HTTP/2 is spoken here."""
+    got = answer(edge.ws_port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert got == refusal(400, "Bad request", body=HTTP2)
+
+
+@pytest.mark.parametrize("lines", [(), ("Sec-WebSocket-Protocol: permessage-deflate",)])
+def test_subprotocol_lost_on_the_way(edge: Gateway, lines: tuple[str, ...]) -> None:
+    got = answer(edge.ws_port, changed(4, *lines))
+    phrase = "Bad request: 'Sec-WebSocket-Protocol' doesn't include 'xmpp'"
+    assert got == refusal(400, phrase, body=SUBPROTOCOL_LOST)
+
+
+def test_advice_names_what_to_change() -> None:
+    for text in (UPGRADE_LOST, WELCOME):
+        assert "proxy_http_version 1.1;" in text
+        assert "proxy_set_header Upgrade $http_upgrade;" in text
+        assert 'proxy_set_header Connection "upgrade";' in text
+
+
+# -- requests that ask for no upgrade -------------------------------------------------------------
+
+PLAIN = ("GET /ws-xmpp HTTP/1.1", "Host: localhost")
+WELCOMED = refusal(200, "OK", "Cache-Control: no-store", body=WELCOME)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        PLAIN,
+        ("GET /ws-xmpp/sub?x=y HTTP/1.1", "Host: localhost"),
+        ("GET http://localhost/ws-xmpp HTTP/1.1", "Host: localhost"),
+        ("GET /ws-xmpp HTTP/1.0",),
+        (*PLAIN, "Connection: upgrade"),
+        (*PLAIN, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"),
+        (*PLAIN, "Content-Length: 0"),
+        (*PLAIN, "Origin: https://evil.example", "Accept: text/html", "User-Agent: kube-probe/1.29"),
+    ],
+)
+def test_plain_request(edge: Gateway, lines: tuple[str, ...]) -> None:
+    assert answer(edge.ws_port, request(*lines)) == WELCOMED
+    head = answer(edge.ws_port, request(lines[0].replace("GET", "HEAD"), *lines[1:]))
+    assert head + WELCOME.encode() == WELCOMED
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("GET / HTTP/1.1", "Host: localhost"), expected_refusal(400, LOST[1])),
+        (("GET / HTTP/1.0",), expected_refusal(400, LOST[2])),
+        (("HEAD / HTTP/1.1", "Host: localhost"), refusal(400, "Bad request: invalid method")),
+        (("POST /ws-xmpp HTTP/1.1", "Host: localhost"), refusal(400, "Bad request: invalid method")),
+        (PLAIN[:1], refusal(400, "Bad request: need exactly one 'Host' header")),
+        ((*PLAIN, "Host: localhost"), refusal(400, "Bad request: need exactly one 'Host' header")),
+        ((*PLAIN, "Content-Length: 3"), refusal(400, "Bad request: unexpected body")),
+        ((*PLAIN, "Transfer-Encoding: chunked"), refusal(400, "Bad request: unexpected body")),
+        ((*PLAIN, "Sec-WebSocket-Key: x"), expected_refusal(400, LOST[1])),
+        ((*PLAIN, "sec-websocket-extensions:"), expected_refusal(400, LOST[1])),
+        ((*PLAIN, "Upgrade: WebSocket"), expected_refusal(400, LOST[0])),
+        (("GET /ws-xmpp HTTP/1.0", "Sec-WebSocket-Version: 13"), expected_refusal(400, LOST[2])),
+    ],
+)
+def test_no_plain_request(edge: Gateway, lines: tuple[str, ...], expected: bytes) -> None:
+    assert answer(edge.ws_port, request(*lines)) == expected
+
+
+def test_plain_request_while_the_gateway_stops(start_edge: StartEdge) -> None:
+    """Then a proxy's health check is to hear of it."""
+    gateway = start_edge(fresh=True, ws_options="{drain_timeout, 20}, ")
+    browser = Browser(gateway.ws_port)
+    late = connect(gateway.ws_port)
+    late.send(request(*PLAIN)[:-2])
+    gateway.child.signal(signal.SIGTERM)
+    browser.until_close()
+    late.send(b"\r\n")
+    stops = refusal(503, "Service Unavailable: the gateway stops", "Retry-After: 1")
+    assert late.read_to_end() == stops
+    late.close()
+    browser.close()
+
+
+# -- heads that two parsers may read in two ways (RFC 9112 section 11) -----------------------------
+
+
+def smuggled(lines: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """A request with something in it that must not be passed over."""
+    good = request(*lines)
+    for name, byte in (("CR", b"\r"), ("NUL", b"\0")):
+        for place in (
+            b"ET /ws",
+            b"/ws-xmpp",
+            b" HTTP",
+            b"/1.1",
+            b"ost:",
+            b" localhost",
+            b"\r\nConn",
+        ):
+            yield f"{name} before {place!r}", good.replace(place, byte + place, 1)
+        yield f"{name} before the empty line", good[:-2] + byte + b"\r\n"
+        yield f"{name} in a further field", good[:-2] + b"X: a" + byte + b"Y: b\r\n\r\n"
+        yield f"{name} alone in a further line", good[:-2] + byte + b"X: a\r\n\r\n"
+    for number, line in enumerate(lines):
+        yield f"LF ends line {number}", good.replace(line.encode() + b"\r\n", line.encode() + b"\n")
+        yield f"white space before line {number}", good.replace(line.encode(), b" " + line.encode())
+        yield f"tab before line {number}", good.replace(line.encode(), b"\t" + line.encode())
+    yield "LF for the empty line", good[:-2] + b"\n"
+    yield "all lines end with LF", good.replace(b"\r\n", b"\n")
+    yield "an obsolete fold", good[:-2] + b"X: a\r\n b\r\n\r\n"
+    yield "an envelope", good.replace(b"Host", b"From localhost\r\nHost")
+    yield "an envelope with a colon", good.replace(b"Host", b"From local: host\r\nHost")
+    for space in (b"\t", b"  ", b"\x0b", b"\x0c", b"\xa0", b"\x85", b"\x1c"):
+        yield f"{space!r} in the request line", good.replace(b" HTTP", space + b"HTTP", 1)
+    yield "white space after the request line", good.replace(b"1.1\r", b"1.1 \r", 1)
+    yield "two empty lines before", b"\r\n\r\n" + good
+    yield "an empty line of LF before", b"\n" + good
+    yield "white space in the line before", b" \r\n" + good
+    for value in ("0, 0", "+0", "-0", "0_0", "0x0", "", "0 0", "0;", "\xb2", "1e1", "0.0", '"0"'):
+        yield f"Content-Length: {value}", request(*lines, f"Content-Length: {value}")
+    for first, second in (("0", "0"), ("0", "5"), ("5", "5")):
+        both = f"Content-Length: {first}", f"content-length: {second}"
+        yield f"Content-Length {first} and {second}", request(*lines, *both)
+    for name in ("Content-Length ", "Content-Length\t", "Transfer-Encoding ", " Transfer-Encoding"):
+        yield f"{name!r}", request(*lines, f"{name}: 0")
+    for coding in ("chunked", "identity", "xchunked", "chunked, identity", "", "\x0bchunked"):
+        yield f"Transfer-Encoding: {coding!r}", request(*lines, f"Transfer-Encoding: {coding}")
+        both = f"Transfer-Encoding: {coding}", "Content-Length: 0"
+        yield f"Transfer-Encoding: {coding!r} and a length", request(*lines, *both)
+
+
+SMUGGLED = {
+    f"{kind}, {fault}": head
+    for kind, lines in (("upgrade", GOOD), ("plain", (*PLAIN, "Connection: Upgrade")))
+    for fault, head in smuggled(lines)
+}
+
+
+@pytest.mark.parametrize("head", SMUGGLED.values(), ids=SMUGGLED)
+def test_head_that_is_read_in_two_ways(edge: Gateway, head: bytes) -> None:
+    got = answer(edge.ws_port, head)
+    assert got.startswith(b"HTTP/1.1 400 Bad request"), got
+    assert got.count(b"HTTP/1.1 400 ") == 1
+
+
+@pytest.mark.parametrize("split", [1, 2, 3, 10])
+def test_one_empty_line_before_the_request_is_passed_over(edge: Gateway, split: int) -> None:
+    connection = connect(edge.ws_port)
+    head = b"\r\n" + request(*GOOD)
+    connection.send(head[:split])
+    connection.send(head[split:])
+    assert connection.read_until(b"\r\n\r\n") == SWITCHING
+    connection.close()
+
+
+def test_other_controls_in_a_value_end_nothing(edge: Gateway) -> None:
+    """They are no line ends to anybody, and only refused where they could matter."""
+    assert accepts(edge.ws_port, request(*GOOD, "X: a\x0bContent-Length: 5\x0c\x1e\x85\x1b[1m"))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"<?xml version='1.0'?>",
+        b"<stream:stream to='localhost'>",
+        b"PROXY TCP4 ",
+    ],
+)
+def test_another_protocol_is_answered_at_once(edge: Gateway, first: bytes) -> None:
+    """Before a line has come, which may never come."""
+    connection = connect(edge.ws_port)
+    connection.send(first)
+    assert connection.read_to_end() == refusal(400, "Bad request")
+    connection.close()
 
 
 @pytest.mark.parametrize("line", ["no colon", "Name : value", ": no name", "X-\xff: y"])
@@ -549,6 +742,48 @@ def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
     assert answer(port, again) == expected
     assert accepts(port, upgrade_request(headers=from_("192.0.2.2")))
     assert all(accepts(port, upgrade_request()) for _ in range(4)), "loopback has no limit"
+
+
+#: Each ends in another refusal, at another place of the code.
+REFUSED_HEADS = {
+    "no such path": upgrade_request("/elsewhere"),
+    "no upgrade": request("GET / HTTP/1.1", "Host: localhost"),
+    "a method": request("POST /ws-xmpp HTTP/1.1", "Host: localhost"),
+    "plain": request(*PLAIN),
+    "a body": request(*GOOD, "Content-Length: 5"),
+    "two lengths": request(*GOOD, "Content-Length: 0", "Content-Length: 0"),
+    "a length that is no number": request(*GOOD, "Content-Length: x"),
+    "a malformed line": request(*GOOD, "no colon"),
+    "a NUL": request(*GOOD, "X: \0"),
+    "many lines": request(*GOOD, *("X: y" for _ in range(120))),
+    "a large head": request(*GOOD, "X: " + "x" * 20_000),
+    "a long request line": changed(0, f"GET /{'x' * 9000} HTTP/1.1"),
+    "a longer request line": changed(0, f"GET /{'x' * 20_000} HTTP/1.1"),
+}
+
+
+@pytest.mark.parametrize("head", REFUSED_HEADS.values(), ids=REFUSED_HEADS)
+def test_refused_requests_count_for_the_client_behind_a_proxy(start_edge: StartEdge, head: bytes) -> None:
+    """The proxy adds its line at the end, as haproxy does, after what the client made up."""
+    port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
+    client = f"198.51.100.{list(REFUSED_HEADS.values()).index(head)}"
+    forged = head.replace(b"\r\n", b"\r\nX-Forwarded-For: 203.0.113.77\r\n", 1)
+    sent = forged[:-2] + f"X-Forwarded-For: {client}\r\n\r\n".encode()
+    first, second = answer(port, sent), answer(port, sent)
+    assert first == second
+    assert first[9:12] in (b"200", b"400", b"404", b"414", b"431")
+    too_many = "Service Unavailable: too many connections from your address"
+    assert answer(port, sent) == refusal(503, too_many, "Retry-After: 1")
+    assert answer(port, upgrade_request(headers=from_(client))) == refusal(503, too_many, "Retry-After: 1")
+
+
+def test_nobody_else_is_charged(start_edge: StartEdge) -> None:
+    """A head without its end does not say who the client is: the proxy's line may be missing."""
+    port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
+    forged = upgrade_request(headers=from_("203.0.113.78"))[:-2] + b"X: " + b"x" * 100_000
+    for _ in range(3):
+        assert answer(port, forged).startswith(b"HTTP/1.1 431 ")
+    assert accepts(port, upgrade_request(headers=from_("203.0.113.78")))
 
 
 def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,15 @@ VIOLATIONS = {
 }  # fmt: skip
 
 
+def test_compressed_frame_names_what_a_proxy_may_have_done() -> None:
+    parser = FrameParser(1000)
+    parser.feed(frame(Opcode.TEXT, b"x", rsv=4))
+    with pytest.raises(WebSocketViolation, match="permessage-deflate") as caught:
+        parser.parse_stream()
+    assert caught.value.code == 1002
+    assert len(caught.value.reason) <= 123
+
+
 @pytest.mark.parametrize(("data", "code", "_taken"), VIOLATIONS.values(), ids=VIOLATIONS)
 def test_violation_whole_byte_by_byte_and_with_trailing_data(data: bytes, code: int, _taken: int) -> None:
     good = text(b"good")

@@ -3,6 +3,7 @@
     WsgwError
      ├── ConfigError            what `check` prints: every problem of the file, exit 2
      ├── HandshakeRefused       HTTP status and reason phrase
+     │    └── PlainRequest      200 and a text
      ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
      │    ├── InvalidText       1007; the stream ends with an error
      │    └── MessageTooBig     1009; the stream ends with an error
@@ -70,19 +71,36 @@ class ConfigError(WsgwError):
 
 
 class HandshakeRefused(WsgwError):
-    """An upgrade request is refused with ``status`` and the reason ``phrase`` (no body).
+    """An upgrade request is refused with ``status`` and the reason ``phrase``.
 
     ``cause`` is a word for whoever counts: the name of the option whose limit was hit, if it was one.
+    ``body`` is a text for the one who asked, ``hint`` one for the log.
     """
 
     def __init__(
-        self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), cause: str = "handshake"
+        self,
+        status: int,
+        phrase: str,
+        headers: Sequence[tuple[str, str]] = (),
+        cause: str = "handshake",
+        *,
+        body: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(f"{status} {phrase}")
         self.status = status
         self.phrase = phrase
         self.headers = tuple(headers)
         self.cause = cause
+        self.body = body
+        self.hint = hint
+
+
+class PlainRequest(HandshakeRefused):
+    """A GET or HEAD of the WebSocket's path that asks for no WebSocket: answered with a text (200)."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__(200, "OK", [("Cache-Control", "no-store")], "plain_request", body=body)
 
 
 class WebSocketViolation(WsgwError):

@@ -1,7 +1,8 @@
 """Judges an upgrade request (RFC 6455 section 4.2, RFC 7395 section 3.1): the 101 or the refusal.
 
 The checks, their order and their phrases are those of the module wsgw replaces, so that its
-monitoring and its users' scripts go on reading them. It parses no HTTP and writes none.
+monitoring and its users' scripts go on reading them. A request that asks for no upgrade, and is for the
+WebSocket's path, gets a text instead: health checks and people send such. It parses no HTTP and writes none.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-from wsgw.errors import HandshakeRefused
+from wsgw.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
+from wsgw.errors import HandshakeRefused, PlainRequest
 
 Handler = TypeVar("Handler")
 
 SUBPROTOCOL = "xmpp"
+#: The hint for methods of the older transport of XMPP over HTTP (XEP-0124), with CORS before it.
+_BOSH_METHODS = frozenset({"POST", "OPTIONS"})
+_BOSH = "BOSH in the client? Its address must begin with ws:// or wss:// in place of http:// or https://"
 SWITCHING = "101 Switching protocol to XMPP over WebSocket"
 
 
@@ -52,20 +57,18 @@ def judge(
     find_handler: Callable[[Sequence[str]], Handler | None],
     allowed_origins: Iterable[str] = (),
 ) -> Upgrade[Handler]:
-    """Return the upgrade, or raise HandshakeRefused for the first check that fails.
+    """Return the upgrade, or raise HandshakeRefused for the first check that fails, or PlainRequest.
 
     ``find_handler`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
     empty allows any, and a client that sends no Origin is no browser and is let in.
     """
-    _require(request.method == "GET", "invalid method")
-    _require(request.version >= (1, 1), "need HTTP/1.1 or higher")
+    if _is_plain(request) and find_handler(path_segments(request.target)) is not None:
+        raise PlainRequest(WELCOME)
+    _require(request.method == "GET", "invalid method", hint=_BOSH if request.method in _BOSH_METHODS else "")
+    _require(request.version >= (1, 1), "need HTTP/1.1 or higher", _lost(request))
     _require(len(request.values("host")) == 1, "need exactly one 'Host' header")
-    _require(_has_token(request, "upgrade", "websocket"), "'Upgrade' header doesn't include 'websocket'")
-    _require(_has_token(request, "connection", "upgrade"), "'Connection' header doesn't include 'upgrade'")
-    _require(
-        SUBPROTOCOL in request.tokens("sec-websocket-protocol"),
-        "'Sec-WebSocket-Protocol' doesn't include 'xmpp'",
-    )
+    _check_upgrade(request)
+    _check_subprotocol(request)
     keys = request.values("sec-websocket-key")
     _require(len(keys) == 1, "need exactly one 'Sec-WebSocket-Key' header")
     versions = request.values("sec-websocket-version")
@@ -106,9 +109,41 @@ def path_segments(target: str) -> tuple[str, ...]:
     return tuple(segments)
 
 
-def _require(condition: bool, phrase: str) -> None:
+def _require(condition: bool, phrase: str, body: str = "", hint: str = "") -> None:
     if not condition:
-        raise HandshakeRefused(400, f"Bad request: {phrase}")
+        raise HandshakeRefused(400, f"Bad request: {phrase}", body=body, hint=hint)
+
+
+def _is_plain(request: UpgradeRequest) -> bool:
+    """Whether this is a good request that has no trace of a WebSocket."""
+    hosts = len(request.values("host"))
+    return (
+        request.method in ("GET", "HEAD")
+        and request.version >= (1, 0)
+        and (hosts == 1 or (hosts == 0 and request.version < (1, 1)))
+        and not _has_token(request, "upgrade", "websocket")
+        and not any(name.startswith("sec-websocket-") for name, _ in request.headers)
+    )
+
+
+def _lost(request: UpgradeRequest) -> str:
+    """What to tell a client whose upgrade a proxy may have spoilt; HTTP/0.9 has none."""
+    return UPGRADE_LOST if request.version >= (1, 0) else ""
+
+
+def _check_upgrade(request: UpgradeRequest) -> None:
+    for header, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
+        found = _has_token(request, header.lower(), token)
+        _require(found, f"'{header}' header doesn't include '{token}'", UPGRADE_LOST)
+
+
+def _check_subprotocol(request: UpgradeRequest) -> None:
+    offered = request.tokens("sec-websocket-protocol")
+    spoilt = not request.values("sec-websocket-protocol") or any(
+        token.lower().startswith("permessage-") for token in offered
+    )
+    body = SUBPROTOCOL_LOST if spoilt else ""
+    _require(SUBPROTOCOL in offered, "'Sec-WebSocket-Protocol' doesn't include 'xmpp'", body)
 
 
 def _has_token(request: UpgradeRequest, header: str, token: str) -> bool:

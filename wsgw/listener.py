@@ -7,12 +7,11 @@ by ``handshake``, and does nothing more.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Sequence
-from http import HTTPStatus
 from http.client import HTTPException
 from time import monotonic
 from typing import Any
@@ -21,16 +20,18 @@ import gevent
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
+from wsgw import session_log
 from wsgw.admission import Ticket
 from wsgw.config.model import ListenerConfig
-from wsgw.errors import HandshakeRefused
+from wsgw.errors import HandshakeRefused, PlainRequest
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import SUBPROTOCOL, SWITCHING
-from wsgw.head_reader import HeadReader
+from wsgw.head_reader import StrictHeadReader
 from wsgw.mod_websocket import Supervisor, caps, timers
 from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
 from wsgw.relay import LAST_WORDS, Peer
+from wsgw.request_head import TLS_RECORD, no_tls
 from wsgw.socket_async import SocketAsync
 from wsgw.spread import PAUSE_ENDS, RECHECK
 from wsgw.tls import PemFiles, browser_context
@@ -42,17 +43,19 @@ log = logging.getLogger(__name__)
 #: How long a connection that is turned away is accompanied, in seconds.
 TURN_AWAY_WAIT = 0.1
 
+#: How long the rest of a head that is refused is waited for, in seconds: proxies send heads whole.
+READ_ON_WAIT = 0.5
+
 #: Connections accepted in one turn of the loop at most: what newcomers ask for in the turns that follow is
 #: what everybody else's stanzas wait for. While a thousand logged in at once (two busy cores), that was 50
 #: to 100 ms; with 64 at a time it was a second.
 MAX_ACCEPT = 4
 
-_HTTP_VERSION = re.compile(r"HTTP/(\d)\.(\d)", re.ASCII)
 #: Our words for what pywsgi refuses by itself.
 _REFUSALS = {
-    "400": HandshakeRefused(400, "Bad request"),
-    "414": HandshakeRefused(414, "URI Too Long", cause="max_header_size"),
-    "431": HandshakeRefused(431, "Request Header Fields Too Large", cause="max_header_size"),
+    "400": (400, "Bad request", "handshake"),
+    "414": (414, "URI Too Long", "max_header_size"),
+    "431": (431, "Request Header Fields Too Large", "max_header_size"),
 }
 
 
@@ -152,20 +155,20 @@ class Listener(pywsgi.WSGIServer):
         except HandshakeRefused as refusal:
             self._turn_away(connection, refusal)
             return
-        adopted = False
+        adopted, address = False, peer_address
         try:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            adopted = self._upgrade(connection, peer_address, ticket)
+            if self.config.use_proxy_protocol:
+                with _Deadline("handshake_timeout", self.config):
+                    address = _read_proxy_header(connection) or peer_address
+            adopted = self._upgrade(connection, address, ticket)
         except HandshakeRefused as refusal:
             self._turn_away(connection, refusal)
         except (OSError, ProxyProtocolError, gevent.Timeout) as error:
-            known = {"event": "no upgrade", "client": peer_address[0], "cause": _describe(error)}
-            log.info("%(client)s ! no upgrade: %(cause)s", known)
-            reason = error.option if isinstance(error, _Deadline) else "no_request"
-            self.supervisor.tally.connection_refused(reason, 0)
+            self._note_no_request(address[0], error)
         except Exception:
-            log.exception("%s ! fault in the gateway", peer_address[0])
+            log.exception("%s ! fault in the gateway", address[0])
         finally:
             if not adopted:
                 connection.linger(LAST_WORDS, LAST_WORDS)
@@ -173,20 +176,29 @@ class Listener(pywsgi.WSGIServer):
 
     def _upgrade(self, connection: SocketAsync, address: tuple[str, int], ticket: Ticket) -> bool:
         config = self.config
-        if config.use_proxy_protocol:
-            with _Deadline("handshake_timeout", config):
-                address = _read_proxy_header(connection) or address
         if not self.trusted.is_proxy(address[0]):
             ticket.charge(address[0], monotonic())
         if self._tls is not None:
             with _Deadline("tls_handshake_timeout", config):
-                connection.start_tls(self._tls, server_side=True)
+                _start_tls(connection, self._tls)
         handler = UpgradeHandler(connection, address, self, ticket)
         with gevent.Timeout(config.handshake_timeout, False):  # type: ignore[arg-type]
+            _peek(connection)
             handler.handle()
+            if not handler.adopted and not handler.answered:
+                raise ConnectionResetError("connection closed inside the request head")
             return handler.adopted
         handler.refuse(HandshakeRefused(408, "Request Timeout", cause="handshake_timeout"))
         return False
+
+    def _note_no_request(self, client: str, error: BaseException) -> None:
+        """Log and count a connection that was not answered; one that says nothing is a health check's."""
+        known = {"event": "no upgrade", "client": client, "cause": _describe(error)}
+        fields = {"path": session_log.shown_path(error.path) or None} if isinstance(error, _NoTls) else {}
+        level = logging.DEBUG if isinstance(error, _NothingSaid) else logging.INFO
+        log.log(level, "%(client)s ! no upgrade: %(cause)s", known, extra={"fields": fields})
+        reason = error.option if isinstance(error, _Deadline) else "no_request"
+        self.supervisor.tally.connection_refused(reason, 0)
 
     def _turn_away(self, connection: SocketAsync, refusal: HandshakeRefused) -> None:
         """Refuse before TLS and before a byte is read: one write, one short wait, no log line."""
@@ -194,6 +206,18 @@ class Listener(pywsgi.WSGIServer):
         if self._tls is None:
             connection.send(_response(refusal))
         connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
+
+
+class _NothingSaid(ConnectionResetError):
+    """The client connected, and left without a byte."""
+
+
+class _NoTls(ConnectionError):
+    """What came to a port with tls is none."""
+
+    def __init__(self, beginning: bytes) -> None:
+        cause, self.path = no_tls(beginning)
+        super().__init__(cause)
 
 
 class _Deadline(gevent.Timeout):
@@ -211,6 +235,7 @@ def _no_application(environ: dict[str, Any], start_response: Any) -> list[bytes]
 
 def _read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
     """Return the client that the proxy names; what follows its header stays in the socket."""
+    _peek(connection)
     data = b""
     while True:
         chunk = connection.recv()
@@ -223,6 +248,29 @@ def _read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
             return found[0]
 
 
+def _peek(connection: SocketAsync) -> bytes:
+    """Wait for the first bytes of a step, and leave them where they are. Raises OSError."""
+    try:
+        first = connection.recv()
+    except ConnectionResetError as error:
+        raise _NothingSaid(str(error)) from error
+    if not first:
+        raise _NothingSaid("connection closed before a byte came")
+    connection.unread(first)
+    return first
+
+
+def _start_tls(connection: SocketAsync, context: ssl.SSLContext) -> None:
+    """Do the TLS handshake. Raises OSError."""
+    beginning = _peek(connection)
+    try:
+        connection.start_tls(context, server_side=True)
+    except ssl.SSLError as error:
+        if beginning.startswith(TLS_RECORD):
+            raise
+        raise _NoTls(beginning) from error
+
+
 def _describe(error: BaseException) -> str:
     if isinstance(error, gevent.Timeout):
         return f"nothing within {error.seconds:g} s"
@@ -231,13 +279,16 @@ def _describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _response(refusal: HandshakeRefused) -> bytes:
+def _response(refusal: HandshakeRefused, method: str = "GET") -> bytes:
     lines = [f"HTTP/1.1 {refusal.status} {refusal.phrase}"]
     lines += [f"{name}: {value}" for name, value in refusal.headers]
     # RFC 9110 section 7.8: who sends Upgrade says so in Connection.
     upgrade = any(name == "Upgrade" for name, _ in refusal.headers)
-    lines += ["Content-Length: 0", "Connection: close" + ", Upgrade" * upgrade, "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+    if refusal.body:
+        lines += ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"]
+    body = refusal.body.encode()
+    lines += [f"Content-Length: {len(body)}", "Connection: close" + ", Upgrade" * upgrade, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + (b"" if method == "HEAD" else body)
 
 
 class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
@@ -246,13 +297,15 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def __init__(
         self, connection: SocketAsync, address: tuple[str, int], server: Listener, ticket: Ticket
     ) -> None:
-        reader = HeadReader(connection, server.config.max_header_size)
-        super().__init__(connection, address, server, rfile=reader)
+        self._reader = StrictHeadReader(connection, server.config.max_header_size)
+        super().__init__(connection, address, server, rfile=self._reader)
         self._connection = connection
         self._ticket = ticket
         #: Who asks, as far as the request has been read.
         self._client = address[0]
-        self.adopted = False
+        #: Whether the request was refused, and whether its connection was handed over.
+        self.answered = self.adopted = False
+        self._is_plain = False
 
     def handle(self) -> None:
         """Read one request and answer it. Whether the connection goes on or ends is the listener's."""
@@ -268,7 +321,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             key, client = self._judge(session)
         except HandshakeRefused as refusal:
             self.status, self.headers_sent = str(refusal.status), True
-            self.refuse(refusal)
+            self._answer(refusal)
             return
         self._switch_protocols(key)
         self.socket = None  # the connection is the session's now
@@ -281,17 +334,23 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def _judge(self, session: WebSocketSession) -> tuple[str, str]:
         """Return (key, client address) or raise HandshakeRefused."""
         listener: Listener = self.server
-        version = _HTTP_VERSION.fullmatch(self.request_version)
-        if version is None:
-            raise HandshakeRefused(400, "Bad request")
-        if self.headers.defects or self.headers.get_payload():
-            raise HandshakeRefused(400, "Bad request: malformed header")
-        headers = [(name.lower(), value) for name, value in self.headers.items()]
-        client = self._client = client_address(self.client_address[0], headers, listener.trusted)
-        session.http_request(self.command, self.path, (int(version[1]), int(version[2])))
-        for name, value in headers:
+        self._charge_client()
+        major, minor = self._reader.version.removeprefix("HTTP/").split(".")
+        session.http_request(self._reader.method, self._reader.target, (int(major), int(minor)))
+        for name, value in self._reader.fields:
             session.http_header(name, value)
-        upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
+        try:
+            upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
+        except PlainRequest:
+            self._is_plain = True
+            self._refuse_what_is_in_order()
+            raise
+        self._refuse_what_is_in_order()
+        return upgrade.key, self._client
+
+    def _refuse_what_is_in_order(self) -> None:
+        """Raise HandshakeRefused for a body, and while the gateway stops."""
+        listener: Listener = self.server
         if self.content_length or "transfer-encoding" in self.headers:
             # It would be read as frames, while a proxy before us may take frames for a body.
             raise HandshakeRefused(400, "Bad request: unexpected body")
@@ -299,9 +358,14 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             raise HandshakeRefused(
                 503, "Service Unavailable: the gateway stops", [("Retry-After", "1")], cause="draining"
             )
-        if client != self.client_address[0]:  # who is behind a proxy is known only now
-            self._ticket.charge(client, monotonic())
-        return upgrade.key, client
+
+    def _charge_client(self) -> None:
+        """Find out who the client is, and charge it: whatever the answer. Raises HandshakeRefused (503)."""
+        listener: Listener = self.server
+        headers = [(name.lower(), value) for name, value in self._reader.fields]
+        self._client = client_address(self.client_address[0], headers, listener.trusted)
+        if self._client != self.client_address[0]:  # who is behind a proxy is known only now
+            self._ticket.charge(self._client, monotonic())
 
     def _switch_protocols(self, key: str) -> None:
         """Let the library make the 101: it knows one spelling of each header only."""
@@ -333,28 +397,45 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         """Read one request; what pywsgi refuses by itself is refused in our words."""
         try:
             result = super().handle_one_request()
-        except HandshakeRefused:  # the reader's, in the request line
-            result = ("414", b"")
+        except HandshakeRefused as refusal:  # the reader's, in the request line
+            result = refusal
         if isinstance(result, tuple):
-            self.refuse(_REFUSALS[result[0]])
+            status, phrase, cause = _REFUSALS[result[0]]
+            result = HandshakeRefused(status, phrase, cause=cause)
+        if isinstance(result, HandshakeRefused):
+            self.refuse(result)
 
-    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes] | None:
+    def _handle_client_error(self, ex: Exception) -> HandshakeRefused | tuple[str, bytes] | None:
         """Say what is wrong with a head; pywsgi calls it for whatever is raised while it is read."""
         if isinstance(ex, OSError):
             return None
-        # The reader's limit, too many lines for the parser, or too long a line for it.
-        too_large = isinstance(ex, HandshakeRefused | HTTPException) or self.headers.status
+        if isinstance(ex, HandshakeRefused):
+            return ex
+        # Too many lines for the parser, or too long a line for it.
+        too_large = isinstance(ex, HTTPException) or self.headers.status
         return "431" if too_large else "400", b""
 
     def refuse(self, refusal: HandshakeRefused) -> None:
-        """Answer with ``refusal`` and log it. Raises OSError."""
-        level = logging.INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
-        known = {"event": "refused", "client": self._client, "status": refusal.status, "reason": str(refusal)}
-        proxy = self.client_address[0] if self._client != self.client_address[0] else None
-        log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra={"fields": {"proxy": proxy}})
+        """Refuse a request that has not been judged, as far as it has been read. Raises OSError."""
+        if self.answered:
+            return
+        with contextlib.suppress(HandshakeRefused, OSError), gevent.Timeout(READ_ON_WAIT, False):  # type: ignore[arg-type]
+            self._reader.read_on()
+        if self._reader.ended:
+            try:
+                self._charge_client()
+            except HandshakeRefused as too_many:
+                refusal = too_many
+        self._answer(refusal)
+
+    def _answer(self, refusal: HandshakeRefused) -> None:
+        """Answer, log and count. Raises OSError."""
+        self.answered = True
         listener: Listener = self.server
+        proxy = self.client_address[0] if self._client != self.client_address[0] else None
+        session_log.refused(self._client, proxy, refusal, self._reader, listener.config, quiet=self._is_plain)
         listener.supervisor.tally.connection_refused(refusal.cause, refusal.status)
-        self._connection.sendall(_response(refusal))
+        self._connection.sendall(_response(refusal, self._reader.method))
 
     def log_request(self) -> None:
         """Connections and refusals are logged where they happen."""

@@ -7,16 +7,19 @@ stream header on; both count it, the supervisor sweeps it and ends it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import random
 from collections.abc import Iterable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
+from wsgw import session_log
 from wsgw.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.domain import normalise_domain
@@ -116,7 +119,7 @@ class Supervisor:
             config.auth_timeout,
         )
         see_other = SeeOther(config.see_other_uri)
-        xmpp = WebSocketXmpp(session, limits, self._serves, monotonic(), see_other)
+        xmpp = WebSocketXmpp(session, limits, partial(self._serves, peer), monotonic(), see_other)
         relay = Relay(peer, browser, session, xmpp, upstream, config, self)
         self.sessions[relay] = ticket
         self.tally.opened += 1
@@ -161,13 +164,14 @@ class Supervisor:
         while self.turn.connections:
             gevent.sleep(IDLE_LOOK)
 
-    def _serves(self, to: str) -> str | None:
+    def _serves(self, peer: Peer, to: str) -> str | None:
         """Return the domain that a stream header's ``to`` names, None if it is not served."""
-        try:
+        with contextlib.suppress(ValueError):
             domain = normalise_domain(to)
-        except ValueError:
-            return None
-        return domain if domain in self._served else None
+            if domain in self._served:
+                return domain
+        session_log.not_served(peer, to, self._served)
+        return None
 
     def joined(self, relay: Relay, domain: str) -> None:
         """A session has opened a stream to one of the hosts."""

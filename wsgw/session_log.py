@@ -1,4 +1,4 @@
-"""The two lines of a connection in the log: when it is opened, and when it is closed.
+"""The lines of a connection in the log: when it is opened and closed, or its request refused.
 
 Their fields are listed in ``docs/logs.md``. A field whose value is None is not written.
 """
@@ -6,8 +6,14 @@ Their fields are listed in ``docs/logs.md``. A field whose value is None is not 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Protocol
 
+from wsgw.config.model import ListenerConfig
+from wsgw.errors import HandshakeRefused
+from wsgw.head_reader import StrictHeadReader
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
@@ -16,6 +22,11 @@ log = logging.getLogger(__name__)
 
 #: Characters of a JID in a line.
 MAX_JID = 512
+#: Characters of what a request asked for, and of what it might have asked for.
+MAX_ASKED, MAX_OFFERED = 256, 512
+#: Parts of a request's target; words are those a name of a path may have (``xmpp-websocket``, ``v2``).
+_QUERY, _USERINFO, _ENCODED = re.compile("[?#]"), re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
+_WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 
 
 class Peer(Protocol):
@@ -55,6 +66,15 @@ def opened(peer: Peer, browser: SocketAsync, port: int) -> None:
     )
 
 
+def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
+    """A stream was opened to ``domain``, which is none of ``hosts``."""
+    log.info(
+        "#%(connection)d %(client)s ! domain not served",
+        {"event": "not served", "connection": peer.connection_id, "client": peer.client},
+        extra={"fields": {"to": cut(domain), "hosts": listed(sorted(hosts))}},
+    )
+
+
 def closed(session: Session, browser: SocketAsync, port: int, duration: float) -> None:
     """The session is over, after ``duration`` seconds."""
     peer, websocket, xmpp = session.peer, session.session, session.xmpp
@@ -82,6 +102,65 @@ def closed(session: Session, browser: SocketAsync, port: int, duration: float) -
             }
         },
     )
+
+
+def refused(
+    client: str,
+    proxy: str | None,
+    refusal: HandshakeRefused,
+    head: StrictHeadReader,
+    config: ListenerConfig,
+    *,
+    quiet: bool,
+) -> None:
+    """A request is answered with ``refusal``; with ``quiet`` it was no client's, but a health check's."""
+    known = {"event": "refused", "client": client, "status": refusal.status, "reason": str(refusal)}
+    fields = {
+        "proxy": proxy,
+        "method": cut(head.method) if head.method != "GET" else None,
+        "path": shown_path(head.target),
+        **_offered(refusal, head, config),
+        "hint": refusal.hint,
+    }
+    extra = {"fields": {name: value or None for name, value in fields.items()}}
+    if quiet:
+        log.debug("%(client)s = no upgrade asked for: %(reason)s", known, extra=extra)
+        return
+    level = logging.INFO if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+    log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra=extra)
+
+
+def _offered(refusal: HandshakeRefused, head: StrictHeadReader, config: ListenerConfig) -> dict[str, str]:
+    """What the listener has in place of what was asked for."""
+    if refusal.status == HTTPStatus.NOT_FOUND:
+        return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
+    if refusal.status == HTTPStatus.FORBIDDEN:
+        origins = [value for name, value in head.fields if name.lower() == "origin"]
+        return {"origin": cut(", ".join(origins)), "origins": listed(sorted(config.websocket_origin))}
+    return {}
+
+
+def shown_path(target: str) -> str:
+    """Return the path of a request's target, without what may be a secret.
+
+    That is the query, a user and password, and segments with digits inside words, as tokens have.
+    """
+    path = _USERINFO.sub("//", _QUERY.split(target, 1)[0])
+    return cut("/".join(segment if _is_name(segment) else "..." for segment in path.split("/")))
+
+
+def _is_name(segment: str) -> bool:
+    return all(_NAME.fullmatch(word) for word in _WORD.findall(_ENCODED.sub("-", segment)))
+
+
+def cut(text: str, size: int = MAX_ASKED) -> str:
+    """Return what a peer wrote, not longer than a line of the log bears."""
+    return text if len(text) <= size else text[:size] + "..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names of the configuration in one text."""
+    return cut(", ".join(names), MAX_OFFERED) or "none"
 
 
 def _edge(peer: Peer, browser: SocketAsync, port: int) -> dict[str, object]:

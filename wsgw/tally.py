@@ -41,6 +41,7 @@ REFUSALS = frozenset(
         ("handshake_timeout", 0),
         ("tls_handshake_timeout", 0),
         ("no_request", 0),
+        ("plain_request", 200),
         *(("handshake", status) for status in (400, 403, 404, 426)),
     }
 )

@@ -40,6 +40,11 @@ _BEGUN: tuple[int, bytes] = (-1, b"")
 
 _FIN = 0x80
 _RSV = 0x70
+_RSV1 = 0x40
+#: RFC 7692 section 6; this side answers no offer of it.
+_COMPRESSED = (
+    "compressed frame (RSV1), but no extension was agreed on: does a proxy answer for permessage-deflate?"
+)
 _CONTROL = 0x08
 _MASK = 0x80
 _KNOWN_OPCODES = frozenset(Opcode)
@@ -260,7 +265,9 @@ class FrameParser:
 
     def _check_header(self, first: int, opcode: int, second: int, size: int) -> None:
         if first & _RSV:
-            raise _protocol_error("reserved bits without an extension")
+            raise _protocol_error(
+                _COMPRESSED if first & _RSV == _RSV1 else "reserved bits without an extension"
+            )
         if opcode not in _KNOWN_OPCODES:
             raise _protocol_error(f"reserved opcode {opcode}")
         if opcode & _CONTROL:

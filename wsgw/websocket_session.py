@@ -165,7 +165,7 @@ class WebSocketSession:
         find_handler: Callable[[Sequence[str]], Handler | None],
         allowed_origins: Iterable[str],
     ) -> Upgrade[Handler]:
-        """Take the end of the headers: return the upgrade or raise HandshakeRefused."""
+        """Take the end of the headers: return the upgrade or raise HandshakeRefused (or PlainRequest)."""
         assert self._request is not None
         request = UpgradeRequest(*self._request, self._request_headers)
         self._request, self._request_headers = None, []

@@ -18,7 +18,7 @@ from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
 
 MAX_MESSAGE = 300
 #: What a peer may be told of a refusal.
-_STATUSES = {400, 403, 404, 426}
+_STATUSES = {200, 400, 403, 404, 426}
 _TRUSTED = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
 
@@ -69,6 +69,8 @@ def handshake(data: bytes) -> None:
     except HandshakeRefused as refused:
         refusal = refused
     assert refusal.status in _STATUSES
+    asks = any(name.startswith("sec-websocket-") for name, _ in headers)
+    assert not (asks and refusal.status == 200), "whoever asks for a WebSocket is told why there is none"
     assert refusal.phrase.isascii()
     assert refusal.phrase.isprintable()
     with contextlib.suppress(HandshakeRefused):

@@ -82,8 +82,12 @@ def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"414"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 2000 + b"\r\n", b"431"),
         (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (b"\r\nGET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\rY: b\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", b"400"),
     ],
-    ids=["rubbish", "long target", "long head", "HTTP/1.0"],
+    ids=["rubbish", "long target", "long head", "HTTP/1.0", "empty line", "CR", "NUL", "two lengths"],
 )
 def test_bounds_of_a_request(alone: Admin, request_: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", alone.port), PATIENCE) as sock:

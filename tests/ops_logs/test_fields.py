@@ -13,7 +13,7 @@ from edges import StartEdge
 from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import ROOT, wait_until
-from wire import SECONDS, SUCCESS, XmppServer, upgrade_request
+from wire import OPENINGS, SECONDS, SUCCESS, Browser, Connection, XmppServer, upgrade_request
 
 from ops_logs.played import Played, bound, events, iq, objects
 
@@ -110,6 +110,134 @@ def test_a_refusal(edge: Gateway) -> None:
     known = {"client": CLIENT, "proxy": "127.0.0.1", "status": 404, "level": "info"}
     assert known.items() <= refused.items()
     assert refused["message"] == f"{CLIENT} ! upgrade refused: {refused['reason']}"
+
+
+def asked(port: int, *lines: str) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        answer = b""
+        while chunk := sock.recv(65536):
+            answer += chunk
+        return answer
+
+
+def upgrade(path: str = "/ws-xmpp", *headers: str) -> tuple[str, ...]:
+    return (*upgrade_request(path, headers).decode().split("\r\n")[:-2],)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (upgrade("/elsewhere?token=s"), {"status": 404, "path": "/elsewhere", "paths": "/ws-xmpp"}),
+        (upgrade("http://localhost/x"), {"status": 404, "path": "http://localhost/x", "paths": "/ws-xmpp"}),
+        (upgrade("/v2/ws-xmpp5288/s3cr3t/%E2%80%AE"), {"path": "/v2/ws-xmpp5288/.../%E2%80%AE"}),
+        (upgrade("http://alice:token@localhost/x#token"), {"path": "http://localhost/x"}),
+        (upgrade("/" + "x" * 400), {"status": 404, "path": "/" + "x" * 255 + "..."}),
+        (
+            upgrade("/ws-xmpp", "Origin: https://evil.example", "Origin: null"),
+            {"status": 403, "origin": "https://evil.example, null", "origins": "https://chat.example"},
+        ),
+        (
+            ("POST /ws-xmpp HTTP/1.1", "Host: x"),
+            {"status": 400, "method": "POST", "path": "/ws-xmpp", "hint": "BOSH in the client?"},
+        ),
+        (("\x16\x03\x01\x02",), {"status": 400, "hint": "TLS on a port without tls"}),
+        (("PROXY TCP4 192.0.2.1 192.0.2.2 1 2",), {"status": 400, "hint": "a PROXY header"}),
+        (("<?xml version='1.0'?><stream:stream>",), {"status": 400, "hint": "XML without WebSocket"}),
+        (("PRI * HTTP/2.0", "", "SM"), {"status": 400, "hint": "HTTP/2"}),
+        ((*upgrade(), "Content-Length: 1", "Content-Length: 1"), {"hint": "Content-Length twice"}),
+        ((*upgrade(), "X: \0"), {"status": 400, "path": "/ws-xmpp", "hint": "NUL"}),
+    ],
+)
+def test_a_refusal_says_what_was_asked(
+    start_edge: StartEdge, lines: tuple[str, ...], told: dict[str, str | int]
+) -> None:
+    gateway = start_edge(arguments=JSON, ws_options='{websocket_origin, ["https://chat.example"]}, ')
+    before = len(of_kind(gateway, "refused"))
+    asked(gateway.ws_port, *lines)
+    wait_until(lambda: len(of_kind(gateway, "refused")) > before, 20, "the line")
+    refused = of_kind(gateway, "refused")[-1]
+    for name, value in told.items():
+        assert str(refused[name]).startswith(str(value)), refused
+    assert len(str(refused.get("path", ""))) < 300
+    assert "token" not in str(refused)
+
+
+def of_kind(gateway: Gateway, event: str) -> list[dict[str, object]]:
+    return [line for line in objects(gateway) if line.get("event") == event]
+
+
+@pytest.mark.parametrize(
+    ("data", "cause", "path"),
+    [
+        (b"GET /ws-xmpp?token=s HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP on a port with tls", "/ws-xmpp"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "a PROXY header", None),
+        (b"<stream:stream to='localhost'>", "no TLS on a port with tls", None),
+    ],
+)
+def test_no_tls_on_a_port_with_tls(edge: Gateway, data: bytes, cause: str, path: str | None) -> None:
+    with socket.create_connection(("127.0.0.1", edge.wss_port), SECONDS) as sock:
+        sock.sendall(data)
+        while sock.recv(4096):
+            pass
+    (line,) = events(edge, "no upgrade")
+    assert str(line["cause"]).startswith(cause)
+    assert line.get("path") == path
+    assert line["level"] == "info"
+
+
+def test_a_domain_that_is_not_served(edge: Gateway) -> None:
+    browser = Browser(edge.ws_port, headers=FORWARDED)
+    browser.text(OPENINGS["rfc7395"].replace(b"'localhost'", b"'Elsewhere.example\xe2\x80\xae'"))
+    browser.until_close()
+    browser.close()
+    (line,) = events(edge, "not served")
+    assert (line["to"], line["hosts"], line["client"]) == ("Elsewhere.example\u202e", "localhost", CLIENT)
+    (closed,) = events(edge, "closed")
+    assert line["connection"] == closed["connection"]
+
+
+def test_health_checks_are_not_logged_one_by_one(start_edge: StartEdge, certificate: Certificate) -> None:
+    """Requests for a page, connections without a byte, TLS without a request: counted, and lines at debug."""
+    quiet = start_edge(arguments=JSON, fresh=True)
+    talkative = start_edge(arguments=(*JSON, "--log-level", "debug"), fresh=True)
+    context = ssl.create_default_context(cafile=str(certificate.ca))
+    for gateway in (quiet, talkative):
+        for method in ("GET", "HEAD"):
+            assert asked(gateway.ws_port, f"{method} /ws-xmpp HTTP/1.0").startswith(b"HTTP/1.1 200 ")
+        for port in (gateway.ws_port, gateway.wss_port):
+            for reset in (False, True):
+                connection = Connection(socket.create_connection(("127.0.0.1", port), SECONDS))
+                connection.reset() if reset else connection.close()
+        with context.wrap_socket(
+            socket.create_connection(("localhost", gateway.wss_port), SECONDS), server_hostname="localhost"
+        ) as sock:
+            sock.unwrap()
+        asked(gateway.ws_port, *upgrade("/elsewhere"))
+        (refused,) = wait_for(gateway, "refused", level="info")
+        assert refused["status"] == 404
+    wait_for(talkative, "no upgrade", level="debug", count=5)
+    assert len([line for line in of_kind(talkative, "refused") if line["level"] == "debug"]) == 2
+    assert of_kind(quiet, "no upgrade") == []
+    assert len(of_kind(quiet, "refused")) == 1
+
+
+def wait_for(gateway: Gateway, event: str, *, level: str, count: int = 1) -> list[dict[str, object]]:
+    def found() -> list[dict[str, object]]:
+        return [line for line in of_kind(gateway, event) if line["level"] == level]
+
+    wait_until(lambda: len(found()) >= count, 20, f"{count} lines {event!r}")
+    return found()
+
+
+def test_a_request_that_breaks_off_is_logged(edge: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
+        sock.sendall(b"GET /ws-xmpp HTTP/1.1\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(4096):
+            pass
+    (line,) = events(edge, "no upgrade")
+    assert (line["cause"], line["level"]) == ("connection closed inside the request head", "info")
 
 
 def test_every_line_is_an_object(edge: Gateway) -> None:

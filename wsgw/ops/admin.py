@@ -21,7 +21,7 @@ from gevent import pywsgi
 from gevent.pool import Pool
 
 from wsgw.errors import HandshakeRefused
-from wsgw.head_reader import HeadReader
+from wsgw.head_reader import StrictHeadReader
 from wsgw.listening import Place
 from wsgw.socket_async import SocketAsync
 
@@ -141,15 +141,15 @@ class _Handler(pywsgi.WSGIHandler):
     """Reads one request, within the limits, and never its body."""
 
     def __init__(self, connection: SocketAsync, address: Any, server: AdminServer) -> None:
-        reader = HeadReader(connection, MAX_HEAD)
+        reader = StrictHeadReader(connection, MAX_HEAD)
         super().__init__(connection, address, server, rfile=reader)  # type: ignore[arg-type,call-arg]
 
     def handle(self) -> None:
         """Read one request and answer it."""
         try:
             result: Any = self.handle_one_request()
-        except HandshakeRefused:  # the reader's, in the request line
-            result = ("414", b"")
+        except HandshakeRefused as refusal:  # the reader's, in the request line
+            result = (str(refusal.status), b"")
         if isinstance(result, tuple):  # what pywsgi refuses by itself
             status = int(str(result[0]).split()[0])
             words = _WORDS.get(status, "Bad Request")
@@ -160,8 +160,10 @@ class _Handler(pywsgi.WSGIHandler):
         """Say what is wrong with a head; pywsgi calls it for whatever is raised while it is read."""
         if isinstance(ex, OSError):
             return None
-        # The reader's limit, too many lines for the parser, or too long a line for it.
-        too_large = isinstance(ex, HandshakeRefused | HTTPException) or self.headers.status
+        if isinstance(ex, HandshakeRefused):
+            return str(ex.status), b""
+        # Too many lines for the parser, or too long a line for it.
+        too_large = isinstance(ex, HTTPException) or self.headers.status
         return ("431" if too_large else "400"), b""
 
     def log_request(self) -> None:
