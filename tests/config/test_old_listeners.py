@@ -54,17 +54,17 @@ def test_no_option_is_both_ours_and_ejabberds() -> None:
 def test_an_option_of_ejabberds_own_listeners_is_a_warning(tmp_path: Path, name: str) -> None:
     for written in (name, f"{{{name}, true}}", f'{{{name}, "x"}}'):
         (warning,) = load_text(tmp_path, listener(f"{OURS}, {written}")).warnings
-        assert warning.startswith(f"The listener on port 5288 ignores {name} (line 1), which ejabberd knows")
+        assert f"/ejabberd.cfg:1: The listener on port 5288 ignores {name}, which ejabberd knows" in warning
         assert warning.endswith(f": {LISTENER_OPTIONS[name]}.")
 
 
 def test_options_with_the_same_advice_share_a_warning(tmp_path: Path) -> None:
     options = "captcha,\n http_bind,\n http_poll,\n web_admin, {access, c2s}"
     warnings = load_text(tmp_path, listener(f"{OURS}, {options}")).warnings
+    path = tmp_path / "ejabberd.cfg"
     assert [warning.partition(", which")[0] for warning in warnings] == [
-        "The listener on port 5288 ignores captcha (line 1), http_bind (line 2), http_poll (line 3), "
-        "web_admin (line 4)",
-        "The listener on port 5288 ignores access (line 4)",
+        f"{path}:1: The listener on port 5288 ignores captcha, http_bind, http_poll, web_admin",
+        f"{path}:4: The listener on port 5288 ignores access",
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_handler_that_is_not_ours_is_a_warning(tmp_path: Path, module: str, ad
     config = load_text(tmp_path, listener(options))
     (warning,) = config.warnings
     expected = f"The listener on port 5288 does not serve /a/b, whose handler is {module}: {advice}"
-    assert warning.startswith(expected)
+    assert warning.startswith(f"{tmp_path}/ejabberd.cfg:1: {expected}")
     assert config.listeners[0].request_handlers == (WS,)
 
 
@@ -97,6 +97,7 @@ def test_a_handler_that_is_not_ours_is_a_warning(tmp_path: Path, module: str, ad
     ("options", "mistake"),
     [
         ("captcha, {max_sesions, 5}", "1: unknown option max_sesions; did you mean max_sessions?"),
+        ("{transport, tcp}", "1: transport stands before the options: {{Port, IP, tcp}, Module, [...]}"),
         ("web_admin, {tsl, true}", "1: unknown option tsl; did you mean tls?"),
         (
             '{request_handlers, [{["a"], mod_websockt}]}',
@@ -123,7 +124,7 @@ def test_a_shaper_that_is_a_rule_by_user_is_a_warning(tmp_path: Path, rule: str)
     text = listener(f"{OURS}, {{shaper, c2s_shaper}}") + rule
     config = load_text(tmp_path, text)
     (warning,) = config.warnings
-    assert warning.startswith("The listener on port 5288 ignores shaper (line 1), which ejabberd knows")
+    assert "/ejabberd.cfg:1: The listener on port 5288 ignores shaper, which ejabberd knows" in warning
     assert config.listeners[0].shaper is None
 
 

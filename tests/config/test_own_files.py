@@ -282,6 +282,13 @@ def test_the_lines_for_a_modern_ejabberd_work_as_they_are_printed(tmp_path: Path
     assert (listener.port, str(listener.upstream[0])) == (5288, "tcp://127.0.0.1:5222")
 
 
+def test_our_handler_in_a_listener_of_ejabberds_is_pointed_out(tmp_path: Path) -> None:
+    text = MODERN + "  - {port: 5280, module: ejabberd_http, request_handlers: {/ws-xmpp: mod_websocket}}\n"
+    (found,) = mistakes(tmp_path, text, "ejabberd.yml")
+    hint = "(mod_websocket in this ejabberd_http needs a listener of its own on another port)"
+    assert found.startswith(f"5: no websocket_session listener {hint}")
+
+
 def test_the_lines_for_the_gateways_own_yaml_work_as_they_are_printed(tmp_path: Path) -> None:
     own = "hosts: [example.org]\nworkers: 1\n"
     with pytest.raises(ConfigError) as caught:

@@ -123,8 +123,10 @@ def _unknown(key: Term) -> str:
     if name is None:
         form = in_syntax_of(key.mark, "{name, value}", "name: value")
         return f"expected an option, {form}, found {show(key)}"
-    if name in PLACE:
+    if name in PLACE and key.mark.yaml:
         return f"{name} is given twice"
+    if name in PLACE:
+        return f"{name} stands before the options: {{{{Port, IP, tcp}}, Module, [...]}}"
     if name in BY_NAME:
         return f"{name} stands at the top level of the file, not in a listener"
     return f"unknown option {name}{nearest(name, LISTENER_NAMES)}"

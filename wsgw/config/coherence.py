@@ -121,17 +121,21 @@ def _at(mark: Mark, sentence: str) -> str:
 def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
     """What an ``ejabberd_http`` listener has and ours has not, a sentence for each thing to do about it."""
     advised: dict[str, list[str]] = {}
-    for name, mark in choices.ignored.items():
-        advised.setdefault(instead_of_option(name), []).append(f"{name} (line {mark.line})")
+    for name in choices.ignored:
+        advised.setdefault(instead_of_option(name), []).append(name)
     found = [
-        f"{where} ignores {', '.join(names)}, which ejabberd knows and wsgw does not: {advice}."
+        _at(
+            choices.ignored[names[0]],
+            f"{where} ignores {', '.join(names)}, which ejabberd knows and wsgw does not: {advice}.",
+        )
         for advice, names in advised.items()
     ]
     for handler in choices["request_handlers"]:
         if handler.module != HANDLER:
             path = f"/{'/'.join(handler.path)}"
             advice = instead_of_handler(handler.module)
-            found.append(f"{where} does not serve {path}, whose handler is {handler.module}: {advice}.")
+            reason = f"{where} does not serve {path}, whose handler is {handler.module}: {advice}."
+            found.append(_at(choices.mark("request_handlers"), reason))
     return found
 
 

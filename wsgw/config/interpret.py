@@ -23,7 +23,7 @@ from wsgw.config.model import (
     ListenerConfig,
     UpstreamAddress,
 )
-from wsgw.config.network_kinds import HANDLER, Networks, parse_address
+from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Networks, parse_address
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
 from wsgw.config.placeholders import check_placeholders
@@ -117,6 +117,10 @@ def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mar
     for raw in every:
         if nearest(raw.module, [LISTENER_MODULE]):
             return raw.mark, f" (is {raw.module} meant to be one?)"
+    for raw in every:
+        handlers = raw.option("request_handlers")
+        if handlers and any(name_of(module) in HANDLER_NAMES for _, module in entries_of(handlers) if module):
+            return raw.mark, f" ({HANDLER} in this {raw.module} needs a listener of its own on another port)"
     settings = document.all("listen")
     return (settings[0].mark if settings else document.mark), ""
 
