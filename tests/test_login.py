@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.login import MAX_ID, MAX_JID, MAX_REQUESTS, Login
+from wsgw.xml_element import MAX_SIZE
 from wsgw.xml_parser import expanded_name
 
 ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -291,6 +292,18 @@ def test_requests_without_end_are_not_remembered() -> None:
     assert nothing_is_known(told(IQ, ACCEPTED, login))
     told(SASL, "<success/>", login)
     assert login.succeeded
+
+
+HUGE = "x" * MAX_SIZE
+
+
+def test_what_takes_too_much_to_be_read_is_no_login() -> None:
+    login = asks(Login(), auth(f"{NAMED}<x>{HUGE}</x>"))
+    assert nothing_is_known(told(IQ, ACCEPTED, login))
+    login = asks(Login(), auth(NAMED), PING.replace("a1", "a2").replace("<ping ", f"<ping a='{HUGE}' "))
+    assert nothing_is_known(told(IQ, ACCEPTED, login)), "it may have had the same id"
+    assert nothing_is_known(told(IQ, f"<iq type='result' id='a1'>{HUGE}</iq>", asks(Login(), auth(NAMED))))
+    assert nothing_is_known(told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'><x>{HUGE}</x></success>"))
 
 
 def test_what_a_client_says_after_its_login_is_not_looked_at() -> None:
