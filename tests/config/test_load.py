@@ -289,6 +289,9 @@ _PIECES = st.sampled_from(
             "{a: b}",
             "include_config_file:",
             "x.cfg",
+            "@@X@@",
+            "{{ x }}",
+            "{% if x %}",
         ],
     ]
 )
@@ -298,7 +301,7 @@ _IN_ONE_FOLDER = settings(
 )
 
 
-@pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f"])
+@pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f", "wsgw.cfg", "wsgw.yml", "ejabberd.yml"])
 @_IN_ONE_FOLDER
 @given(text=st.one_of(st.lists(_PIECES, max_size=40).map("".join), st.text()))
 def test_every_text_is_a_configuration_or_a_config_error(tmp_path: Path, name: str, text: str) -> None:
@@ -307,7 +310,7 @@ def test_every_text_is_a_configuration_or_a_config_error(tmp_path: Path, name: s
     _load_or_config_error(path)
 
 
-@pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f"])
+@pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f", "wsgw.cfg", "wsgw.yml", "ejabberd.yml"])
 @_IN_ONE_FOLDER
 @given(content=st.binary())
 def test_every_file_is_a_configuration_or_a_config_error(tmp_path: Path, name: str, content: bytes) -> None:

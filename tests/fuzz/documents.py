@@ -134,11 +134,13 @@ def _assert_refused_rightly(message: bytes, root: bytes) -> None:
 def erlang(data: bytes) -> None:
     """A configuration of Erlang terms."""
     _configuration(data, "ejabberd.cfg")
+    _configuration(data, "wsgw.cfg")
 
 
 def yaml(data: bytes) -> None:
     """A configuration in YAML."""
     _configuration(data, "ejabberd.yml")
+    _configuration(data, "wsgw.yml")
 
 
 def _configuration(data: bytes, name: str) -> None:

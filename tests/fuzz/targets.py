@@ -66,6 +66,14 @@ _CONFIG = (
     b"certfiles",
     b"starttls_required",
     b"max_stanza_size",
+    b"define_keyword",
+    b"wsgw_admin",
+    b"captcha",
+    b"@@X@@",
+    b"@X@",
+    b"{{ x }}",
+    b"{% if x %}",
+    b"${X}",
 )
 
 

@@ -13,23 +13,34 @@ from typing import Final
 
 #: A file of another kind altogether shall not fill the screen.
 _MAX_FOUND: Final = 50
-_NAME: Final = r"[A-Za-z_][\w.-]*"
+#: How long one is at most; it also bounds the work on a file that is something else.
+_SHORT: Final = "{0,100}"
+_LONG: Final = "{0,200}"
+_NAME: Final = rf"[A-Za-z_][\w.-]{_SHORT}"
 #: Parts of a template that stand for no value: they go away.
-_STATEMENT: Final = r"\{%-?\s*[a-z_]\w*[^\n]*?%\}|<%(?![=])[^\n]*?%>|\{\#[^\n]*?\#\}|\{\{[\#/^!>][^{}\n]*\}\}"
+_STATEMENT: Final = "|".join(
+    (
+        rf"\{{%-?\s?[a-z_][^\n]{_LONG}?%\}}",
+        rf"<%(?!=)[^\n]{_LONG}?%>",
+        rf"\{{\#[^\n]{_LONG}?\#\}}",
+        rf"\{{\{{[\#/^!>][^{{}}\n]{_LONG}\}}\}}",
+    )
+)
 _VALUE: Final = "|".join(
     (
         rf"@@{_NAME}@@",
         rf"@{_NAME}@",
-        r"\{\{\{\s*[^{}\n]+?\s*\}\}\}",
-        r"\{\{-?\s*[.$]?[A-Za-z_][\w.\[\]'\"]*(?:\s*\|[^{}\n]*|\s+or\s[^{}\n]*|\s+\"[^{}\n]*)?\s*-?\}\}",
-        r"<%=[^\n]*?%>",
-        r"\$\{[A-Za-z_]\w*(?::?[-=?][^{}\n]*)?\}",
-        r"\$\([A-Za-z_]\w*\)",
+        rf"\{{\{{\{{[^{{}}\n]{_LONG}\}}\}}\}}",
+        # No tuple within a tuple, whose first item a comma follows.
+        rf"\{{\{{-?[ ]?(?!{_NAME}[ ]?,)[.$]?[A-Za-z_][^{{}}\n]{_LONG}\}}\}}",
+        rf"<%=[^\n]{_LONG}?%>",
+        rf"\$\{{[A-Za-z_]\w{_SHORT}(?::?[-=?][^{{}}\n]{_LONG})?\}}",
+        rf"\$\([A-Za-z_]\w{_SHORT}\)",
         r"\$[A-Z_][A-Z0-9_]+",
-        r"%\([A-Za-z_]\w*\)[sd]",
-        r"%[A-Z_][A-Z0-9_]+%",
-        r"\b__[A-Za-z][A-Za-z0-9_]*?__\b",
-        r"(?<!<)<[A-Za-z][\w .-]*>(?!>)",
+        rf"%\([A-Za-z_]\w{_SHORT}\)[sd]",
+        rf"%[A-Z_][A-Z0-9_]{_SHORT}%",
+        rf"\b__[A-Za-z][A-Za-z0-9_]{_SHORT}?__\b",
+        rf"(?<!<)<[A-Za-z][\w .-]{_SHORT}>(?!>)",
     )
 )
 _IN_TEXT: Final = re.compile(f"{_STATEMENT}|{_VALUE}")
