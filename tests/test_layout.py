@@ -32,6 +32,7 @@ LEVELS = {
     "head_reader": 3,
     "request_head": 2,
     "advice": 1,
+    "browser_queue": 3,
     "stanza_cutter": 2,
     "xml_stream": 3,
     "xmpp_framing": 3,

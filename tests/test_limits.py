@@ -8,7 +8,21 @@ import time
 import pytest
 from edges import StartEdge
 from real.gateway import Gateway
-from wire import CLOSE_7395, END, OPENINGS, PING, SUCCESS, Browser, Connection, XmppServer, frame, within
+from real.processes import wait_until
+from wire import (
+    CLOSE_7395,
+    END,
+    OPENINGS,
+    PING,
+    SECONDS,
+    SUCCESS,
+    Browser,
+    Connection,
+    XmppServer,
+    frame,
+    stays_unread,
+    within,
+)
 
 
 def opened(gateway: Gateway, server: XmppServer, first: bytes = SUCCESS) -> tuple[Browser, Connection]:
@@ -77,10 +91,8 @@ def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: Xmp
 def test_browser_that_only_pings_and_never_reads_is_cut(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
-    """Pongs are no stanzas: nothing pauses them but ``send_buffer_hard``."""
-    gateway = start_edge(
-        ws_options="{send_buffer_high, 4096}, {send_buffer_hard, 65536}, {send_timeout, 60}, "
-    )
+    """It takes nothing: neither the pongs, nor anything else."""
+    gateway = start_edge(ws_options="{send_buffer_high, 4096}, {send_timeout, 1}, ")
     browser = Browser(gateway.ws_port, receive_buffer=4096)
     browser.text(OPENINGS["rfc7395"])
     server = xmpp_server.accept_stream()
@@ -110,6 +122,25 @@ def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_serve
     messages, code, reason = browser.until_close()
     assert messages[-1] == CLOSE_7395
     assert (code, reason) == (1011, "remote-connection-failed")
+    server.close()
+    slow.close()
+
+
+def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> None:
+    """The browser has left, and its server does not read what it said before."""
+    slow = XmppServer(receive_buffer=4096)
+    gateway = start_edge(
+        fresh=True,
+        ws_options="{send_buffer_high, 4096}, {send_buffer_hard, 8192}, {send_timeout, 60}, ",
+        port=slow.port,
+    )
+    browser, server = opened(gateway, slow)
+    port = browser.socket.getsockname()[1]
+    while not stays_unread(gateway.ws_port, port):
+        browser.send(frame(message_of(10_000)))
+    browser.close()
+    cause = 'cause="connection lost: send_buffer_hard"'
+    wait_until(lambda: cause in gateway.child.text(), SECONDS, "the end of the session")
     server.close()
     slow.close()
 

@@ -212,6 +212,42 @@ def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, s
     assert wrapper.queued == 0
 
 
+def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
+    """Whatever is queued behind it."""
+    wrapper, peer = pair
+    size = 20_000_000
+    queued_then: list[int] = []
+    wrapper.attach(lambda _data: None, lambda: None, lambda: queued_then.append(wrapper.queued))
+    wrapper.send(b"x" * size)
+    wrapper.send(b"marked")
+    wrapper.mark()
+    wrapper.send(b"y" * size)
+    assert wrapper.marked_waits
+    in_thread(read_exactly, peer, size)
+    turns_of_the_loop()
+    in_thread(read_exactly, peer, size // 2)
+    assert len(queued_then) == 1
+    assert queued_then[0] > 0
+    assert not wrapper.marked_waits
+    in_thread(read_exactly, peer, size // 2 + len(b"marked"))
+    assert len(queued_then) == 1
+
+
+def test_knows_what_has_left_the_machine(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    size = 20_000_000
+    wrapper.send(b"x" * size)
+    sent, taken = wrapper.way
+    assert sent == size
+    assert taken < size
+    in_thread(read_exactly, peer, size - 1)
+    with gevent.Timeout(5):
+        while wrapper.way != (size, size):
+            gevent.sleep(0.001)
+    wrapper.close()
+    assert wrapper.taken == size
+
+
 def test_what_is_sent_in_one_turn_leaves_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     wrapper.send(b"one ")

@@ -75,11 +75,11 @@ class Owner(Protocol):
 class _Progress:
     """What the sweep remembers of one socket."""
 
-    __slots__ = ("_socket", "failed_at", "progress", "stalled_since")
+    __slots__ = ("_socket", "failed_at", "stalled_since", "taken")
 
     def __init__(self, sock: SocketAsync) -> None:
         self._socket = sock
-        self.progress = 0
+        self.taken = 0
         self.stalled_since = 0.0
         self.failed_at = 0.0
 
@@ -89,9 +89,12 @@ class _Progress:
 
     def stalled(self, now: float) -> float:
         """How long the peer has taken nothing of what is queued, in seconds."""
-        if not self._socket.queued or self._socket.progress != self.progress or not self.stalled_since:
-            self.progress = self._socket.progress
-            self.stalled_since = now
+        if not self._socket.queued:
+            self.stalled_since = 0.0
+            return 0.0
+        taken = self._socket.taken
+        if taken != self.taken or not self.stalled_since:
+            self.taken, self.stalled_since = taken, now
         return now - self.stalled_since
 
     def beyond_last_words(self, now: float) -> bool:
@@ -181,8 +184,8 @@ class Relay:
         session_log.opened(self.peer, browser, self._config.port)
         if self._config.shaper is not None:  # no more at once than a second's worth
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
-        browser.attach(self._browser_received, self._upstream_may_be_read)
-        self.session.attach(self.xmpp, self._started)
+        browser.attach(self._browser_received, self._upstream_may_be_read, self._answers_taken)
+        self.session.attach(self.xmpp, self._started, browser)
         browser.active_once()
         try:
             while not self.session.finished:
@@ -247,6 +250,10 @@ class Relay:
             self._connecting = False
             self._greenlet.throw(gevent.GreenletExit)
 
+    def _answers_taken(self) -> None:
+        self._guarded(self.session.answers_taken)
+        self._guarded(self._settle)
+
     # -- callbacks of the sockets: in the hub, never blocking, never raising -----------------------
 
     def _browser_received(self, data: bytes) -> None:
@@ -276,13 +283,14 @@ class Relay:
         more = session.process(BUDGET)
         self._settle()
         if self._draining and self._upstream_queued() > self._config.send_buffer_hard:
+            self.xmpp.browser_lost("connection lost: send_buffer_hard")
             session.lost()  # its last words are more than the server takes
             self._settle()
         if session.finished or self._browser_must_wait():
             return
         if not more:
             self._browser.active_once()
-        elif self.xmpp.ready and not self._pump_scheduled:
+        elif not session.waits and not self._pump_scheduled:
             self._pump_scheduled = True
             gevent.get_hub().loop.run_callback(self._pump_browser)
 
@@ -368,16 +376,11 @@ class Relay:
             self._interrupt()
 
     def _send_to_browser(self, frames: list[bytes]) -> None:
-        browser = self._browser
-        if browser.queued > self._config.send_buffer_hard:
-            frames.clear()
-            self._cut_browser("slow consumer: send_buffer_hard")
-            return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.bytes_to_browser += len(data)
         self.frames_to_browser += len(frames)
         frames.clear()
-        browser.send(data)
+        self._browser.send(data)
         self.session.sent(monotonic())
 
     def _send_to_upstream(self, elements: list[bytes]) -> None:

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import select
 import socket
 import ssl
+import sys
+import termios
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -41,6 +44,7 @@ _RECORD = 16 * 1024
 #: So much is not kept for the end of the turn, in bytes: whoever sent it must see now what is not taken.
 _AT_ONCE = 16 * 1024
 _READ, _WRITE = 1, 2
+_Step = Callable[[], None]
 
 
 class PeerState(Enum):
@@ -65,8 +69,10 @@ class SocketAsync:
         "_ended",
         "_hub",
         "_incoming",
+        "_mark",
         "_outbox",
         "_outgoing",
+        "_passed",
         "_pending",
         "_read_watcher",
         "_socket",
@@ -94,14 +100,17 @@ class SocketAsync:
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
         self._deliver: Callable[[bytes], None] | None = None
-        self._drained: Callable[[], None] | None = None
+        self._drained: _Step | None = None
+        self._passed: _Step | None = None
+        #: The value of ``progress`` at which what was sent before ``mark`` has left; 0 for no mark.
+        self._mark = 0
         self._armed = False
         self._closed = False
         #: TLS said close_notify: the stream is over, whatever the socket still holds.
         self._ended = False
         #: Bytes read, and delivered, at most at a time.
         self.read_size = CHUNK
-        #: Grows with every byte the kernel took; a sender that stalls is seen by its standing still.
+        #: Grows with every byte the kernel took.
         self.progress = 0
         #: A write failed; the peer's last words may still be there to be read.
         self.write_failed = False
@@ -136,6 +145,25 @@ class SocketAsync:
     def queued(self) -> int:
         """Bytes sent by us that the kernel did not take."""
         return len(self._outbox)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that have left this machine: it changes as long as the peer takes something."""
+        try:
+            unsent = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # it is gone
+            return self.progress
+        return self.progress - int.from_bytes(unsent, sys.byteorder)
+
+    @property
+    def way(self) -> tuple[int, int]:
+        """Bytes sent by us, and those of them that have left this machine."""
+        return self.progress + len(self._outbox) + len(self._pending), self.taken
+
+    @property
+    def marked_waits(self) -> bool:
+        """Whether the kernel has not taken everything that was sent before ``mark``."""
+        return bool(self._outbox) and self.progress < self._mark
 
     @property
     def armed(self) -> bool:
@@ -263,19 +291,25 @@ class SocketAsync:
 
     # -- active once: for the life of a session --------------------------------------------------
 
-    def attach(self, deliver: Callable[[bytes], None], drained: Callable[[], None]) -> None:
-        """Name the owner's callbacks; both run in the hub and must not block.
+    def attach(self, deliver: Callable[[bytes], None], drained: _Step, passed: _Step | None = None) -> None:
+        """Name the owner's callbacks; all run in the hub and must not block.
 
         ``deliver`` gets what ``recv`` would return: bytes, empty at the end of the stream (``reset``
-        tells an RST from a FIN). ``drained`` is called when everything queued has been taken.
+        tells an RST from a FIN). ``drained`` is called when everything queued is taken, ``passed`` when
+        what was queued at ``mark`` is.
         """
         self._deliver = deliver
         self._drained = drained
+        self._passed = passed
+
+    def mark(self) -> None:
+        """Ask to be told when the kernel has taken what was sent so far, if it does not do so at once."""
+        self._mark = self.progress + len(self._outbox) + len(self._pending)
 
     def detach(self) -> None:
         """Deliver nothing more."""
         self._armed = False
-        self._deliver = self._drained = None
+        self._deliver = self._drained = self._passed = None
         if self._read_watcher is not None:
             self._read_watcher.stop()
 
@@ -415,6 +449,10 @@ class SocketAsync:
     def _writable(self) -> None:
         """The write watcher's callback."""
         self._write()
+        if self._mark and not self.marked_waits:
+            self._mark = 0
+            if self._passed is not None:
+                self._passed()
         if not self._outbox:
             if self._write_watcher is not None:
                 self._write_watcher.stop()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from wsgw.browser_queue import BLANK, NO_CONNECTION, BrowserQueue, Connection
 from wsgw.errors import (
     CloseCode,
     Farewell,
@@ -32,7 +33,6 @@ from wsgw.websocket_frame import (
     make,
     make_close,
     make_ping,
-    make_pong,
     parse_close,
 )
 
@@ -101,10 +101,12 @@ class WebSocketSession:
 
     __slots__ = (
         "_answered_after",
+        "_held",
         "_last_received",
         "_last_sent",
         "_parser",
         "_ping_sent",
+        "_queue",
         "_request",
         "_request_headers",
         "_state",
@@ -136,6 +138,9 @@ class WebSocketSession:
         self._timers = timers
         self._parser: Frames = FrameParser(max_message_size)
         self._xmpp: XmppSide = _NO_XMPP
+        self._queue = BrowserQueue(NO_CONNECTION)
+        #: A message that came while the XMPP side was not ready.
+        self._held: tuple[int, bytes] | None = None
         self._request: tuple[str, str, tuple[int, int]] | None = None
         self._request_headers: list[tuple[str, str]] = []
         self._last_received = self._last_sent = 0.0
@@ -179,9 +184,11 @@ class WebSocketSession:
 
     # -- what comes in -------------------------------------------------------------------------
 
-    def attach(self, xmpp: XmppSide, now: float) -> None:
-        """The 101 is sent; messages go to ``xmpp`` from here on."""
+    def attach(self, xmpp: XmppSide, now: float, connection: Connection | None = None) -> None:
+        """The 101 is sent; messages go to ``xmpp`` from here on, what is sent to ``connection``."""
         self._xmpp = xmpp
+        if connection is not None:
+            self._queue = BrowserQueue(connection)
         self._last_received = self._last_sent = now
 
     def rewire(self, frames: Callable[[Frames], Frames]) -> None:
@@ -189,8 +196,9 @@ class WebSocketSession:
         self._parser = frames(self._parser)
 
     def detach(self) -> None:
-        """The session is over: let go of the XMPP side."""
+        """The session is over: let go of the XMPP side and of the connection."""
         self._xmpp = _NO_XMPP
+        self._queue = BrowserQueue(NO_CONNECTION)
 
     @property
     def max_message_size(self) -> int:
@@ -211,11 +219,14 @@ class WebSocketSession:
     def process(self, limit: int) -> bool:
         """Handle up to ``limit`` frames; True when more may be waiting (or the XMPP side is not ready)."""
         try:
+            if self._held is not None and self._xmpp.ready:
+                held, self._held = self._held, None
+                self._state(self, _FRAME_EVENTS[held[0]], held[1])
             for _ in range(limit):
                 if self.finished:
                     return False
                 if not self._xmpp.ready:
-                    return True
+                    return self._process_control_frames(limit)
                 message = self._parser.parse_stream()
                 if message is None:
                     return False
@@ -228,6 +239,28 @@ class WebSocketSession:
             self._violated(violation)
             return False
         return True
+
+    def _process_control_frames(self, limit: int) -> bool:
+        """The XMPP side is not ready: handle what comes before the next message, which is held."""
+        for _ in range(limit):
+            if self._held is not None:
+                return True
+            message = self._parser.parse_stream()
+            if message is None:
+                return False
+            self.frames_received += 1
+            if message[0] == _TEXT:
+                self._held = message
+            elif message is not FRAGMENT:
+                self._state(self, _FRAME_EVENTS[message[0]], message[1])
+                if self.finished:
+                    return False
+        return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether ``process`` can do nothing until the XMPP side is ready."""
+        return self._held is not None and not self._xmpp.ready
 
     def lost(self) -> None:
         """The browser's connection is gone."""
@@ -247,13 +280,22 @@ class WebSocketSession:
 
     def _tick_closing(self, now: float) -> None:
         if not self._wait_until:
+            self._queue.taken_since()
             self._wait_until = now + self._timers.close_timeout
-        elif now >= self._wait_until:
+        elif now < self._wait_until:
+            return
+        elif self._queue.taken_since():
+            self._wait_until = now + self._timers.close_timeout
+        else:
             self._finish()
 
     def _tick_session(self, now: float) -> None:
         quiet = now - self._last_received
-        if self._ping_sent is not None and now - self._ping_sent >= self._timers.pong_timeout:
+        unanswered = self._ping_sent is not None and now - self._ping_sent >= self._timers.pong_timeout
+        if (unanswered or quiet >= self._timers.idle_timeout) and self._queue.taken_since():
+            self._last_received = now  # to take something is a sign of life too
+            self._ping_sent = None if self._ping_sent is None else now
+        elif unanswered:
             self._xmpp.browser_lost("no pong")
             self._finish()
         elif quiet >= self._timers.idle_timeout:
@@ -264,6 +306,7 @@ class WebSocketSession:
             )
         elif self._ping_sent is None and max(quiet, now - self._last_sent) >= self._timers.ping_interval:
             self._ping_sent = self._last_sent = now
+            self._queue.taken_since()
             self.data_to_send.append(make_ping())
 
     def _next_deadline(self) -> float:
@@ -279,14 +322,25 @@ class WebSocketSession:
 
     def send(self, text: bytes) -> None:
         """Send one text message."""
-        if self._state is WebSocketSession.ws_session:  # by far the commonest
+        if self._state is WebSocketSession.ws_session and text != BLANK:  # by far the commonest
             self.data_to_send.append(make(text))
         else:
             self._state(self, Event.SEND, text)
 
     def sent(self, now: float) -> None:
-        """Something was written to the browser; the next ping can wait."""
+        """``data_to_send`` was written to the browser; the next ping can wait."""
         self._last_sent = now
+        if self._queue.unsent:
+            self._queue.sent()
+
+    def answers_taken(self) -> None:
+        """The kernel has taken the answers that were queued: give those that were put off."""
+        if self._state is WebSocketSession.ws_session:
+            self._append(self._queue.remembered())
+
+    def _append(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            self.data_to_send.append(frame)
 
     @property
     def at_rest(self) -> bool:
@@ -314,11 +368,11 @@ class WebSocketSession:
     def ws_session(self, event: Event, data: bytes) -> None:
         """Messages flow."""
         if event is Event.SEND:
-            self.data_to_send.append(make(data))
+            self._append([make(data)] if data != BLANK else self._queue.blank())
         elif event is Event.TEXT:
             self._xmpp.process_request(data)
         elif event is Event.PING:
-            self.data_to_send.append(make_pong(data))
+            self._append(self._queue.pong(data))
         elif event is Event.PONG:
             self.ping_time, self._answered_after = self._answered_after or self.ping_time, None
         elif event is Event.CLOSE:
@@ -345,6 +399,7 @@ class WebSocketSession:
 
     def _send_close(self, code: int, reason: bytes) -> None:
         self.close_code = code
+        self._append(self._queue.remembered())  # nothing may follow a Close
         self.data_to_send.append(make_close(code, reason))
 
     def _finish(self) -> None:

@@ -141,7 +141,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "ejabberd",
         Scope.BOTH,
     ),
-    _timeout("pong_timeout", 20.0, "Time a client has to answer a ping.", "python websockets: 20", True),
+    _timeout(
+        "pong_timeout",
+        20.0,
+        "Time a client has to answer a ping, once it has taken what was sent before.",
+        "python websockets: 20",
+        True,
+    ),
     _timeout("tls_handshake_timeout", 10.0, "Time for the TLS handshake.", "python websockets: 10"),
     _timeout(
         "handshake_timeout",
@@ -166,11 +172,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _timeout(
         "send_timeout",
         15.0,
-        "Time a peer may leave data unread before it is cut.",
+        "Time in which a peer takes nothing of the data that waits for it, after which it is cut.",
         "ejabberd's send_timeout: 15",
     ),
     _timeout(
-        "close_timeout", 5.0, "Time for the closing handshake.", "python websockets: 10; RFC 6455 7.1.1"
+        "close_timeout",
+        5.0,
+        "Time for the closing handshake, once the client has taken what was sent before.",
+        "python websockets: 10; RFC 6455 7.1.1",
     ),
     Option(
         "max_stanza_size",
@@ -236,7 +245,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "send_buffer_hard",
         Count(4 * KIB, 1024 * MIB, "bytes"),
         MIB,
-        "Data waiting for one peer above which it is cut.",
+        "Data of a browser that has left, waiting for the server, above which the rest is not read. It does "
+        "not count what waits for a browser: `send_buffer_high` bounds that, `send_timeout` ends it.",
         "well above the largest stanza most servers take",
     ),
     Option(
