@@ -11,10 +11,8 @@ client says counts only by the server's answer to that very request.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
-from wsgw.errors import SessionError
 from wsgw.xml_element import Element, read_element
 from wsgw.xml_parser import CLIENT, expanded_name
 
@@ -103,11 +101,7 @@ class Login:
         requests = self._requests
         if requests is None:
             return
-        try:
-            iq = read_element(root, element)
-        except SessionError:  # it takes too much to be read
-            self._requests = None
-            return
+        iq = read_element(root, element)
         number = iq.attributes.get("id", "")
         if not number:  # what answers it cannot be told
             return
@@ -121,16 +115,12 @@ class Login:
     # -- from the server -----------------------------------------------------------------------
 
     def from_server(self, name: str, root: bytes, element: bytes) -> None:
-        """Look at a first-level element of the server: its expanded name, and its bytes.
-
-        From one that takes too much to be read, nothing is learnt.
-        """
+        """Look at a first-level element of the server: its expanded name, and its bytes."""
         look = _LOOKS.get(name)
         if look is None:
             return
         was_over = self.over
-        with suppress(SessionError):
-            look(self, root, element)
+        look(self, root, element)
         if self.succeeded or self.over:
             self._requests = None
         if self.over and not was_over and self.when_over is not None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused
+from wsgw.handshake import path_segments
 from wsgw.head_reader import StrictHeadReader
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
@@ -132,12 +133,20 @@ def refused(
 
 def _offered(refusal: HandshakeRefused, head: StrictHeadReader, config: ListenerConfig) -> dict[str, str]:
     """What the listener has in place of what was asked for."""
-    if refusal.status == HTTPStatus.NOT_FOUND:
+    if head.target and not _is_served(head.target, config):
         return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
     if refusal.status == HTTPStatus.FORBIDDEN:
         origins = [value for name, value in head.fields if name.lower() == "origin"]
         return {"origin": cut(", ".join(origins)), "origins": listed(sorted(config.websocket_origin))}
     return {}
+
+
+def _is_served(target: str, config: ListenerConfig) -> bool:
+    try:
+        segments = path_segments(target)
+    except HandshakeRefused:
+        return False
+    return any(segments[: len(handler.path)] == handler.path for handler in config.request_handlers)
 
 
 def shown_path(target: str) -> str:

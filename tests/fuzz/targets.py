@@ -119,6 +119,23 @@ TARGETS = {
             ),
         ),
         Target(
+            "head",
+            wires.head,
+            (
+                b"GET / HTTP/1.1\r\n",
+                b"HTTP/1.0",
+                b"\r\n",
+                b"\r\n\r\n",
+                b"Host: a\r\n",
+                b"Content-Length: 0\r\n",
+                b"content-length:5\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"PRI * HTTP/2.0\r\n",
+                b"PROXY ",
+                b"From a: b",
+            ),
+        ),
+        Target(
             "proxy",
             wires.proxy,
             (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
@@ -13,6 +14,7 @@ from wsgw import domain, proxy_protocol
 from wsgw.errors import HandshakeRefused, WebSocketViolation
 from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import UpgradeRequest, judge, path_segments
+from wsgw.head_reader import StrictHeadReader
 from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
 
@@ -79,6 +81,71 @@ def handshake(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         once = domain.normalise_domain(target)
         assert domain.normalise_domain(once) == once
+
+
+#: Heads that all parsers read alike, written without wsgw: RFC 9112 sections 2 to 5.
+_HEAD = re.compile(
+    rb"(?:\r\n)?(?P<line>[^\0-\x20\x7f]+ [^\0-\x20\x7f]+ HTTP/[01]\.[0-9]|GET [^\0-\x20\x7f]+)\r\n"
+    rb"(?P<fields>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*)\r\n"
+)
+#: What is refused before it is a head.
+_OTHERS = (b"\x16\x03", b"<", b"PROXY ", b"PRI * HTTP/2.0\r\n")
+_LENGTH = re.compile(rb"^content-length:(.*)\r$", re.IGNORECASE | re.MULTILINE)
+_CODING = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
+
+
+class _Pieces:
+    """A source that gives what it has piece by piece."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.pieces = [piece for piece in pieces if piece]
+
+    def recv(self) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def unread(self, data: bytes) -> None:
+        self.pieces.insert(0, data)
+
+
+def _read_head(pieces: Iterable[bytes]) -> object:
+    source = _Pieces(pieces)
+    reader = StrictHeadReader(source, 500)
+    try:
+        while not reader.ended:
+            if not reader.readline():
+                return "nothing"
+    except HandshakeRefused as refused:
+        return refused.status
+    except ConnectionResetError:
+        return "broken off"
+    return reader.method, reader.target, reader.version, reader.fields, b"".join(source.pieces)
+
+
+def head(data: bytes) -> None:
+    """A request head: no two parsers read what passes in two ways, and what none doubts passes."""
+    found = _read_head([data])
+    for pieces in chunkings(data):
+        assert _read_head(pieces) == found
+    if found in (414, 431, "broken off"):
+        return
+    sound = _HEAD.match(data)
+    if sound is not None:
+        lengths = _LENGTH.findall(sound["fields"])
+        coded = _CODING.search(sound["fields"]) is not None
+        old = not sound["line"].endswith(tuple(b"HTTP/1.%d" % minor for minor in range(1, 10)))
+        forked = (
+            len(lengths) > 1
+            or not all(length.strip(b" \t").isdigit() for length in lengths)
+            or (coded and (bool(lengths) or old))
+        )
+        foreign = data.removeprefix(b"\r\n").startswith(_OTHERS) or data.startswith(_OTHERS)
+        old_method = b"HTTP/0.9" in sound["line"] and not sound["line"].startswith(b"GET ")
+        sound = None if forked or foreign or old_method else sound
+    assert isinstance(found, tuple) == (sound is not None), (found, sound)
+    if isinstance(found, tuple) and sound is not None:
+        assert found[4] == data[sound.end() :]
+        fields = sound["fields"].split(b"\r\n")[:-1]
+        assert [name for name, _ in found[3]] == [line.split(b":")[0].decode() for line in fields]
 
 
 def _find_handler(segments: object) -> str | None:

@@ -137,6 +137,8 @@ def upgrade(path: str = "/ws-xmpp", *headers: str) -> tuple[str, ...]:
             upgrade("/ws-xmpp", "Origin: https://evil.example", "Origin: null"),
             {"status": 403, "origin": "https://evil.example, null", "origins": "https://chat.example"},
         ),
+        (("GET / HTTP/1.1", "Host: x"), {"status": 400, "path": "/", "paths": "/ws-xmpp"}),
+        (upgrade("/%00/x"), {"status": 400, "path": "/%00/x", "paths": "/ws-xmpp"}),
         (
             ("POST /ws-xmpp HTTP/1.1", "Host: x"),
             {"status": 400, "method": "POST", "path": "/ws-xmpp", "hint": "BOSH in the client?"},

@@ -32,8 +32,9 @@ COUNTED: Final = (
         "wsgw_connections_refused_total",
         "counter",
         "Connections that became no session, by reason (the option whose limit was hit, draining, handshake"
-        " for other faults of the request, no_request) and by HTTP status (empty if there was none; over TLS"
-        " that of a limit is counted, and not sent).",
+        " for other faults of the request, no_request, plain_request for one that asked for no upgrade, as"
+        " health checks do) and by HTTP status (empty if there was none; over TLS that of a limit is counted,"
+        " and not sent).",
         ("reason", "status"),
     ),
     Metric(
