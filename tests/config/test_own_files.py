@@ -248,6 +248,14 @@ def test_listeners_that_are_none(tmp_path: Path, listener: str, mistake: str) ->
     assert found.startswith(f"8: {mistake}")
 
 
+def test_listeners_of_ejabberd_may_stand_in_wsgw_yml(tmp_path: Path) -> None:
+    more = "".join(
+        f"  - {{port: {port}, module: {module}}}\n"
+        for port, module in enumerate(["ejabberd_c2s", "ejabberd_http", "mod_mqtt", "mod_of_somebody"], 6000)
+    )
+    assert load_text(tmp_path, OWN + more, "wsgw.yml").warnings == ()
+
+
 def test_a_listener_of_ejabberds_file_that_is_nearly_ours_is_a_warning(tmp_path: Path) -> None:
     text = f"{EJABBERDS}  - {{port: 5289, module: wsgw_admn}}\n  - {{port: 5290, module: mod_of_somebody}}\n"
     (found,) = load_text(tmp_path, text, "ejabberd.yml").warnings

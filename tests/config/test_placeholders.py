@@ -156,6 +156,7 @@ def test_what_is_ejabberds_own_may_look_like_a_placeholder(tmp_path: Path) -> No
     yaml = (
         _yaml("a") + 'sql_password: "pa@@X@@ss"\nmodules: {mod_muc: {host: "conference.@HOST@"}} # {{ x }}\n'
     )
+    yaml += 'certfiles: ["/etc/certs/@HOST@/*.pem", "@HOME@/x.pem"]\n'
     assert load_text(tmp_path, yaml, "ejabberd.yml").hosts == ("a",)
 
 

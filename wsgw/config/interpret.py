@@ -33,6 +33,7 @@ from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_o
 
 ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
+_OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
 _N = TypeVar("_N", int, float)
 #: Names of the table that are no field of ``ListenerConfig``, or more than one.
@@ -106,9 +107,10 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
         reason = f"unknown module {raw.module} of a listener{nearest(raw.module, _OUR_LISTENERS)}"
         if raw.module in _OUR_LISTENERS or raw.module in LISTENERS:
             continue
-        if raw.mark.file in document.own_files:
+        is_slip = near(raw.module, _OUR_LISTENERS) is not None
+        if raw.mark.file in document.own_files and (is_slip or not raw.module.startswith(_OF_EJABBERD)):
             problems.add(raw.mark, reason)
-        elif near(raw.module, _OUR_LISTENERS):
+        elif is_slip:
             problems.warn(raw.mark, reason)
 
 

@@ -6,7 +6,6 @@ break the syntax of a file are found when it is read (``placeholder_syntax``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,44 +20,47 @@ from wsgw.config.terms import Atom, ListTerm, MapTerm, Mark, Problems, Term, Tex
 _TOP: Final = (*(option.name for option in OPTIONS if option.scope is not Scope.LISTENER), "host")
 #: What the gateway takes from the XMPP server's listener.
 _OF_SERVER: Final = ("ip", "certfile", "max_stanza_size", "tls", "starttls_required", "use_proxy_protocol")
-_HOST: Final = re.compile("@HOST@")
+_OF_EJABBERD: Final = ("@HOST@", "@HOME@", "@VERSION@", "@SEMVER@")
+#: Those that stay in a file for good: the gateway fills in the first, ejabberd the others.
+_FILLED_IN_LATER: Final = {
+    "see_other_uri": ("@HOST@",),
+    **dict.fromkeys(("certfile", "certfiles", "domain_certfile"), _OF_EJABBERD),
+}
 
 
 def check_placeholders(document: Document, problems: Problems) -> None:
     """Note every placeholder in what the gateway takes from ``document``."""
     for name in _TOP:
         for setting in document.all(name):
-            _note(setting.value, problems)
+            _note(name, setting.value, problems)
     for listener in raw_listeners(document):
-        for term in _needed(listener):
-            _note(term, problems)
+        for name, term in _needed(listener):
+            _note(name, term, problems)
 
 
-def _needed(listener: RawListener) -> Iterator[Term]:
-    """The terms of a listener that the gateway takes; of others than its own only the XMPP server's."""
+def _needed(listener: RawListener) -> Iterator[tuple[str, Term]]:
+    """The terms of a listener that the gateway takes, with their option's name.
+
+    Of listeners that are not its own only the XMPP server's counts.
+    """
     is_ours = listener.is_ours or listener.module == ADMIN_MODULE
     is_known = is_ours or listener.module in LISTENERS
     if not is_known:
-        yield Text(listener.module, listener.mark)
+        yield "module", Text(listener.module, listener.mark)
     if is_ours or listener.module == "ejabberd_c2s":
-        yield from (term for term in (listener.port, listener.ip) if term is not None)
+        yield from (("port", term) for term in (listener.port, listener.ip) if term is not None)
     for key, value in listener.options:
-        name = name_of(key)
+        name = name_of(key) or ""
         if is_ours or (listener.module == "ejabberd_c2s" and name in _OF_SERVER):
-            yield key
+            yield name, key
             if value is not None:
-                yield _without_host(value) if name == "see_other_uri" else value
+                yield name, value
 
 
-def _without_host(term: Term) -> Term:
-    """``see_other_uri`` has a placeholder that is filled in for each client."""
-    text = name_of(term)
-    return term if text is None else Text(_HOST.sub("", text), term.mark)
-
-
-def _note(term: Term, problems: Problems) -> None:
+def _note(name: str, term: Term, problems: Problems) -> None:
     for mark, placeholder in _placeholders(term):
-        problems.add_unfilled(mark, placeholder)
+        if placeholder not in _FILLED_IN_LATER.get(name, ()):
+            problems.add_unfilled(mark, placeholder)
 
 
 def _innermost(term: Term) -> str:
