@@ -79,7 +79,7 @@ HOMES = {
     "sleekxmpp": {"demo"},
     "scramp": {"demo"},
     "geventwebsocket": {"listener"},
-    "defusedxml": {"xml_parser", "stanza_cutter", "xml_stream", "demo"},
+    "defusedxml": {"xml_parser", "xml_element", "stanza_cutter", "xml_stream", "demo"},
     "yaml": {"config"},
     "idna": {"domain"},
     "dns": {"srv"},

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from xml.etree import ElementTree
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsgw.login import MAX_ID, MAX_JID, MAX_REQUESTS, Login
+from wsgw.xml_element import MAX_SIZE
 from wsgw.xml_parser import expanded_name
 
 ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -288,6 +294,18 @@ def test_requests_without_end_are_not_remembered() -> None:
     assert login.succeeded
 
 
+HUGE = "x" * MAX_SIZE
+
+
+def test_what_takes_too_much_to_be_read_is_no_login() -> None:
+    login = asks(Login(), auth(f"{NAMED}<x>{HUGE}</x>"))
+    assert nothing_is_known(told(IQ, ACCEPTED, login))
+    login = asks(Login(), auth(NAMED), PING.replace("a1", "a2").replace("<ping ", f"<ping a='{HUGE}' "))
+    assert nothing_is_known(told(IQ, ACCEPTED, login)), "it may have had the same id"
+    assert nothing_is_known(told(IQ, f"<iq type='result' id='a1'>{HUGE}</iq>", asks(Login(), auth(NAMED))))
+    assert nothing_is_known(told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'><x>{HUGE}</x></success>"))
+
+
 def test_what_a_client_says_after_its_login_is_not_looked_at() -> None:
     login = Login()
     told(SASL, "<success/>", login)
@@ -379,3 +397,77 @@ def test_whoever_waits_for_the_jid_is_called_once() -> None:
     told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
     told(IQ, result(f"<bind xmlns='{BIND}'><jid>eve@b/c</jid></bind>"), login)
     assert called == ["a@b/c"]
+
+
+# -- any order of requests and answers -----------------------------------------------------------------
+
+_ids = st.sampled_from(["a1", "&#97;1", "b", ""])
+_requests = st.builds(
+    lambda number, kind, content, namespace: (
+        f"<iq xmlns='{namespace}' type='{kind}' id='{number}'>{content}</iq>"
+    ),
+    _ids,
+    st.sampled_from(["set", "set", "set", "get", "result"]),
+    st.sampled_from([
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query>",
+        f"<q:query xmlns:q='jabber:iq:auth' xmlns='jabber:iq:auth'>{NAMED}</q:query>",
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query>{REGISTER}",
+        f"<query xmlns='jabber:iq:register'>{NAMED}</query>",
+        "<query xmlns='jabber:iq:auth'><username>alice</username></query>",
+        REGISTER,
+    ]),
+    st.sampled_from(["jabber:client", "jabber:client", "jabber:server"]),
+)  # fmt: skip
+_answers = st.builds(
+    lambda number, kind, content: f"<iq type='{kind}' id='{number}'>{content}</iq>",
+    _ids,
+    st.sampled_from(["result", "result", "error"]),
+    st.sampled_from(["", "", "text", "<query xmlns='jabber:iq:auth'/>"]),
+)
+
+
+class Model:
+    """What a login is, told in another way: by ElementTree, with each request kept for ever."""
+
+    def __init__(self) -> None:
+        #: (id, whether it is an attempt), in order; how often each id was answered; ids that are no proof.
+        self.asked: list[tuple[str, bool]] = []
+        self.answered: Counter[str] = Counter()
+        self.unclear: set[str] = set()
+        self.succeeded = False
+
+    def request(self, text: str) -> None:
+        iq = ElementTree.fromstring(text)
+        number = iq.get("id", "")
+        if sum(known == number for known, _ in self.asked) > self.answered[number]:
+            self.unclear.add(number)
+        auth = "{jabber:iq:auth}"
+        attempt = iq.tag == "{jabber:client}iq" and iq.get("type") == "set"
+        attempt &= [child.tag for child in iq] == [f"{auth}query"]
+        attempt &= iq.find(f"{auth}query/{auth}username") is not None
+        attempt &= iq.find(f"{auth}query/{auth}password") is not None
+        self.asked.append((number, attempt))
+
+    def answer(self, text: str) -> None:
+        iq = ElementTree.fromstring(text)
+        number = iq.get("id", "")
+        asked = [attempt for known, attempt in self.asked if known == number]
+        if self.succeeded or not number or len(asked) <= self.answered[number]:
+            return
+        self.answered[number] += 1
+        if asked[-1] and number not in self.unclear and iq.get("type") == "result" and not len(iq):
+            self.succeeded = True
+
+
+@given(st.lists(st.tuples(st.just(True), _requests) | st.tuples(st.just(False), _answers), max_size=12))
+def test_any_order_of_requests_and_answers(exchange: list[tuple[bool, str]]) -> None:
+    login, model = Login(), Model()
+    for from_client, text in exchange:
+        if from_client:
+            asks(login, text)
+            model.request(text)
+        else:
+            told(IQ, text, login)
+            model.answer(text)
+        assert login.succeeded == model.succeeded
+        assert login.jid == ("alice@example.org/r" if model.succeeded else "")

@@ -12,7 +12,7 @@ from edges import Pair, StartEdge
 from real.gateway import Gateway
 from wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
 
-from wsgw import websocket_xmpp
+from wsgw import xmpp_framing
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xml_parser import parse_opening
 from wsgw.xmpp_framing import Framing, choose_framing
@@ -337,7 +337,7 @@ def test_0440_channel_binding_passes_and_is_warned_of_once(
 ) -> None:
     """The lists are hashed by clients (XEP-0474) and compared with what they chose: not a byte changes.
     Once a domain and process the log says what to switch off."""
-    monkeypatch.setattr(websocket_xmpp, "_warned_of_channel_binding", set())
+    monkeypatch.setattr(xmpp_framing, "_warned_of_channel_binding", set())
     declared = b'<stream:features xmlns:stream="http://etherx.jabber.org/streams">'
     with caplog.at_level(logging.WARNING):
         for domain in ("a.example", "b.example", "a.example"):

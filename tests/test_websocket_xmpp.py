@@ -9,6 +9,7 @@ from wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 
 from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
+from wsgw.xml_element import MAX_SIZE
 
 LIMITS = XmppLimits(
     max_stanza_size=50_000, max_depth=5, max_attributes=3, open_timeout=10.0, auth_timeout=60.0
@@ -323,6 +324,18 @@ def test_success_and_new_header_in_one_chunk() -> None:
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + SUCCESS + SERVER_HEADER.replace(b"s1", b"s2"))
     assert dialogue.heard()[0] == [OPEN_ANSWER, SUCCESS, OPEN_ANSWER.replace(b"s1", b"s2")]
+
+
+@pytest.mark.parametrize(
+    "inside", [b"<a/>" * (MAX_SIZE // 4), b"<a xmlns='%s'/>" % (b"u" * 5000)], ids=["elements", "namespace"]
+)
+@pytest.mark.parametrize("name", [b"features", b"error"])
+def test_what_takes_too_much_to_be_read_ends_the_session(name: bytes, inside: bytes) -> None:
+    dialogue = in_state("loop")
+    dialogue.server_says(b"<stream:%s>%s</stream:%s>" % (name, inside, name))
+    browser, server = dialogue.heard()
+    assert browser[-1] == b"Close 1011 remote-connection-failed"
+    assert server == END
 
 
 def test_whitespace_of_the_server_is_no_frame() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.xml_element import LEVELS, Element, read_element
+from wsgw.errors import SessionError
+from wsgw.xml_element import LEVELS, MAX_NAMESPACE, MAX_SIZE, Element, read_element
 from wsgw.xml_parser import CLIENT, STREAMS, end_of_tag, expanded_name
 
 ROOT = (
@@ -73,6 +74,23 @@ def test_deep_elements_are_not_followed() -> None:
         (element,) = element.children
         assert element.text == ""
     assert element.children == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"<a>" + b"x" * MAX_SIZE + b"</a>",
+        b"<a xmlns='%s'/>" % (b"u" * (MAX_NAMESPACE + 1)),
+        b"<a><b><c><d xmlns:e='%s'/></c></b></a>" % (b"u" * (MAX_NAMESPACE + 1)),
+        b"<a",
+        b"<q:a/>",
+        b"<!DOCTYPE a>",
+    ],
+    ids=["size", "namespace", "inner namespace", "half", "prefix", "DOCTYPE"],
+)
+def test_what_cannot_be_read_is_a_documented_error(document: bytes) -> None:
+    with pytest.raises(SessionError):
+        read_element(ROOT, document)
 
 
 _texts = st.sampled_from(["", "x", "&lt;a b='c'/&gt;", "<![CDATA[<b>]]>", "&#8364;", "\n", "'\">"])

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsgw import xmpp_framing
 from wsgw.errors import SessionError
-from wsgw.xml_parser import CLIENT, STREAMS, parse_opening, without_declaration
+from wsgw.xml_parser import CLIENT, STREAMS, end_of_tag, parse_opening, without_declaration
 from wsgw.xmpp_framing import (
     FRAMING,
     Framing,
@@ -199,6 +199,32 @@ def test_what_ends_the_stream_fits_the_header(message: bytes, end: bytes) -> Non
 def test_the_end_in_legacy_framing(message: bytes, is_end: bool) -> None:
     assert framing_of(OLD_STROPHE).is_end(message) is is_end
     assert framing_of(OPEN).is_end(message) is False, "RFC 7395 ends with <close/>"
+
+
+_ends = st.lists(
+    st.sampled_from(
+        ["</", "stream:stream", "s:stream", "stream", " ", "\n", "\r\t", ">", "/>", "\x0b", "\x0c", "a='b'"]
+    ),
+    min_size=3,
+    max_size=6,
+)
+
+
+@example(["</", "stream:stream", "\n", ">", " "], OLD_STROPHE)
+@example(["</", "stream", "\x0c", ">"], NO_PREFIX)
+@given(_ends, st.sampled_from([OLD_STROPHE, NO_PREFIX]))
+def test_the_end_is_what_the_parser_takes_for_it(parts: list[str], header: bytes) -> None:
+    message = "".join(parts).encode()
+    parser = expat.ParserCreate("utf-8")
+    ended: list[str] = []
+    parser.EndElementHandler = ended.append
+    parser.Parse(header.replace(b" />", b">"))
+    try:
+        parser.Parse(message, True)
+        is_end = len(ended) == 1 and message.startswith(b"</")
+    except expat.ExpatError:
+        is_end = False
+    assert framing_of(header).is_end(message) is is_end
 
 
 # -- the server's header, for the client -----------------------------------------------------------
@@ -488,6 +514,7 @@ def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: s
     assert match[0] == f"<{name}".encode()
     assert bool(xmpp_framing._DECLARES_DEFAULT.match(data, match.end())) == ("xmlns" in attributes)
     assert xmpp_framing.is_legacy(data) == (name.rpartition(":")[2] == "stream")
+    assert end_of_tag(data + b"<a b='>'/>") == len(data)
 
 
 @given(_tags)

@@ -11,8 +11,10 @@ client says counts only by the server's answer to that very request.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
+from wsgw.errors import SessionError
 from wsgw.xml_element import Element, read_element
 from wsgw.xml_parser import CLIENT, expanded_name
 
@@ -101,7 +103,11 @@ class Login:
         requests = self._requests
         if requests is None:
             return
-        iq = read_element(root, element)
+        try:
+            iq = read_element(root, element)
+        except SessionError:  # it takes too much to be read
+            self._requests = None
+            return
         number = iq.attributes.get("id", "")
         if not number:  # what answers it cannot be told
             return
@@ -115,12 +121,16 @@ class Login:
     # -- from the server -----------------------------------------------------------------------
 
     def from_server(self, name: str, root: bytes, element: bytes) -> None:
-        """Look at a first-level element of the server: its expanded name, and its bytes."""
+        """Look at a first-level element of the server: its expanded name, and its bytes.
+
+        From one that takes too much to be read, nothing is learnt.
+        """
         look = _LOOKS.get(name)
         if look is None:
             return
         was_over = self.over
-        look(self, root, element)
+        with suppress(SessionError):
+            look(self, root, element)
         if self.succeeded or self.over:
             self._requests = None
         if self.over and not was_over and self.when_over is not None:

@@ -165,7 +165,7 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
     text = text.strip(WHITESPACE)
     if not text:
         return _Said("end of the stream" if name == "" else "white space")
-    if text.startswith(b"</"):
+    if text.startswith(b"</"):  # no element begins so
         return _Said("end of the stream")
     try:
         written, attributes = first_tag(root, text)

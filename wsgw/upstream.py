@@ -22,7 +22,7 @@ import gevent.socket
 
 from wsgw import srv
 from wsgw.config.model import ListenerConfig, UpstreamAddress
-from wsgw.errors import UpstreamFailed
+from wsgw.errors import SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Attempt, Tally
@@ -238,7 +238,11 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     stream = ServerStream(_NEGOTIATION_LIMIT)
     sock.sendall(starttls_header(domain))
     header, features = _expect(sock, stream, FEATURES)
-    if all(child.name != STARTTLS for child in read_element(header, features).children):
+    try:
+        offered = read_element(header, features).children
+    except SessionError as error:  # it takes too much to be read
+        raise ConnectionError(str(error)) from None
+    if all(child.name != STARTTLS for child in offered):
         raise ConnectionError("the server does not offer STARTTLS")
     sock.sendall(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     _expect(sock, stream, STARTTLS_PROCEED)

@@ -43,6 +43,7 @@ from wsgw.xmpp_framing import (
     choose_framing,
     is_legacy,
     require_opening,
+    warn_of_channel_binding,
 )
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,6 @@ CLOSE_ANSWER_TIMEOUT = 2.0
 #: Attributes and declarations of a client's header.
 MAX_HEADER_ATTRIBUTES = 256
 
-#: The domains whose servers' channel binding was warned of in this process.
-_warned_of_channel_binding: set[str] = set()
 _NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
 
 
@@ -386,10 +385,11 @@ class WebSocketXmpp:
                 self._answer_close()
             else:
                 self._server_closes("closed by the server", "")
-        elif name == ERROR:
-            self._server_error(element)
-        elif name == FEATURES:
-            self._server_features(element)
+        elif name in (ERROR, FEATURES):
+            try:
+                (self._server_error if name == ERROR else self._server_features)(element)
+            except SessionError as failure:  # it takes too much to be read
+                self._server_failed(failure)
         else:
             self._follow_login(name, element)
             self._browser.send(self._framing.stanza(element))
@@ -404,23 +404,12 @@ class WebSocketXmpp:
             )
             return
         if offers_channel_binding:
-            self._warn_of_channel_binding()
+            warn_of_channel_binding(self.domain)
         self._browser.send(self._framing.stanza(element))
-
-    def _warn_of_channel_binding(self) -> None:
-        """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
-        if self.domain not in _warned_of_channel_binding:
-            _warned_of_channel_binding.add(self.domain)
-            log.warning(
-                "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
-                " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
-                " or reach it at a plain tcp:// upstream on loopback",
-                self.domain,
-            )
 
     def _server_error(self, element: bytes) -> None:
         condition, data = self._framing.condition(element)
-        other = self._see_other_uri(data) if condition == "see-other-host" else None
+        other = self._see_other_uri(data.strip()) if condition == "see-other-host" else None
         self._browser_header()
         if other is not None:
             self._server_closes("see-other-host", condition, self._framing.close_towards(other))

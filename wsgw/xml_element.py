@@ -7,11 +7,19 @@ It is for the few elements before and during a login; the stanzas that follow ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from xml.parsers import expat
 
-from wsgw.xml_parser import end_of_element, end_of_tag, make_parser
+from defusedxml.common import DefusedXmlException
+
+from wsgw.errors import SessionError
+from wsgw.xml_parser import end_of_element, end_of_tag, make_parser, not_well_formed, refused
 
 #: Levels below the root that are read: children and grandchildren.
 LEVELS = 2
+#: Bytes of one. What is read takes up to sixty times as much memory; no login has a hundredth of that.
+MAX_SIZE = 512 * 1024
+#: Characters of a namespace in it, which the parser writes out before every name.
+MAX_NAMESPACE = 1024
 
 
 @dataclass(slots=True)
@@ -52,7 +60,12 @@ class Element:
 
 
 def read_element(root: bytes, document: bytes) -> Element:
-    """Read the well-formed element ``document``; ``root`` is a start tag with the bindings it relies on."""
+    """Read the well-formed element ``document``; ``root`` is a start tag with the bindings it relies on.
+
+    Raises SessionError if it takes too much to be read, or is no such element.
+    """
+    if len(document) > MAX_SIZE:
+        raise _too_much(f"an element of a login above {MAX_SIZE} bytes")
     parser = make_parser(root)
     whole = Element("", {}, 0)
     path = [whole]
@@ -84,9 +97,22 @@ def read_element(root: bytes, document: bytes) -> Element:
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
     parser.CharacterDataHandler = character_data
+    parser.StartNamespaceDeclHandler = _bound_namespace
     try:
         parser.Parse(document)
+    except (expat.ExpatError, DefusedXmlException) as error:
+        raise refused(error, document, max(parser.ErrorByteIndex - len(root), 0)) from None
     finally:  # they hold each other
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
-    (element,) = whole.children
-    return element
+    if depth or len(whole.children) != 1:
+        raise not_well_formed("not one whole element")
+    return whole.children[0]
+
+
+def _bound_namespace(_prefix: str | None, namespace: str | None) -> None:
+    if namespace is not None and len(namespace) > MAX_NAMESPACE:
+        raise _too_much(f"a namespace above {MAX_NAMESPACE} characters in an element of a login")
+
+
+def _too_much(what: str) -> SessionError:
+    return SessionError("policy-violation", what)

@@ -9,6 +9,7 @@ No sockets, no state of a session: see ``websocket_xmpp``.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import sys
@@ -31,6 +32,8 @@ from wsgw.xml_parser import (
     split_name,
     undeclared_prefixes,
 )
+
+log = logging.getLogger(__name__)
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = expanded_name(FRAMING, "open")
@@ -76,6 +79,8 @@ _ATTRIBUTE_ENTITIES = {"'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;"
 #: A server says the same of its features to everyone: what is that short is read once, not at each login.
 _REMEMBERED = 8 * 1024
 _remembered_element = lru_cache(maxsize=16)(read_element)
+#: The domains whose servers' channel binding was warned of in this process.
+_warned_of_channel_binding: set[str] = set()
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
@@ -206,7 +211,8 @@ class Framing(ABC):
         """Return the server's features without STARTTLS and compression, and whether STARTTLS is required.
 
         TLS with the browser is the WebSocket's (RFC 7395 section 3.9). A size limit that the server
-        announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched.
+        announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched. Raises
+        SessionError if they take too much to be read.
         """
         requires_starttls = False
         for child in reversed(self._read_features(element).children):
@@ -229,7 +235,10 @@ class Framing(ABC):
         return read(self._server_root, element)
 
     def condition(self, element: bytes) -> tuple[str, str]:
-        """Return the (condition, character data) of a server's stream error."""
+        """Return the (condition, character data) of a server's stream error.
+
+        Raises SessionError if it takes too much to be read.
+        """
         for child in read_element(self._server_root, element).children:
             namespace, local = split_name(child.name)
             if namespace == _CONDITIONS and local != "text":
@@ -278,7 +287,11 @@ class Rfc7395Framing(Framing):
         return f"<open xmlns='{FRAMING}'{sender} id='{_stream_id()}' version='1.0' xml:lang='en'/>".encode()
 
     def stanza(self, element: bytes) -> bytes:
-        """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``."""
+        """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``.
+
+        A word is searched for in the bytes only to save a parser: where ``xmlns`` or ``prefix:`` is not
+        among them, nothing is declared or used. Where it is, the tag or the whole element is read.
+        """
         match = _ELEMENT_NAME.match(element)
         assert match is not None
         name = match[0]
@@ -345,6 +358,7 @@ class LegacyFraming(Framing):
         return stream_error("stream", condition, text)
 
     def is_end(self, message: bytes) -> bool:
+        # Nothing but white space may stand in an end tag behind its name (XML 1.0 section 3.1).
         message = message.rstrip(WHITESPACE)
         return message.endswith(b">") and message[:-1].rstrip(WHITESPACE) == self.upstream_end[:-1]
 
@@ -404,6 +418,18 @@ def _binds_channel(feature: Element) -> bool:
 
 
 _remembered_binding = lru_cache(maxsize=16)(_offers_channel_binding)
+
+
+def warn_of_channel_binding(domain: str) -> None:
+    """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
+    if domain not in _warned_of_channel_binding:
+        _warned_of_channel_binding.add(domain)
+        log.warning(
+            "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
+            " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
+            " or reach it at a plain tcp:// upstream on loopback",
+            domain,
+        )
 
 
 @lru_cache(maxsize=64)
