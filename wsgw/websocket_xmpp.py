@@ -305,8 +305,8 @@ class WebSocketXmpp:
 
     def _restart(self, opening: Opening) -> None:
         """A new stream on the same connection, which is to the server of the first one's domain."""
-        to = opening.attribute("to")
-        if to is not None and not is_domain(to, self.domain):
+        to, before = opening.attribute("to"), self._framing.opening.attribute("to")
+        if to is not None and to != before and not is_domain(to, self.domain):
             raise SessionError("host-unknown", "this connection is for another domain")
         self._framing.restart(opening)
         self._expect_stanzas()

@@ -67,6 +67,7 @@ def read_element(root: bytes, document: bytes) -> Element:
     if len(document) > MAX_SIZE:
         raise _too_much(f"an element of a login above {MAX_SIZE} bytes")
     parser = make_parser(root)
+    base = len(root)
     whole = Element("", {}, 0)
     path = [whole]
     depth = 0
@@ -75,8 +76,8 @@ def read_element(root: bytes, document: bytes) -> Element:
         nonlocal depth
         depth += 1
         if depth <= LEVELS + 1:
-            values = dict(zip(attributes[::2], attributes[1::2], strict=True))
-            element = Element(name, values, parser.CurrentByteIndex - len(root))
+            values = dict(zip(attributes[::2], attributes[1::2], strict=True)) if attributes else {}
+            element = Element(name, values, parser.CurrentByteIndex - base)
             path[-1].children.append(element)
             path.append(element)
 
@@ -84,24 +85,22 @@ def read_element(root: bytes, document: bytes) -> Element:
         nonlocal depth
         if depth <= LEVELS + 1:
             element = path.pop()
-            element.text = "".join(texts.pop(depth, ()))
-            position = parser.CurrentByteIndex - len(root)
-            element.end = end_of_element(document, element.start, position)
+            element.end = end_of_element(document, element.start, parser.CurrentByteIndex - base)
         depth -= 1
 
     def character_data(data: str) -> None:
         if depth <= LEVELS + 1:
-            texts.setdefault(depth, []).append(data)
+            path[-1].text += data
 
-    texts: dict[int, list[str]] = {}
     parser.StartElementHandler = start_element
     parser.EndElementHandler = end_element
+    parser.buffer_text = True  # one call for a text, not one for each of its lines and references
     parser.CharacterDataHandler = character_data
     parser.StartNamespaceDeclHandler = _bound_namespace
     try:
         parser.Parse(document)
     except (expat.ExpatError, DefusedXmlException) as error:
-        raise refused(error, document, max(parser.ErrorByteIndex - len(root), 0)) from None
+        raise refused(error, document, max(parser.ErrorByteIndex - base, 0)) from None
     finally:  # they hold each other
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     if depth or len(whole.children) != 1:
