@@ -13,8 +13,9 @@ from pathlib import Path
 from edges import StartEdge
 from real.gateway import Gateway
 from real.processes import wait_until
-from wire import OPENINGS, Browser, Connection, XmppServer, frame
+from wire import OPENINGS, PING, Browser, Connection, XmppServer, frame
 
+from wsgw.relay import BUDGET
 from wsgw.socket_async import CHUNK
 
 KIB = 1024
@@ -22,6 +23,10 @@ KIB = 1024
 SESSION = 40 * KIB
 #: ``send_buffer_high``'s default, and one read with what comes of it.
 QUEUED, READ = 64 * KIB, 3 * CHUNK
+#: ``max_stanza_size_preauth``'s default.
+PREAUTH = 10_000
+#: The answers to the pings of one turn, kept twice while they are put into the queue.
+PONGS = 2 * BUDGET * 127
 BODY = b"<message xmlns='jabber:client'><body>%s</body></message>"
 
 
@@ -112,6 +117,39 @@ def test_frames_that_never_end(start_edge: StartEdge, xmpp_server: XmppServer) -
             browser.send(bytes((piece,)))
     report("frames that never end", len(pairs), rss(gateway) - before, SESSION + 2 * limit)
     close(pairs)
+
+
+def test_browsers_that_ping_and_never_read(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """Bound: one read of the browser, the answers of one turn, which no kernel took, and the latest ping."""
+    gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
+    before = rss(gateway)
+    pairs = sessions(gateway, xmpp_server, 100)
+    sent = flood([browser.socket for browser, _ in pairs], frame(b"x" * 125, PING) * 500, 10)
+    assert sent > 100 * 1000 * KIB, "the flood did not reach the limits"
+    report("browsers that ping and never read", len(pairs), rss(gateway) - before, SESSION + READ + PONGS)
+    close(pairs)
+
+
+def test_partial_messages_before_login(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """Bound: one message of ``max_stanza_size_preauth``, in frames and pieces of any size."""
+    gateway = start_edge(fresh=True, ws_options="")
+    before = rss(gateway)
+    browsers = []
+    for _ in range(200):
+        browser = Browser(gateway.ws_port, receive_buffer=4 * KIB)
+        browser.text(OPENINGS["rfc7395"])
+        xmpp_server.accept_stream(b"<stream:features/>")
+        browser.message()
+        browser.message()
+        browsers.append(browser)
+    for browser in browsers:
+        browser.send(frame(b"<message><body>" + b"x" * 9_800, fin=False))
+    for piece in range(20):
+        for browser in browsers:
+            browser.send(frame(b"%d" % (piece % 10), 0, fin=False))
+    report("partial messages before login", len(browsers), rss(gateway) - before, SESSION + 2 * PREAUTH)
+    for browser in browsers:
+        browser.close()
 
 
 def test_ten_thousand_half_open_handshakes(start_edge: StartEdge) -> None:
