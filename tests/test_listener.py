@@ -23,6 +23,7 @@ from real.certificates import Certificate
 from real.gateway import Gateway
 from real.processes import wait_until
 from wire import (
+    CLOSE,
     CLOSE_7395,
     OPENINGS,
     SECONDS,
@@ -436,18 +437,20 @@ def test_no_plain_request(edge: Gateway, lines: tuple[str, ...], expected: bytes
 
 
 def test_plain_request_while_the_gateway_stops(start_edge: StartEdge) -> None:
-    """Then a proxy's health check is to hear of it."""
-    gateway = start_edge(fresh=True, ws_options="{drain_timeout, 20}, ")
+    """Then a proxy's health check is to hear of it. The browser leaves the Close unanswered meanwhile."""
+    gateway = start_edge(fresh=True, ws_options="{drain_timeout, 20}, {workers, 1}, ")
     browser = Browser(gateway.ws_port)
     late = connect(gateway.ws_port)
     late.send(request(*PLAIN)[:-2])
     gateway.child.signal(signal.SIGTERM)
-    browser.until_close()
+    while browser.frame()[0] != CLOSE:
+        pass
     late.send(b"\r\n")
     stops = refusal(503, "Service Unavailable: the gateway stops", "Retry-After: 1")
     assert late.read_to_end() == stops
     late.close()
     browser.close()
+    assert gateway.child.wait(40) == 0
 
 
 # -- heads that two parsers may read in two ways (RFC 9112 section 11) -----------------------------

@@ -139,7 +139,7 @@ def head(data: bytes) -> None:
             or (coded and (bool(lengths) or old))
         )
         foreign = data.removeprefix(b"\r\n").startswith(_OTHERS) or data.startswith(_OTHERS)
-        old_method = b"HTTP/0.9" in sound["line"] and not sound["line"].startswith(b"GET ")
+        old_method = sound["line"].endswith(b" HTTP/0.9") and not sound["line"].startswith(b"GET ")
         sound = None if forked or foreign or old_method else sound
     assert isinstance(found, tuple) == (sound is not None), (found, sound)
     if isinstance(found, tuple) and sound is not None:
