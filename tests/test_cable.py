@@ -82,7 +82,7 @@ def session(
     config = tmp_path / "ejabberd.cfg"
     config.write_text(CONFIG % (PORT, HERE, path))
     server = UnixXmppServer(path)
-    gateway = here.inside(sys.executable, "-m", "wsgw", "--config", str(config))
+    gateway = here.inside(sys.executable, "-m", "wsgw", "--offline", "--config", str(config))
     children = [Child(gateway, tmp_path / "wsgw.log")]
     try:
         wait_until(lambda: "listens on" in children[0].text(), 10, "the gateway")

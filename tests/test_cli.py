@@ -95,14 +95,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 def test_check_prints_what_would_run(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, "{max_sessions, 5}, "))
-    done = wsgw("check", "--config", config)
+    done = wsgw("check", "--offline", "--config", config)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"configuration: {config}\n")
     assert re.search(r"^listener on 127\.0\.0\.1:5288$", done.stdout, re.MULTILINE)
     assert re.search(r"^  max_sessions +5$", done.stdout, re.MULTILINE)
     assert re.search(r"^  upstream +tcp://127\.0\.0\.1:5222$", done.stdout, re.MULTILINE)
     assert re.search(r"^  handshake_timeout +10  \(default\)$", done.stdout, re.MULTILINE)
-    assert wsgw("--config", config, "check").stdout == done.stdout, "the option may stand before the command"
+    assert wsgw("--offline", "--config", config, "check").stdout == done.stdout, (
+        "the option may stand before the command"
+    )
 
 
 def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
@@ -207,7 +209,8 @@ def test_misuse(arguments: list[str]) -> None:
 def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> None:
     server = XmppServer()
     upstream = f"tcp://127.0.0.1:{server.port}"
-    child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", upstream)
+    arguments = ("--offline", "--listen", f"127.0.0.1:{port}")
+    child = serve(*arguments, "--domain", "localhost", "--upstream", upstream)
     child.wait_for_ports(port)
     browser = Browser(port, first=frame(OPENINGS["rfc7395"]))
     connection = server.accept_stream()
@@ -236,7 +239,7 @@ def test_stop_without_sessions(serve: Callable[..., Child], port: int, number: i
 
 def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
     server = XmppServer()
-    arguments = ("--listen", f"127.0.0.1:{port}", "--domain", "localhost")
+    arguments = ("--offline", "--listen", f"127.0.0.1:{port}", "--domain", "localhost")
     gateway = serve(*arguments, "--upstream", f"tcp://127.0.0.1:{server.port}")
     gateway.wait_for_ports(port)
     browser = Browser(port)
@@ -253,7 +256,7 @@ def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
 
 def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
-    check = shlex.join([sys.executable, "-m", "wsgw", "check", "--config", str(config)])
+    check = shlex.join([sys.executable, "-m", "wsgw", "check", "--offline", "--config", str(config)])
     command = f"{check} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False

@@ -46,6 +46,7 @@ LEVELS = {
     "upstream": 6,
     "certificate": 6,
     "findings": 7,
+    "question": 7,
     "session_log": 6,
     "tracing": 6,
     "relay": 7,

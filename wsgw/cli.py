@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from wsgw import __version__
@@ -61,9 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     check = commands.add_parser("check", help="print what would run, or every error of the configuration")
     _add_settings(check, suppress=True)
-    check.add_argument(
-        "--offline", action="store_true", help="look at files only, neither at ports nor at the XMPP server"
-    )
     check.set_defaults(run=_check)
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
@@ -83,6 +80,12 @@ def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) ->
     parser.add_argument("--upstream", metavar="URI", action="append", default=missing, help="may be repeated")
     parser.add_argument(
         "--user", metavar="NAME", default=missing, help="account of the workers, if started as root"
+    )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        default=argparse.SUPPRESS if suppress else False,
+        help="ask no XMPP server whether it can be used; with check, look at files only",
     )
     _add_log(parser, suppress=suppress)
 
@@ -130,7 +133,7 @@ def _serve(chosen: argparse.Namespace) -> int:
         from wsgw.processes.settings import Settings
 
         log_directly("info", chosen.log_format or "plain")
-        return Parent(lambda: Settings.read(lambda: _settings(chosen)), metrics).run()
+        return Parent(lambda: Settings.read(lambda: _settings(chosen)), metrics, offline=chosen.offline).run()
     finally:
         metrics.remove()
 
@@ -139,12 +142,21 @@ def _check(chosen: argparse.Namespace) -> int:
     from wsgw.listening import unavailable
     from wsgw.processes.settings import Settings
 
-    config = Settings.read(lambda: _settings(chosen)).config
-    print(describe(config))
-    sys.stdout.flush()
-    for warning in (*config.warnings, *([] if chosen.offline else unavailable(config))):
-        print(f"warning: {warning}", file=sys.stderr)
+    settings = Settings.read(lambda: _settings(chosen))
+    config = settings.config
+    print(describe(config), flush=True)
+    _warn(config.warnings)
+    if not chosen.offline:
+        from wsgw.question import ask
+
+        _warn(unavailable(config))
+        _warn(ask(*settings))
     return 0
+
+
+def _warn(warnings: Iterable[object]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def _options(_chosen: argparse.Namespace) -> int:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: (family, what ``connect`` takes)
 _SocketAddress = tuple[int, Any]
+#: An address that could not be connected to, and why.
+Failure = tuple[UpstreamAddress, OSError]
 #: Features and a few elements; a server that sends more before TLS is not to be trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
@@ -60,19 +62,33 @@ class Upstream:
 
         Tries every address in turn, each within ``connect_timeout``. Raises UpstreamFailed.
         """
-        problems: list[str] = []
+        problems: list[Failure] = []
         for configured, address in self._addresses(problems):
             began = monotonic()
             try:
                 connection = self._attempt(configured, address, domain, client)
             except OSError as error:
                 self._tally.connect_failures[configured] += 1
-                problems.append(f"{address}: {error}")
+                problems.append((address, error))
             else:
                 self._tally.connect_times.append((configured, monotonic() - began))
                 return connection
-        log.warning("%s: no connection to the XMPP server: %s", domain, "; ".join(problems))
+        reasons = "; ".join(f"{address}: {error}" for address, error in problems)
+        log.warning("%s: no connection to the XMPP server: %s", domain, reasons)
         raise UpstreamFailed("the XMPP server cannot be reached")
+
+    def try_out(self, domain: str) -> tuple[SocketAsync | None, list[Failure]]:
+        """A connection to the first server of ``domain`` that can be connected to, for no client.
+
+        None if there is none; and why those before it could not be.
+        """
+        problems: list[Failure] = []
+        for configured, address in self._addresses(problems):
+            try:
+                return self._attempt(configured, address, domain, ("", 0)), problems
+            except OSError as error:
+                problems.append((address, error))
+        return None, problems
 
     def probe(self, domain: str) -> None:
         """Connect to each server of ``domain`` for nobody, so that the tally knows which answer.
@@ -104,7 +120,7 @@ class Upstream:
     def _note_failure(self, configured: str, error: str) -> None:
         self._tally.attempts[configured] = Attempt(ok=False, at=time(), error=error)
 
-    def _addresses(self, problems: list[str]) -> Iterator[tuple[str, UpstreamAddress]]:
+    def _addresses(self, problems: list[Failure]) -> Iterator[tuple[str, UpstreamAddress]]:
         """(the address as configured, one to connect to)"""
         for address in self._config.upstream:
             if address.scheme != "srv":
@@ -113,7 +129,7 @@ class Upstream:
             try:
                 found = list(srv.look_up(address.host, self._config.connect_timeout))
             except OSError as error:
-                problems.append(f"{address}: {error}")
+                problems.append((address, error))
                 self._tally.connect_failures[str(address)] += 1
                 self._note_failure(str(address), f"{address}: {error}")
                 continue

@@ -131,7 +131,9 @@ class Wsgw:
         options = f"{{max_sessions, {(descriptor_limit() - 200) // 2}}}, "
         if workers is not None and has_workers():
             options += f"{{workers, {workers}}}, "
-        self._gateway = Gateway(folder, certificate, c2s_port, config=WSGW, ws_options=options).start()
+        # As it is by default; an older one knows no other way.
+        self._gateway = Gateway(folder, certificate, c2s_port, config=WSGW, ws_options=options, asks=True)
+        self._gateway.start()
         self.pids = (self._gateway.child.pid,)
         self.ws, self.wss = self._gateway.ws, self._gateway.wss
         self.log = self._gateway.log

@@ -47,7 +47,7 @@ def test_sixty_four_sessions_for_a_minute(child: Callable[..., Child]) -> None:
     port = ReservedPort()
     gateway = child(
         "wsgw",
-        *("-m", "wsgw", "--listen", f"127.0.0.1:{port.number}", "--domain", "localhost"),
+        *("-m", "wsgw", "--offline", "--listen", f"127.0.0.1:{port.number}", "--domain", "localhost"),
         *("--upstream", f"tcp://127.0.0.1:{stub.text().strip()}"),
     )
     gateway.wait_for_ports(port.number)

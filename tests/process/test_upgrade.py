@@ -363,7 +363,7 @@ _ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="wsgw.socket")
-os.execv(sys.executable, [sys.executable, "-m", "wsgw", *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, "-m", "wsgw", "--offline", *sys.argv[2:]])
 """
 
 

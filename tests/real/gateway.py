@@ -53,7 +53,8 @@ class Gateway:
 
     ``ws_options``, ``c2s_options`` and ``top_level`` are Erlang text put into that file: list items each
     followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener. The
-    workers run as ``user`` if the test does as root: what tests make is for root only.
+    workers run as ``user`` if the test does as root: what tests make is for root only. Without ``asks``
+    the server is left alone at the start: a scripted one takes the first connection for a client's.
     """
 
     path = "/ws-xmpp"
@@ -72,6 +73,7 @@ class Gateway:
         flags: bool = False,
         arguments: Iterable[str] = (),
         user: str = "root",
+        asks: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +81,7 @@ class Gateway:
         self.config = folder / "ejabberd.cfg"
         self._env = dict(env or {})
         self._arguments = [*arguments, *(["--user", user] if os.geteuid() == 0 else [])]
+        self._arguments += [] if asks else ["--offline"]
         self._flags = flags
         self._upstream = f"tcp://127.0.0.1:{c2s_port}"
         self._domain = domain

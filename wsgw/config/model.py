@@ -134,6 +134,8 @@ class Origins:
     listeners: tuple[Origin, ...] = ()
     #: Options of the whole gateway that were given.
     options: Mapping[str, Mark] = field(default_factory=dict)
+    #: The XMPP server's own listener, the upstream where no other is given; None if there is none.
+    server: Mark | None = None
     #: The certificate files of the top level and of the XMPP server.
     files: Mapping[Path, Mark] = field(default_factory=dict)
 

@@ -63,4 +63,4 @@ class OriginsOfDocument:
                 if settings:
                     marks[option.name] = settings[0].mark
         files: Mapping[Path, Mark] = self.facts.marks
-        return Origins(tuple(self._listeners), marks, files)
+        return Origins(tuple(self._listeners), marks, self.facts.mark, files)

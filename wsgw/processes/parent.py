@@ -36,7 +36,8 @@ from wsgw.processes.privileges import worker_account
 from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading, watchdog_timeout
 from wsgw.processes.upgrade import SERVING, Successor
-from wsgw.processes.worker import DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP, problems_of
+from wsgw.processes.worker import ASK, DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP, problems_of
+from wsgw.question import Question, questions
 from wsgw.spread import LOOK_EVERY
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,15 @@ STOPPED, FAILURE = 0, 1
 class Parent:
     """Runs a gateway; ``run`` returns its exit status."""
 
-    def __init__(self, read: Callable[[], Settings], metrics: MetricsFiles) -> None:
-        """``read`` gives the settings, at the start and whenever they are to be read again."""
+    def __init__(self, read: Callable[[], Settings], metrics: MetricsFiles, *, offline: bool = False) -> None:
+        """``read`` gives the settings, at the start and whenever they are to be read again.
+
+        With ``offline`` the XMPP servers are not asked whether they can be used.
+        """
         self._read = read
+        self._offline = offline
+        #: What they have been asked.
+        self._asked: frozenset[Question] = frozenset()
         self._metrics = metrics
         self._started_at = time.time()
         self._last_reload: dict[str, object] | None = None
@@ -205,6 +212,7 @@ class Parent:
         self._crew.begun = True
         self._crew.tell(self._crew.serving, SERVE)
         log_start(config)
+        self._ask_servers()
         if self._predecessor is not None:
             self._predecessor.send(SERVING)
         notify("READY=1", f"STATUS=serving with {config.workers} workers")
@@ -313,6 +321,13 @@ class Parent:
         self._crew.resize(settings.config.workers)
         change_logging(settings.config.log_level, settings.config.log_format)
         log_start(settings.config)
+        self._ask_servers()
+
+    def _ask_servers(self) -> None:
+        """Let one worker ask the XMPP servers whether they can be used, unless they have been asked so."""
+        asked, self._asked = self._asked, frozenset(questions(self._crew.settings.config))
+        if not self._offline and not self._asked <= asked:
+            self._crew.tell(self._crew.serving[:1], ASK)
 
     # -- an upgrade: the parent after us ------------------------------------------------------------
 

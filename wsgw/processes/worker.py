@@ -28,13 +28,14 @@ from wsgw.ops.logs import change_logging, start_logging
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
+from wsgw.question import ask
 
 log = logging.getLogger(__name__)
 
 #: What the parent gets to hear.
 PREPARED, FAILED = "prepared", "failed"
 #: What it says.
-SERVE, SETTINGS, RETIRE, DRAIN, STOP = "serve", "settings", "retire", "drain", "stop"
+SERVE, SETTINGS, ASK, RETIRE, DRAIN, STOP = "serve", "settings", "ask", "retire", "drain", "stop"
 #: Exit statuses.
 DONE, FAULT, UNUSABLE = 0, 1, 2
 #: While 9 700 sessions log in, the longest pause is 31 ms instead of 536, all together 0.7 s instead of 3.5.
@@ -136,6 +137,8 @@ class Worker:
             self._gateway.start()
         elif message.word == SETTINGS:
             self._take_settings(message)
+        elif message.word == ASK:
+            gevent.spawn(self._ask)
         elif message.word == RETIRE:
             gevent.spawn(self._retire)
         elif message.word == DRAIN:
@@ -157,6 +160,14 @@ class Worker:
             return
         self._settings, self._sockets = settings, wanted
         change_logging(settings.config.log_level, settings.config.log_format)
+
+    def _ask(self) -> None:
+        """Whether the XMPP servers can be used; what is wrong goes to the log."""
+        try:
+            for problem in ask(*self._settings):
+                log.warning("%s", problem)
+        except Exception:
+            log.exception("fault while asking whether the XMPP server answers")
 
     def _retire(self) -> None:
         self._gateway.retire()
