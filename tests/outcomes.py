@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from wsgw.client_stanzas import ClientStanzas
 from wsgw.errors import SessionError
-from wsgw.xml_stream import ClientStanzas, ServerStream
+from wsgw.server_stream import ServerStream
 
 
 def of_message(root: bytes, text: bytes) -> tuple[str, bytes] | None:
@@ -23,3 +24,14 @@ def of_stream(data: bytes, places: list[int]) -> tuple[list[tuple[str, bytes]], 
     failed = stream.failure is not None
     stream.drop_parser()
     return events, failed
+
+
+def tokens_with(header: bytes) -> list[bytes]:
+    """Pieces of XML to be put together in any order, a stream's header among them."""
+    return [
+        b"<a>", b"</a>", b"<a/>", b"<b xmlns='x'>", b"</b>", b"text", b" ", b"<![CDATA[", b"]]>", b"<!--",
+        b"-->", b"'>",
+        b"<?xml version='1.0'?>", b"<?pi?>", b"&amp;", b"&x;", b"<!DOCTYPE a>", b"'", b'"', b">", b"<", b"/",
+        b"\xc3", b"<a b='", b"'/>", header, b"</stream:stream>", b"\xa4", b"<stream:x/>", b"<p:a/>",
+        b"?>",
+    ]  # fmt: skip

@@ -67,17 +67,28 @@ INSTEAD_OF_A_STANZA = {
     "an instruction": b"<message><?a b?></message>",
     "latin-1": b"<message>caf\xe9</message>",
     "a control character": b"<message>\x01</message>",
-    "a stanza without end": b"<message><body>" + b"x" * (9 * MIB),
-    "a tag without end": b"<message a='" + b"x" * (9 * MIB),
-    "CDATA without end": b"<message><![CDATA[" + b"x" * (9 * MIB),
-    "elements without end": b"<message>" + b"<a>%s</a>" % (b"x" * 57) * (9 * MIB // 64),
-    "names without end": b"<message>" + b"".join(b"<a%d/>" % number for number in range(MIB)),
     "depth without end": b"<a>" * (8 * MIB // 3),
     "prefixed depth without end": b"<a:a xmlns:a='u'>" * (8 * MIB // 17),
     "attributes without end": b"<a" + b"".join(b" a%d=''" % number for number in range(600_000)),
     "declarations without end": b"<a" + b"".join(b" xmlns:a%d='u'" % number for number in range(500_000)),
-    "a namespace before every name": b"<a xmlns='%s'>%s" % (b"u" * 500_000, b"<a/>" * MIB),
+    "elements without end": b"<a>" + b"<a>%s</a>" % (b"x" * 57) * (9 * MIB // 64),
     "a header that is none": b"<stream:stream xmlns:stream='urn:other'><!-- -->",
+}
+#: Stanzas of another user: (what comes, what becomes of it). There are more in ``test_stanza_repair``.
+_OWN_TAG = b"<message from='m@b/c' to='d@e'/>"
+_STANZA = _OWN_TAG[:-2] + b">%s</message>"
+HOSTILE_STANZAS = {
+    "a blank in a namespace": (_STANZA % b"<x xmlns='urn:x '/>",) * 2,
+    "Prosody's prefix": (
+        _STANZA % b"<body xmlns:ns1='http://www.w3.org/XML/1998/namespace' ns1:foo='1'>x</body><y/>",
+        _STANZA % b"<y/>",
+    ),
+    "text": (_STANZA % (b"x" * (9 * MIB)), _OWN_TAG),
+    "a tag": (_STANZA % (b"<a b='%s'/>" % (b"x" * (9 * MIB))), _OWN_TAG),
+    "CDATA": (_STANZA % (b"<![CDATA[%s]]>" % (b"x" * (9 * MIB))), _OWN_TAG),
+    "elements": (_STANZA % (b"<a>%s</a>" % (b"x" * 57) * (9 * MIB // 64)), _OWN_TAG),
+    "depth": (_STANZA % (b"<a>" * 200_000 + b"</a>" * 200_000), _STANZA % (b"<a>" * 999 + b"</a>" * 999)),
+    "a namespace": (_STANZA % (b"<a xmlns='%s'>%s</a>" % (b"u" * 400_000, b"<a/>" * 100_000)),) * 2,
 }
 
 
@@ -152,10 +163,30 @@ def test_instead_of_a_stanza(
     pair.close()
 
 
+@pytest.mark.parametrize(("data", "expected"), HOSTILE_STANZAS.values(), ids=HOSTILE_STANZAS)
+def test_a_hostile_stanza_costs_no_session(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes, expected: bytes
+) -> None:
+    """It is delivered, without what a browser could not read; what follows comes too."""
+    pair = Pair(edge, xmpp_server, framing)
+    pair.browser.socket.settimeout(60)
+    with bounded(edge, 15, MEMORY):
+        writer = threading.Thread(target=send, args=(pair.server, data + b"<message id='next'/>"))
+        writer.start()
+        witness.goes_on()
+        message = pair.browser.message()
+        following = pair.browser.message()
+        writer.join()
+    assert message.replace(b" xmlns='jabber:client'", b"", 1) == expected
+    assert b"id='next'" in following
+    pair.goes_on()
+    pair.close()
+
+
 def test_several_at_once(edge: Gateway, xmpp_server: XmppServer, witness: Pair) -> None:
-    """Eight servers send a stanza without end while a bystander is served."""
+    """Eight servers send an element without end while a bystander is served."""
     pairs = [Pair(edge, xmpp_server, FRAMINGS[number % 2]) for number in range(8)]
-    data = b"<message>" + b"<body>%s</body>" % (b"x" * 200) * (9 * MIB // 213)
+    data = b"<r>" + b"<body>%s</body>" % (b"x" * 200) * (9 * MIB // 213)
     with bounded(edge, 25, 3 * MEMORY):
         writers = [threading.Thread(target=send, args=(pair.server, data)) for pair in pairs]
         for writer in writers:

@@ -20,10 +20,10 @@ from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
 from wsgw.listener import UpgradeHandler
 from wsgw.relay import Relay
+from wsgw.server_stream import ServerStream
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
-from wsgw.xml_stream import ServerStream
 
 ROUNDS = 20
 PARTS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp, UpgradeHandler, ServerStream)

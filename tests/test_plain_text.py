@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outcomes import of_message, of_stream
 
-from wsgw import stanza_cutter, xml_stream
+from wsgw import client_stanzas, stanza_cutter
 from wsgw.plain_text import LONG_TEXT, without_plain_text
 
 HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
@@ -133,7 +133,7 @@ def test_a_clients_message_has_one_outcome(around: bytes, content: bytes) -> Non
 def _checked(message: bytes, long_text: int) -> tuple[str, bytes] | None:
     """What comes of it if text of ``long_text`` is long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(xml_stream, "LONG_TEXT", long_text)
+        patch.setattr(client_stanzas, "LONG_TEXT", long_text)
         return of_message(b"<messages>", message)
 
 

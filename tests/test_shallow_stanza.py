@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outcomes import of_message, of_stream
 
+from wsgw.client_stanzas import ClientStanzas
 from wsgw.errors import SessionError
 from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, ShallowStanzas
 from wsgw.xml_parser import STREAM, expanded_name
-from wsgw.xml_stream import ClientStanzas
 
 MESSAGES = b"<messages>"
 HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1'>"

@@ -1,7 +1,7 @@
 """Finds where complete tags end in a byte stream, without parsing it.
 
 What it gives back can be fed to expat whole, so that expat never holds an incomplete token; see
-``xml_stream`` for why. Each byte is looked at once, however it comes.
+``server_stream`` for why. Each byte is looked at once, however it comes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from wsgw.errors import SessionError
-from wsgw.xml_parser import end_of_tag, restricted
+from wsgw.xml_parser import CDATA, CDATA_END, end_of_tag, restricted
 
 #: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
 _IN_TAG = {
@@ -17,12 +17,10 @@ _IN_TAG = {
     b"'": re.compile(rb"['<]"),
     b'"': re.compile(rb'["<]'),
 }
-CDATA = b"<![CDATA["
-_CDATA_END = b"]]>"
 _INSTRUCTION_END = b"?>"
 #: How nearly every chunk ends: whole stanzas.
 _END_TAGS = (b"</message>", b"</iq>", b"</presence>")
-_ENDS = (b">", _CDATA_END, _INSTRUCTION_END)
+_ENDS = (b">", CDATA_END, _INSTRUCTION_END)
 
 
 def _may_be_opaque(data: bytes | bytearray, start: int = 0) -> bool:
@@ -53,7 +51,15 @@ class CompleteMarkup:
     @property
     def unfinished_tag(self) -> int:
         """Bytes of the tag under way, 0 in text and in CDATA."""
-        return len(self.held) - self._begun if self._until not in (b"", _CDATA_END) else 0
+        return len(self.held) - self._begun if self._until not in (b"", CDATA_END) else 0
+
+    def take(self) -> bytes:
+        """Give back what is held, and forget it."""
+        held = bytes(self.held)
+        self.held.clear()
+        self._scanned = self._begun = 0
+        self._until = b""
+        return held
 
     def clear(self) -> None:
         """Forget what is held, which is text."""
@@ -126,7 +132,7 @@ class CompleteMarkup:
         self._scanned = self._begun = start
         head = self.held[start : start + len(CDATA)]
         if head == CDATA:
-            self._until = _CDATA_END
+            self._until = CDATA_END
             self._scanned += len(CDATA)
         elif head.startswith(b"<!"):
             if not CDATA.startswith(bytes(head)):

@@ -43,6 +43,8 @@ IDLE_LOOK = 0.05
 ENDING_SHARE = 0.8
 #: How often the connections turned away are logged, in seconds.
 REFUSALS_REPORTED_EVERY = 10.0
+#: Seconds between two warnings of repaired stanzas in one session.
+REPAIRS_LOGGED_EVERY = 60.0
 
 
 class VirtualHost:
@@ -72,6 +74,8 @@ class Supervisor:
         self._empty.set()
         self._timer: Any = None
         self._report_refusals_at = 0.0
+        #: Sessions with repaired stanzas, and when the next of those is logged.
+        self._no_repair_logged_until: dict[Relay, float] = {}
         self._tracing = Tracing()
 
     def serve_hosts(self, hosts: Iterable[str]) -> None:
@@ -182,6 +186,7 @@ class Supervisor:
         """A session is over."""
         self._tracing.ended(relay)
         self.sessions.pop(relay).release()
+        self._no_repair_logged_until.pop(relay, None)
         self._note_end(relay)
         host = self.hosts.get(relay.xmpp.domain)
         if host is not None:
@@ -190,6 +195,15 @@ class Supervisor:
                 del self.hosts[host.domain]
         if not self.sessions:
             self._empty.set()
+
+    def repaired(self, relay: Relay) -> None:
+        """Something was taken out of stanzas; any user may cause it at will, so one line a minute says it."""
+        now = monotonic()
+        for fault in relay.xmpp.take_repaired():
+            self.tally.stanzas_repaired.update(fault.reasons)
+            if now >= self._no_repair_logged_until.get(relay, 0.0):
+                self._no_repair_logged_until[relay] = now + REPAIRS_LOGGED_EVERY
+                session_log.repaired(relay.peer, relay.xmpp.domain, fault)
 
     def _note_end(self, relay: Relay) -> None:
         found, xmpp = survey([relay], self.tally), relay.xmpp

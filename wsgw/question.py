@@ -23,13 +23,13 @@ from wsgw.certificate import certificate_of
 from wsgw.config.model import Config, ListenerConfig, UpstreamAddress
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem
+from wsgw.server_stream import ServerStream
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Tally
 from wsgw.tls import PemFiles
 from wsgw.upstream import Failure, Upstream
 from wsgw.xml_element import Element, read_element
 from wsgw.xml_parser import STREAM, expanded_name, split_name
-from wsgw.xml_stream import ServerStream
 from wsgw.xmpp_framing import ERROR, FEATURES, STARTTLS, starttls_header
 
 _REQUIRED = expanded_name(split_name(STARTTLS)[0], "required")

@@ -68,6 +68,9 @@ class Owner(Protocol):
     def joined(self, relay: Relay, domain: str) -> None:
         """The session has opened a stream to a domain."""
 
+    def repaired(self, relay: Relay) -> None:
+        """The session's ``xmpp`` has ``repaired`` stanzas."""
+
     def ended(self, relay: Relay) -> None:
         """The session is over; its sockets are being closed."""
 
@@ -328,6 +331,8 @@ class Relay:
     def _process_upstream(self) -> None:
         """Work off what the server sent; read on, or wait for the browser to take it."""
         more = self.xmpp.process_upstream(BUDGET)
+        if more and self.xmpp.repaired:
+            self._owner.repaired(self)
         self._settle()
         if self._upstream is None or self._browser.queued > self._config.send_buffer_high:
             return

@@ -15,6 +15,7 @@ from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused
 from wsgw.handshake import path_segments
 from wsgw.head_reader import StrictHeadReader
+from wsgw.server_stream import Fault
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
@@ -73,6 +74,16 @@ def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
         "#%(connection)d %(client)s ! domain not served",
         {"event": "not served", "connection": peer.connection_id, "client": peer.client},
         extra={"fields": {"to": cut(domain), "hosts": listed(sorted(hosts))}},
+    )
+
+
+def repaired(peer: Peer, domain: str, fault: Fault) -> None:
+    """Something was taken out of a stanza of the XMPP server's; its sender chose what."""
+    reasons = ",".join(sorted(fault.reasons))
+    log.warning(
+        "#%(connection)d %(client)s ! repaired a stanza of the XMPP server",
+        {"event": "repaired", "connection": peer.connection_id, "client": peer.client},
+        extra={"fields": {"host": domain, "sender": fault.sender[:MAX_JID] or None, "reason": reasons}},
     )
 
 

@@ -8,8 +8,8 @@ session that hears of its server takes it. So a session holds no parser (10.6 kB
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
 from defusedxml.common import DefusedXmlException
 
@@ -21,6 +21,7 @@ from wsgw.xml_parser import (
     MISPLACED_DECLARATION,
     STREAM,
     WHITESPACE,
+    attribute,
     end_of_element,
     end_of_tag,
     long_namespace,
@@ -41,14 +42,27 @@ MAX_NAMES = 512
 MAX_PARSED = 256 * 1024
 #: What a server may send as one stanza: a roster of ten thousand contacts is about 2 MiB.
 SERVER_STANZA_LIMIT = 8 * 1024 * 1024
-#: Beside its size: how deep a server's elements may nest, and how many names one stanza may bring.
-#: Within eight megabytes a server could else make expat take hundreds.
-SERVER_MAX_DEPTH = 1000
-_MAX_NAMES_IN_STANZA = 16 * 1024
+
+
+class Bounds(NamedTuple):
+    """How deep a stanza's elements may nest, its own being the first, and how many names they may have."""
+
+    depth: int
+    names: float
+
+
+#: A stanza of up to so many bytes may hold anything that browsers follow: they give up at a depth of 5 000.
+ANYTHING_UP_TO = 1024 * 1024
+#: A stanza with a tag above so many bytes counts as too large.
+TAG_LIMIT = 512 * 1024
+SMALL = Bounds(4000, float("inf"))
+#: A larger one could make a parser take hundreds of megabytes.
+LARGE = Bounds(1000, 16 * 1024)
 
 #: What is no white space stands before the first markup.
 TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 _NO_EVENTS: list[tuple[str, bytes]] = []
+_BEGINS_ELEMENT = re.compile(rb"<[^!?/]")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 #: Cutters that nobody uses, by what their stream's header binds; kept at most, of one kind and of all.
@@ -61,6 +75,10 @@ class StreamHeader(Exception):
     """A start tag of a stream where a stanza may stand; leaves the parser at once."""
 
 
+class StanzaRefused(Exception):
+    """The stanza under way is not for a parser with namespaces; leaves it at once."""
+
+
 class StanzaCutter:
     """One parser, and where it stands in the stream it is fed."""
 
@@ -69,6 +87,7 @@ class StanzaCutter:
         "_border",
         "_chunk",
         "_declared",
+        "_deep",
         "_events",
         "_name",
         "_parsed",
@@ -80,6 +99,7 @@ class StanzaCutter:
         "depth",
         "exhausted",
         "limit",
+        "refused",
         "restarted",
     )
 
@@ -92,6 +112,8 @@ class StanzaCutter:
         self.limit = SERVER_STANZA_LIMIT
         #: A new stream has begun, which this cutter cannot follow.
         self.restarted = False
+        #: A stanza has come that this cutter cannot judge; see ``stanza_repair``.
+        self.refused = False
         #: The parser has seen so much that it must be replaced at the next border.
         self.exhausted = False
         first = bindings or FIRST_LINE
@@ -105,6 +127,8 @@ class StanzaCutter:
         #: Where the stanza under way starts in the chunk; -1: in an earlier one, or none.
         self._start = -1
         self._name = ""
+        #: A stanza has come that is nested more deeply than a large one may be.
+        self._deep = False
         #: Where what follows the last stanza or header in the chunk begins.
         self._border = 0
         self._declared = ""
@@ -114,15 +138,15 @@ class StanzaCutter:
         parser.StartNamespaceDeclHandler = self._declare
 
     @property
-    def pending(self) -> int:
-        """Bytes of the stanza under way."""
-        return len(self._pending)
+    def pending(self) -> bytearray:
+        """What has come of the stanza under way."""
+        return self._pending
 
     def cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> bytes:
         """Add to ``events`` what ``chunk``, which ends in complete markup, completes.
 
-        Returns what is left when a new stream begins, which takes another cutter. Raises
-        SessionError; this one is of no more use then either.
+        Returns what is left when a new stream begins or a stanza is refused, from its first byte on: this one
+        is of no more use then. Raises SessionError for what breaks the stream's own rules.
         """
         if not self.depth:
             chunk = self._without_declaration(chunk)
@@ -143,19 +167,20 @@ class StanzaCutter:
         except StreamHeader:
             self.restarted = True
             return chunk[self._start :]
+        except StanzaRefused:
+            return self._refuse()
         except (expat.ExpatError, DefusedXmlException) as error:
-            position = self._parser.ErrorByteIndex - self._base
-            if getattr(error, "code", None) != MISPLACED_DECLARATION or self.depth != 1:
-                raise refused(error, chunk, position) from None
-            self._require_white_space(position)
-            self.restarted = True
-            return chunk[position:]
+            return self._after(error)
         if self.depth > 1:
-            self._keep_begun_stanza()
+            begun = chunk[max(self._start, 0) :]
+            if len(self._pending) + len(begun) > ANYTHING_UP_TO and self._is_crowded():
+                return self._refuse()
+            self._pending += begun
         elif self.depth:
             if self._border != len(chunk):
                 self._require_white_space(len(chunk))
-            self.exhausted = self._parsed > self._parsed_at_most or len(self._parser.intern) > MAX_NAMES
+            crowded = self._deep or len(self._parser.intern) > MAX_NAMES
+            self.exhausted = crowded or self._parsed > self._parsed_at_most
         # A session that is not read on keeps its cutter: not also what it has given away.
         self._chunk, self._events = b"", _NO_EVENTS
         return b""
@@ -174,16 +199,36 @@ class StanzaCutter:
         parser = self._parser
         parser.StartElementHandler = parser.EndElementHandler = parser.StartNamespaceDeclHandler = None
 
+    def _after(self, error: Exception) -> bytes:
+        """What is left after an error of the parser's: a new stream or a stanza begins where it stands."""
+        chunk = self._chunk
+        position = self._parser.ErrorByteIndex - self._base
+        if self.depth > 1:
+            return self._refuse()
+        if self.depth:
+            if getattr(error, "code", None) == MISPLACED_DECLARATION:
+                self._require_white_space(position)
+                self.restarted = True
+                return chunk[position:]
+            rest = chunk[self._border :].lstrip(WHITESPACE)
+            if _BEGINS_ELEMENT.match(rest):
+                self.refused = True
+                return rest
+        raise refused(error, chunk, position) from None
+
+    def _refuse(self) -> bytes:
+        self.refused = True
+        return bytes(self._pending) + self._chunk[max(self._start, 0) :]
+
+    def _is_crowded(self) -> bool:
+        """Whether the stanza may hold more than a large one may."""
+        return self._deep or len(self._parser.intern) > LARGE.names
+
     def _parse_without_plain_text(self, chunk: bytes) -> None:
         for piece, left_out in without_plain_text(chunk):
             self._base -= left_out
             self._parsed -= left_out
             parse(self._parser, piece)
-
-    def _keep_begun_stanza(self) -> None:
-        self._pending += self._chunk[max(self._start, 0) :]
-        if len(self._parser.intern) > _MAX_NAMES_IN_STANZA:
-            raise _too_much("a stanza of too many names")
 
     def _require_white_space(self, end: int) -> None:
         """Between stanzas there is nothing else (RFC 6120 section 11.7); ``end`` is where it ends."""
@@ -193,9 +238,12 @@ class StanzaCutter:
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next."""
         if uri is not None and len(uri) > MAX_NAMESPACE:
-            raise long_namespace()
+            if self.depth == 1:
+                self._start = self._parser.CurrentByteIndex - self._base
+                self._require_white_space(self._start)
+            raise StanzaRefused if self.depth else long_namespace()
         if not self.depth:
-            self._declared += f" xmlns{':' if prefix else ''}{prefix or ''}={quoteattr(uri or '')}"
+            self._declared += attribute(f"xmlns:{prefix}" if prefix else "xmlns", uri or "")
 
     def _start_element(self, name: str, _attributes: list[str]) -> None:
         self.depth += 1
@@ -208,8 +256,10 @@ class StanzaCutter:
             self._name = name
         elif self.depth == 1:
             self._take_header(name)
-        elif self.depth > SERVER_MAX_DEPTH:
-            raise _too_much("elements nested too deeply")
+        elif self.depth > LARGE.depth + 1:
+            self._deep = True
+            if self.depth > SMALL.depth + 1:
+                raise StanzaRefused
 
     def _take_header(self, name: str) -> None:
         if name != STREAM:
@@ -230,9 +280,10 @@ class StanzaCutter:
             stanza = chunk[start if start > 0 else 0 : end]
             if self._pending:
                 stanza = bytes(self._pending + stanza)
-                self._pending.clear()
-            if len(stanza) > self.limit:
-                raise stanza_above(self.limit)
+            size = len(stanza)
+            if size > self.limit or (size > ANYTHING_UP_TO and self._is_crowded()):
+                raise StanzaRefused
+            self._pending.clear()
             self._events.append((self._name, stanza))
             self._border = end
         elif not self.depth:
@@ -265,12 +316,3 @@ def _new_kind(bindings: bytes) -> list[StanzaCutter]:
             unused.let_go()
     idle = _idle[bindings] = []
     return idle
-
-
-def stanza_above(limit: int) -> SessionError:
-    """The error for a server's stanza that is too large."""
-    return _too_much(f"a stanza above {limit} bytes")
-
-
-def _too_much(what: str) -> SessionError:
-    return SessionError("policy-violation", f"the server sent {what}")

@@ -104,6 +104,8 @@ class Tally:
         self.limits_hit: Counter[str] = Counter()
         #: Connections that became no session, by reason and HTTP status (0 for none).
         self.refused: Counter[tuple[str, int]] = Counter()
+        #: Stanzas of servers of which something was taken out, by ``stanza_repair.REASONS``.
+        self.stanzas_repaired: Counter[str] = Counter()
         #: What passed in the sessions that are over.
         self.passed = Passed()
         #: Seconds.

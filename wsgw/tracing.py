@@ -16,11 +16,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from wsgw.config.model import Traced
 from wsgw.errors import SessionError
+from wsgw.server_stream import Fault, ServerElements
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
-from wsgw.websocket_xmpp import Browser, ServerElements, WebSocketXmpp
-from wsgw.xml_parser import WHITESPACE, first_tag, split_name
-from wsgw.xmpp_framing import STANZAS
+from wsgw.websocket_xmpp import Browser, WebSocketXmpp
+from wsgw.xml_parser import STANZAS, WHITESPACE, first_tag, split_name
 
 log = logging.getLogger(__name__)
 #: Who asks for a trace by name gets it, whatever else is logged.
@@ -262,6 +262,17 @@ class _TracedServer:
     @property
     def failure(self) -> SessionError | None:
         return self.inner.failure
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.inner.faults
+
+    @property
+    def unusual(self) -> bool:
+        return self.inner.unusual
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        return self.inner.take_faults()
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         events = self.inner.feed(data)

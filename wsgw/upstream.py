@@ -24,12 +24,12 @@ from wsgw import srv
 from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.errors import SessionError, UpstreamFailed
 from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
+from wsgw.server_stream import ServerStream
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Attempt, Tally
 from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
 from wsgw.xml_element import read_element
 from wsgw.xml_parser import STREAM
-from wsgw.xml_stream import ServerStream
 from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
 
 log = logging.getLogger(__name__)
@@ -270,8 +270,8 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
     """Return the header that came before, empty if none did, and the element of this name."""
     header = b""
     while True:
-        data = sock.recv()
-        if not data:
+        data = b"" if stream.busy else sock.recv()
+        if not data and not stream.busy:
             raise ConnectionError("the server closed the connection during STARTTLS")
         events = stream.feed(data)
         if events and events[0][0] == STREAM:

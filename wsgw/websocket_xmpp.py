@@ -17,11 +17,14 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from wsgw.client_stanzas import ClientStanzas, client_stanzas
 from wsgw.domain import is_domain
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.login import MAX_AUTH_TIMES, Login
+from wsgw.server_stream import Fault, ServerElements, ServerStream
 from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.xml_parser import (
+    STANZAS,
     STREAM,
     WHITESPACE,
     Opening,
@@ -29,14 +32,12 @@ from wsgw.xml_parser import (
     split_name,
     without_declaration,
 )
-from wsgw.xml_stream import ClientStanzas, ServerStream, client_stanzas
 from wsgw.xmpp_framing import (
     CLOSE,
     ERROR,
     FEATURES,
     IQ,
     OPEN,
-    STANZAS,
     Framing,
     LegacyFraming,
     Rfc7395Framing,
@@ -78,20 +79,6 @@ class Browser(Protocol):
         """Start the closing handshake."""
 
 
-class ServerElements(Protocol):
-    """Where the server's elements come from: ``xml_stream``, or what stands before it."""
-
-    @property
-    def failure(self) -> SessionError | None:
-        """Why nothing more can be read."""
-
-    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """Return what ``data`` completes, as (expanded name, bytes) in order."""
-
-    def drop_parser(self) -> None:
-        """Let go of what is under way."""
-
-
 class WebSocketXmpp:
     """One XMPP session over one WebSocket."""
 
@@ -113,6 +100,7 @@ class WebSocketXmpp:
         "connect_to",
         "domain",
         "login",
+        "repaired",
         "stanzas_from_client",
         "stanzas_to_client",
         "to_upstream",
@@ -144,6 +132,8 @@ class WebSocketXmpp:
         self.login = Login()
         #: Why the session ended, for logs; the first cause counts.
         self.cause = ""
+        #: What was taken out of the server's stanzas, until the owner takes it from here.
+        self.repaired: tuple[Fault, ...] = ()
         self._browser = browser
         self._limits = limits
         self._serves = serves
@@ -359,9 +349,25 @@ class WebSocketXmpp:
                     events.clear()
                     return False
         del events[:limit]
-        if not events and self._server_stream.failure is not None:
-            self._server_failed(self._server_stream.failure)
+        if not events and self._server_stream.unusual:
+            return self._look_at_server()
         return bool(events)
+
+    def _look_at_server(self) -> bool:
+        """Something beside whole stanzas has come; True when there is more to do."""
+        stream = self._server_stream
+        if stream.faults:
+            self.repaired += stream.take_faults()
+        elif stream.failure is not None:
+            self._server_failed(stream.failure)
+            return False
+        self._server_events.extend(stream.feed(b""))
+        return True
+
+    def take_repaired(self) -> tuple[Fault, ...]:
+        """What is in ``repaired``, which is forgotten."""
+        repaired, self.repaired = self.repaired, ()
+        return repaired
 
     def _server_failed(self, failure: SessionError) -> None:
         log.warning("%s: the XMPP server broke the protocol: %s", self.domain, failure)

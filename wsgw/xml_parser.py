@@ -1,7 +1,7 @@
 """The one place where expat parsers are made, behind defusedxml's guards (RFC 6120 section 11).
 
 It also names what expat refuses in XMPP's own terms, and reads the one message that opens a
-stream. Cutting and checking stanzas is ``xml_stream``'s part.
+stream. ``client_stanzas`` and ``server_stream`` cut and check stanzas.
 """
 
 from __future__ import annotations
@@ -37,12 +37,29 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 STREAM = expanded_name(STREAMS, "stream")
+STANZAS = frozenset(expanded_name(CLIENT, name) for name in ("iq", "message", "presence"))
 
 WHITESPACE = b" \t\r\n"
+CDATA, CDATA_END = b"<![CDATA[", b"]]>"
 
-#: Characters of a namespace. expat writes it out in front of the name of every element in it, so that
-#: a quarter of a megabyte, half of it one namespace and half of it empty elements, took five seconds.
-MAX_NAMESPACE = 1024
+#: Characters of a namespace that a parser with namespaces is given: it writes the namespace out in front of
+#: every name, so that a quarter of a megabyte, half of it one namespace and half of it empty elements, took
+#: five seconds. Where there is a longer one, ``namespaces`` judges instead.
+MAX_NAMESPACE = 256
+
+#: What is escaped in an attribute's value.
+VALUE_ESCAPES = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "'": "&apos;",
+        '"': "&quot;",
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }
+)
 
 #: One complete tag; ``>`` inside a quoted attribute value does not end it.
 _TAG = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>""")
@@ -75,10 +92,12 @@ def make_parser(
     encoding as UTF-8; an XML declaration must not follow.
 
     Names come expanded, with ``prefixes`` followed by ``SEPARATOR`` and the prefix if they have one,
-    without ``namespaces`` as written; attributes as a flat list. Its ``Parse`` may raise ExpatError,
-    DefusedXmlException or SessionError; see ``refused``.
+    without ``namespaces`` as written and not kept in ``intern``; attributes as a flat list. Its ``Parse``
+    may raise ExpatError, DefusedXmlException or SessionError; see ``refused``.
     """
-    parser = expat.ParserCreate("utf-8", SEPARATOR if namespaces else None, {})
+    parser = (
+        expat.ParserCreate("utf-8", SEPARATOR, {}) if namespaces else expat.ParserCreate("utf-8", None, None)
+    )
     parser.namespace_prefixes = prefixes
     parser.ordered_attributes = True
     parser.StartDoctypeDeclHandler = _guard.defused_start_doctype_decl
@@ -136,7 +155,7 @@ def not_well_formed(what: str) -> SessionError:
     return SessionError("not-well-formed", what)
 
 
-def refused(error: Exception, chunk: bytes, position: int) -> SessionError:
+def refused(error: Exception, chunk: bytes | bytearray, position: int) -> SessionError:
     """The stream error for what a parser raised at ``position`` of ``chunk``.
 
     Inside an element a DOCTYPE fires no handler, it is a syntax error at ``<!``.
@@ -171,13 +190,18 @@ def without_declaration(text: bytes) -> bytes:
     return text[match.end() :].lstrip(WHITESPACE)
 
 
+def attribute(name: str, value: str) -> str:
+    """Return `` name='value'``, escaped (the original module did not)."""
+    return f" {name}='{value.translate(VALUE_ESCAPES)}'"
+
+
 def end_of_tag(text: bytes | bytearray, start: int = 0) -> int:
     """Return the position after the tag that begins at ``start``, or -1 if it is not complete."""
     match = _TAG.match(text, start)
     return match.end() if match else -1
 
 
-def end_of_element(text: bytes, start: int, position: int) -> int:
+def end_of_element(text: bytes | bytearray, start: int, position: int) -> int:
     """Return the position after an element that starts at ``start`` (-1: before ``text``).
 
     ``position`` is where expat saw it end: at its end tag, or after the tag of an empty element.

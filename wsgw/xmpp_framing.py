@@ -24,8 +24,10 @@ from wsgw.xml_parser import (
     CLIENT,
     STREAM,
     STREAMS,
+    VALUE_ESCAPES,
     WHITESPACE,
     Opening,
+    attribute,
     expanded_name,
     not_well_formed,
     parse_opening,
@@ -39,7 +41,6 @@ FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = expanded_name(FRAMING, "open")
 CLOSE = expanded_name(FRAMING, "close")
 IQ = expanded_name(CLIENT, "iq")
-STANZAS = frozenset((IQ, expanded_name(CLIENT, "message"), expanded_name(CLIENT, "presence")))
 FEATURES = expanded_name(STREAMS, "features")
 ERROR = expanded_name(STREAMS, "error")
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
@@ -72,18 +73,6 @@ _LONG = 1024
 #: attribute is taken whole, so that nothing inside a value is; names cannot be written in any other way.
 _DECLARES_DEFAULT = re.compile(
     rb"""(?:\s+(?!xmlns[\s=])[^\s=<>"'/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
-)
-_VALUE_ESCAPES = str.maketrans(
-    {
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-        "'": "&apos;",
-        '"': "&quot;",
-        "\t": "&#9;",
-        "\n": "&#10;",
-        "\r": "&#13;",
-    }
 )
 
 
@@ -124,11 +113,6 @@ def require_opening(name: str) -> None:
 def is_legacy(text: bytes) -> bool:
     """Whether a first message, even one that is refused, begins with the tag of the older framing."""
     return _STREAM_TAG.match(text) is not None
-
-
-def attribute(name: str, value: str) -> str:
-    """Return `` name='value'``, escaped (the original module did not)."""
-    return f" {name}='{value.translate(_VALUE_ESCAPES)}'"
 
 
 def starttls_header(domain: str) -> bytes:
@@ -288,7 +272,7 @@ class Rfc7395Framing(Framing):
         default = bound.pop("", "")
         self._default_declaration = attribute("xmlns", default).encode() if default else b""
         self._prefixes = tuple(
-            (f"{prefix}:".encode(), f' xmlns:{prefix}="{namespace.translate(_VALUE_ESCAPES)}"'.encode())
+            (f"{prefix}:".encode(), f' xmlns:{prefix}="{namespace.translate(VALUE_ESCAPES)}"'.encode())
             for prefix, namespace in bound.items()
         )
         return f"<open xmlns='{FRAMING}'{_attributes(opening)}/>".encode()
@@ -330,7 +314,7 @@ class Rfc7395Framing(Framing):
         return stream_error("stream", condition, text, f' xmlns:stream="{STREAMS}"')
 
     def close_towards(self, uri: str) -> bytes:
-        return f'<close xmlns="{FRAMING}" see-other-uri="{uri.translate(_VALUE_ESCAPES)}" />'.encode()
+        return f'<close xmlns="{FRAMING}" see-other-uri="{uri.translate(VALUE_ESCAPES)}" />'.encode()
 
 
 class LegacyFraming(Framing):

@@ -9,12 +9,13 @@ from pathlib import Path
 from xml.parsers import expat
 
 from fuzz.oracles import chunkings, is_one_element, records, tree
+from wsgw.client_stanzas import ClientStanzas
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError
+from wsgw.server_stream import ServerStream
 from wsgw.shallow_stanza import SHALLOW_SIZE
 from wsgw.stanza_cutter import STREAM_END
 from wsgw.xml_parser import STREAM, parse_opening, without_declaration
-from wsgw.xml_stream import ClientStanzas, ServerStream
 from wsgw.xmpp_framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
 
 #: The least at which a server's stanzas are recognised without a parser.

@@ -6,6 +6,7 @@ import random
 import re
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 from xml.parsers import expat
 
 from wire import CLOSE, PING, PONG, TEXT, frame
@@ -64,6 +65,103 @@ def tree(text: bytes, root: bytes = b"") -> Tree:
         parser.Parse(b"</%s>" % re.split(rb"[\s/>]", root[root.rindex(b"<") + 1 :])[0], True)
         seen.pop()
     return seen
+
+
+class _Element(NamedTuple):
+    """Where an element stands in a text, as a parser without namespaces sees it."""
+
+    start: int
+    end: int
+    #: Its start tag, left open; the start tags around it, from the outermost on.
+    tag: bytes
+    around: tuple[bytes, ...]
+
+
+def repaired(header: bytes, stanza: bytes) -> bytes | None:
+    """What must come of a server's stanza; None if it is not XML.
+
+    A parser without namespaces says where its elements stand, and one with namespaces judges each start
+    tag, inside the tags around it. The stanza's own tag is returned without its attributes if it is faulty.
+    """
+    try:
+        elements = _elements(stanza)
+    except expat.ExpatError:
+        return None
+    root = elements[0].tag
+    if _is_faulty(header, root):
+        root = _without_attributes(root)
+    result = bytearray()
+    position = (
+        len(elements[0].tag)
+        if elements[0].tag == stanza[: len(elements[0].tag)]
+        else len(elements[0].tag) + 1
+    )
+    result += root if elements[0].end > position else root[:-1] + b"/>"
+    for element in elements[1:]:
+        if element.start >= position and _is_faulty(header, root, *element.around[1:], element.tag):
+            result += stanza[position : element.start]
+            position = element.end
+    return bytes(result + stanza[position:])
+
+
+def _elements(text: bytes) -> list[_Element]:
+    parser = expat.ParserCreate("utf-8")
+    parser.Parse(b"\n")
+    starts: list[int] = []
+    ends: dict[int, int] = {}
+    open_elements: list[int] = []
+    around: dict[int, tuple[int, ...]] = {}
+
+    def start(_name: str, _attributes: object) -> None:
+        place = parser.CurrentByteIndex - 1
+        around[place] = tuple(open_elements)
+        starts.append(place)
+        open_elements.append(place)
+
+    def end(_name: str) -> None:
+        ends[open_elements.pop()] = parser.CurrentByteIndex - 1
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CommentHandler = parser.ProcessingInstructionHandler = _not_xml
+    parser.Parse(text, True)
+    tags = {place: _TAG.match(text, place)[0] for place in starts}  # type: ignore[index]
+
+    def whole(place: int) -> int:
+        if tags[place].endswith(b"/>"):
+            return place + len(tags[place])
+        return text.index(b">", ends[place]) + 1
+
+    opened = {place: tag[:-2] + b">" if tag.endswith(b"/>") else tag for place, tag in tags.items()}
+    return [
+        _Element(place, whole(place), opened[place], tuple(opened[outer] for outer in around[place]))
+        for place in starts
+    ]
+
+
+_TAG = re.compile(rb"""<[^"'>]*(?:"[^"]*"[^"'>]*|'[^']*'[^"'>]*)*>""")
+_DECLARATION = re.compile(rb"""\s(xmlns(?::[^\s=]*)?\s*=\s*(?:"[^"]*"|'[^']*'))""")
+
+
+def _not_xml(*_what: object) -> None:
+    raise expat.ExpatError("not of XMPP")
+
+
+def _is_faulty(header: bytes, *tags: bytes) -> bool:
+    parser = expat.ParserCreate("utf-8", "\x01")
+    parser.Parse(header + b"".join(tags[:-1]))
+    try:
+        parser.Parse(tags[-1])
+    except expat.ExpatError:
+        return True
+    return False
+
+
+def _without_attributes(tag: bytes) -> bytes:
+    name = re.match(rb"<[^\s/>]+", tag)
+    assert name is not None
+    declared = [b" " + found[1] for found in _DECLARATION.finditer(tag)]
+    return name[0] + b"".join(one for one in declared if not _is_faulty(b"", b"<x" + one + b">")) + b">"
 
 
 def is_one_element(seen: Tree) -> bool:

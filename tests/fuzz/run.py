@@ -57,9 +57,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _call_long(size: int) -> None:
-    from wsgw import plain_text, stanza_cutter, xml_stream
+    from wsgw import client_stanzas, plain_text, stanza_cutter
 
-    for module in (plain_text, stanza_cutter, xml_stream):
+    for module in (client_stanzas, plain_text, stanza_cutter):
         module.LONG_TEXT = size
 
 

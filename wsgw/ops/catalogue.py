@@ -45,6 +45,13 @@ COUNTED: Final = (
     ),
     Metric("wsgw_logins_total", "counter", "Logins, as the server answered them.", ("result",)),
     Metric("wsgw_stanzas_total", "counter", "Messages, presences and iqs that passed.", ("direction",)),
+    Metric(
+        "wsgw_stanzas_repaired_total",
+        "counter",
+        "Stanzas of the XMPP server of which something was taken out, by reason: namespace (not"
+        " namespace-well-formed), depth, names, size, memory.",
+        ("reason",),
+    ),
     Metric("wsgw_frames_total", "counter", "WebSocket frames.", ("direction",)),
     Metric(
         "wsgw_transferred_bytes_total",

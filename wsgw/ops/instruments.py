@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram, values
 
 from wsgw.causes import CAUSES
 from wsgw.ops.catalogue import COUNTED
+from wsgw.stanza_repair import REASONS
 from wsgw.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
 
 #: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
@@ -28,6 +29,7 @@ _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],
     "wsgw_stanzas_total": [("from_client",), ("to_client",)],
+    "wsgw_stanzas_repaired_total": [(reason,) for reason in REASONS],
     "wsgw_frames_total": [("from_browser",), ("to_browser",)],
     "wsgw_transferred_bytes_total": [(direction,) for direction in _BYTES],
 }
@@ -66,6 +68,8 @@ class Instruments:
             self._grow(count, "wsgw_connections_refused_total", reason, str(status or ""))
         for limit, count in tally.limits_hit.items():
             self._grow(count, "wsgw_limits_hit_total", limit)
+        for reason, count in tally.stanzas_repaired.items():
+            self._grow(count, "wsgw_stanzas_repaired_total", reason)
         self._know_upstreams(tally.upstreams)
         for upstream, count in tally.connect_failures.items():
             self._grow(count, "wsgw_upstream_connect_failures_total", upstream)

@@ -1,48 +1,27 @@
-"""Cuts XML into stanzas, for both directions, and gives back the sender's own bytes.
+"""Checks that a client's message is exactly one element, and gives back the client's own bytes.
 
-``ServerStream`` finds the borders in the byte stream of an XMPP server; ``ClientStanzas`` checks
-that a WebSocket message is exactly one element. There is no tree and no serialiser here.
-
-Two habits of expat shape this module. An incomplete token may be held back although its rest has
-come (reparse deferral: expat 2.6 and patched older ones), so a parser is only ever fed up to the
-``>`` that ends a tag. And a parser keeps every name it has seen, so it is replaced, between
-stanzas, once it knows many. Most stanzas never reach a parser: see ``shallow_stanza``.
+There is no tree and no serialiser here. What is not namespace-well-formed is refused (RFC 6120 section 11.3),
+however long its namespaces are.
 """
 
 from __future__ import annotations
 
-import re
 from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.complete_markup import CDATA, CompleteMarkup
 from wsgw.errors import SessionError
+from wsgw.namespaces import Namespaces
 from wsgw.plain_text import LONG_TEXT, without_plain_text
-from wsgw.shallow_stanza import (
-    SHALLOW_ATTRIBUTES,
-    SHALLOW_DEPTH,
-    SHALLOW_SIZE,
-    ShallowStanzas,
-    shallow_stanzas,
-)
-from wsgw.stanza_cutter import (
-    MAX_NAMES,
-    MAX_PARSED,
-    SERVER_STANZA_LIMIT,
-    TEXT_FIRST,
-    StanzaCutter,
-    StreamHeader,
-    give_back,
-    stanza_above,
-    take_cutter,
-)
+from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, shallow_stanzas
+from wsgw.stanza_cutter import MAX_NAMES, MAX_PARSED, StreamHeader
 from wsgw.xml_parser import (
+    CDATA,
+    FIRST_LINE,
     MAX_NAMESPACE,
     STREAM,
     WHITESPACE,
     end_of_element,
-    long_namespace,
     make_parser,
     not_well_formed,
     parse,
@@ -50,10 +29,9 @@ from wsgw.xml_parser import (
     without_declaration,
 )
 
-#: How long one of a server's tags may be; see ``stanza_cutter`` for its other limits.
-SERVER_TAG_LIMIT = 512 * 1024
 
-_WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
+class LongNamespace(Exception):
+    """A namespace that a parser with namespaces is not given; leaves it at once."""
 
 
 class ClientStanzas:
@@ -106,7 +84,12 @@ class ClientStanzas:
         """
         if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
             return name, text
-        parser = self._parser or self._new_parser()
+        try:
+            return self._check(text, self._parser or self._new_parser())
+        except LongNamespace:
+            return self._check(text, self._new_judge())
+
+    def _check(self, text: bytes, parser: expat.XMLParserType) -> tuple[str, bytes]:
         text = text.strip(WHITESPACE)
         if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
             text = _from_its_element(text)
@@ -122,10 +105,13 @@ class ClientStanzas:
         except StreamHeader:
             self._parser = None
             return STREAM, text
+        except LongNamespace:
+            self._parser = None
+            raise
         except (expat.ExpatError, DefusedXmlException, SessionError) as error:
             self._parser = None  # it stands inside the message, and remembers it
             raise refused(error, text, parser.ErrorByteIndex - self._base) from None
-        if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern) > MAX_NAMES:
+        if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern or ()) > MAX_NAMES:
             self._parser = None
         return self._name, text
 
@@ -135,19 +121,51 @@ class ClientStanzas:
             self._parser = None
 
     def _new_parser(self) -> expat.XMLParserType:
-        parser = self._parser = make_parser(self._root)
+        if len(self._root) > MAX_NAMESPACE:
+            return self._new_judge()
+        parser = make_parser(self._root)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
         parser.StartNamespaceDeclHandler = self._declare
-        self._parsed = len(self._root)
+        return self._begin(parser, len(self._root))
+
+    def _begin(self, parser: expat.XMLParserType, parsed: int) -> expat.XMLParserType:
+        self._parser = parser
+        self._parsed = parsed
         self._depth = self._declared = 0
         return parser
+
+    def _new_judge(self) -> expat.XMLParserType:
+        """A parser for long namespaces: it knows none, and each name is judged here."""
+        names = Namespaces()
+        depth = 0
+
+        def start_element(name: str, attributes: list[str]) -> None:
+            nonlocal depth
+            depth += 1
+            fault = names.start(name, attributes)
+            if fault:
+                raise not_well_formed(fault)
+            if depth > 1:
+                self._start_element(names.expanded(name) if depth == 2 else "", attributes)
+
+        def end_element(name: str) -> None:
+            nonlocal depth
+            depth -= 1
+            names.end()
+            self._end_element(name)
+
+        parser = make_parser(namespaces=False)
+        parser.StartElementHandler = start_element
+        parser.EndElementHandler = end_element
+        parser.Parse(self._root)
+        return self._begin(parser, len(FIRST_LINE) + len(self._root))
 
     def _declare(self, _prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next: expat does not list it."""
         self._declared += 2
         if uri is not None and len(uri) > MAX_NAMESPACE:
-            raise long_namespace()
+            raise LongNamespace
 
     def _start_element(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
@@ -209,95 +227,3 @@ def client_stanzas(root: bytes, max_depth: int, max_attributes: int) -> ClientSt
         checker = _checkers[key] = ClientStanzas(root, max_depth, max_attributes)
         checker.shared = True
     return checker
-
-
-class ServerStream:
-    """Cuts the bytes of an XMPP server into stream headers, stanzas and the end tag.
-
-    A new stream on the same connection (a restart) is seen in the server's own bytes; nothing the
-    client does resets this side.
-    """
-
-    __slots__ = ("_bindings", "_cutter", "_markup", "_shallow", "failure", "limit")
-
-    def __init__(self, limit: int = SERVER_STANZA_LIMIT) -> None:
-        #: Bytes of one stanza.
-        self.limit = limit
-        #: Why nothing more can be read from this server.
-        self.failure: SessionError | None = None
-        self._markup = CompleteMarkup()
-        #: Where the stream stands, unless that is between two stanzas.
-        self._cutter: StanzaCutter | None = None
-        #: What the stream's header binds; empty before it.
-        self._bindings = b""
-        #: Between two stanzas: recognises what it can of what follows.
-        self._shallow: ShallowStanzas | None = None
-
-    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """Return what ``data`` completes, as (expanded name, bytes) in order.
-
-        A header comes as ``STREAM`` with the bytes of its tag, a stream's end as ``STREAM_END``.
-        White space between stanzas is dropped. If the server broke the rules, ``failure`` is set
-        and what came before is returned.
-        """
-        events: list[tuple[str, bytes]] = []
-        if self._shallow is not None and not self._markup.held:
-            data = self._shallow.take(data, events)
-        if data and self.failure is None:
-            try:
-                chunk = self._markup.feed(data)
-                if chunk:
-                    self._cut(chunk, events)
-                if self._markup.held or self._cutter is not None:
-                    self._check_unfinished()
-            except SessionError as error:
-                # Another one: what was raised holds the frames it came through, and they hold this stream.
-                self.failure = SessionError(error.condition, error.text, error.code, error.farewell)
-                self._markup.clear()
-                self.drop_parser()
-        return events
-
-    def drop_parser(self) -> None:
-        """Let go of what is under way; nothing more may be fed then."""
-        self._shallow = None
-        if self._cutter is not None:
-            self._cutter.let_go()
-            self._cutter = None
-
-    @property
-    def at_border(self) -> bool:
-        """Whether nothing is under way: everything fed has been given back."""
-        return bool(self._bindings) and self._cutter is None and not self._markup.held
-
-    def _cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> None:
-        while chunk:
-            cutter = self._cutter
-            if cutter is None:
-                cutter = self._cutter = take_cutter(self._bindings)
-                self._shallow = None
-            cutter.limit = self.limit
-            chunk = cutter.cut(chunk, events)
-            if cutter.restarted:
-                self._bindings = b""
-                self.drop_parser()
-            elif cutter.depth == 1:
-                self._bindings = cutter.bindings
-                self._cutter = None
-                if self.limit >= SHALLOW_SIZE:
-                    self._shallow = shallow_stanzas(self._bindings)
-                give_back(cutter)
-
-    def _check_unfinished(self) -> None:
-        """What waits for more bytes: white space between stanzas goes, the rest is bounded."""
-        markup = self._markup
-        begun = self._cutter.pending if self._cutter is not None else 0
-        if not begun and _WHITE_SPACE.fullmatch(markup.held):
-            markup.clear()
-        elif not begun and TEXT_FIRST.match(markup.held):
-            raise not_well_formed("the server does not speak XML")
-        elif markup.refused is not None:
-            raise markup.refused
-        elif begun + len(markup.held) > self.limit:
-            raise stanza_above(self.limit)
-        elif markup.unfinished_tag > SERVER_TAG_LIMIT:
-            raise SessionError("policy-violation", f"the server sent a tag above {SERVER_TAG_LIMIT} bytes")
