@@ -21,7 +21,8 @@ def near(name: str, known: Iterable[str]) -> str | None:
     if len(name) > _TOO_LONG:
         return None
     allowed = 1 if len(name) <= _SHORT else 2
-    found = min(((distance(name, one), one) for one in known), default=(allowed + 1, ""))
+    candidates = (one for one in known if abs(len(one) - len(name)) <= allowed)
+    found = min(((distance(name, one), one) for one in candidates), default=(allowed + 1, ""))
     return found[1] if found[0] <= allowed else None
 
 
