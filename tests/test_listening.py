@@ -148,6 +148,15 @@ def test_port_held_by_systemd_is_no_obstacle(tmp_path: Path, monkeypatch: pytest
         assert "by systemd (process 1), for a socket unit" in refused(config)[0].reason
 
 
+def test_process_1_of_a_container_is_a_program_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgw.listening, "holder_of", lambda ip, port: Holder(0, 1, ("nginx",), "nginx"))
+    with taken() as port:
+        (problem,) = unavailable(configured(tmp_path, ("127.0.0.1", port)))
+    assert problem.reason.endswith(" in use by nginx (process 1): stop it, or take another port")
+
+
 def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wsgw.listening, "holder_of", lambda ip, port: None)
     with taken() as port:

@@ -430,5 +430,13 @@ def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
     stranger_comes_first(xmpp_server)
 
 
-def test_real_server_has_nothing_to_say(start_server: Callable[[str], Server]) -> None:
-    assert answers(f"tcp://127.0.0.1:{start_server('demo').c2s_port}") == []
+@pytest.mark.parametrize("name", ["demo", "ejabberd", "prosody"])
+def test_real_server_that_can_be_used(start_server: Callable[[str], Server], name: str) -> None:
+    assert answers(f"tcp://127.0.0.1:{start_server(name).c2s_port}") == []
+
+
+@pytest.mark.parametrize("name", ["ejabberd", "prosody"])
+def test_real_server_that_does_not_know_the_host(start_server: Callable[[str], Server], name: str) -> None:
+    config = config_of(f"tcp://127.0.0.1:{start_server(name).c2s_port}")
+    (problem,) = ask(replace(config, hosts=("unknown.example",)), PemFiles())
+    assert "refuses the stream to unknown.example: host-unknown: hosts has to name" in problem.reason

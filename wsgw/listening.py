@@ -17,9 +17,6 @@ from wsgw.config.model import AdminListener, Config, ListenerConfig
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.port_holder import holder_of
 
-#: systemd.
-_INIT = 1
-
 
 class Place(NamedTuple):
     """Where a listener listens."""
@@ -73,7 +70,7 @@ def unavailable(config: Config) -> list[ConfigProblem]:
                 undo.enter_context(_bind(listener, config, ()))
             except ConfigError as error:
                 holder = holder_of(listener.ip, listener.port)
-                if holder is None or not (holder.is_wsgw or holder.pid == _INIT):
+                if holder is None or not (holder.is_wsgw or holder.is_systemd):
                     problems.extend(error.problems)
     return problems
 
@@ -155,7 +152,7 @@ def _other_port(listener: ListenerConfig | AdminListener) -> str:
         return f": stop the program that has it (ss -tanp sport = :{listener.port}), or take another port"
     if holder.is_wsgw:
         return f" by {holder}, a gateway: reload it (systemctl reload wsgw), stop it, or take another port"
-    if holder.pid == _INIT:
+    if holder.is_systemd:
         return f" by {holder}, for a socket unit: stop that (systemctl list-sockets), or take another port"
     return f" by {holder}: stop it, or take another port"
 

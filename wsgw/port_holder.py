@@ -45,6 +45,11 @@ class Holder:
         return "wsgw" in map(_base_name, starts) or ("-m", "wsgw") in pairwise(arguments)
 
     @property
+    def is_systemd(self) -> bool:
+        """Whether it is systemd, for a socket unit; process 1 of a container may be any program."""
+        return self.pid == 1 and self.name in ("systemd", "init")
+
+    @property
     def account(self) -> str:
         """The name of its account, or the number."""
         try:
