@@ -7,6 +7,8 @@ tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$tree/scripts/lib.sh"
 # shellcheck source=scripts/lib-deploy.sh
 . "$tree/scripts/lib-deploy.sh"
+# shellcheck source=scripts/lib-release.sh
+. "$tree/scripts/lib-release.sh"
 # shellcheck source=scripts/lib-service.sh
 . "$tree/scripts/lib-service.sh"
 
@@ -24,7 +26,7 @@ usage: deploy.sh [OPTION...]            install this tree, or upgrade to it
   --wait SECONDS     how long a release has to become healthy (60)
   --python PROGRAM   the Python of the release (python3; 3.10 or newer)
   --root FOLDER      put everything below FOLDER, and leave accounts and services alone
-  --dry-run          say what would be done, and change nothing
+  --dry-run          build the release in a temporary folder, say what would be done, and change nothing
 
 /opt/wsgw/releases/ID  a release: a virtual environment; /opt/wsgw/current and previous point to two of them
 /etc/wsgw              the configuration: written once, never changed again
@@ -45,7 +47,7 @@ keep=3
 patience=60
 python=""
 temporary=""
-unfinished=""   # the folder of a release that is being built
+former=""       # the release that was current before
 failed=""       # yes: the release did not become healthy
 
 # Arguments
@@ -96,122 +98,46 @@ ensure_account() {
     fi
 }
 
-# as_account COMMAND...: what the gateway itself could do. Staged, there is no account yet.
+has_account() { getent passwd "$account" >/dev/null; }
+
+# as_account COMMAND...: what the gateway itself could do. Before there is the account, root looks, or, as a dry run
+# does not make the account, one without rights.
 as_account() {
-    if [ -z "$root" ] && is_root; then
+    if [ -n "$root" ] || ! is_root; then
+        "$@"
+    elif has_account; then
         runuser -u "$account" -- "$@"
+    elif [ -n "$dry_run" ]; then
+        setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
     else
         "$@"
     fi
 }
 
-# The release
-
-# source_files: what a release is made of.
-source_files() {
-    (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt requirements.lock requirements-build.lock \
-        README.md LICENSE -type f \
-        -not -name '*.pyc' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
-}
-
-# release_name: VERSION-HASH, of the tree and of the Python it is for.
-release_name() {
-    local version hash
-    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$tree/wsgw/__init__.py")
-    [ -n "$version" ] || die "$tree/wsgw/__init__.py has no __version__"
-    hash=$( (source_files | (cd "$tree" && xargs -0 sha256sum) && "$python" --version) | sha256sum | cut -c1-12)
-    echo "$version-$hash${fresh:+-$(date -u +%Y%m%d%H%M%S)}"
-}
+# The Python
 
 find_deployable_python() {
     if [ -z "$python" ]; then
         if [ -z "${PYTHON:-}" ] && python_is_new_enough /usr/bin/python3; then PYTHON=/usr/bin/python3; fi
+        if [ -n "$dry_run" ] && ! known_python >/dev/null; then would_install "${python_packages[@]}"; fi
         python=$(find_python)
     fi
     python_is_new_enough "$python" || die "--python: $python is no Python 3.10 or newer"
+    python=$(realpath --no-symlinks "$(command -v "$python")")
+    if [ -n "$dry_run" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        would_install "$(venv_package "$python")"
+    fi
     if [ -z "$root" ] && [[ $(readlink -f "$python") =~ ^/(root|home)/ ]]; then
         die "$python is in a home folder, where $account cannot run it: give --python /usr/bin/python3"
     fi
 }
 
-# build_release NAME: a virtual environment with this tree in it, and beside it what deploys this very release: its
-# units and its health check. Built where it will be, since environments cannot be moved; the file .complete is the
-# last to be written.
-build_release() {
-    local folder="$root$home/releases/$1"
-    rm -rf "$folder"
-    mkdir -p "$root$home/releases" "$temporary/source"
-    unfinished=$folder
-    make_venv "$folder" "$python"
-    source_files | tar --create --directory "$tree" --mode u=rwX,go=rX --null --files-from - |
-        tar --extract --no-same-owner --directory "$temporary/source"
-    install_packages "$folder" "$temporary/source" ||
-        die "pip could not install the release." \
-            "Without a network it needs the packages in a folder: see 'By hand' in docs/deployment.md"
-    "$folder/bin/python" -m pip check >"$temporary/pip" 2>&1 ||
-        die "requirements.lock does not fit requirements.txt, scripts/lock.sh writes it anew:
-$(cat "$temporary/pip")"
-    mv "$temporary/source/deploy" "$folder/deploy"
-    resolve_imports "$folder"
-    if [ -n "$root" ]; then forget_root "$folder"; fi
-    touch "$folder/.complete"
-    unfinished=""
-}
-
-# install_packages FOLDER SOURCE: what the locks of SOURCE name, each file by its hash, and SOURCE itself. In two steps, as
-# packages that have no wheel are built with what is installed by then: pip looks at no hash of what it brings to build.
-install_packages() {
-    local pip=(pip_of "$1" install) locked=(--require-hashes -r)
-    # Old ones would otherwise build in ways of their own.
-    export PIP_USE_PEP517=1
-    with_progress "installing what requirements-build.lock names" \
-        "${pip[@]}" "${locked[@]}" "$2/requirements-build.lock" &&
-        with_progress "installing what requirements.lock names" \
-            "${pip[@]}" --no-build-isolation "${locked[@]}" "$2/requirements.lock" &&
-        with_progress "installing wsgw" "${pip[@]}" --no-build-isolation --no-deps "$2"
-}
-
-# clean_up: at the end, whatever it is.
-clean_up() {
-    rm -rf "$temporary"
-    if [ -n "$unfinished" ]; then
-        rm -rf "$unfinished"
-        note "removed, as it is not finished: $unfinished; nothing that runs was touched"
-    fi
-}
-
-# resolve_imports FOLDER: a process started through current goes on with the modules of its own release when
-# current points elsewhere: old processes serve their sessions on after an upgrade.
-resolve_imports() {
-    local packages
-    packages=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    echo 'import os, sys; sys.path[:] = map(os.path.realpath, sys.path)' >"$packages/wsgw-release.pth"
-}
-
-# forget_root FOLDER: scripts of the environment name it without --root, as it will be when they run.
-forget_root() {
-    "$python" - "$1" "$root$home" "$home" <<'END'
-import pathlib, sys
-folder, there, here = sys.argv[1:]
-for path in (*pathlib.Path(folder, "bin").iterdir(), pathlib.Path(folder, "pyvenv.cfg")):
-    if path.is_file() and not path.is_symlink():
-        path.write_bytes(path.read_bytes().replace(there.encode(), here.encode()))
-END
-}
-
-# prune_releases: what was never finished, and all but the newest, those the links point to, and those that still
-# serve sessions.
-prune_releases() {
-    local name number=0
-    while IFS= read -r name; do
-        if [ -e "$root$home/releases/$name/.complete" ]; then
-            number=$((number + 1))
-            [ "$number" -gt "$keep" ] || continue
-        fi
-        if [ "$name" = "$(release_of current)" ] || [ "$name" = "$(release_of previous)" ]; then continue; fi
-        if serves_in "$name" /proc/[0-9]*; then continue; fi
-        change rm -rf "$root$home/releases/$name"
-    done < <(cd "$root$home/releases" 2>/dev/null && ls -1t)
+# would_install PACKAGE...: ends a dry run where root would have these installed, without which nothing can be tried.
+would_install() {
+    if ! is_root || ! command -v apt-get >/dev/null; then return; fi
+    note "would do: apt-get install $*"
+    say "nothing was changed; what is done after that, a dry run says when they are installed"
+    exit 0
 }
 
 # The configuration
@@ -228,108 +154,133 @@ ejabberd_configuration() {
 }
 
 need_configuration_source() {
-    if [ -n "$(configuration)$(ejabberd_configuration)${domains[*]}" ]; then return; fi
-    die "nothing to configure it from: no $root$etc/wsgw.yml, no ejabberd. Give --domain NAME and --upstream URI," \
-        "or write $root$etc/wsgw.yml first (see README.md)"
+    local found
+    found=$(configuration)
+    if [ -z "$found" ] && [ ${#domains[@]} -eq 0 ]; then found=$(ejabberd_configuration); fi
+    if [ -n "$found" ]; then
+        [ -r "$found" ] || die "$(id -un) may not read $found: run this as root"
+    elif [ ${#domains[@]} -eq 0 ]; then
+        die "nothing to configure it from: no $root$etc/wsgw.yml, no ejabberd. Give --domain NAME and --upstream URI," \
+            "or write $root$etc/wsgw.yml first (see README.md)"
+    fi
 }
 
-# write_configuration RELEASE: once; what is there is kept.
+# write_configuration RELEASE_FOLDER: the first one, below a folder that stands for $root, and from there into place.
 write_configuration() {
-    local found arguments=() argument
-    found=$(configuration)
-    if [ -n "$found" ]; then
-        note "kept: $found"
-        return
-    fi
+    local arguments=() argument draft="$temporary/root$etc"
     if [ ${#domains[@]} -gt 0 ]; then
         for argument in "${domains[@]}"; do arguments+=(--domain "$argument"); done
         for argument in "${upstreams[@]}"; do arguments+=(--upstream "$argument"); done
     else
         arguments=(--ejabberd "$(ejabberd_configuration)" --root "${root:-/}")
     fi
+    mirror_root
+    "$1/bin/python" "$1/deploy/write_config.py" "${arguments[@]}" --etc "$etc" --user "$account" "$draft" ||
+        die "that configuration cannot be carried over: correct it, or write $root$etc/wsgw.yml yourself"
+    if [ -e "$draft/upstream-certificates.pem" ]; then
+        put "$draft/upstream-certificates.pem" "$etc/upstream-certificates.pem"
+    fi
     if [ -n "$dry_run" ]; then
         changes=$((changes + 1))
-        note "would write: $root$etc/wsgw.yml (${arguments[*]})"
-        return
+        note "would write: $root$etc/wsgw.yml with"
+        sed 's/^/   | /' "$draft/wsgw.yml"
+    else
+        put "$draft/wsgw.yml" "$etc/wsgw.yml"
+        note "written: $root$etc/wsgw.yml"
     fi
-    mkdir -p "$temporary/etc"
-    "$root$home/releases/$1/bin/python" "$root$home/releases/$1/deploy/write_config.py" "${arguments[@]}" \
-        --etc "$etc" --user "$account" "$temporary/etc" ||
-        die "that configuration cannot be carried over: mend it, or write $root$etc/wsgw.yml yourself"
-    if [ -e "$temporary/etc/upstream-certificates.pem" ]; then
-        put "$temporary/etc/upstream-certificates.pem" "$etc/upstream-certificates.pem"
-    fi
-    put "$temporary/etc/wsgw.yml" "$etc/wsgw.yml"
-    note "written: $root$etc/wsgw.yml"
 }
 
-# check_configuration RELEASE: with the eyes of the account the gateway runs under.
+# mirror_root: what a file in /etc/wsgw may name by a relative path, beside the draft of that file.
+mirror_root() {
+    local entry
+    mkdir -p "$temporary/root$etc"
+    for entry in "$root"/* "$root"/etc/*; do
+        if [ "$entry" = "$root/etc" ] || [ "$entry" = "$root$etc" ] || ! [ -e "$entry" ]; then continue; fi
+        ln -s "$entry" "$temporary/root${entry#"$root"}"
+    done
+}
+
+# configuration_to_run: the file in place, or the draft of a dry run.
+configuration_to_run() {
+    local found
+    found=$(configuration)
+    echo "${found:-$temporary/root$etc/wsgw.yml}"
+}
+
+# check_configuration RELEASE_FOLDER: with the eyes of the account the gateway runs under.
 check_configuration() {
-    if [ -n "$dry_run" ] && [ ! -e "$root$home/releases/$1/.complete" ]; then return; fi
-    if [ -z "$(configuration)" ]; then return; fi
-    as_account "$root$home/releases/$1/bin/python" -m wsgw check --config "$(configuration)" >"$temporary/check" 2>&1 ||
-        die "$account cannot run this configuration; nothing that runs was touched:
-$(cat "$temporary/check")"
-    sed -n '/^warning: /p' "$temporary/check" | while IFS= read -r line; do note "$line"; done
+    local said status=0
+    said=$(as_account "$1/bin/python" -m wsgw check --config "$(configuration_to_run)" 2>&1) || status=$?
+    said=${said//"$temporary/root"/"$root"}
+    [ "$status" -eq 0 ] || die "$account cannot run this configuration; nothing that runs was touched:
+$said"
+    grep '^warning: ' <<<"$said" | while IFS= read -r line; do note "$line"; done || true
 }
 
 # The units
 
-# install_units RELEASE: those it brings, as the configuration needs them.
+# install_units RELEASE_FOLDER: those it brings, as the configuration needs them.
 install_units() {
-    local arguments=() release="$root$home/releases/$1" changed=""
+    local arguments=() changed=""
     if [ -z "$sockets" ] && [ -e "$root$units/wsgw.socket" ]; then sockets=yes; fi
     if [ "$sockets" = yes ]; then arguments=(--sockets); fi
-    if [ ! -x "$release/bin/python" ] || [ -z "$(configuration)" ]; then
-        note "would write: $root$units/wsgw.service${arguments:+ and wsgw.socket}"
-        return
-    fi
     mkdir -p "$temporary/units"
-    "$release/bin/python" "$release/deploy/units.py" "${arguments[@]}" "$(configuration)" "$temporary/units"
+    "$1/bin/python" "$1/deploy/units.py" "${arguments[@]}" "$(configuration_to_run)" "$temporary/units"
     put "$temporary/units/wsgw.service" "$units/wsgw.service"
     changed=$differed
     if [ "$sockets" = yes ]; then
-        if ! cmp -s "$temporary/units/wsgw.socket" "$root$units/wsgw.socket"; then close_sockets; fi
+        if ! cmp -s "$temporary/units/wsgw.socket" "$root$units/wsgw.socket" || ! unit_is_active wsgw.socket; then
+            close_sockets
+        fi
         put "$temporary/units/wsgw.socket" "$units/wsgw.socket"
         changed+=$differed
     elif [ -e "$root$units/wsgw.socket" ]; then
         system systemctl disable --now wsgw.socket
-        change rm "$root$units/wsgw.socket"
+        change "remove $root$units/wsgw.socket" rm "$root$units/wsgw.socket"
         changed=yes
     fi
     if [ -n "$changed" ] || units_are_newer; then
         system systemctl daemon-reload
-        if is_active; then note "wsgw.service changed, which counts from the next systemctl restart wsgw"; fi
+        if is_active; then note "wsgw.service changes, which counts from the next systemctl restart wsgw"; fi
     fi
 }
 
 # close_sockets: systemd opens the ports of a changed wsgw.socket only while the service does not run.
 close_sockets() {
     local running=(wsgw.service)
-    if is_active; then
-        note "the ports of wsgw.socket change: the service has to stop for that"
-        if unit_is_active wsgw.socket; then running=(wsgw.socket wsgw.service); fi
-        system systemctl stop "${running[@]}"
+    if ! is_active; then return; fi
+    if [ -z "$start" ]; then
+        note "the ports of wsgw.socket count from the next deploy.sh without --no-start, which stops the service for that"
+        return
     fi
+    note "the ports of wsgw.socket change: the service has to stop for that"
+    if unit_is_active wsgw.socket; then running=(wsgw.socket wsgw.service); fi
+    system systemctl stop "${running[@]}"
+    if [ -n "$dry_run" ]; then stopped=yes; fi
 }
 
 # What the admin asked for
 
 deploy() {
-    local name
-    ensure_account
+    local name release found new_account=""
     name=$(release_name)
     say "release $name"
-    if [ -e "$root$home/releases/$name/.complete" ]; then
-        note "kept: $root$home/releases/$name"
-    else
-        change build_release "$name"
-    fi
+    prepare_release "$name"
+    release=$(folder_of "$name")
     say "configuration"
-    write_configuration "$name"
-    check_configuration "$name"
+    found=$(configuration)
+    if [ -n "$found" ]; then
+        note "kept: $found"
+        check_configuration "$release"
+    fi
+    finish_release
+    if [ -z "$root" ] && ! has_account; then new_account=yes; fi
+    ensure_account
+    if [ -z "$found" ]; then write_configuration "$release"; fi
+    if [ -z "$found" ] || [ -n "$new_account" ]; then check_configuration "$release" >"$temporary/said"; fi
+    if [ -z "$found" ]; then cat "$temporary/said"; fi
     say "units"
-    install_units "$name"
+    install_units "$release"
     say "switching to $name"
     switch_to "$name"
     if [ -n "$failed" ]; then die "$name does not work, see above"; fi
@@ -341,25 +292,57 @@ roll_back() {
     local name
     name=$(release_of previous)
     [ -n "$name" ] || die "there is no release before the current one"
+    [ -n "$(configuration)" ] || die "there is no configuration in $root$etc"
     say "switching back to $name"
-    check_configuration "$name"
-    install_units "$name"
+    check_configuration "$(folder_of "$name")"
+    install_units "$(folder_of "$name")"
     switch_to "$name"
     if [ -n "$failed" ]; then die "$name does not work, see above"; fi
     conclude "$name"
 }
 
+# conclude RELEASE: what was reached, and the admin's next step.
 conclude() {
+    local unit=wsgw
+    if [ -e "$root$units/wsgw.socket" ]; then unit="wsgw.socket wsgw.service"; fi
     if [ "$changes" -eq 0 ]; then
         say "nothing to do: $1 is current"
     elif [ -n "$dry_run" ]; then
-        say "nothing was changed"
+        say "nothing was changed; without --dry-run all of this is done"
     elif ! has_services; then
-        say "$1 is staged in $root; on the machine: systemctl daemon-reload && systemctl enable --now wsgw"
+        say "$1 is staged in $root; on the machine: systemctl daemon-reload && systemctl enable --now $unit"
+        if [ -n "$former" ] && [ "$former" != "$1" ]; then
+            note "or, where $former runs: systemctl daemon-reload &&" \
+                "systemctl kill --kill-who=main --signal=USR2 wsgw.service"
+        fi
     elif [ -z "$start" ]; then
-        say "$1 is installed; start it with: systemctl enable --now wsgw, or run deploy.sh again"
+        conclude_without_start "$1" "$unit"
     else
-        say "$1 runs and is healthy; its log: journalctl -u wsgw"
+        conclude_running "$1"
+    fi
+}
+
+conclude_without_start() {
+    if ! is_active; then
+        say "$1 is installed; start it with: systemctl enable --now $2, or run deploy.sh again"
+    elif serves_in "$1" "/proc/$(main_pid)"; then
+        say "$1 is installed, and runs already"
+    else
+        say "$1 is installed, and the release before still runs; to switch to $1, run deploy.sh again"
+    fi
+}
+
+conclude_running() {
+    local place=""
+    if [ -n "$former" ] && [ "$former" != "$1" ]; then place=", in place of $former"; fi
+    say "$1 runs and is healthy$place; its log: journalctl -u wsgw"
+    if [ -n "$handed_over" ]; then note "sessions from before go on in the processes that had them"; fi
+    if [ -e "$root$units/wsgw.socket" ]; then note "its ports are systemd's: systemctl status wsgw.socket"; fi
+    if [ -z "$place" ]; then return; fi
+    if [ "$mode" = rollback ]; then
+        note "to switch forward to $former again: deploy.sh --rollback"
+    else
+        note "to go back to $former: deploy.sh --rollback"
     fi
 }
 
@@ -367,12 +350,17 @@ main() {
     umask 022
     parse_arguments "$@"
     need_root_or_stage
+    if [ -n "${TMPDIR:-}" ]; then TMPDIR=$(realpath "$TMPDIR"); fi
+    if [ -n "${WSGW_SYSTEM:-}" ]; then WSGW_SYSTEM=$(realpath "$(command -v "$WSGW_SYSTEM")"); fi
     temporary=$(mktemp -d -t wsgw-deploy-XXXXXX)
     trap clean_up EXIT
     trap 'die "interrupted; run deploy.sh again, and it goes on from here"' INT TERM HUP
     find_deployable_python
     if [ "$mode" = deploy ]; then need_configuration_source; fi
     one_at_a_time
+    # In a dry run other accounts look at what is in it.
+    if [ -n "$dry_run" ]; then chmod 711 "$temporary"; fi
+    former=$(release_of current)
     cd /
     if [ "$mode" = rollback ]; then roll_back; else deploy; fi
 }

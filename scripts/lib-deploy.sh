@@ -4,7 +4,7 @@
 #
 # Every change goes through one of these, so that --dry-run and --root hold for all of them:
 # None of them is to be called where bash ignores failures: behind if, before || and &&.
-#   change COMMAND...   a change below $root: files, links
+#   change WHAT COMMAND...   a change below $root, files and links; WHAT says it to the admin
 #   system COMMAND...   a change of the system itself: accounts, services. With --root it is left to be done later,
 #                       or handed to the program $WSGW_SYSTEM
 
@@ -21,9 +21,9 @@ units=/etc/systemd/system
 change() {
     changes=$((changes + 1))
     if [ -n "$dry_run" ]; then
-        note "would do: $*"
+        note "would do: $1"
     else
-        "$@"
+        "${@:2}"
     fi
 }
 
@@ -31,9 +31,9 @@ system() {
     if [ -n "$root" ] && [ -z "${WSGW_SYSTEM:-}" ]; then
         note "left to do on the system: $*"
     elif [ -n "$root" ]; then
-        change "$WSGW_SYSTEM" "$@"
+        change "$*" "$WSGW_SYSTEM" "$@"
     else
-        change "$@"
+        change "$*" "$@"
     fi
 }
 
@@ -48,9 +48,9 @@ ask() {
     fi
 }
 
-# has_services: whether services can be started and asked here and now.
+# has_services: whether services can be started and asked here and now; with --dry-run only asked.
 has_services() {
-    [ -z "$dry_run" ] && { [ -z "$root" ] || [ -n "${WSGW_SYSTEM:-}" ]; }
+    [ -z "$root" ] || [ -n "${WSGW_SYSTEM:-}" ]
 }
 
 # set_root FOLDER: everything goes below it from now on.
@@ -62,10 +62,27 @@ set_root() {
 }
 
 need_root_or_stage() {
-    if [ -z "$root" ] && [ -z "$dry_run" ]; then
-        is_root || die "this needs root: run it with sudo, or stage with --root FOLDER, or look with --dry-run"
+    local folder
+    if [ -z "$root" ]; then
         [ -d /run/systemd/system ] || die "systemd does not run here; stage with --root FOLDER, or see Dockerfile"
+        if ! is_root; then
+            [ -n "$dry_run" ] ||
+                die "this needs root: run it with sudo, or stage with --root FOLDER, or look with --dry-run"
+            note "without root this sees less: what only root may read stays unknown"
+            return
+        fi
     fi
+    for folder in "$home" "$etc" "$units"; do
+        folder=$(existing "$root$folder")
+        if ! [ -d "$folder" ] || ! [ -w "$folder" ]; then die "$folder is no folder that can be written to"; fi
+    done
+}
+
+# existing PATH: the nearest folder on the way to PATH that exists, or PATH itself.
+existing() {
+    local path=$1
+    while ! [ -e "$path" ]; do path=$(dirname "$path"); done
+    echo "$path"
 }
 
 # one_at_a_time: a second deployment waits for the first to end. The lock is on a folder that no other account may
@@ -93,6 +110,7 @@ release_of() {
 
 # point LINK RELEASE: in one step, so that there is no moment without it.
 point() {
+    rm -f "$root$home/$1.new"
     ln -s "releases/$2" "$root$home/$1.new"
     mv -T "$root$home/$1.new" "$root$home/$1"
 }
@@ -100,8 +118,7 @@ point() {
 # link_to LINK RELEASE
 link_to() {
     if [ "$(release_of "$1")" != "$2" ]; then
-        change rm -f "$root$home/$1.new"
-        change point "$1" "$2"
+        change "point $root$home/$1 to releases/$2" point "$1" "$2"
     fi
 }
 
@@ -109,9 +126,14 @@ link_to() {
 put() {
     differed=""
     if cmp -s "$1" "$root$2"; then return; fi
-    change install -D -m 644 "$1" "$root$2.new"
-    change mv "$root$2.new" "$root$2"
+    change "write $root$2" replace "$1" "$root$2"
     differed=yes
+}
+
+# replace FILE TARGET: in one step, so that there is no moment without it.
+replace() {
+    install -D -m 644 "$1" "$2.new"
+    mv "$2.new" "$2"
 }
 
 # configuration: the file the gateway reads of /etc/wsgw, below $root; empty if there is none.

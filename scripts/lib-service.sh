@@ -1,14 +1,17 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # its variables are those of the script that sources it
 # How deploy.sh starts a release, has a running one hand over to it, and goes back if it does not become healthy.
-# Source it after lib-deploy.sh. It uses $start, $patience, $temporary and install_units of deploy.sh.
+# Source it after lib-deploy.sh. It uses $start, $patience, $sockets, $temporary, folder_of and install_units of
+# deploy.sh.
 
 unit_is_active() {
     has_services && [ "$(ask systemctl is-active "$1" || true)" = active ]
 }
 
+stopped="" # yes: a dry run goes on as if the service had been stopped
+
 is_active() {
-    unit_is_active wsgw.service
+    [ -z "$stopped" ] && unit_is_active wsgw.service
 }
 
 # service_property NAME: of wsgw.service; empty if there is no systemd to ask.
@@ -23,8 +26,8 @@ units_are_newer() {
 
 # main_pid: of the gateway; 0 if none runs.
 main_pid() {
-    local found
-    found=$(service_property MainPID)
+    local found=0
+    if [ -z "$stopped" ]; then found=$(service_property MainPID); fi
     echo "${found:-0}"
 }
 
@@ -55,6 +58,8 @@ start_service() {
     system systemctl start wsgw.service
 }
 
+handed_over="" # yes: the processes of a release before serve their sessions on
+
 # hand_over: SIGUSR2 makes the running gateway start the new release, which takes the sockets and becomes the
 # main process; nobody is refused meanwhile. The gateway itself gives up after 60 s, and says so in its status.
 hand_over() {
@@ -64,7 +69,10 @@ hand_over() {
     system systemctl kill --kill-who=main --signal=USR2 wsgw.service || return 1
     while [ "$SECONDS" -lt "$deadline" ]; do
         now=$(main_pid)
-        if [ "$now" != "$before" ] && [ "$now" != 0 ]; then return 0; fi
+        if [ "$now" != "$before" ] && [ "$now" != 0 ]; then
+            handed_over=yes
+            return 0
+        fi
         status=$(service_property StatusText)
         if [ "$status" != "$status_before" ] && [[ $status == "no upgrade"* ]]; then break; fi
         is_active || return 1
@@ -121,9 +129,9 @@ switch_to() {
         before=$before_that
         before_that=""
     fi
-    if [ -z "$start" ]; then return; fi
-    if ! has_services; then
-        if [ -z "$root" ]; then change run_current "$before"; fi
+    if [ -z "$start" ] || ! has_services; then return; fi
+    if [ -n "$dry_run" ]; then
+        tell_start "$1" "$before"
         return
     fi
     say "starting $1"
@@ -136,12 +144,29 @@ switch_to() {
     if [ "$before" != "$1" ]; then go_back "$before" "$before_that" "$main_before"; fi
 }
 
+# tell_start RELEASE BEFORE: what switch_to would do after it has set the links.
+tell_start() {
+    local otherwise="go back to $2"
+    if [ "$2" = "$1" ]; then otherwise="say why"; fi
+    changes=$((changes + 1))
+    if is_active; then
+        note "would do: systemctl kill --kill-who=main --signal=USR2 wsgw.service, by which the running gateway hands its" \
+            "ports over to $1, refuses no connection, and serves the sessions it has to their end"
+    else
+        if [ "$sockets" = yes ]; then note "would do: systemctl enable --now wsgw.socket"; fi
+        note "would do: systemctl enable --now wsgw.service"
+    fi
+    if [ -z "$2" ]; then otherwise="stop it again"; fi
+    note "would do: ask for up to $patience s whether it is healthy, otherwise $otherwise"
+}
+
 # keep_going: the release runs already. If it does not serve what the configuration says, it may not have read it.
 keep_going() {
     if [ -z "$start" ] || ! has_services; then return; fi
     if ! is_healthy; then
         say "reloading the configuration"
         system systemctl reload wsgw.service
+        if [ -n "$dry_run" ]; then return; fi
         if ! wait_until_healthy ""; then
             failed=yes
             tell_why
@@ -157,13 +182,13 @@ go_back() {
         say "there is no release to go back to: stopping wsgw"
         if [ -e "$root$units/wsgw.socket" ]; then system systemctl disable --now wsgw.socket; fi
         system systemctl disable --now wsgw.service
-        change rm "$root$home/current"
+        change "remove $root$home/current" rm "$root$home/current"
         return
     fi
     say "going back to $1"
     link_to current "$1"
-    if [ -n "$2" ]; then link_to previous "$2"; else change rm "$root$home/previous"; fi
-    install_units "$1"
+    if [ -n "$2" ]; then link_to previous "$2"; else rm "$root$home/previous"; fi
+    install_units "$(folder_of "$1")"
     if [ "$3" != 0 ] && [ "$(main_pid)" = "$3" ]; then
         note "it never stopped serving"
     elif ! run_current ""; then

@@ -110,7 +110,7 @@ venv_package() {
 pip_of() {
     local python
     python=$(realpath --no-symlinks "$1/bin/python")
-    (cd "${called_from:-.}" && "$python" -I -m pip --disable-pip-version-check "${@:2}")
+    (cd "${called_from:-.}" && PIP_PROGRESS_BAR=off "$python" -I -m pip --disable-pip-version-check "${@:2}")
 }
 
 # make_venv FOLDER PYTHON: a virtual environment there, made anew if it is broken or of another Python.

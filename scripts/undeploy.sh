@@ -36,7 +36,9 @@ parse_arguments() {
 remove() {
     local path
     for path in "$@"; do
-        if [ -e "$root$path" ] || [ -L "$root$path" ]; then change rm -rf "$root$path"; fi
+        if [ -e "$root$path" ] || [ -L "$root$path" ]; then
+            change "remove $root$path" rm -rf "$root$path"
+        fi
     done
 }
 
@@ -68,7 +70,11 @@ main() {
     elif [ -e "$root$etc" ]; then
         note "kept: $root$etc; --purge removes it"
     fi
-    if [ "$changes" -eq 0 ]; then say "nothing to do"; fi
+    if [ "$changes" -eq 0 ]; then
+        say "nothing to do"
+    elif [ -n "$dry_run" ]; then
+        say "nothing was changed; without --dry-run all of this is done"
+    fi
 }
 
 main "$@"

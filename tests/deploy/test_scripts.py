@@ -18,6 +18,8 @@ BARE = """
 set -e
 if [ -e /usr/bin/python3 ]; then mount --bind /dev/null "$(readlink -f /usr/bin/python3)"; fi
 mount -t tmpfs tmpfs /usr/sbin
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system
 exec "$@"
 """
 APT = """\
@@ -113,6 +115,24 @@ def test_root_gets_python_installed(bare: Bare) -> None:
         "apt-get -q -y --no-install-recommends install python3 python3-venv",
         "services: 101",
     ]
+
+
+def test_dry_run_installs_no_python(bare: Bare) -> None:
+    bare.apt_does("true")
+    done = bare.run("bash", "scripts/deploy.sh", "--dry-run", "--domain", "example.org")
+    assert done.returncode == 0, done.stderr
+    assert "would do: apt-get install python3 python3-venv\n" in done.stdout
+    assert not bare.log.exists()
+
+
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
+@pytest.mark.parametrize("script", ["deploy.sh", "undeploy.sh"])
+def test_dry_run_fails_without_systemd_as_the_real_one(script: str) -> None:
+    for arguments in ([], ["--dry-run"]):
+        argv = ["bash", str(ROOT / "scripts" / script), *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "error: systemd does not run here" in done.stderr
 
 
 def test_installation_that_fails_is_told(bare: Bare) -> None:

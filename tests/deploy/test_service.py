@@ -183,7 +183,9 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
     assert browser.head.startswith("HTTP/1.1 101 ")
     with connecting(machine.port) as attempts:
         said = machine.deploy(built.new)
-    assert "runs and is healthy" in said
+    assert f"runs and is healthy, in place of {OLD}-" in said
+    assert "sessions from before go on" in said
+    assert f"to go back to {OLD}-" in said
     assert machine.systemd.main_pid != before
     assert machine.version_running() == NEW
     # Else systemd would neither see its end nor wait for it to drain.
@@ -202,7 +204,14 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
 def test_roll_back_is_one_too(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.new)
-    machine.deploy(built.new, "--rollback")
+    calls, pid = list(machine.systemd.calls), machine.systemd.main_pid
+    dry = machine.deploy(built.new, "--rollback", "--dry-run")
+    assert "--signal=USR2 wsgw.service, by which the running gateway hands its ports over to" in dry
+    assert f"go back to {NEW}-" in dry
+    assert (machine.systemd.calls, machine.systemd.main_pid) == (calls, pid)
+    said = machine.deploy(built.new, "--rollback")
+    assert f"runs and is healthy, in place of {NEW}-" in said
+    assert f"to switch forward to {NEW}-" in said
     assert machine.version_running() == OLD
     assert machine.carries_messages()
     assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
@@ -256,7 +265,8 @@ def test_release_that_was_only_linked_is_handed_over_to(built: Built, make_machi
     """A deployment was interrupted there, or did not start it."""
     machine = make_machine(built.both)
     machine.deploy(built.old)
-    machine.deploy(built.new, "--no-start")
+    said = machine.deploy(built.new, "--no-start")
+    assert "the release before still runs" in said
     assert (machine.stage.current(), machine.version_running()) == (NEW, OLD)
     machine.deploy(built.new)
     assert machine.version_running() == NEW
@@ -301,10 +311,17 @@ def test_sockets_are_opened_while_the_service_does_not_run(built: Built, make_ma
     machine = make_machine(built.first)
     machine.deploy(built.old)
     done = len(machine.systemd.calls)
-    machine.deploy(built.old, "--sockets")
+    machine.deploy(built.old, "--sockets", "--no-start")
+    assert machine.systemd.calls[done:] == ["systemctl daemon-reload"]
+    assert machine.carries_messages()
+    done = len(machine.systemd.calls)
+    dry = machine.deploy(built.old, "--sockets", "--dry-run")
+    assert "would do: systemctl stop wsgw.service\n" in dry
+    assert "would do: systemctl enable --now wsgw.socket\n" in dry
+    said = machine.deploy(built.old, "--sockets")
+    assert "its ports are systemd's" in said
     assert machine.systemd.calls[done:] == [
         "systemctl stop wsgw.service",
-        "systemctl daemon-reload",
         "systemctl enable wsgw.socket",
         "systemctl restart wsgw.socket",
         "systemctl enable wsgw.service",

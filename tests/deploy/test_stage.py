@@ -103,11 +103,96 @@ def test_dry_run_says_and_changes_nothing(
     assert stage.snapshot() == before
 
 
+#: Of the old module, on a listener without TLS.
+OLD_CFG = """\
+{hosts, ["example.org"]}.
+{listen, [
+  {5222, ejabberd_c2s, []},
+  {{5288, {127,0,0,1}}, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}]}
+]}.
+"""
+
+
+def shown_file(said: str) -> str:
+    """What a dry run shows of a file, without the signs before its lines."""
+    return "".join(f"{line[5:]}\n" for line in said.splitlines() if line.startswith("   | "))
+
+
 def test_dry_run_on_a_bare_machine(built: Built, make_stage: Make) -> None:
+    """All of it, with packages that are named by a path relative to where the script is called."""
     stage = make_stage(None)
+    stage.env["PIP_FIND_LINKS"] = os.path.relpath(stage.env["PIP_FIND_LINKS"])
     said = stage.deploy(built.old, "--dry-run", "--domain", "example.org")
     assert "would write" in said
+    assert "hosts:\n- example.org\n" in shown_file(said)
+    for function in ("build_release", "run_current", "point current", "install -D"):
+        assert function not in said
     assert stage.snapshot() == {}
+
+
+def test_dry_run_shows_the_file_and_what_is_to_do(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    stage.config.unlink()
+    stage.write("etc/ejabberd/ejabberd.cfg", OLD_CFG)
+    said = stage.deploy(built.old, "--dry-run")
+    to_do = [line for line in said.splitlines() if line.startswith("   to do: ")]
+    assert "take the tuples websocket_session and mod_websocket out of /etc/ejabberd/ejabberd.cfg" in to_do[0]
+    assert not stage.config.exists()
+    really = stage.deploy(built.old)
+    assert shown_file(said) == stage.config.read_text()
+    assert [line for line in really.splitlines() if line.startswith("   to do: ")] == to_do
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("etc/wsgw/wsgw.yml", CONFIG.replace("port", "prt"), "wsgw.yml:"),
+        ("etc/wsgw/wsgw.yml", CONFIG + "log_levle: debug\n", "log_levle"),
+        ("etc/ejabberd/ejabberd.cfg", OLD_CFG.replace("5222", "70000"), "ejabberd.cfg:"),
+        ("etc/ejabberd/ejabberd.yml", "hosts: [", "ejabberd.yml:"),
+    ],
+    ids=["listener", "top level", "old ejabberd", "modern ejabberd"],
+)
+def test_dry_run_fails_where_the_real_run_does(
+    built: Built, make_stage: Make, name: str, text: str, reason: str
+) -> None:
+    stage = make_stage(built.first)
+    stage.config.unlink()
+    stage.write(name, text)
+    before = stage.snapshot()
+    dry, real = (stage.deploy(built.old, *arguments, status=1) for arguments in (["--dry-run"], []))
+    assert reason in dry
+    assert dry == real
+    assert stage.snapshot() == before
+
+
+def test_what_stands_in_the_way_fails_in_both(built: Built, make_stage: Make) -> None:
+    stage = make_stage(None)
+    stage.write("opt", "no folder")
+    for arguments in ([], ["--dry-run"]):
+        said = stage.deploy(built.old, "--domain", "example.org", *arguments, status=1)
+        assert f"error: {stage.root}/opt is no folder that can be written to" in said
+
+
+def test_new_release_judges_the_configuration_before_anything_changes(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.first)
+    stage.config.unlink()
+    stage.write("etc/wsgw/wsgw.yml", CONFIG + "log_levle: debug\n")
+    before = stage.snapshot()
+    said = stage.deploy(built.new, status=1)
+    assert "log_levle" in said
+    assert "nothing that runs was touched" in said
+    assert stage.snapshot() == before
+
+
+def test_last_lines_say_what_to_do_with_a_stage(built: Built, make_stage: Make) -> None:
+    stage = make_stage(built.both)
+    back = stage.deploy(built.new, "--rollback")
+    assert "systemctl enable --now wsgw\n" in back
+    assert f"or, where {NEW}-" in back
+    assert "--signal=USR2" in back
+    sockets = stage.deploy(built.new, "--sockets")
+    assert "systemctl enable --now wsgw.socket wsgw.service\n" in sockets
 
 
 def test_old_releases_are_pruned_but_never_the_two_in_use(built: Built, make_stage: Make) -> None:
@@ -149,6 +234,7 @@ def test_release_that_pip_cannot_install_leaves_nothing(
     stage = make_stage(built.first)
     before = stage.snapshot()
     stage.env["PIP_FIND_LINKS"] = str(tmp_path)
+    assert "error: pip could not install the release" in stage.deploy(built.new, "--dry-run", status=1)
     said = stage.deploy(built.new, status=1)
     assert "error: pip could not install the release. Without a network" in said
     assert said.endswith("; nothing that runs was touched\n")
