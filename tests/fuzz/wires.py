@@ -132,7 +132,7 @@ def head(data: bytes) -> None:
     if sound is not None:
         lengths = _LENGTH.findall(sound["fields"])
         coded = _CODING.search(sound["fields"]) is not None
-        old = not sound["line"].endswith(tuple(b"HTTP/1.%d" % minor for minor in range(1, 10)))
+        old = not sound["line"].endswith(tuple(b" HTTP/1.%d" % minor for minor in range(1, 10)))
         forked = (
             len(lengths) > 1
             or not all(length.strip(b" \t").isdigit() for length in lengths)
