@@ -12,7 +12,7 @@ seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] || die "usage: $0 [SECONDS [TARGET...]]"
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frames handshake proxy server client erlang yaml session xmpp)
+[ ${#targets[@]} -gt 0 ] || targets=(frames handshake proxy server stanzas client erlang yaml session xmpp)
 
 make_environment requirements-dev.txt
 .venv/bin/python -c 'import atheris' 2>/dev/null || die "atheris is not installed: no wheel for this Python or machine"

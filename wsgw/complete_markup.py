@@ -59,6 +59,7 @@ class CompleteMarkup:
         self.held.clear()
         self._scanned = self._begun = 0
         self._until = b""
+        self.refused = None
         return held
 
     def clear(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.parsers import expat
 
-from fuzz.oracles import chunkings, is_one_element, records, tree
+from fuzz.oracles import chunkings, content, is_one_element, records, stanzas_of, tree
 from wsgw.client_stanzas import ClientStanzas
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError
@@ -43,6 +43,26 @@ def server(data: bytes) -> None:
     for framing in (Rfc7395Framing(opening), LegacyFraming(opening)):
         with contextlib.suppress(SessionError):
             _frame_all(framing, events)
+
+
+def stanzas(data: bytes) -> None:
+    """What other users wrote, inside a server's stream: an independent reading says what must come of it."""
+    if b"<?xml" in data or b"etherx" in data or b"stream:stream" in data:
+        return  # a restart and an end are for ``server``
+    expected, goes_on = stanzas_of(_STREAM_TAG, data)
+    for pieces in ([data], *chunkings(data)):
+        stream = ServerStream()
+        stream.feed(_STREAM_TAG)
+        got: list[bytes] = []
+        for piece in pieces:
+            got += [element for name, element in stream.feed(piece) if name != STREAM_END]
+            while stream.busy:
+                got += [element for _, element in stream.feed(b"")]
+        assert len(got) == len(expected), (got, expected)
+        assert stream.failure is None or not goes_on, stream.failure
+        for element, meant in zip(got, expected, strict=True):
+            assert is_one_element(tree(element, _STREAM_TAG)), element
+            assert meant is None or content(element) == content(meant), (element, meant)
 
 
 def _frame_all(framing: Framing, events: list[tuple[str, bytes]]) -> None:

@@ -77,6 +77,87 @@ class _Element(NamedTuple):
     around: tuple[bytes, ...]
 
 
+def stanzas_of(header: bytes, data: bytes) -> tuple[list[bytes | None], bool]:
+    """What must come of ``data``, which follows a server's ``header``, and whether the stream surely goes on.
+
+    None stands for what only has to be well-formed.
+    """
+    places, failed = _first_level(header, data)
+    outcome: list[bytes | None] = []
+    position = 0
+    for start, end in places:
+        if data[position:start].strip(b" \t\r\n"):
+            return outcome, False
+        position = end
+        stanza = data[start:end]
+        if _is_faulty(header, stanza):
+            name = _stanza_name(header, stanza)
+            if name not in ("message", "presence", "iq"):
+                return outcome, False
+            result = repaired(header, stanza)
+            assert result is not None, stanza
+            outcome.append(result if name != "iq" else None)
+        else:
+            outcome.append(stanza)
+    return outcome, not failed and not data[position:].strip(b" \t\r\n")
+
+
+def _first_level(header: bytes, data: bytes) -> tuple[list[tuple[int, int]], bool]:
+    """(start, end) of the whole elements of the first level, and whether a parser refuses what there is."""
+    places: list[tuple[int, int]] = []
+    depth = started = 0
+    parser = expat.ParserCreate("utf-8")
+
+    def start(_name: str, _attributes: object) -> None:
+        nonlocal depth, started
+        depth += 1
+        if depth == 2:
+            started = parser.CurrentByteIndex - len(header)
+
+    def end(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 1:
+            places.append((started, _end(data, started, parser.CurrentByteIndex - len(header))))
+
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CommentHandler = parser.ProcessingInstructionHandler = _not_xml
+    parser.Parse(header)
+    try:
+        parser.Parse(data)
+    except expat.ExpatError:
+        return places, True
+    return places, False
+
+
+def _end(text: bytes, start: int, seen: int) -> int:
+    """Where an element ends that starts at ``start``; ``seen`` is where expat said so."""
+    tag = _TAG.match(text, start)
+    assert tag is not None
+    return tag.end() if tag[0].endswith(b"/>") else text.index(b">", seen) + 1
+
+
+def _stanza_name(header: bytes, stanza: bytes) -> str:
+    """The local name of an element of jabber:client whose tag may be faulty, empty for any other."""
+    tag = _TAG.match(stanza)
+    assert tag is not None
+    bare = _without_attributes(tag[0])
+    try:
+        name = str(tree(bare[:-1] + b"/>", header)[0][1])
+    except expat.ExpatError:
+        return ""
+    return name.removeprefix("jabber:client\x01") if name.startswith("jabber:client\x01") else ""
+
+
+def content(element: bytes) -> bytes:
+    """What follows an element's start tag."""
+    tag = _TAG.match(element)
+    assert tag is not None
+    return element[tag.end() :]
+
+
 def repaired(header: bytes, stanza: bytes) -> bytes | None:
     """What must come of a server's stanza; None if it is not XML.
 
@@ -127,14 +208,14 @@ def _elements(text: bytes) -> list[_Element]:
     parser.Parse(text, True)
     tags = {place: _TAG.match(text, place)[0] for place in starts}  # type: ignore[index]
 
-    def whole(place: int) -> int:
-        if tags[place].endswith(b"/>"):
-            return place + len(tags[place])
-        return text.index(b">", ends[place]) + 1
-
     opened = {place: tag[:-2] + b">" if tag.endswith(b"/>") else tag for place, tag in tags.items()}
     return [
-        _Element(place, whole(place), opened[place], tuple(opened[outer] for outer in around[place]))
+        _Element(
+            place,
+            _end(text, place, ends[place]),
+            opened[place],
+            tuple(opened[outer] for outer in around[place]),
+        )
         for place in starts
     ]
 

@@ -45,6 +45,19 @@ _XML = (
     b"\x1e",
     b"\xc3\xa9",
 )
+_STANZAS = (
+    b"<iq type='result'>",
+    b"</iq>",
+    b"<presence p:a=''>",
+    b"</presence>",
+    b" xmlns:p=''",
+    b" xmlns='urn: '",
+    b" xmlns:xml='u'",
+    b" xmlns:q='http://www.w3.org/XML/1998/namespace'",
+    b"<p:q:r/>",
+    b"<stream:a/>",
+    b" xmlns:p='%s'" % (b"u" * 300),
+)
 _EVENTS = (b"\x1er", b"\x1es", b"\x1ec", b"\x1et\xff", b"\x1ey", b"\x1eb", b"\x1el")
 _CONFIG = (
     b"websocket_session",
@@ -150,6 +163,7 @@ TARGETS = {
             ),
         ),
         Target("server", documents.server, _XML),
+        Target("stanzas", documents.stanzas, (*_XML, *_STANZAS)),
         Target("client", documents.client, _XML),
         Target("erlang", documents.erlang, (*_CONFIG, b"<<", b">>", b"{", b"}.", b"[", b"]", b"$a", b"16#")),
         Target("yaml", documents.yaml, (*_CONFIG, b": ", b"- ", b"&a", b"*a", b"<<: *a", b"|\n", b"!!int ")),
