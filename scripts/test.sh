@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
-xml_tests=(tests/test_xml_parser.py tests/test_client_stanzas.py tests/test_server_stream.py tests/test_xmpp_framing.py)
+xml_tests=(tests/test_xml_parser.py tests/test_namespaces.py tests/test_tag_counter.py tests/test_client_stanzas.py
+    tests/test_server_stream.py tests/test_stanza_repair.py tests/test_xmpp_framing.py)
 failures=()
 
 # check NAME COMMAND...: runs it; a failure is remembered and told at the end.
