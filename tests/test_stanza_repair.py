@@ -38,6 +38,45 @@ def passed(data: bytes, size: int = 64 * KIB) -> list[bytes]:
     return stanzas
 
 
+@pytest.mark.parametrize("declaration", [b"", b"<?xml version='1.0'?>"])
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        b"<message><x xmlns='%s'/></message>" % (b"u" * 5000),
+        b"<message><body %s/></message>" % NS1,
+        b"<message><q:x/></message>",
+        b"<message>%s</message>" % (b"x" * (8 * MIB + 1)),
+        b"<message %s" % b" ".join(b"a%d=''" % number for number in range(100_000)),
+    ],
+    ids=["long namespace", "namespace of xml", "unbound prefix", "size", "tag"],
+)
+def test_a_stanza_that_comes_with_the_header_is_repaired_too(stanza: bytes, declaration: bytes) -> None:
+    stanza += b"></message>" if not stanza.endswith(b">") else b""
+    data = declaration + HEADER + stanza + NEXT
+    outcomes = []
+    for pieces in (
+        [data],
+        [declaration + HEADER, stanza + NEXT],
+        [declaration + HEADER + stanza[:4000], data],
+    ):
+        if pieces[-1] is data and len(pieces) > 1:
+            pieces[-1] = data[len(pieces[0]) :]
+        stream = ServerStream()
+        elements = [element for piece in pieces for _, element in _all_of(stream, piece)]
+        assert stream.failure is None, stream.failure
+        outcomes.append(elements)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert [elements[0] for elements in outcomes] == [HEADER] * 3
+    assert [elements[-1] for elements in outcomes] == [NEXT] * 3
+
+
+def _all_of(stream: ServerStream, piece: bytes) -> list[tuple[str, bytes]]:
+    events = stream.feed(piece)
+    while stream.busy:
+        events += stream.feed(b"")
+    return events
+
+
 class Fed(ServerStream):
     """A stream, and the elements that came of what it was fed."""
 

@@ -203,6 +203,7 @@ class ServerStream:
                 self._shallow = None
             cutter.limit = self.limit
             chunk = cutter.cut(chunk, events)
+            self._bindings = cutter.bindings  # the header may have come in the same chunk as what follows
             if cutter.refused:
                 self._cutter = None
                 cutter.let_go()
@@ -213,7 +214,6 @@ class ServerStream:
                 self._cutter = None
                 cutter.let_go()
             elif cutter.depth == 1:
-                self._bindings = cutter.bindings
                 self._between_stanzas()
                 give_back(cutter)
         return b""
