@@ -107,10 +107,26 @@ def part(server: XmppServer, said: bytes, *, ended: bool = True) -> Callable[[],
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
             f"does not speak XMPP (the server does not speak XML): {PORT_FOR_CLIENTS}",
         ),
+        (
+            SERVER_HEADER + b"<stream:features><a xmlns='%s'/></stream:features>" % (b"u" * 5000),
+            f"does not speak XMPP (a namespace above 1024 characters in an element of a login):"
+            f" {PORT_FOR_CLIENTS}",
+        ),
         (b"", f"ends the connection without an answer: {PORT_FOR_CLIENTS}"),
         (SERVER_HEADER + END, f"ends the connection without an answer: {PORT_FOR_CLIENTS}"),
     ],
-    ids=["good", "optional", "starttls", "no mechanisms", "host", "error", "http", "nothing", "end"],
+    ids=[
+        "good",
+        "optional",
+        "starttls",
+        "no mechanisms",
+        "host",
+        "error",
+        "http",
+        "costly",
+        "nothing",
+        "end",
+    ],
 )
 def test_what_a_server_says(xmpp_server: XmppServer, said: bytes, reason: str) -> None:
     ended = said not in (b"", SERVER_HEADER + END) and not said.startswith(b"HTTP")

@@ -22,7 +22,7 @@ import gevent
 from wsgw.certificate import certificate_of
 from wsgw.config.model import Config, ListenerConfig, UpstreamAddress
 from wsgw.config.terms import Mark
-from wsgw.errors import ConfigProblem
+from wsgw.errors import ConfigProblem, SessionError
 from wsgw.server_stream import ServerStream
 from wsgw.socket_async import SocketAsync
 from wsgw.tally import Tally
@@ -239,6 +239,13 @@ def _wants_starttls(features: Element) -> bool:
     return required or (bool(offers) and all(child.name not in _MECHANISMS for child in features.children))
 
 
+def _read(header: bytes, element: bytes) -> Element | str:
+    try:
+        return read_element(header, element)
+    except SessionError as error:  # it takes too much to be read
+        return error.text
+
+
 def _elements(connection: SocketAsync) -> Iterator[Element | str]:
     """The first element of the server's stream, or why it is none; nothing if the connection ends."""
     stream = ServerStream(_LIMIT)
@@ -248,7 +255,7 @@ def _elements(connection: SocketAsync) -> Iterator[Element | str]:
             if name == STREAM:
                 header = element
             elif name:
-                yield read_element(header, element)
+                yield _read(header, element)
                 return
             else:
                 return
