@@ -193,6 +193,44 @@ def test_a_faulty_tag_of_a_stanza_is_written_anew(stanza: str, attributes: str, 
     assert passed(f"<{stanza} {attributes}/>".encode()) == [f"<{stanza}{kept}/>".encode()]
 
 
+FORWARDS = {
+    "archive": (
+        b"<result xmlns='urn:xmpp:mam:2' id='9'><forwarded xmlns='urn:xmpp:forward:0'><delay/>",
+        b"</forwarded></result>",
+    ),
+    "carbon": (
+        b"<r xmlns='urn:xmpp:carbons:2'><f:forwarded xmlns:f='urn:xmpp:forward:0'><a></a>",
+        b"</f:forwarded></r>",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), FORWARDS.values(), ids=FORWARDS)
+def test_a_faulty_tag_of_a_forwarded_stanza_is_written_anew(before: bytes, after: bytes) -> None:
+    """A client that gets nothing in ``<forwarded/>`` may show no page of the archive at all."""
+    for tag in (b"message xmlns='jabber:client'", b"m:iq xmlns:m='jabber:client'"):
+        name = tag.split()[0]
+        for content in (b">x<b/></%s>" % name, b"/>"):
+            stanza = b"<%s %s a='' from='m@b/c' id='1'%s" % (tag, NS1, content)
+            rest = b"<%s from='m@b/c' id='1'%s" % (tag, content)
+            assert passed(message(before + stanza + after)) == [message(before + rest + after)]
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        b"<p:message xmlns='jabber:client' from='a'/>",
+        b"<message xmlns='urn:else' a:b:c=''/>",
+        b"<body p:a=''/>",
+        b"<message p:a=''/>",
+    ],
+)
+def test_what_is_no_forwarded_stanza_is_taken_out(faulty: bytes) -> None:
+    before, after = FORWARDS["archive"]
+    assert passed(message(before + faulty + after)) == [message(before + after)]
+    assert passed(message(b"<a>%s</a>" % faulty)) == [message(b"<a></a>")]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

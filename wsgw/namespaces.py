@@ -75,8 +75,11 @@ class Namespaces:
 
     def expanded(self, name: str) -> str:
         """The expanded name of the element entered last, which must be known."""
-        prefix, _, local = name.rpartition(":")
-        return expanded_name(self._bound[prefix], local)
+        return expanded_name(self.namespace(name), name.rpartition(":")[2])
+
+    def namespace(self, name: str) -> str:
+        """The namespace of the element entered last, whose name must be known."""
+        return self._bound[name.rpartition(":")[0]]
 
     def _name_fault(self, name: str) -> str:
         if ":" not in name:

@@ -43,6 +43,8 @@ NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names"
 #: What is kept of a stanza's own tag if that is written anew (RFC 6120 section 8.1).
 _KEPT = ("from", "to", "id", "type", "xml:lang")
 _IQ = expanded_name(CLIENT, "iq")
+#: What holds another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
+_FORWARD = "urn:xmpp:forward:0"
 _ERROR = (
     b"<error xmlns='jabber:client' type='cancel'>"
     b"<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
@@ -97,11 +99,7 @@ class StanzaTag:
     def write_anew(self, **changed: str) -> None:
         """Keep of the tag only what every stanza has, with some of it ``changed``."""
         values = {**self._attributes, **changed}
-        attributes = [(f"xmlns:{prefix}" if prefix else "xmlns", uri) for prefix, uri in self._declared]
-        attributes += [(name, values[name]) for name in _KEPT if name in values]
-        written = "".join(attribute(name, value) for name, value in attributes)
-        end = "/>" if self.is_empty else ">"
-        self.tag = f"<{self._written}{written}{end}".encode()
+        self.tag = _tag_anew(self._written, self._declared, values, "/>" if self.is_empty else ">")
 
     @property
     def is_empty(self) -> bool:
@@ -133,6 +131,12 @@ class StanzaTag:
         return self.around(_ERROR)
 
 
+def _tag_anew(written: str, declared: list[tuple[str, str]], values: dict[str, str], end: str) -> bytes:
+    attributes = [(f"xmlns:{prefix}" if prefix else "xmlns", uri) for prefix, uri in declared]
+    attributes += [(name, values[name]) for name in _KEPT if name in values]
+    return f"<{written}{''.join(attribute(name, value) for name, value in attributes)}{end}".encode()
+
+
 class StanzaRepair:
     """One stanza, read from its first byte; ``bindings`` is a start tag that binds what the header does."""
 
@@ -146,6 +150,7 @@ class StanzaRepair:
         "_depth",
         "_dropped",
         "_excess",
+        "_forwards",
         "_known",
         "_limit",
         "_names",
@@ -182,9 +187,12 @@ class StanzaRepair:
         self._depth = -1
         self._tag: StanzaTag | None = None
         self._children = 0
-        #: (start, end) of what is taken out, in order; the one under way, and on which level it is.
-        self._cuts: list[tuple[int, int]] = []
+        #: (start, end, what is there in its place) of what is taken out, in order; the one under way, and on
+        #: which level it is.
+        self._cuts: list[tuple[int, int, bytes]] = []
         self._cut_start = self._cut_depth = 0
+        #: On which levels elements are open that hold another stanza.
+        self._forwards: list[int] = []
         self._names = Namespaces()
         parser = self._parser = make_parser(namespaces=False)
         parser.StartElementHandler = self._start_element
@@ -250,8 +258,8 @@ class StanzaRepair:
             return tag.name, tag.emptied(), tag.get("from")
         parts = [tag.tag]
         start = end_of_tag(self._read)
-        for cut_start, cut_end in self._cuts:
-            parts.append(bytes(self._read[start:cut_start]))
+        for cut_start, cut_end, instead in self._cuts:
+            parts += (bytes(self._read[start:cut_start]), instead)
             start = cut_end
         parts.append(bytes(self._read[start:]))
         return tag.name, b"".join(parts), tag.get("from")
@@ -331,13 +339,28 @@ class StanzaRepair:
             self._take_tag(name, attributes)
             return
         fault = self._names.start(name, attributes)
-        if depth == 2 and not fault:
-            self._children += 1
-        elif depth > 1 and fault:
-            assert self._tag is not None
-            self._tag.require_stanza(fault)
-            self.reasons.add(NAMESPACE)
-            self._cut_start, self._cut_depth = start, depth
+        if fault and depth > 1:
+            self._take_out(name, attributes, fault, start)
+            return
+        self._children += depth == 2
+        if name.endswith("forwarded") and self._names.namespace(name) == _FORWARD:
+            self._forwards.append(depth)
+
+    def _take_out(self, name: str, attributes: list[str], fault: str, start: int) -> None:
+        """Take out the element that begins at ``start``; of a forwarded stanza the fault in its own tag."""
+        assert self._tag is not None
+        self._tag.require_stanza(fault)
+        self.reasons.add(NAMESPACE)
+        names = self._names
+        if self._depth - 1 not in self._forwards[-1:] or not (
+            names.knows(name) and names.expanded(name) in STANZAS
+        ):
+            self._cut_start, self._cut_depth = start, self._depth
+            return
+        end = end_of_tag(self._read, start)
+        closing = "/>" if self._read[end - 2] == _SLASH else ">"
+        values = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        self._cuts.append((start, end, _tag_anew(name, names.declared, values, closing)))
 
     def _take_tag(self, name: str, attributes: list[str]) -> None:
         written = bytes(self._read[: end_of_tag(self._read)])
@@ -354,8 +377,10 @@ class StanzaRepair:
             if depth != self._cut_depth:
                 return
             end = end_of_element(self._read, self._cut_start, self._parser.CurrentByteIndex - self._position)
-            self._cuts.append((self._cut_start, end))
+            self._cuts.append((self._cut_start, end, b""))
             self._cut_depth = 0
+        elif self._forwards[-1:] == [depth]:
+            self._forwards.pop()
         self._names.end()
 
 
