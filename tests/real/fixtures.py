@@ -57,7 +57,7 @@ def start_server(
 
     def start(name: str) -> Server:
         if name not in running:
-            server = SERVERS[name](tmp_path_factory.mktemp(name), certificate)
+            server = SERVERS[name](tmp_path_factory.mktemp(name), certificate, storing=True)
             try:
                 running[name] = server.start()
             except Missing as absence:

@@ -25,6 +25,20 @@ from .processes import Child, ReservedPort
 DOMAIN = "localhost"
 
 
+_EJABBERD_STORES = """\
+  mod_offline: {}
+  mod_privacy: {}
+  mod_blocking: {}
+  mod_mam: {default: never}
+  mod_muc: {history_size: 100}
+"""
+_PROSODY_STORES = """\
+default_archive_policy = false; max_archive_query_results = 100
+Component "conference.localhost" "muc"
+    max_history_messages = 100; muc_room_locking = false
+"""
+
+
 class Missing(Exception):
     """What a server needs is not installed here."""
 
@@ -37,8 +51,11 @@ class Server(ABC):
 
     name: str
     domain = DOMAIN
+    #: Where the rooms of a storing server are (XEP-0045).
+    rooms = f"conference.{DOMAIN}"
 
-    def __init__(self, folder: Path, certificate: Certificate) -> None:
+    def __init__(self, folder: Path, certificate: Certificate, storing: bool = False) -> None:
+        self.storing = storing
         self.folder = folder
         self.certificate = certificate
         self.log = folder / f"{self.name}.log"
@@ -189,7 +206,7 @@ modules:
   mod_ping: {{}}
   mod_stream_mgmt: {{}}
   mod_register: {{password_strength: 0}}
-"""
+{_EJABBERD_STORES if self.storing else ""}"""
 
 
 class Prosody(Server):
@@ -198,8 +215,14 @@ class Prosody(Server):
     name = "prosody"
     native_path = "/xmpp-websocket"
 
-    def __init__(self, folder: Path, certificate: Certificate, require_encryption: bool = False) -> None:
-        super().__init__(folder, certificate)
+    def __init__(
+        self,
+        folder: Path,
+        certificate: Certificate,
+        storing: bool = False,
+        require_encryption: bool = False,
+    ) -> None:
+        super().__init__(folder, certificate, storing)
         self.require_encryption = require_encryption
 
     def _launch(self) -> Child:
@@ -220,6 +243,7 @@ daemonize = false; run_as_root = true
 modules_enabled = {{
     "roster"; "saslauth"; "disco"; "ping"; "smacks"; "websocket"; "register";
     "presence"; "message"; "iq"; "tls"; "legacyauth";
+    {'"offline"; "mam"; "blocklist";' if self.storing else ""}
 }}
 modules_disabled = {{ "s2s" }}
 allow_registration = true
@@ -234,7 +258,7 @@ http_host = "{self.domain}"; http_default_host = "{self.domain}"
 ssl = {tls}; c2s_direct_tls_ssl = {tls}; https_ssl = {tls}
 limits = {{}}; log = {{ warn = "{self.log}" }}
 VirtualHost "{self.domain}"
-"""
+{_PROSODY_STORES if self.storing else ""}"""
 
 
 class Demo(Server):

@@ -8,6 +8,9 @@
 //   ping(jid, ms)      resolves to 'result', the error condition, or 'silence' after so many milliseconds
 //   resume()           connect again; resolves to whether the server said <resumed/>
 //   disconnect()       leave in the library's own clean way
+// and, for obedience.mjs,
+//   join(room)         enter a room, given as a full JID
+//   archive()          resolves to how many messages the user's archive holds
 
 import assert from 'node:assert/strict';
 import { checkFraming, checkRestart, parameters, step } from './wire.mjs';

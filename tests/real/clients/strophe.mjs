@@ -1,7 +1,7 @@
 // strophe.js, the client library of Converse and Jitsi, under Node.
 
 import { Strophe, $iq, $msg, $pres } from 'strophe.js';
-import { scenario } from './scenario.mjs';
+import { MAM, MUC, RSM, play } from './play.mjs';
 import { Wire, parameters, queue, run, until } from './wire.mjs';
 
 globalThis.WebSocket = Wire;
@@ -41,7 +41,7 @@ async function login({ user, password }, { resumable }) {
         );
         connection.addHandler(
             (stanza) => {
-                const body = stanza.getElementsByTagName('body')[0];
+                const body = [...stanza.childNodes].find((child) => child.nodeName === 'body');
                 if (body) messages.push({ from: stanza.getAttribute('from'), body: body.textContent });
                 return true;
             },
@@ -78,6 +78,14 @@ async function login({ user, password }, { resumable }) {
                 (answer) => answer.getAttribute('type'),
                 (answer) => answer?.getElementsByTagName('error')[0].firstElementChild.nodeName ?? 'silence',
             ),
+        join: (room) => connection.send($pres({ to: room }).c('x', { xmlns: MUC })),
+        async archive() {
+            const found = [];
+            const handler = connection.addHandler((stanza) => found.push(stanza), MAM, 'message');
+            await query($iq({ type: 'set' }).c('query', { xmlns: MAM }).c('set', { xmlns: RSM }).c('max').t('100'));
+            connection.deleteHandler(handler);
+            return found.length;
+        },
         async resume() {
             await until(() => !connection.connected);
             listen();
@@ -88,4 +96,4 @@ async function login({ user, password }, { resumable }) {
     };
 }
 
-await run(() => scenario(login));
+await run(() => play(login));

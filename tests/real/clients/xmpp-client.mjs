@@ -1,10 +1,22 @@
 // @xmpp/client, the promise-based client library, under Node.
 
 import { client, xml } from '@xmpp/client';
-import { scenario } from './scenario.mjs';
+import { MAM, MUC, RSM, play } from './play.mjs';
 import { Wire, parameters, queue, run, until } from './wire.mjs';
 
 globalThis.WebSocket = Wire;
+
+// Its own count leaves out answers to its requests, and requests that it answers: after a resumption it would get
+// the stanzas once more whose place those have taken.
+function countEveryStanza(xmpp) {
+    const { streamManagement } = xmpp;
+    let handled = 0;
+    xmpp.on('nonza', (element) => element.is('enabled', 'urn:xmpp:sm:3') && (handled = 0));
+    xmpp.on('stanza', () => {
+        handled += 1;
+        if (streamManagement.enabled) streamManagement.inbound = handled;
+    });
+}
 
 async function login({ user, password }, { resumable }) {
     const xmpp = client({
@@ -25,6 +37,7 @@ async function login({ user, password }, { resumable }) {
     xmpp.reconnect.delay = 1;
     if (!resumable) xmpp.reconnect.stop();
     xmpp.on('error', (error) => (failure = error));
+    countEveryStanza(xmpp);
     xmpp.on('online', () => offered.push(true));
     xmpp.streamManagement.on('resumed', () => resumed.push(true));
     xmpp.on('stanza', (stanza) => {
@@ -56,6 +69,15 @@ async function login({ user, password }, { resumable }) {
                 () => 'result',
                 (error) => error.condition ?? 'silence',
             ),
+        join: (room) => void xmpp.send(xml('presence', { to: room }, xml('x', MUC))),
+        async archive() {
+            let found = 0;
+            const count = (stanza) => (found += stanza.is('message') && stanza.getChild('result', MAM) ? 1 : 0);
+            xmpp.on('stanza', count);
+            await xmpp.iqCaller.set(xml('query', MAM, xml('set', RSM, xml('max', {}, 100))));
+            xmpp.off('stanza', count);
+            return found;
+        },
         async resume() {
             // Its own reconnect module does it.
             const outcome = await Promise.race([resumed.next(), offered.next().then(() => offered.next()).then(() => false)]);
@@ -69,4 +91,4 @@ async function login({ user, password }, { resumable }) {
     };
 }
 
-await run(() => scenario(login));
+await run(() => play(login));

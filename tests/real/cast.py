@@ -1,0 +1,164 @@
+"""Who plays in the tests of hostile stanzas, and how what they hear is compared.
+
+Mallory and Carol are at the server itself, Bob is behind the gateway. Carol gets all that Bob gets: what the
+server made of Mallory's bytes is known from her.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from .fixtures import Account
+from .gateway import Gateway
+from .servers import Server
+from .stanza_tree import Node, essence, is_namespace_well_formed, repaired, tree
+from .xmpp_user import FramedWire, LegacyWire, TcpWire, User, Wire
+
+CLIENT = "xmlns='jabber:client'"
+WIRES: dict[str, type[LegacyWire]] = {"legacy": LegacyWire, "rfc7395": FramedWire}
+_MUC = "http://jabber.org/protocol/muc"
+_GROUPCHAT = re.compile(r"<message\s[^>]*\btype=['\"]groupchat")
+
+
+@dataclass
+class Place:
+    """A server, the gateway before it, and the framing that Bob speaks."""
+
+    server: Server
+    gateway: Gateway
+    framing: str
+    new_account: Callable[[Server], Account]
+
+    def tcp(self, account: Account) -> User:
+        return User(TcpWire(self.server.c2s_port), account, "tcp").log_in()
+
+    def web_wire(self) -> Wire:
+        return WIRES[self.framing](self.gateway.ws_port)
+
+    def web(self, account: Account) -> User:
+        return User(self.web_wire(), account, "web", managed=True).log_in()
+
+
+class Cast:
+    """The three of them, logged in; ``enter`` brings one into the room."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        mallory, carol, bob = (place.new_account(place.server) for _ in range(3))
+        self.mallory = place.tcp(mallory)
+        self.carol = place.tcp(carol)
+        self.bob = place.web(bob)
+        self.room = f"{mallory.user}@{place.server.rooms}"
+        self._marks = 0
+
+    def enter(self, user: User) -> list[str]:
+        """Join the room; what it says to the newcomer."""
+        user.say(
+            f"<presence {CLIENT} to='{self.room}/{user.account.user}'><x xmlns='{_MUC}'>"
+            "<history maxstanzas='100'/></x></presence>"
+        )
+        return user.hear_until("<subject")
+
+    def collect(self, in_room: bool) -> tuple[list[str], list[str]]:
+        """What Carol and Bob have heard by the time of a next message to both, in person and in the room."""
+        self._marks += 1
+        marks = {f"mark {self._marks}"}
+        for user in (self.carol, self.bob):
+            self.mallory.say(
+                f"<message to='{user.jid}' type='chat'><body>mark {self._marks}</body></message>"
+            )
+        if in_room:
+            marks.add(f"groupmark {self._marks}")
+            body = f"<body>groupmark {self._marks}</body>"
+            self.mallory.say(f"<message to='{self.room}' type='groupchat'>{body}</message>")
+        return _hear_all(self.carol, marks), _hear_all(self.bob, marks)
+
+    def compare(self, in_room: bool = False) -> int:
+        """Bob has heard what Carol has, neither more nor less; returns how many stanzas that is."""
+        carols, bobs = self.collect(in_room)
+        for in_person in (True, False):
+            hers, his = (
+                [stanza for stanza in heard if (_GROUPCHAT.match(stanza) is None) is in_person]
+                for heard in (carols, bobs)
+            )
+            assert_all_come(hers, his)
+        return len(carols)
+
+    def leave(self) -> None:
+        for user in (self.mallory, self.carol, self.bob):
+            with contextlib.suppress(OSError):
+                user.wire.cut()
+
+
+def _hear_all(user: User, marks: set[str]) -> list[str]:
+    heard = []
+    missing = {f">{mark}<" for mark in marks}
+    while missing:
+        stanza = user.hear()
+        found = {mark for mark in missing if mark in stanza}
+        missing -= found
+        if not found:
+            heard.append(stanza)
+    return heard
+
+
+class Stage:
+    """Keeps one cast from test to test; a test that fails takes its cast away."""
+
+    def __init__(self, create: Callable[[], Cast]) -> None:
+        self._create = create
+        self._waiting: Cast | None = None
+
+    @contextlib.contextmanager
+    def cast(self) -> Iterator[Cast]:
+        cast = self._waiting or self._create()
+        self._waiting = None
+        try:
+            yield cast
+            self._waiting = cast
+        finally:
+            if self._waiting is None:
+                cast.leave()
+
+    def close(self) -> None:
+        if self._waiting is not None:
+            self._waiting.leave()
+
+
+def assert_all_come(expected: list[str], got: list[str]) -> None:
+    """As many stanzas, in the same order, each as ``assert_comes`` wants it."""
+    heads = [[stanza[:160] for stanza in heard] for heard in (expected, got)]
+    assert len(expected) == len(got), heads
+    for one, other in zip(expected, got, strict=True):
+        assert_comes(repaired(one), other)
+
+
+def assert_comes(expected: Node, got: str) -> None:
+    """``got`` is namespace-well-formed and holds what is ``expected``."""
+    assert is_namespace_well_formed(got), got[:2000]
+    assert_same(expected, tree(got))
+
+
+def assert_same(expected: Node, got: Node) -> None:
+    if [child.name for child in expected.children] == [""]:  # an iq that has lost its child
+        _assert_answerable(expected, got)
+    elif essence(got) != essence(expected):
+        texts = "\n".join(str(essence(node))[:2000] for node in (expected, got))
+        pytest.fail(f"not what the server sent:\n{texts}", pytrace=False)
+
+
+def _assert_answerable(expected: Node, iq: Node) -> None:
+    hers, his = ({**node.attributes, "to": "", "xmlns": ""} for node in (expected, iq))
+    assert hers == his
+    (child,) = iq.children
+    if his["type"] == "error":
+        assert child.name == "error"
+        assert [condition.name for condition in child.children] == ["undefined-condition"]
+    else:
+        assert child.attributes["xmlns"]
+        assert not child.content
