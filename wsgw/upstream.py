@@ -69,7 +69,7 @@ class Upstream:
                 connection = self._attempt(configured, address, domain, client)
             except OSError as error:
                 self._tally.connect_failures[configured] += 1
-                problems.append((address, error))
+                problems.append((address, _without_frames(error)))
             else:
                 self._tally.connect_times.append((configured, monotonic() - began))
                 return connection
@@ -87,7 +87,7 @@ class Upstream:
             try:
                 return self._attempt(configured, address, domain, ("", 0)), problems
             except OSError as error:
-                problems.append((address, error))
+                problems.append((address, _without_frames(error)))
         return None, problems
 
     def probe(self, domain: str) -> None:
@@ -129,7 +129,7 @@ class Upstream:
             try:
                 found = list(srv.look_up(address.host, self._config.connect_timeout))
             except OSError as error:
-                problems.append((address, error))
+                problems.append((address, _without_frames(error)))
                 self._tally.connect_failures[str(address)] += 1
                 self._note_failure(str(address), f"{address}: {error}")
                 continue
@@ -236,6 +236,12 @@ def _secured(
         sock.close()
         raise
     return sock
+
+
+def _without_frames(error: OSError) -> OSError:
+    """``error``, which is to be kept: the frames it came through hold the connection, and what keeps it."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _explained(error: ssl.SSLCertVerificationError, domain: str) -> OSError:
