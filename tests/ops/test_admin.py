@@ -337,6 +337,30 @@ def test_failures_are_counted(start: StartAdmin) -> None:
         server.close()
 
 
+def test_repaired_stanzas_are_counted(start: StartAdmin) -> None:
+    server = XmppServer()
+    try:
+        admin = start(server.port)
+        browser = Browser(admin.gateway.ws_port)
+        browser.text(OPENINGS["rfc7395"])
+        connection = None
+        while connection is None:
+            with contextlib.suppress(EOFError):  # the gateway's own attempts say nothing
+                connection = server.accept_stream()
+        assert admin.metrics().sum("wsgw_stanzas_repaired_total") == 0
+        deep = b"<a>" * 5000 + b"</a>" * 5000
+        connection.send(b"<message><p:a/></message>" * 2 + b"<message>" + deep + b"</message>")
+        name = "wsgw_stanzas_repaired_total"
+        wait_until(lambda: admin.metrics().sum(name) == 3, PATIENCE, "the count")
+        metrics = admin.metrics()
+        assert metrics.value(name, reason="namespace") == 2
+        assert metrics.value(name, reason="depth") == 1
+        connection.close()
+        browser.close()
+    finally:
+        server.close()
+
+
 def test_nothing_stays_behind(start: StartAdmin, tmp_path: Path) -> None:
     files = tmp_path / "figures"
     files.mkdir()

@@ -93,6 +93,35 @@ def test_a_resumed_session(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert "jid" not in closed
 
 
+def test_repaired_stanzas(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """Any user may cause them at will: one line a session and minute, with the sender."""
+    played = Played(edge, xmpp_server, "rfc7395")
+    login(played, "alice@localhost/web")
+    for number in range(3):
+        sender = f"mallory&#10;{'x' * 600}@localhost/{number}"
+        played.server.send(f"<message from='{sender}' id='{number}'><p:a/><body>hi</body></message>".encode())
+        message = played.browser.message()
+        assert f"id='{number}'".encode() in message
+        assert b"<p:a/>" not in message
+    played.server.send(b"<message from='x' id='last'/>")
+    assert b"id='last'" in played.browser.message()
+    played.close()
+    (closed,) = events(edge, "closed")
+    (repaired,) = events(edge, "repaired")
+    known = {
+        "level": "warning",
+        "host": "localhost",
+        "reason": "namespace",
+        "connection": closed["connection"],
+    }
+    assert known.items() <= repaired.items()
+    assert repaired["sender"].startswith("mallory")
+    assert len(repaired["sender"]) <= 512
+    assert closed["stanzas_to_client"] == 6, (
+        "success is none, two answers to the login are, and four messages"
+    )
+
+
 def test_a_connection_that_opens_nothing(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
