@@ -53,6 +53,7 @@ LEVELS = {
     "question": 8,
     "session_log": 7,
     "tracing": 7,
+    "progress": 7,
     "relay": 8,
     "port_holder": 5,
     "listening": 6,

@@ -350,6 +350,24 @@ def test_what_came_before_the_fault_is_delivered() -> None:
     assert dialogue.heard()[0][0] == b"<message xmlns='jabber:client'/>"
 
 
+@pytest.mark.parametrize("version", [b"2", b"3"])
+def test_a_batch_ends_with_enabled(version: bytes) -> None:
+    """What follows is for the next call, which is to come a little later."""
+    dialogue = in_state("loop")
+    enabled = b"<enabled xmlns='urn:xmpp:sm:%s'/>" % version
+    dialogue.server_says(b"<message/>" + enabled + b"<message/>" * 2)
+    assert dialogue.heard()[0] == [b"<message xmlns='jabber:client'/>", enabled]
+    assert dialogue.xmpp.pauses
+    assert dialogue.xmpp.process_upstream(1000) is False
+    assert dialogue.heard()[0] == [b"<message xmlns='jabber:client'/>"] * 2
+
+    dialogue.xmpp.pauses = False
+    dialogue.xmpp.upstream_data(enabled)
+    assert dialogue.xmpp.process_upstream(1000) is True, "nor is what comes next read before"
+    assert dialogue.xmpp.pauses
+    assert dialogue.xmpp.process_upstream(1000) is False
+
+
 def test_upstream_is_processed_in_slices() -> None:
     dialogue = in_state("loop")
     dialogue.xmpp.upstream_data(b"<message/>" * 5 + END)

@@ -28,9 +28,10 @@ from wsgw.forwarded import TrustedProxies, client_address
 from wsgw.handshake import SUBPROTOCOL, SWITCHING
 from wsgw.head_reader import StrictHeadReader
 from wsgw.mod_websocket import Supervisor, caps, timers
+from wsgw.progress import LAST_WORDS
 from wsgw.proxy_protocol import ProxyProtocolError
 from wsgw.proxy_protocol import parse as parse_proxy_header
-from wsgw.relay import LAST_WORDS, Peer
+from wsgw.relay import Peer
 from wsgw.request_head import TLS_RECORD, no_tls
 from wsgw.socket_async import SocketAsync
 from wsgw.spread import PAUSE_ENDS, RECHECK

@@ -33,7 +33,8 @@ _SASL2 = "urn:xmpp:sasl:2"
 _AUTHORIZED = expanded_name(_SASL2, "authorization-identifier")
 _STREAM_MANAGEMENT = ("urn:xmpp:sm:3", "urn:xmpp:sm:2")
 _RESUMED = tuple(expanded_name(namespace, "resumed") for namespace in _STREAM_MANAGEMENT)
-_ENABLED = tuple(expanded_name(namespace, "enabled") for namespace in _STREAM_MANAGEMENT)
+#: The expanded names of what says that stream management is on (XEP-0198).
+ENABLED = tuple(expanded_name(namespace, "enabled") for namespace in _STREAM_MANAGEMENT)
 #: XEP-0386.
 _BOUND2 = expanded_name("urn:xmpp:bind:0", "bound")
 _BIND = expanded_name("urn:ietf:params:xml:ns:xmpp-bind", "bind")
@@ -195,7 +196,7 @@ _LOOKS: dict[str, Callable[[Login, bytes, bytes], None]] = {
     expanded_name(_SASL2, "success"): Login._sasl2_success,
     expanded_name(_SASL, "failure"): Login._sasl_failure,
     expanded_name(_SASL2, "failure"): Login._sasl_failure,
-    **dict.fromkeys(_ENABLED, Login._enabled),
+    **dict.fromkeys(ENABLED, Login._enabled),
     **dict.fromkeys(_RESUMED, Login._session_resumed),
 }
 
@@ -219,7 +220,7 @@ def _claim(iq: Element, domain: str) -> str | None:
 
 def _is_resumable(element: Element) -> bool:
     """Whether it is an ``<enabled/>`` that says the session can be resumed (an XML Schema boolean)."""
-    return element.name in _ENABLED and element.attributes.get("resume", "").strip() in ("true", "1")
+    return element.name in ENABLED and element.attributes.get("resume", "").strip() in ("true", "1")
 
 
 def _jid(text: str) -> str:

@@ -24,7 +24,8 @@ from wsgw.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
-from wsgw.relay import LAST_WORDS, Peer, Relay
+from wsgw.progress import LAST_WORDS
+from wsgw.relay import Peer, Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.spread import Turn
 from wsgw.tally import Passed, Survey, Tally

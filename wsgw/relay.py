@@ -22,6 +22,7 @@ from gevent.event import Event
 from wsgw import session_log
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.progress import LAST_WORDS, Progress
 from wsgw.proxy_protocol import Endpoint
 from wsgw.socket_async import PeerState, SocketAsync
 from wsgw.upstream import Upstream
@@ -32,10 +33,11 @@ log = logging.getLogger(__name__)
 
 #: Messages or elements worked off in one callback; the rest waits for the loop's next turn.
 BUDGET = 256
+#: How long a client is left alone with ``<enabled/>``, in seconds: enough for a busy one to have read it
+#: before what follows comes. A login takes as much longer, nothing else does.
+PAUSE = 0.005
 #: A shaper's slowest clients are still read in pieces of this size, in bytes.
 MIN_READ_SIZE = 1024
-#: How long a lost side's last words are waited for, and a socket's end is accompanied, in seconds.
-LAST_WORDS = 1.0
 #: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
 FLUSH_FOR_LOST = 0.4
 
@@ -73,39 +75,6 @@ class Owner(Protocol):
 
     def ended(self, relay: Relay) -> None:
         """The session is over; its sockets are being closed."""
-
-
-class _Progress:
-    """What the sweep remembers of one socket."""
-
-    __slots__ = ("_socket", "failed_at", "stalled_since", "taken")
-
-    def __init__(self, sock: SocketAsync) -> None:
-        self._socket = sock
-        self.taken = 0
-        self.stalled_since = 0.0
-        self.failed_at = 0.0
-
-    def forget(self) -> None:
-        """Nothing was queued in the meantime: whatever is now is new."""
-        self.stalled_since = 0.0
-
-    def stalled(self, now: float) -> float:
-        """How long the peer has taken nothing of what is queued, in seconds."""
-        if not self._socket.queued:
-            self.stalled_since = 0.0
-            return 0.0
-        taken = self._socket.taken
-        if taken != self.taken or not self.stalled_since:
-            self.taken, self.stalled_since = taken, now
-        return now - self.stalled_since
-
-    def beyond_last_words(self, now: float) -> bool:
-        """Whether a write failed, and the time to read what the peer said before is over."""
-        if not self._socket.write_failed:
-            return False
-        self.failed_at = self.failed_at or now
-        return now - self.failed_at >= LAST_WORDS
 
 
 class Relay:
@@ -156,9 +125,9 @@ class Relay:
         self._config = config
         self._owner = owner
         self._browser = browser
-        self._browser_progress = _Progress(browser)
+        self._browser_progress = Progress(browser)
         self._upstream: SocketAsync | None = None
-        self._upstream_progress: _Progress | None = None
+        self._upstream_progress: Progress | None = None
         #: Flushes and closes the server's connection, once the session is over for it.
         self._upstream_end: Any = None
         self._wake = Event()
@@ -220,7 +189,7 @@ class Relay:
             return
         finally:
             self._connecting = False
-        self._upstream, self._upstream_progress = connection, _Progress(connection)
+        self._upstream, self._upstream_progress = connection, Progress(connection)
         connection.attach(self._upstream_received, self._browser_may_be_read)
         self.xmpp.upstream_connected()
         self._settle()
@@ -326,7 +295,8 @@ class Relay:
 
     def _pump_upstream(self) -> None:
         self._upstream_pump_scheduled = False
-        self._guarded(self._process_upstream)
+        if self._upstream is not None:
+            self._guarded(self._process_upstream)
 
     def _process_upstream(self) -> None:
         """Work off what the server sent; read on, or wait for the browser to take it."""
@@ -340,11 +310,15 @@ class Relay:
             self._upstream.active_once()
         elif not self._upstream_pump_scheduled:
             self._upstream_pump_scheduled = True
-            gevent.get_hub().loop.run_callback(self._pump_upstream)
+            if self.xmpp.pauses:
+                self.xmpp.pauses = False
+                gevent.spawn_later(PAUSE, self._pump_upstream)
+            else:
+                gevent.get_hub().loop.run_callback(self._pump_upstream)
 
     def _upstream_may_be_read(self) -> None:
         """The browser has taken what was queued."""
-        if self._upstream is not None and not self._upstream.armed:
+        if self._upstream is not None and not self._upstream.armed and not self._upstream_pump_scheduled:
             self._pump_upstream()
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -457,7 +431,7 @@ class Relay:
         elif not self._browser_must_wait():
             self._browser_may_be_read()
 
-    def _sweep_upstream(self, progress: _Progress, now: float) -> None:
+    def _sweep_upstream(self, progress: Progress, now: float) -> None:
         if progress.beyond_last_words(now):
             self.xmpp.upstream_lost("the XMPP server closed the connection")
         elif progress.stalled(now) >= self._config.send_timeout:

@@ -1,0 +1,77 @@
+"""What @xmpp/client counts of stanzas (XEP-0198), behind the gateway and a server that says much at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from edges import StartEdge
+from wire import END, SERVER_HEADER, SUCCESS, Connection, XmppServer
+
+from .processes import Child
+from .test_clients import CLIENTS, SECONDS
+
+TIMES = 8
+MECHANISMS = (
+    b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
+    b"<mechanism>PLAIN</mechanism></mechanisms></stream:features>"
+)
+FEATURES = (
+    b"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+    b"<sm xmlns='urn:xmpp:sm:3'/></stream:features>"
+)
+BOUND = (
+    b"<iq type='result' id='%s'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+    b"<jid>alice@localhost/x</jid></bind></iq>"
+)
+#: A stanza before stream management, one after it, and the question how many there were.
+AT_ONCE = (
+    b"<presence from='alice@localhost/x'/><enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>"
+    b"<message from='bob@localhost/y'><body>hi</body></message><r xmlns='urn:xmpp:sm:3'/>"
+)
+
+
+def test_count_is_right_though_the_server_says_all_at_once(
+    start_edge: StartEdge, xmpp_server: XmppServer, node: str, tmp_path: Path
+) -> None:
+    """On a busy machine the client may sleep through the pause behind ``<enabled/>``, but not every time."""
+    parameters = {"url": start_edge().ws, "domain": "localhost", "times": TIMES, "timeout": SECONDS}
+    child = Child([node, str(CLIENTS / "counting.mjs"), json.dumps(parameters)], tmp_path / "client.log")
+    try:
+        counts = [acknowledged(xmpp_server) for _ in range(TIMES)]
+        assert child.wait(SECONDS) == 0, child.tail()
+    finally:
+        child.kill()
+    assert "1" in counts, counts
+
+
+def acknowledged(server: XmppServer) -> str:
+    """Play one login; how many stanzas the client says that it has got since ``<enabled/>``."""
+    connection = server.accept()
+    _answer_header(connection, MECHANISMS)
+    connection.read_until(b"</auth>")
+    connection.send(SUCCESS)
+    _answer_header(connection, FEATURES)
+    request = re.search(rb"\sid=['\"]([^'\"]+)", connection.read_until(b"</iq>"))
+    assert request
+    connection.send(BOUND % request[1])
+    connection.read_until(b"<enable ")
+    connection.send(AT_ONCE)
+    return _count(connection)
+
+
+def _answer_header(connection: Connection, features: bytes) -> None:
+    connection.read_until(b"<stream:stream ")
+    connection.read_until(b">")
+    connection.send(SERVER_HEADER + features)
+
+
+def _count(connection: Connection) -> str:
+    connection.read_until(b"<a ")
+    count = re.search(rb"\sh=['\"](\d+)", b" " + connection.read_until(b">"))
+    assert count
+    connection.read_until(END)
+    connection.send(END)
+    connection.close()
+    return count[1].decode()
