@@ -261,6 +261,22 @@ def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...
     assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id is as good as ever"
 
 
+@pytest.mark.parametrize(
+    ("reference", "written"),
+    [("&#9;", "\t"), ("&#10;", "\n"), ("&#13;", "\r"), ("&#13;&#10;", "\r\n"), ("&#xA;&#xd;", "\n\r")],
+)
+def test_an_id_that_reads_as_another_in_the_answer_is_no_proof(reference: str, written: str) -> None:
+    """Prosody writes white space out as it is, which is read as blanks: the answer to a registration."""
+    register = f"<iq xmlns='jabber:client' type='set' id='a{reference}1'>{REGISTER}</iq>"
+    blanks = ElementTree.fromstring(f"<iq id='a{written}1'/>").get("id")
+    attempt = auth(NAMED, f"type='set' id='{blanks}'")
+    for requests in ((register, attempt), (attempt, register)):
+        login = asks(Login(), *requests)
+        assert nothing_is_known(told(IQ, f"<iq type='result' id='a{written}1'/>", login))
+    login = asks(Login(), auth(NAMED, f"type='set' id='a{reference}1'"))
+    assert told(IQ, f"<iq type='result' id='a{written}1'/>", login).succeeded, "it is its own answer"
+
+
 def test_an_id_may_be_used_again_when_it_is_answered() -> None:
     login = asks(Login(), PING)
     told(IQ, ACCEPTED, login)

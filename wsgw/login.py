@@ -10,6 +10,7 @@ client says counts only by the server's answer to that very request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -43,6 +44,10 @@ _BIND_JID = expanded_name("urn:ietf:params:xml:ns:xmpp-bind", "jid")
 _QUERY, _USERNAME, _PASSWORD, _DIGEST, _RESOURCE = (
     expanded_name("jabber:iq:auth", name) for name in ("query", "username", "password", "digest", "resource")
 )
+
+#: A server may answer with an id that holds these as they are. Then they are read as blanks (XML 1.0 section
+#: 3.3.3), so that the answer has the id of another request.
+_WRITTEN_AS_BLANK = re.compile("\r\n|[\t\n\r]")
 
 
 class _Request(NamedTuple):
@@ -109,7 +114,7 @@ class Login:
         except SessionError:  # it takes too much to be read
             self._requests = None
             return
-        number = iq.attributes.get("id", "")
+        number = _number(iq)
         if not number:  # what answers it cannot be told
             return
         if number in requests:
@@ -141,7 +146,7 @@ class Login:
         if self.over:
             return
         iq = read_element(root, element)
-        answer, number = iq.attributes.get("type", ""), iq.attributes.get("id", "")
+        answer, number = iq.attributes.get("type", ""), _number(iq)
         bind = iq.child(_BIND) if answer == "result" else None
         if bind is not None and any(child.name == _BIND_JID for child in bind.children):
             self.jid, self.over = _jid(bind.text_of(_BIND_JID)), True
@@ -199,6 +204,11 @@ _LOOKS: dict[str, Callable[[Login, bytes, bytes], None]] = {
     **dict.fromkeys(ENABLED, Login._enabled),
     **dict.fromkeys(_RESUMED, Login._session_resumed),
 }
+
+
+def _number(iq: Element) -> str:
+    """Return the id as a request and its answer are compared; empty if there is none."""
+    return _WRITTEN_AS_BLANK.sub(" ", iq.attributes.get("id", ""))
 
 
 def _claim(iq: Element, domain: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import pytest
@@ -142,3 +143,22 @@ def test_login_of_the_oldest_way(
         10,
         "the line in the log",
     )
+
+
+def test_registration_that_is_answered_with_the_id_of_a_login(
+    prosody: Server, start_gateway: Callable[[Server], Gateway]
+) -> None:
+    """Prosody writes the tab as it is, which is read as a blank. Of unknown users it answers no login."""
+    login = OLDEST_LOGIN.format(user="nobody", password="x", resource=RESOURCE).replace("'result'", "'a b'")
+    with LegacyClient(start_gateway(prosody).ws_port) as browser:
+        browser.send(OPEN_SELF_CLOSED.format(domain=prosody.domain))
+        browser.receive_until("</stream:features>")
+        browser.send(login)
+        browser.send(
+            "<iq type='set' id='a&#9;b'><query xmlns='jabber:iq:register'>"
+            f"<username>tab{secrets.token_hex(4)}</username><password>x</password></query></iq>"
+        )
+        assert "type='result'" in browser.receive()
+        browser.send(f"<iq type='get' id='2'><ping xmlns='urn:xmpp:ping'>{'x' * 20_000}</ping></iq>")
+        browser.receive_until(END)
+        assert browser.receive_end().code == 1009
