@@ -113,6 +113,28 @@ def test_the_rest_of_a_refused_head_says_who_sent_it() -> None:
         assert [value for name, value in reader.fields if name != "X"] == ["true"]
 
 
+@pytest.mark.parametrize(
+    "begins",
+    [b"\r\n\r\nGET / HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n", b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\n"],
+)
+def test_the_rest_after_a_request_line_that_is_refused_does_too(begins: bytes) -> None:
+    reader = StrictHeadReader(Pieces(begins, b"X-Forwarded-For: true\r\n\r\n"), LIMIT)
+    with pytest.raises(HandshakeRefused, match="400 "):
+        reader.readline()
+    reader.read_on()
+    assert reader.ended
+    assert reader.fields == [("X-Forwarded-For", "true")]
+
+
+@pytest.mark.parametrize("begins", [b"\x16\x03\x01\r\n", b"<stream:stream>\r\n", b"PRI * HTTP/2.0\r\n"])
+def test_of_another_protocol_no_more_is_read(begins: bytes) -> None:
+    reader = StrictHeadReader(Pieces(begins, b"X-Forwarded-For: true\r\n\r\n"), LIMIT)
+    with pytest.raises(HandshakeRefused, match="400 "):
+        reader.readline()
+    reader.read_on()
+    assert not reader.fields
+
+
 def test_the_rest_of_a_refused_head_has_a_bound() -> None:
     source = Pieces(b"GET / HTTP/1.1\r\nbad\r\n", *[b"X: " + b"x" * 20] * LIMIT)
     reader = StrictHeadReader(source, LIMIT)

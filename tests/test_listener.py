@@ -239,7 +239,7 @@ def test_accepted(edge: Gateway, number: int, lines: list[str]) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("offer", ["foo", "xmpp2", "xmppfoo, foo", "XMPP", ""])
+@pytest.mark.parametrize("offer", ["foo", "xmpp2", "xmppfoo, foo", "XMPP", "", "\x0bxmpp", "xmpp\xa0"])
 def test_subprotocol_is_compared_whole(edge: Gateway, offer: str) -> None:
     got = answer(edge.ws_port, changed(4, f"Sec-WebSocket-Protocol: {offer}"))
     assert got == refusal(400, "Bad request: 'Sec-WebSocket-Protocol' doesn't include 'xmpp'")
@@ -758,6 +758,10 @@ REFUSED_HEADS = {
     "a length that is no number": request(*GOOD, "Content-Length: x"),
     "a malformed line": request(*GOOD, "no colon"),
     "a NUL": request(*GOOD, "X: \0"),
+    "two blanks in the request line": changed(0, "GET  /ws-xmpp HTTP/1.1"),
+    "a NUL in the request line": changed(0, "GET /ws-xmpp\0 HTTP/1.1"),
+    "another version of HTTP": changed(0, "GET /ws-xmpp HTTP/2.0"),
+    "no request line": changed(0, "hello"),
     "many lines": request(*GOOD, *("X: y" for _ in range(120))),
     "a large head": request(*GOOD, "X: " + "x" * 20_000),
     "a long request line": changed(0, f"GET /{'x' * 9000} HTTP/1.1"),

@@ -23,6 +23,8 @@ SUBPROTOCOL = "xmpp"
 #: The hint for methods of the older transport of XMPP over HTTP (XEP-0124), with CORS before it.
 _BOSH_METHODS = frozenset({"POST", "OPTIONS"})
 _BOSH = "BOSH in the client? Its address must begin with ws:// or wss:// in place of http:// or https://"
+#: The only white space around a value (RFC 9110 section 5.6.3): what a proxy takes for part of it, is.
+_BLANKS = " \t"
 SWITCHING = "101 Switching protocol to XMPP over WebSocket"
 
 
@@ -41,7 +43,8 @@ class UpgradeRequest:
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of a comma-separated header, over all its lines (RFC 9110 section 5.6.1)."""
-        return [token.strip() for value in self.values(name) for token in value.split(",") if token.strip()]
+        tokens = (token.strip(_BLANKS) for value in self.values(name) for token in value.split(","))
+        return [token for token in tokens if token]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,14 @@ def judge(
     _require(len(keys) == 1, "need exactly one 'Sec-WebSocket-Key' header")
     versions = request.values("sec-websocket-version")
     _require(len(versions) == 1, "need exactly one 'Sec-WebSocket-Version' header")
-    if versions[0].strip() != "13":
+    if versions[0].strip(_BLANKS) != "13":
         # RFC 6455 section 4.4 wants the versions we do speak named.
         raise HandshakeRefused(
             426,
             "Bad request: unsupported version of WebSocket protocol",
             [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")],
         )
-    key = keys[0].strip()
+    key = keys[0].strip(_BLANKS)
     _require(_is_key(key), "invalid 'Sec-WebSocket-Key' header")
     handler = find_handler(path_segments(request.target))
     if handler is None:
@@ -160,5 +163,5 @@ def _is_key(key: str) -> bool:
 
 def _check_origin(request: UpgradeRequest, allowed: frozenset[str]) -> None:
     origins = request.values("origin")
-    if allowed and any(origin.strip().lower() not in allowed for origin in origins):
+    if allowed and any(origin.strip(_BLANKS).lower() not in allowed for origin in origins):
         raise HandshakeRefused(403, "Forbidden: origin not allowed")

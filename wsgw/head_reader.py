@@ -86,6 +86,8 @@ class StrictHeadReader(HeadReader):
         self.fields: list[tuple[str, str]] = []
         #: Whether the head is known to its end: only then does it say who the client is.
         self.ended = False
+        #: The request line has come, in order or not.
+        self._line_has_come = False
 
     def readline(self, limit: int = -1) -> bytes:
         """Return one line with its end, or nothing if the stream ends before the head begins.
@@ -97,6 +99,7 @@ class StrictHeadReader(HeadReader):
             if line == _EMPTY:  # one is passed over: RFC 9112 section 2.2
                 line = super().readline(limit)
             if line:
+                self._line_has_come = True
                 self.method, self.target, self.version = parse_request_line(line)
         elif line == _EMPTY:
             self.ended = True
@@ -111,8 +114,9 @@ class StrictHeadReader(HeadReader):
         It may be longer than the limit now. Raises HandshakeRefused (431) and OSError.
         """
         self._left += self._limit * (_READ_ON - 1)
-        if self._begun_line and not self.version:
-            super().readline()
+        if not self.version and (self._begun_line or self._line_has_come):
+            if self._begun_line:
+                super().readline()
             self.version = "HTTP/1.1"
         while self.version and not self.ended:
             try:
