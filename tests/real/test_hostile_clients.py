@@ -21,7 +21,7 @@ from .servers import Server
 from .test_clients import CLIENTS
 from .xmpp_user import TcpWire, User
 
-SECONDS = 90
+SECONDS = 150
 PLAIN = Kind("plain", KEPT)
 
 
@@ -128,6 +128,7 @@ def chromium() -> str:
     return found or missing("no Chromium found (Debian package chromium)")
 
 
+@pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.parametrize("client", ["strophe", "xmpp-client", "converse"])
 def test_client_goes_on(
     client: str, server: Server, bob: Account, mallory: User, player: Callable[[], Player]

@@ -1,42 +1,16 @@
 // Two users in a real browser: headless Chromium loads a page with strophe.js and logs both in.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { parameters, run, step } from './chromium.mjs';
 
-// {url, chromium, mechanism, domain, alice, bob, texts, timeout}
-const parameters = JSON.parse(process.argv[2]);
-const here = path.dirname(fileURLToPath(import.meta.url));
-const strophe = fileURLToPath(new URL('../../../node_modules/strophe.js/dist/strophe.umd.min.js', import.meta.url));
+// parameters: {url, chromium, mechanism, domain, alice, bob, texts, timeout}
+const read = (name) => readFileSync(fileURLToPath(new URL(name, import.meta.url)));
 const files = {
-    '/': ['text/html; charset=utf-8', readFileSync(path.join(here, 'page.html'))],
-    '/strophe.js': ['text/javascript; charset=utf-8', readFileSync(strophe)],
+    '/': ['text/html; charset=utf-8', read('page.html')],
+    '/strophe.js': ['text/javascript; charset=utf-8', read('../../../node_modules/strophe.js/dist/strophe.umd.min.js')],
 };
-const quiet = [
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-];
-
-function step(name, details = {}) {
-    console.log(JSON.stringify({ step: name, ...details }));
-}
-
-function serve() {
-    const server = createServer((request, response) => {
-        const [type, body] = files[request.url] ?? [];
-        response.writeHead(type ? 200 : 404, { 'content-type': type ?? 'text/plain' });
-        response.end(body);
-    });
-    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
-}
 
 async function talk(page) {
     const { alice, bob, domain, texts, url, mechanism } = parameters;
@@ -70,43 +44,11 @@ async function talk(page) {
     step('left');
 }
 
-async function main() {
-    const server = await serve();
-    const profile = mkdtempSync(path.join(tmpdir(), 'wsgw-chromium-'));
-    // Chromium's own sandbox does not work for root.
-    const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    const browser = await chromium.launchPersistentContext(profile, {
-        executablePath: parameters.chromium,
-        headless: true,
-        args: [...quiet, ...sandbox],
-        chromiumSandbox: sandbox.length === 0,
-        timeout: parameters.timeout * 1000,
-    });
-    try {
-        const page = await browser.newPage();
+await run(
+    (pathname) => files[pathname],
+    async (page, url) => {
         page.on('console', (message) => step('console', { text: message.text() }));
-        page.on('pageerror', (error) => step('page error', { text: String(error) }));
-        await page.goto(`http://127.0.0.1:${server.address().port}/`);
-        step('page', { version: browser.browser()?.version() });
+        await page.goto(url);
         await talk(page);
-    } finally {
-        await browser.close();
-        server.close();
-        // Its last processes may still be putting something there.
-        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
-    }
-}
-
-setTimeout(() => {
-    step('failed', { error: `not done within ${parameters.timeout} s` });
-    process.exit(1);
-}, parameters.timeout * 1000).unref();
-
-try {
-    await main();
-    step('done');
-    process.exit(0);
-} catch (error) {
-    step('failed', { error: String(error?.stack ?? error) });
-    process.exit(1);
-}
+    },
+);

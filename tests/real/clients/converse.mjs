@@ -1,47 +1,23 @@
 // Converse in a real browser, as bob of obedience.mjs: headless Chromium loads its page, and a relay of bytes
 // stands before the gateway, which can be cut like a lost network.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { connect, createServer as createRelay } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { listening, parameters, run, step } from './chromium.mjs';
 
-// {url, chromium, domain, bob, timeout}
-const parameters = JSON.parse(process.argv[2]);
-const here = path.dirname(fileURLToPath(import.meta.url));
-const converse = fileURLToPath(new URL('../../../node_modules/converse.js/', import.meta.url));
+// parameters: {url, chromium, domain, bob, timeout}
 const types = { html: 'text/html; charset=utf-8', js: 'text/javascript; charset=utf-8', css: 'text/css', json: 'application/json' };
-const switches = [
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-];
+const here = fileURLToPath(new URL('.', import.meta.url));
+const converse = fileURLToPath(new URL('../../../node_modules/converse.js/', import.meta.url));
 
-function step(name, details = {}) {
-    console.log(JSON.stringify({ step: name, ...details }));
-}
-
-function listening(server) {
-    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
-}
-
-function answer(request, response) {
-    const { pathname } = new URL(request.url, 'http://localhost');
+function find(pathname) {
     const file = pathname === '/' ? path.join(here, 'converse.html') : path.join(converse, path.normalize(pathname));
     try {
-        const body = readFileSync(file);
-        response.writeHead(200, { 'content-type': types[path.extname(file).slice(1)] ?? 'application/octet-stream' });
-        response.end(body);
+        return [types[path.extname(file).slice(1)] ?? 'application/octet-stream', readFileSync(file)];
     } catch {
-        response.writeHead(404);
-        response.end();
+        return undefined;
     }
 }
 
@@ -49,7 +25,7 @@ function answer(request, response) {
 async function startRelay(url) {
     const { port, pathname } = new URL(url);
     const pairs = new Set();
-    const server = createRelay((browser) => {
+    const server = createServer((browser) => {
         const gateway = connect(Number(port), '127.0.0.1');
         pairs.add(browser).add(gateway);
         for (const [from, to] of [[browser, gateway], [gateway, browser]]) {
@@ -146,55 +122,22 @@ function queue() {
     };
 }
 
-async function main() {
-    const server = createServer(answer);
-    const port = await listening(server);
+async function play(page, url) {
     const relay = await startRelay(parameters.url);
-    const profile = mkdtempSync(path.join(tmpdir(), 'wsgw-converse-'));
-    // Chromium's own sandbox does not work for root.
-    const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    const browser = await chromium.launchPersistentContext(profile, {
-        executablePath: parameters.chromium,
-        headless: true,
-        args: [...switches, ...sandbox],
-        chromiumSandbox: sandbox.length === 0,
-        timeout: parameters.timeout * 1000,
-    });
-    try {
-        const page = await browser.newPage();
-        const [messages, connections, frames] = [queue(), queue(), []];
-        page.on('console', (message) => message.type() === 'error' && step('console', { text: message.text().slice(0, 500) }));
-        page.on('pageerror', (error) => step('page error', { text: String(error).slice(0, 500) }));
-        // Converse shows the logos of its sponsors: nothing is asked of another host.
-        await page.route(({ hostname }) => hostname && hostname !== '127.0.0.1', (route) => route.abort());
-        page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))));
-        await page.exposeFunction('heard', messages.push);
-        await page.exposeFunction('connected', connections.push);
-        await page.goto(`http://127.0.0.1:${port}/`);
-        await page.waitForFunction(() => window.converse);
-        const { bob, domain } = parameters;
-        await page.evaluate(begin, { url: relay.url, jid: `${bob.user}@${domain}/converse`, password: bob.password });
-        await connections.next();
-        step('login', { jid: await page.evaluate(() => window.api.connection.get().jid) });
-        await obey(page, relay, messages, connections, frames);
-    } finally {
-        await browser.close();
-        server.close();
-        // Its last processes may still be putting something there.
-        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
-    }
+    const [messages, connections, frames] = [queue(), queue(), []];
+    page.on('console', (message) => message.type() === 'error' && step('console', { text: message.text().slice(0, 500) }));
+    // Converse shows the logos of its sponsors: nothing is asked of another host.
+    await page.route(({ hostname }) => hostname && hostname !== '127.0.0.1', (route) => route.abort());
+    page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))));
+    await page.exposeFunction('heard', messages.push);
+    await page.exposeFunction('connected', connections.push);
+    await page.goto(url);
+    await page.waitForFunction(() => window.converse);
+    const { bob, domain } = parameters;
+    await page.evaluate(begin, { url: relay.url, jid: `${bob.user}@${domain}/converse`, password: bob.password });
+    await connections.next();
+    step('login', { jid: await page.evaluate(() => window.api.connection.get().jid) });
+    await obey(page, relay, messages, connections, frames);
 }
 
-setTimeout(() => {
-    step('failed', { error: `not done within ${parameters.timeout} s` });
-    process.exit(1);
-}, parameters.timeout * 1000).unref();
-
-try {
-    await main();
-    step('done');
-    process.exit(0);
-} catch (error) {
-    step('failed', { error: String(error?.stack ?? error) });
-    process.exit(1);
-}
+await run(find, play);

@@ -1,0 +1,76 @@
+// What the programs with a real browser share: headless Chromium with a profile of its own, a page that is served
+// on loopback, and one JSON line per step.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { chromium } from 'playwright-core';
+
+// {url, chromium, timeout, ...}
+export const parameters = JSON.parse(process.argv[2]);
+
+const quiet = [
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+];
+
+export function step(name, details = {}) {
+    console.log(JSON.stringify({ step: name, ...details }));
+}
+
+// The port of a server on loopback, once it listens.
+export function listening(server) {
+    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
+}
+
+// Calls `use(page, url)`; `find(pathname)` gives the page's files, as [content type, body].
+async function withPage(find, use) {
+    const server = createServer((request, response) => {
+        const [type, body] = find(new URL(request.url, 'http://localhost').pathname) ?? [];
+        response.writeHead(type ? 200 : 404, { 'content-type': type ?? 'text/plain' });
+        response.end(body);
+    });
+    const port = await listening(server);
+    const profile = mkdtempSync(path.join(tmpdir(), 'wsgw-chromium-'));
+    // Chromium's own sandbox does not work for root.
+    const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+    const browser = await chromium.launchPersistentContext(profile, {
+        executablePath: parameters.chromium,
+        headless: true,
+        args: [...quiet, ...sandbox],
+        chromiumSandbox: sandbox.length === 0,
+        timeout: parameters.timeout * 1000,
+    });
+    try {
+        const page = await browser.newPage();
+        page.on('pageerror', (error) => step('page error', { text: String(error).slice(0, 500) }));
+        step('page', { version: browser.browser()?.version() });
+        await use(page, `http://127.0.0.1:${port}/`);
+    } finally {
+        await browser.close();
+        server.close();
+        // Its last processes may still be putting something there.
+        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    }
+}
+
+export async function run(find, use) {
+    setTimeout(() => {
+        step('failed', { error: `not done within ${parameters.timeout} s` });
+        process.exit(1);
+    }, parameters.timeout * 1000).unref();
+    try {
+        await withPage(find, use);
+        step('done');
+        process.exit(0);
+    } catch (error) {
+        step('failed', { error: String(error?.stack ?? error) });
+        process.exit(1);
+    }
+}
