@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 import socket
-from pathlib import Path
 from typing import Protocol
 from xml.parsers import expat
 
@@ -18,6 +17,8 @@ from .legacy import END, OPEN_LEFT_OPEN, OPEN_SELF_CLOSED, Ended, LegacyClient
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+#: How long anything may take on a slow machine.
+SECONDS = 60.0
 SM = "urn:xmpp:sm:3"
 MAM = "urn:xmpp:mam:2"
 _STANZA = re.compile(r"<(?:message|presence|iq)(?=[\s/>])")
@@ -44,8 +45,8 @@ class Wire(Protocol):
 class TcpWire:
     """A client's connection to an XMPP server's own port."""
 
-    def __init__(self, port: int, seconds: float = 15) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self._elements = _Elements()
 
     def open(self, domain: str) -> None:
@@ -126,9 +127,8 @@ def _end_of_tag(data: bytes, start: int) -> int:
 class LegacyWire:
     """The framing of the original module, through the gateway."""
 
-    def __init__(self, port: int, ca: Path | None = None) -> None:
-        self._port, self._ca = port, ca
-        self._client = LegacyClient(port, ca=ca)
+    def __init__(self, port: int) -> None:
+        self._client = LegacyClient(port, seconds=SECONDS)
 
     def open(self, domain: str) -> None:
         self._client.send(OPEN_SELF_CLOSED.format(domain=domain))
