@@ -473,6 +473,7 @@ def test_without_verification(
         (b"<x>" * 70_000, b"", "."),
         (b"</nonsense>", b"", "."),
         (END, b"", "unexpected end of stream"),
+        (b"<x xmlns='a jid=admin@localhost'/>", b"", "unexpected x during STARTTLS"),
     ],
     ids=[
         "stanza",
@@ -485,6 +486,7 @@ def test_without_verification(
         "endless",
         "bad",
         "end",
+        "lookalike",
     ],
 )
 def test_starttls_refused(

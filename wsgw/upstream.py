@@ -29,7 +29,7 @@ from wsgw.socket_async import SocketAsync
 from wsgw.tally import Attempt, Tally
 from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
 from wsgw.xml_element import read_element
-from wsgw.xml_parser import STREAM
+from wsgw.xml_parser import STREAM, split_name
 from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ _SocketAddress = tuple[int, Any]
 Failure = tuple[UpstreamAddress, OSError]
 #: Features and a few elements; a server that sends more before TLS is not to be trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
+#: Characters of an element's name in an error.
+_SHOWN = 64
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
 _OTHER_NAME = 62
 #: The end of a probe's connection is accompanied for so long, in seconds.
@@ -287,5 +289,6 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
         if events:
             name, element = events[0]
             if name != wanted or len(events) > 1:
-                raise ConnectionError(f"unexpected {name or 'end of stream'} during STARTTLS")
+                local = split_name(name)[1][:_SHOWN]  # a namespace may look like anything in the log
+                raise ConnectionError(f"unexpected {local or 'end of stream'} during STARTTLS")
             return header, element
