@@ -166,7 +166,9 @@ def slowly(session: Unread) -> None:
     while len(browser.buffer) < len(LARGE):
         size = min(len(browser.buffer) + PIECE, len(LARGE))
         while len(browser.buffer) < size:
-            browser.buffer += browser.socket.recv(PIECE)
+            piece = browser.socket.recv(PIECE)
+            assert piece, "cut"
+            browser.buffer += piece
         time.sleep(PAUSE)
 
 
@@ -191,6 +193,29 @@ def test_slow_reader_hears_why_its_session_ends(start_edge: StartEdge, xmpp_serv
         messages, code, _ = session.browser.until_close()
     assert messages[1:] == [session.closing]
     assert code == 1000
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (frame((1000).to_bytes(2, "big"), CLOSE), 1000),
+        (frame(b"x" * 300_000), 1009),
+    ],
+    ids=["a Close", "too much"],
+)
+def test_slow_reader_hears_the_answer_to_its_last_frame(
+    start_edge: StartEdge, xmpp_server: XmppServer, ending: bytes, code: int
+) -> None:
+    """After it nothing more is understood; what was said before and the Close are still on their way."""
+    session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
+    session.browser.send(ending)
+    session.server.read_to_end()
+    slowly(session)
+    with contextlib.suppress(OSError):
+        messages, closed, _ = session.browser.until_close()
+    assert len(messages[0]) > 7 * MIB
+    assert closed == code
+    session.close()
 
 
 # -- while the server is being connected to ----------------------------------------------------------

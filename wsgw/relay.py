@@ -10,6 +10,7 @@ not read. Deadlines are looked at by ``sweep``, one timer for all sessions of a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -203,9 +204,21 @@ class Relay:
         self._settle()
         self.session.detach()
         session_log.closed(self, self._browser, self._config.port, monotonic() - self._started)
-        self._browser.linger(LAST_WORDS, LAST_WORDS)
+        self._browser.linger(LAST_WORDS if self._flush_browser() else 0.0, LAST_WORDS)
         if self._upstream_end is not None:
             self._upstream_end.join()
+
+    def _flush_browser(self) -> bool:
+        """Wait as long as the browser takes something: it may read slowly. Whether it has taken all."""
+        browser, before = self._browser, None
+        browser.detach()
+        with contextlib.suppress(OSError):  # it is gone, which ``linger`` sees too
+            while before != browser.taken:
+                before = browser.taken
+                with gevent.Timeout(LAST_WORDS, False):  # type: ignore[arg-type]
+                    browser.flush()
+                    return True
+        return False
 
     def _interrupt(self) -> None:
         """Let the greenlet see that the session is over."""
