@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from xml.parsers import expat
 
 import pytest
@@ -14,7 +15,8 @@ from test_server_stream import EJABBERD_HEADER
 from wsgw.client_stanzas import ClientStanzas, client_stanzas
 from wsgw.errors import CloseCode, SessionError
 from wsgw.stanza_cutter import MAX_PARSED
-from wsgw.xml_parser import STREAM, STREAMS, expanded_name
+from wsgw.xml_element import read_element
+from wsgw.xml_parser import STREAM, STREAMS, expanded_name, first_tag, parse_opening
 
 KIB = 1024
 MESSAGE = expanded_name("jabber:client", "message")
@@ -209,6 +211,21 @@ def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
     message = b"<m xmlns='%s'>%s</m>" % (b"u" * 128 * KIB, b"<a/>" * 32 * KIB)
     start = time.process_time()
     assert checker().check(message)[1] == message
+    assert time.process_time() - start < 1.5
+
+
+def test_attributes_in_a_long_namespace_cost_no_more_than_their_bytes() -> None:
+    """expat writes it out before each name within one tag, where no handler stops it."""
+    attributes = b" ".join(b"p:a%d=''" % number for number in range(10_000))
+    message = b"<m xmlns:p='%s' %s/>" % (b"u" * 128 * KIB, attributes)
+    start = time.process_time()
+    with pytest.raises(SessionError, match="too many attributes"):
+        checker().check(message)
+    many = ClientStanzas(RFC7395_ROOT, 10, 20_000)
+    assert many.check(message) == ("m", message)
+    for read in (parse_opening, partial(first_tag, RFC7395_ROOT), partial(read_element, RFC7395_ROOT)):
+        with pytest.raises(SessionError, match="policy-violation: a "):
+            read(message)
     assert time.process_time() - start < 1.5
 
 

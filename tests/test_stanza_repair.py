@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsgw import stanza_cutter
+from wsgw.complete_markup import CompleteMarkup
 from wsgw.server_stream import ServerStream
 from wsgw.stanza_cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT
 
@@ -116,6 +117,11 @@ WELL_FORMED = {
     "20 000 prefixes": b"<x %s/>" % b" ".join(b"xmlns:p%d='u'" % number for number in range(20_000)),
     "other scripts": "<é xmlns='ü'>日本</é>".encode(),
     "CDATA": b"<a><![CDATA[<p:b>]]></a>",
+    "long CDATA like a tag": b"<a><![CDATA[ <%s> ]]></a>" % (b"x" * (TAG_LIMIT + 1)),
+    "long CDATA like a costly tag": b"<a><![CDATA[<a xmlns:p='%s' %s>]]></a>"
+    % (b"u" * 9000, b" ".join(b"p:a%d=''" % number for number in range(1000))),
+    "attributes in a long namespace": b"<x><p:x xmlns:p='%s' %s/>t</x>"
+    % (b"u" * 9000, b" ".join(b"p:a%d=''" % number for number in range(1000))),
 }
 
 
@@ -403,6 +409,9 @@ _COSTLY = {
     "attributes": "b'<x ' + b' '.join(b'a%x=\"\"' % n for n in range(size // 9)) + b'/>' ",
     "prefixes": "b''.join(b'<p%x:a xmlns:p%x=\"u%x\"/>' % (n, n, n) for n in range(size // 32))",
     "a long namespace": "b'<x xmlns=\"%s\">' % (b'u' * (size // 2)) + b'<a/>' * (size // 8) + b'</x>'",
+    "attributes in a long namespace": "b'<x xmlns:p=\"%s\" %s/>' % (b'u' * (size // 8),"
+    " b' '.join(b'p:a%x=\"\"' % n for n in range(size // 32)))",
+    "CDATA sections that are too deep": "b'<a>' * 4100 + b'<![CDATA[]]>' * (size // 15) + b'</a>' * 4100",
     "long namespaces, attributes twice": "b'<x xmlns:p=\"%s\" xmlns:q=\"%s\">' % (2 * (b'u' * (size // 4),))"
     " + b'<a p:b=\"\" q:b=\"\"/>' * (size // 36) + b'</x>'",
 }
@@ -454,6 +463,81 @@ def test_a_long_repair_leaves_time_for_others() -> None:
         assert time.process_time() - began < 1
     assert len(turns) > 10
     assert [element for turn in turns for _, element in turn] == [message(b"<a/>" * 100_000), NEXT]
+
+
+def turns_of(stream: ServerStream, data: bytes) -> list[list[bytes]]:
+    """What comes of ``data``, all of which arrives at once, turn by turn."""
+    turns = [[element for _, element in stream.feed(data)]]
+    while stream.busy:
+        turns.append([element for _, element in stream.feed(b"")])
+    return turns
+
+
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        b"<message><p:a/></message>",
+        b"<message p:a=''/>",
+        b"<message><p:a/><b><![CDATA[]]></b></message>",
+        b"<iq/><message><a xmlns='%s'/></message>" % (b"u" * 1100),
+    ],
+)
+def test_many_faulty_stanzas_in_one_chunk(stanza: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a faulty stanza is not looked through again for each, and others have their turns."""
+    looked_at = 0
+    feed = CompleteMarkup.feed
+
+    def counted(markup: CompleteMarkup, data: bytes) -> bytes:
+        nonlocal looked_at
+        looked_at += len(data)
+        return feed(markup, data)
+
+    monkeypatch.setattr(CompleteMarkup, "feed", counted)
+    data = stanza * (96 * KIB // len(stanza))
+    stream = fed(b"")
+    turns = turns_of(stream, data + NEXT)
+    assert stream.failure is None
+    assert turns[-1][-1] == NEXT
+    assert sum(map(len, turns)) == len(data) // len(stanza) * (1 + stanza.count(b"<iq/>")) + 1
+    assert max(map(len, turns)) <= 2 * 64
+    assert looked_at < 20 * len(data)
+
+
+def test_narrower_bounds_leave_time_for_others() -> None:
+    """When a stanza turns out to be large, what was read of it is read again: in parts, too."""
+    much = b"<a/>" * (ANYTHING_UP_TO // 4 - 10_000)
+    deep = 5000
+    stream = fed(b"")
+    turns = turns_of(stream, b"<message><p:a/>" + much + b"<b>" + b"<a>" * deep)
+    before = len(turns)
+    turns += turns_of(stream, b"<a/>" * 10_000)
+    assert len(turns) - before > 64
+    turns += turns_of(stream, b"</a>" * deep + b"</b><c/></message>" + NEXT)
+    kept = int(LARGE.depth) - 2
+    stanza = b"<message>" + much + b"<b>" + b"<a>" * kept + b"</a>" * kept + b"</b><c/></message>"
+    assert [element for turn in turns for element in turn] == [stanza, NEXT]
+    assert [set(fault.reasons) for fault in stream.take_faults()] == [{"namespace", "depth"}]
+
+
+def test_what_comes_while_a_stanza_is_read_again_waits() -> None:
+    stream = fed(b"")
+    elements = stream.feed(b"<message><p:a/></message>" * 2000)
+    assert stream.busy
+    elements += stream.feed(NEXT)
+    while stream.busy:
+        elements += stream.feed(b"")
+    assert [element for _, element in elements] == [b"<message></message>"] * 2000 + [NEXT]
+    assert stream.at_border
+
+
+def test_a_stream_that_is_over_wants_nothing_more() -> None:
+    stream = fed(b"")
+    stream.feed(b"<message><p:a/></message>" * 2000)
+    assert stream.unusual
+    stream.drop_parser()
+    stream.take_faults()
+    assert not stream.busy
+    assert not stream.unusual
 
 
 # -- against an independent judgement ------------------------------------------------------------------

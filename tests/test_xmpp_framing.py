@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -422,6 +423,25 @@ def test_any_prefix_of_the_servers_header_is_restored() -> None:
     assert framing.stanza(b"<db:x/>") == b'<db:x xmlns:db="jabber:server:dialback"/>'
     assert framing.stanza(b"<q:x/>") == b'<q:x xmlns:q="urn:&quot;&apos;&lt;"/>'
     assert framing.stanza(b"<message/>") == b"<message xmlns='jabber:client'/>"
+
+
+def test_of_a_long_stanza_only_the_root_tag_is_read() -> None:
+    """Other sessions wait meanwhile; to declare what may be used changes nothing."""
+    rest = b"><b>stream:</b>" + b"<a/>" * 300_000
+    declared = b" xmlns='jabber:client'"
+    for tag, inserted in (
+        (b"<message", PREFIX + declared),
+        (b"<message xmlns='jabber:client'", PREFIX),
+        (b"<message xmlns:stream='urn:x'", declared),
+        (b"<stream:x xmlns='u'", PREFIX),
+    ):
+        name, _, attributes = tag.partition(b" ")
+        attributes = attributes and b" " + attributes
+        end = b"</" + name[1:] + b">"
+        began = time.process_time()
+        message = answered().stanza(tag + rest + end)
+        assert time.process_time() - began < 0.1
+        assert message == name + inserted + attributes + rest + end
 
 
 def test_another_default_namespace_is_restored() -> None:

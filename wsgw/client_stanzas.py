@@ -21,6 +21,7 @@ from wsgw.xml_parser import (
     MAX_NAMESPACE,
     STREAM,
     WHITESPACE,
+    costly_tag,
     end_of_element,
     make_parser,
     not_well_formed,
@@ -190,6 +191,8 @@ class ClientStanzas:
             raise not_well_formed("a message is exactly one element")
 
     def _parse_without_plain_text(self, parser: expat.XMLParserType, text: bytes) -> None:
+        if b"xmlns:" in text and parser.intern is not None and costly_tag(text) >= 0:
+            raise LongNamespace
         for piece, left_out in without_plain_text(text):
             self._base -= left_out
             self._parsed -= left_out

@@ -187,6 +187,7 @@ class Supervisor:
         """A session is over."""
         self._tracing.ended(relay)
         self.sessions.pop(relay).release()
+        self.repaired(relay)
         self._no_repair_logged_until.pop(relay, None)
         self._note_end(relay)
         host = self.hosts.get(relay.xmpp.domain)

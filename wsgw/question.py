@@ -251,7 +251,10 @@ def _elements(connection: SocketAsync) -> Iterator[Element | str]:
     stream = ServerStream(_LIMIT)
     header = b""
     while data := connection.recv():
-        for name, element in stream.feed(data):
+        events = stream.feed(data)
+        while stream.busy:
+            events += stream.feed(b"")
+        for name, element in events:
             if name == STREAM:
                 header = element
             elif name:

@@ -26,8 +26,10 @@ from wsgw.stanza_cutter import (
 from wsgw.stanza_repair import SkippedStanza, StanzaRepair, long_tag
 from wsgw.xml_parser import WHITESPACE, not_well_formed
 
-#: Bytes of a stanza under repair that are read before other sessions have their turn.
-_REPAIRED_AT_A_TIME = 32 * 1024
+#: Bytes of a stanza under repair that are read before other sessions have their turn, and stanzas after
+#: which none is repaired in the same turn.
+_REPAIRED_AT_A_TIME = 16 * 1024
+_STANZAS_AT_A_TIME = 64
 
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 
@@ -126,7 +128,6 @@ class ServerStream:
                 # Another one: what was raised holds the frames it came through, and they hold this stream.
                 self.failure = SessionError(error.condition, error.text, error.code, error.farewell)
                 self.drop_parser()
-                self.unusual = True
         return events
 
     @property
@@ -145,6 +146,7 @@ class ServerStream:
         self._shallow = self._skipped = None
         self._markup.take()
         self._backlog = None
+        self.unusual = self.failure is not None or bool(self.faults)
         self._leave_repair()
         if self._cutter is not None:
             self._cutter.let_go()
@@ -159,6 +161,9 @@ class ServerStream:
     def _read(self, data: bytes, events: list[tuple[str, bytes]]) -> None:
         if self._backlog is not None:
             data = self._next_of_backlog(self._backlog, data)
+        elif self._repair is not None and len(data) > _REPAIRED_AT_A_TIME:
+            self._backlog = bytearray()
+            data = self._next_of_backlog(self._backlog, data)
         while data:
             if self._skipped is not None:
                 data = self._skip(self._skipped, data, events)
@@ -169,11 +174,11 @@ class ServerStream:
                 data = self._cut(chunk[:start], events) + rest
                 if self._repair is None:
                     data = self._skip_from(data)
-                continue
-            data = self._cut(chunk, events) if chunk else b""
-            if not data and (self._markup.held or self._cutter is not None):
-                data = self._check_unfinished()
-            if self._repair is not None and (self._backlog is not None or len(data) > _REPAIRED_AT_A_TIME):
+            else:
+                data = self._cut(chunk, events) if chunk else b""
+                if not data and (self._markup.held or self._cutter is not None):
+                    data = self._check_unfinished()
+            if data and self._repair is not None:
                 self._backlog = bytearray(data) + (self._backlog or b"")
                 self.unusual = True
                 break
@@ -182,9 +187,9 @@ class ServerStream:
         backlog += data
         data = bytes(backlog[:_REPAIRED_AT_A_TIME])
         del backlog[:_REPAIRED_AT_A_TIME]
+        self.unusual = bool(backlog or self.faults)
         if not backlog:
             self._backlog = None
-            self.unusual = bool(self.faults)
         return data
 
     def _cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> bytes:
@@ -193,7 +198,7 @@ class ServerStream:
             if self._repair is not None:
                 rest = self._repair.feed(chunk)
                 if rest is None:
-                    return self._skip_repaired(self._repair) if self._repair.given_up else b""
+                    return self._left_by(self._repair)
                 self._repaired(self._repair.stanza(), self._repair.reasons, events)
                 chunk = rest
                 continue
@@ -208,7 +213,9 @@ class ServerStream:
                 self._cutter = None
                 cutter.let_go()
                 self._repair = StanzaRepair(self._bindings, self.limit)
-                return chunk + self._markup.take()
+                if len(chunk) > _REPAIRED_AT_A_TIME or len(events) >= _STANZAS_AT_A_TIME:
+                    return chunk + self._markup.take()
+                continue
             if cutter.restarted:
                 self._bindings = b""
                 self._cutter = None
@@ -218,10 +225,17 @@ class ServerStream:
                 give_back(cutter)
         return b""
 
+    def _left_by(self, repair: StanzaRepair) -> bytes:
+        """What is to be read again of a stanza that has not ended."""
+        if repair.given_up:
+            return self._skip_repaired(repair)
+        again, repair.again = repair.again, b""
+        return again + self._markup.take() if again else b""
+
     def _between_stanzas(self) -> None:
         self._cutter = self._skipped = None
         self._leave_repair()
-        if self.limit >= SHALLOW_SIZE:
+        if self.limit >= SHALLOW_SIZE and self._backlog is None:
             self._shallow = shallow_stanzas(self._bindings)
 
     def _leave_repair(self) -> None:

@@ -21,7 +21,7 @@ SHALLOW_SIZE = 2048
 _NAMES = {name.encode(): expanded_name(CLIENT, name) for name in ("message", "presence", "iq")}
 
 #: A quote in a value would hide from a look ahead whether what follows it is a value or a name. The bound
-#: keeps a failure cheap, and namespaces below ``xml_parser.MAX_NAMESPACE``.
+#: keeps a failure cheap.
 _VALUE = rb"""(?:'[ !#-%(-;=?-\xff]{0,999}'|"[ !#-%(-;=?-\xff]{0,999}")"""
 #: Among them are those that nothing may declare (Namespaces in XML 1.0 section 3).
 _RESERVED = rb"""xmlns=.http://www\.w3\.org/"""

@@ -8,7 +8,7 @@ session that hears of its server takes it. So a session holds no parser (10.6 kB
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
@@ -22,6 +22,7 @@ from wsgw.xml_parser import (
     STREAM,
     WHITESPACE,
     attribute,
+    costly_tag,
     end_of_element,
     end_of_tag,
     long_namespace,
@@ -160,10 +161,8 @@ class StanzaCutter:
         try:
             if len(chunk) < LONG_TEXT:
                 self._parser.Parse(chunk)
-            elif self.depth:
-                self._parse_without_plain_text(chunk)
             else:
-                parse(self._parser, chunk)
+                self._parse_long(chunk)
         except StreamHeader:
             self.restarted = True
             return chunk[self._start :]
@@ -224,11 +223,26 @@ class StanzaCutter:
         """Whether the stanza may hold more than a large one may."""
         return self._deep or len(self._parser.intern) > LARGE.names
 
-    def _parse_without_plain_text(self, chunk: bytes) -> None:
-        for piece, left_out in without_plain_text(chunk):
-            self._base -= left_out
-            self._parsed -= left_out
-            parse(self._parser, piece)
+    def _parse_long(self, chunk: bytes) -> None:
+        """Parse ``chunk`` without its plain text; give up at a costly tag."""
+        place = costly_tag(chunk)
+        cheap = chunk if place < 0 else chunk[:place]
+        if self.depth:
+            for piece, left_out in without_plain_text(cheap):
+                self._base -= left_out
+                self._parsed -= left_out
+                parse(self._parser, piece)
+        else:
+            parse(self._parser, cheap)
+        if place >= 0:
+            self._refuse_namespace(place)
+
+    def _refuse_namespace(self, place: int) -> NoReturn:
+        """Give up at a tag with a namespace that is too long; ``place`` is where that starts in the chunk."""
+        if self.depth == 1:
+            self._start = place
+            self._require_white_space(place)
+        raise StanzaRefused if self.depth else long_namespace()
 
     def _require_white_space(self, end: int) -> None:
         """Between stanzas there is nothing else (RFC 6120 section 11.7); ``end`` is where it ends."""
@@ -238,10 +252,7 @@ class StanzaCutter:
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         """A namespace declaration of the element that starts next."""
         if uri is not None and len(uri) > MAX_NAMESPACE:
-            if self.depth == 1:
-                self._start = self._parser.CurrentByteIndex - self._base
-                self._require_white_space(self._start)
-            raise StanzaRefused if self.depth else long_namespace()
+            self._refuse_namespace(self._parser.CurrentByteIndex - self._base)
         if not self.depth:
             self._declared += attribute(f"xmlns:{prefix}" if prefix else "xmlns", uri or "")
 

@@ -20,6 +20,7 @@ from wsgw.namespaces import Namespaces
 from wsgw.stanza_cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT, Bounds
 from wsgw.tag_counter import TagCounter
 from wsgw.xml_parser import (
+    CDATA,
     CDATA_END,
     CLIENT,
     FIRST_LINE,
@@ -57,14 +58,20 @@ _MARKUP = re.compile(rb"""<!\[CDATA\[|<[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"
 _NAME = re.compile(rb"""(?:<|\s)([^\s=<>"'/]+)(?:\s*=\s*(?:"[^"]*"|'[^']*'))?""")
 #: A tag, or as much of one as is whole: its name and its first attributes.
 _BEGUN_TAG = re.compile(rb"""<[^\s=<>"'/]+(?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*""")
+#: A tag that opens an element.
+_ANY_TAG = b"<a>"
 _SLASH, _EXCLAMATION = b"/!"
 _NO_MEMORY = expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]
 
 
 def long_tag(chunk: bytes) -> int:
     """Where the first tag above ``TAG_LIMIT`` starts in ``chunk``, which is complete markup; -1 for none."""
-    for found in _MARKUP.finditer(chunk):
-        if found.end() - found.start() > TAG_LIMIT:
+    position = 0
+    while (found := _MARKUP.search(chunk, position)) is not None:
+        position = found.end()
+        if found[0] == CDATA:
+            position = max(chunk.find(CDATA_END, position), position)
+        elif position - found.start() > TAG_LIMIT:
             return found.start()
     return -1
 
@@ -159,6 +166,7 @@ class StanzaRepair:
         "_position",
         "_read",
         "_tag",
+        "again",
         "given_up",
         "reasons",
     )
@@ -171,6 +179,8 @@ class StanzaRepair:
         self.reasons: set[str] = set()
         #: Bytes of the stanza that are left out already: elements too deep, or with a name too many.
         self._dropped = 0
+        #: What is to be fed again, instead of what was fed: narrower bounds hold for all of it.
+        self.again = b""
         #: No more of its content is to be kept.
         self.given_up = False
         self._start_over(SMALL)
@@ -216,23 +226,25 @@ class StanzaRepair:
             self._give_up(SIZE)
         elif not self.given_up:
             if self._bounds is SMALL and self.begun > ANYTHING_UP_TO:
-                kept = self._read_within(LARGE)
+                self.again = self._begin_again(LARGE) + chunk[end:]
+                return None
             self._parse(kept)
             if self.reasons and self._tag is not None:
                 self._tag.require_stanza("elements nested too deeply, or too many names")
         return None if self._open else chunk[end:]
 
-    def _read_within(self, bounds: Bounds) -> bytes:
-        """Start over with other bounds; return what is to be parsed."""
-        read, excess = bytes(self._read), self._excess
+    def _begin_again(self, bounds: Bounds) -> bytes:
+        """Start over with other bounds; return what is to be fed again.
+
+        For what is too deep already, and so will be again, stand tags of as many elements as are open in it.
+        """
+        excess = self._excess
+        left_out = _ANY_TAG * excess.depth if excess is not None else b""
+        read = bytes(self._read) + left_out
+        self._dropped -= len(left_out)
         self.let_go()
         self._start_over(bounds)
-        kept, _ = self._within_bounds(read)
-        if excess is not None:  # what was too deep before is in what is too deep now
-            assert self._excess is not None
-            self._excess.depth += excess.depth
-        self._read += kept
-        return kept
+        return read
 
     def _parse(self, kept: bytes) -> None:
         try:

@@ -87,11 +87,12 @@ class TagCounter:
             if self._before == _SECTION_BEGIN:
                 self._within, self._before = _SECTION, b""
             return position + missing
+        last = len(CDATA_END) - 1
         begun = len(self._before)
-        text = self._before + data[position:]
-        found = text.find(CDATA_END)
-        if found < 0:
-            self._before = text[1 - len(CDATA_END) :]
+        found = (self._before + data[position : position + last]).find(CDATA_END)
+        end = position + found - begun if found >= 0 else data.find(CDATA_END, position)
+        if end < 0 and found < 0:
+            self._before = (self._before + data[max(position, len(data) - last) :])[-last:]
             return len(data)
         self._within, self._before = _TEXT, b""
-        return position + found + len(CDATA_END) - begun
+        return end + len(CDATA_END)

@@ -377,8 +377,8 @@ class WebSocketXmpp:
         return True
 
     def take_repaired(self) -> tuple[Fault, ...]:
-        """What is in ``repaired``, which is forgotten."""
-        repaired, self.repaired = self.repaired, ()
+        """What is in ``repaired``, and what has not come there yet; all of it is forgotten."""
+        repaired, self.repaired = self.repaired + self._server_stream.take_faults(), ()
         return repaired
 
     def _server_failed(self, failure: SessionError) -> None:

@@ -12,7 +12,7 @@ from xml.parsers import expat
 from defusedxml.common import DefusedXmlException
 
 from wsgw.errors import SessionError
-from wsgw.xml_parser import end_of_element, end_of_tag, make_parser, not_well_formed, refused
+from wsgw.xml_parser import costly_tag, end_of_element, end_of_tag, make_parser, not_well_formed, refused
 
 #: Levels below the root that are read: children and grandchildren.
 LEVELS = 2
@@ -66,6 +66,8 @@ def read_element(root: bytes, document: bytes) -> Element:
     """
     if len(document) > MAX_SIZE:
         raise _too_much(f"an element of a login above {MAX_SIZE} bytes")
+    if costly_tag(document) >= 0:
+        raise _too_much("a long namespace and many attributes in an element of a login")
     parser = make_parser(root)
     base = len(root)
     whole = Element("", {}, 0)

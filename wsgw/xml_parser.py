@@ -47,6 +47,11 @@ CDATA, CDATA_END = b"<![CDATA[", b"]]>"
 #: five seconds. Where there is a longer one, ``namespaces`` judges instead.
 MAX_NAMESPACE = 256
 
+#: A tag of fewer bytes is cheap, whatever it holds.
+LONG_TAG = 4096
+#: Characters of namespaces that a parser may write out before the attributes' names of one tag.
+_MAX_WRITTEN_OUT = 1024 * 1024
+
 #: What is escaped in an attribute's value.
 VALUE_ESCAPES = str.maketrans(
     {
@@ -201,6 +206,47 @@ def end_of_tag(text: bytes | bytearray, start: int = 0) -> int:
     return match.end() if match else -1
 
 
+def costly_tag(text: bytes) -> int:
+    """Return where the first tag starts that no parser with namespaces may be given, -1 if there is none.
+
+    It binds a prefix to a long namespace and has many attributes. The parser writes the namespace out before
+    each of their names, and no handler can stop it within a tag: half a megabyte took a minute. A tag holds
+    no ``<``, so that a long one lies between two of them that are far apart.
+    """
+    if b"xmlns:" not in text:  # nothing declares a prefix
+        return -1
+    seen = 0
+    while len(text) - seen >= LONG_TAG:
+        following = text.find(b"<", seen + LONG_TAG)
+        start = text.rfind(b"<", seen, seen + LONG_TAG)
+        if start >= 0:
+            end = end_of_tag(text, start)
+            if end - start >= LONG_TAG and _is_costly(text[start:end]):
+                return start
+        if following < 0:
+            break
+        seen = following
+    return -1
+
+
+def _is_costly(tag: bytes) -> bool:
+    if b"xmlns:" not in tag:
+        return False
+    parser = make_parser(namespaces=False)
+    seen: list[list[str]] = []
+    parser.StartElementHandler = lambda _name, attributes: seen.append(attributes)
+    try:
+        parser.Parse(tag)
+    except (expat.ExpatError, DefusedXmlException):
+        return False  # any parser refuses it, before it looks at namespaces
+    if not seen:
+        return False
+    names, values = seen[0][::2], seen[0][1::2]
+    bound = (len(value) for name, value in zip(names, values, strict=True) if name.startswith("xmlns:"))
+    longest = max(bound, default=0)
+    return longest > MAX_NAMESPACE and longest * sum(":" in name for name in names) > _MAX_WRITTEN_OUT
+
+
 def end_of_element(text: bytes | bytearray, start: int, position: int) -> int:
     """Return the position after an element that starts at ``start`` (-1: before ``text``).
 
@@ -221,6 +267,8 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     """
     text = without_declaration(text)
     tag = text[: max(end_of_tag(text), 0)]
+    if costly_tag(tag) >= 0:
+        raise long_namespace()
     parser = make_parser(root)
     seen: list[tuple[str, list[str]]] = []
     parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
@@ -232,6 +280,23 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
         raise not_well_formed("a message starts with its element")
     name, attributes = seen[0]
     return name, dict(zip(attributes[::2], attributes[1::2], strict=True))
+
+
+def declared_prefixes(element: bytes) -> frozenset[str]:
+    """Return the prefixes that the first tag of a well-formed ``element`` declares.
+
+    The empty prefix is among them if it declares a default namespace.
+    """
+    parser = make_parser(namespaces=False)
+    seen: list[list[str]] = []
+    parser.StartElementHandler = lambda _name, attributes: seen.append(_declared(attributes[::2]))
+    parser.Parse(element[: end_of_tag(element)])
+    return frozenset(seen[0])
+
+
+def _declared(names: list[str]) -> list[str]:
+    """The prefixes that attributes of these names declare."""
+    return [name.partition(":")[2] for name in names if name == "xmlns" or name.startswith("xmlns:")]
 
 
 def undeclared_prefixes(element: bytes) -> frozenset[str]:
@@ -247,7 +312,7 @@ def undeclared_prefixes(element: bytes) -> frozenset[str]:
 
     def start_element(name: str, attributes: list[str]) -> None:
         names = attributes[::2]
-        declared = [key.partition(":")[2] for key in names if key == "xmlns" or key.startswith("xmlns:")]
+        declared = _declared(names)
         declarations.append(declared)
         scope.update(declared)
         used = {key.partition(":")[0] for key in names if ":" in key}
@@ -296,6 +361,8 @@ def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Op
     """
     if text.startswith(b"<?xml"):
         raise restricted("a second XML declaration")
+    if costly_tag(text) >= 0:
+        raise long_namespace()
     parser = make_parser(prefixes=True)
     seen: list[tuple[str, list[str]]] = []
     namespaces: list[tuple[str, str]] = []

@@ -28,6 +28,7 @@ from wsgw.xml_parser import (
     WHITESPACE,
     Opening,
     attribute,
+    declared_prefixes,
     expanded_name,
     not_well_formed,
     parse_opening,
@@ -79,6 +80,8 @@ _DECLARES_DEFAULT = re.compile(
 #: A server says the same of its features to everyone: what is that short is read once, not at each login.
 _REMEMBERED = 8 * 1024
 _remembered_element = lru_cache(maxsize=16)(read_element)
+#: Of a longer element only the root's tag is read: other sessions wait meanwhile.
+_MAX_READ = 64 * 1024
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
@@ -305,10 +308,22 @@ class Rfc7395Framing(Framing):
         return False
 
     def _missing_declarations(self, element: bytes) -> bytes:
+        if len(element) > _MAX_READ:
+            return self._undeclared_by_root(element)
         read = _remembered_prefixes if len(element) <= _REMEMBERED else undeclared_prefixes
         missing = read(element)
         insert = b"".join(text for prefix, text in self._prefixes if prefix[:-1].decode() in missing)
         return insert + self._default_declaration if "" in missing else insert
+
+    def _undeclared_by_root(self, element: bytes) -> bytes:
+        """All that may be used: to declare once more what is in force changes nothing."""
+        declared = declared_prefixes(element)
+        insert = b"".join(
+            text
+            for prefix, text in self._prefixes
+            if prefix in element and prefix[:-1].decode() not in declared
+        )
+        return insert if "" in declared else insert + self._default_declaration
 
     def error(self, condition: str, text: str) -> bytes:
         return stream_error("stream", condition, text, f' xmlns:stream="{STREAMS}"')

@@ -27,7 +27,11 @@ _STREAM_TAG = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx
 def _server_events(pieces: Iterable[bytes]) -> tuple[list[tuple[str, bytes]], bool]:
     """What is cut, and whether the server was given up; of several mistakes any may be the first seen."""
     stream = ServerStream(LIMIT)
-    events = [event for piece in pieces for event in stream.feed(piece)]
+    events: list[tuple[str, bytes]] = []
+    for piece in pieces:
+        events += stream.feed(piece)
+        while stream.busy:
+            events += stream.feed(b"")
     return events, stream.failure is not None
 
 

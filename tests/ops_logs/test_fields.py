@@ -120,6 +120,17 @@ def test_repaired_stanzas(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert closed["stanzas_to_client"] == 5, "the answer to the binding, and four messages"
 
 
+def test_a_stanza_repaired_just_before_the_end(edge: Gateway, xmpp_server: XmppServer) -> None:
+    played = Played(edge, xmpp_server, "rfc7395")
+    login(played, "alice@localhost/web")
+    played.server.send(b"<message from='mallory@localhost'><p:a/></message></stream:stream>")
+    assert b"mallory" in played.browser.message()
+    played.close()
+    assert len(events(edge, "closed")) == 1
+    (repaired,) = events(edge, "repaired")
+    assert repaired["sender"] == "mallory@localhost"
+
+
 def test_a_connection_that_opens_nothing(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
