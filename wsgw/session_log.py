@@ -26,8 +26,10 @@ log = logging.getLogger(__name__)
 MAX_JID = 512
 #: Characters of what a request asked for, and of what it might have asked for.
 MAX_ASKED, MAX_OFFERED = 256, 512
+#: What begins a query, which may stand behind another sign, or be encoded once too often by a proxy.
+_QUERY = re.compile("[?#;&=]|%(?:3[BDF]|2[36])", re.IGNORECASE)
 #: Parts of a request's target; words are those a name of a path may have (``xmpp-websocket``, ``v2``).
-_QUERY, _USERINFO, _ENCODED = re.compile("[?#]"), re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
+_USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 
 
@@ -163,9 +165,9 @@ def _is_served(target: str, config: ListenerConfig) -> bool:
 def shown_path(target: str) -> str:
     """Return the path of a request's target, without what may be a secret.
 
-    That is the query, a user and password, and segments with digits inside words, as tokens have.
+    That is query, parameters, user and password, and segments with digits inside words, as tokens have.
     """
-    path = _USERINFO.sub("//", _QUERY.split(target, 1)[0])
+    path = _QUERY.split(_USERINFO.sub("//", target), 1)[0]
     return cut("/".join(segment if _is_name(segment) else "..." for segment in path.split("/")))
 
 

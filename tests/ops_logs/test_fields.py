@@ -169,7 +169,11 @@ def upgrade(path: str = "/ws-xmpp", *headers: str) -> tuple[str, ...]:
         (upgrade("/elsewhere?token=s"), {"status": 404, "path": "/elsewhere", "paths": "/ws-xmpp"}),
         (upgrade("http://localhost/x"), {"status": 404, "path": "http://localhost/x", "paths": "/ws-xmpp"}),
         (upgrade("/v2/ws-xmpp5288/s3cr3t/%E2%80%AE"), {"path": "/v2/ws-xmpp5288/.../%E2%80%AE"}),
+        (upgrade("/elsewhere;token=hidden"), {"path": "/elsewhere"}),
+        (upgrade("/elsewhere%3ftoken=hidden"), {"path": "/elsewhere"}),
+        (upgrade("/elsewhere&token=hidden"), {"path": "/elsewhere"}),
         (upgrade("http://alice:token@localhost/x#token"), {"path": "http://localhost/x"}),
+        (upgrade("http://alice:tok?=en@localhost/x"), {"path": "http://localhost/x"}),
         (upgrade("/" + "x" * 400), {"status": 404, "path": "/" + "x" * 255 + "..."}),
         (
             upgrade("/ws-xmpp", "Origin: https://evil.example", "Origin: null"),
