@@ -169,9 +169,9 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
         return _Said("end of the stream")
     try:
         written, attributes = first_tag(root, text)
-    except SessionError:
+    except SessionError as error:
         if not name:
-            return _Said("no XML")
+            return _Said("long tag" if error.condition == "policy-violation" else "no XML")
         written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
     expanded = name or written
     namespace, local = split_name(expanded)

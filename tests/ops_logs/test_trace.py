@@ -188,6 +188,28 @@ def test_nothing_is_left_of_a_trace(end: Callable[[Tracing, Any], None]) -> None
     assert session.xmpp.login.when_over is None
 
 
+def test_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
+    """A trace passes on what was taken out, and that there is more to be read of what came."""
+    session, tracing = Traceable(), Tracing()
+    tracing.change(targets(networks=(ip_network("203.0.113.0/24"),)), [session])
+    xmpp = session.xmpp
+    xmpp.process_request(b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='a' version='1.0'/>")
+    xmpp.upstream_connected()
+    header = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    attributes = b" ".join(b"p:a%d=''" % number for number in range(999))
+    long_tag = b"<message xmlns:p='%s' %s/>" % (b"u" * 9000, attributes)
+    with caplog.at_level("INFO", "wsgw.tracing"):
+        xmpp.upstream_data(header + b"<message from='m'><p:a/></message>" * 300 + long_tag)
+        while xmpp.process_upstream(256):
+            pass
+    assert len(xmpp.repaired) == 300
+    assert xmpp.cause == ""
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(line.endswith("server>gateway message") for line in lines) == 301
+    assert sum(line.endswith("gateway>browser message") for line in lines) == 300
+    assert lines[-1].endswith("gateway>browser long tag")
+
+
 @pytest.mark.parametrize(
     ("client", "traced"),
     [
