@@ -6,12 +6,13 @@
 #   scripts/bench.sh login memory --hold 10             logins; kB per idle session
 #   scripts/bench.sh relay --rounds 3 --seconds 1       quicker, less exact
 #
-# `scripts/bench.sh --help` names the rows. Nothing else should run on the machine meanwhile.
+# tests/bench/README.md names the rows. Nothing else should run on the machine meanwhile.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
 
 packages=(gcc libc6-dev libssl-dev haproxy ejabberd prosody openssl)
 mapfile -t missing < <(missing_packages "${packages[@]}")

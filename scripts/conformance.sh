@@ -6,6 +6,7 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
 
 make_environment requirements.txt
 

@@ -7,6 +7,7 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
 
 seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] || die "usage: $0 [SECONDS [TARGET...]]"

@@ -9,6 +9,13 @@ die() {
     exit 1
 }
 
+# help_if_asked ARGUMENT...: for -h and --help, prints the comment that the script begins with, and ends it.
+help_if_asked() {
+    case ${1:-} in
+        -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")" && exit 0 ;;
+    esac
+}
+
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
 # python_is_new_enough PROGRAM: Python 3.10 or newer.

@@ -12,6 +12,7 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
 
 # compile LOCK ARGUMENT...: writes LOCK, if all of it is found.
 compile() {
@@ -24,7 +25,7 @@ compile() {
         --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file "$folder/$lock" >/dev/null
     {
         printf '# Written by scripts/lock.sh: versions and hashes of %s.\n' "$what"
-        cat "$folder/$lock"
+        sed '/^# Written by scripts/d' "$folder/$lock"
     } >"$folder/finished"
     install -m 644 "$folder/finished" "$lock"
 }

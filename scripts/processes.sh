@@ -6,6 +6,8 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
+[[ ${1-1} =~ ^[0-9]+$ ]] || die "usage: $0 [SESSIONS]"
 
 make_environment requirements-dev.txt
 

@@ -6,6 +6,7 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+help_if_asked "$@"
 
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
 xml_tests=(tests/test_xml_parser.py tests/test_namespaces.py tests/test_tag_counter.py tests/test_client_stanzas.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,3 +191,39 @@ def test_paths_for_pip_are_relative_to_where_the_script_was_called(
     env = {**os.environ, **offline, "PIP_FIND_LINKS": "packages"}
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, check=True)
     assert [path.name.partition("-")[0] for path in (tmp_path / "here").iterdir()] == ["defusedxml"]
+
+
+# -- help -----------------------------------------------------------------------------------------
+
+WITH_HELP = sorted(path.name for path in (ROOT / "scripts").glob("*.sh") if not path.name.startswith("lib"))
+
+
+@pytest.mark.parametrize("name", WITH_HELP)
+def test_help_does_nothing_else(name: str, tmp_path: Path) -> None:
+    """In a tree without packages, called from elsewhere; nothing is installed or written for it."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "scripts", tree / "scripts")
+    for asked in ("--help", "-h"):
+        done = subprocess.run(
+            [tree / "scripts" / name, asked],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) > 1
+        assert "#!" not in done.stdout
+        assert "set -e" not in done.stdout
+    assert [path.name for path in tree.iterdir()] == ["scripts"]
+
+
+@pytest.mark.parametrize("name", ["fuzz.sh", "processes.sh", "soak.sh"])
+def test_an_argument_that_is_no_number(name: str) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / name, "many"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: usage: ")
+    assert done.stdout == ""
