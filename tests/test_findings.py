@@ -22,7 +22,7 @@ CONFIG = """\
 {{hosts, ["{host}"]}}.
 {{listen, [
   {{{{5288, "{ip}"}}, websocket_session, [
-    {options}{{upstream, "tcp://127.0.0.1"}}, {handlers}]}}
+    {options}{handlers}]}}
 ]}}.
 {more}
 """
@@ -55,6 +55,8 @@ def found(
 ) -> list[ConfigProblem]:
     """The findings so many days from now, when the clock says so."""
     path = folder / "ejabberd.cfg"
+    if "{upstream," not in options:
+        options += '{upstream, "tcp://127.0.0.1"}, '
     path.write_text(CONFIG.format(options=options, more=more, ip=ip, host=host, handlers=HANDLERS))
     config = load(path)
     problems = findings(config, PemFiles.of(config), time.time() + days * DAY)
@@ -132,9 +134,13 @@ def test_certificate_that_is_trusted_as_it_stands(tmp_path: Path, make: Make, mo
 def test_authorities_that_have_all_expired(tmp_path: Path, make: Make) -> None:
     cafile = tmp_path / "authorities.pem"
     cafile.write_bytes(make().ca.read_bytes())
-    line, reason = the_one(found(tmp_path, f'{{upstream_cafile, "{cafile}"}}, ', days=31))
+    secured = f'{{upstream_cafile, "{cafile}"}}, {{upstream, "starttls://127.0.0.1"}}, '
+    line, reason = the_one(found(tmp_path, secured, days=31))
     assert line == 4
     assert "the XMPP server's certificate is refused: take a newer file" in reason
+    for unused in (secured.replace("starttls", "tcp"), secured + "{upstream_verify, false}, "):
+        _, reason = the_one(found(tmp_path, unused, days=31))
+        assert "wsgw does not check the XMPP server's certificate; if" in reason
     longer = make("other.example", days="90")
     cafile.write_bytes(make().ca.read_bytes() + longer.chain.read_bytes())
     assert found(tmp_path, f'{{upstream_cafile, "{cafile}"}}, ', days=31) == []

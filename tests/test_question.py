@@ -151,6 +151,34 @@ def test_server_that_says_nothing(xmpp_server: XmppServer) -> None:
     xmpp_server.accept().close()
 
 
+def test_server_that_says_no_features(xmpp_server: XmppServer) -> None:
+    """As one of another kind of stream."""
+
+    def play() -> None:
+        connection = xmpp_server.accept()
+        connection.send(SERVER_HEADER)
+        connection.read_to_end()
+        connection.close()
+
+    with playing(xmpp_server, play):
+        (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}", timeout=3)
+    assert f"answers with a stream header, and sends no features within 3 s: {PORT_FOR_CLIENTS}" in reason
+
+
+def test_server_that_resets_the_connection(xmpp_server: XmppServer) -> None:
+    """As one that has TLS from the first byte may."""
+
+    def play() -> None:
+        connection = xmpp_server.accept()
+        connection.read_until(b"version='1.0'>")
+        connection.reset()
+
+    with playing(xmpp_server, play):
+        (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}")
+    assert f"breaks the connection off: Connection reset by peer: {PORT_FOR_CLIENTS}" in reason
+    assert "write tls://HOST:PORT if it has TLS from the first byte" in reason
+
+
 def test_server_whose_packets_are_lost() -> None:
     with dropping() as port:
         (reason,) = answers(f"tcp://127.0.0.1:{port}", timeout=0.2)

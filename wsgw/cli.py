@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"wsgw {__version__}")
     _add_settings(parser)
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     check = commands.add_parser("check", help="print what would run, or every error of the configuration")
     _add_settings(check, suppress=True)
     check.set_defaults(run=_check)

@@ -53,7 +53,8 @@ def _address_literal(domain: str) -> str | None:
         if ":" in domain:
             return str(IPv6Address(domain))
     except ValueError as error:
-        raise ValueError(f"not an IPv6 address: {error}") from error
+        reason = "a domain has no ':', neither of a scheme nor of a port, and this is no IPv6 address"
+        raise ValueError(f"{reason}: {error}" if "[" in domain else reason) from error
     try:
         return str(IPv4Address(domain))
     except ValueError:

@@ -57,8 +57,17 @@ def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[Co
     yield from _of_the_server(config, shown, files, now)
     for listener in config.listeners:
         if listener.upstream_cafile is not None:
+            effect = "the XMPP server's certificate is refused"
+            if not _judges_the_server(listener):
+                effect = "wsgw does not check the XMPP server's certificate; if it did, it would refuse it"
             mark = config.mark(listener, "upstream_cafile")
-            yield from _of_authorities(mark, listener.upstream_cafile, files, now)
+            yield from _of_authorities(mark, listener.upstream_cafile, effect, files, now)
+
+
+def _judges_the_server(listener: ListenerConfig) -> bool:
+    """Whether the server's certificate is looked at."""
+    secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
+    return secured and listener.upstream_verify
 
 
 def _of_browsers(
@@ -94,13 +103,15 @@ def _of_the_server(
                 )
 
 
-def _of_authorities(mark: Mark, path: Path, files: PemFiles, now: datetime) -> Iterator[ConfigProblem]:
-    """A file of authorities none of which is valid today."""
+def _of_authorities(
+    mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime
+) -> Iterator[ConfigProblem]:
+    """A file of authorities none of which is valid today, which has ``effect``."""
     found = [_dates(certificate, now, "take a newer file") for certificate in _read(path, files)]
     if found and found[0] is not None and None not in found:
         yield _problem(
             mark,
-            f"upstream_cafile: {path} {found[0][0]}: the XMPP server's certificate is refused: {found[0][1]}",
+            f"upstream_cafile: {path} {found[0][0]}: {effect}: {found[0][1]}",
         )
 
 

@@ -121,7 +121,8 @@ class _Inquiry:
         try:
             return self._judge(connection)
         except OSError as error:
-            return f"upstream {self._name} breaks the connection off: {error}: {_NO_XMPP}"
+            reason = error.strerror or str(error)
+            return f"upstream {self._name} breaks the connection off: {reason}: {self._way_out_of_silence()}"
         finally:
             connection.linger(0.0, _LINGERS)
 
@@ -140,6 +141,9 @@ class _Inquiry:
     def _judge(self, connection: SocketAsync) -> str:
         connection.sendall(starttls_header(self._domain))
         for element in _elements(connection):
+            if element is None:
+                self._state = "answers with a stream header, and sends no features"
+                continue
             connection.sendall(_END)
             if isinstance(element, str):
                 return f"upstream {self._name} does not speak XMPP ({element}): {_NO_XMPP}"
@@ -246,8 +250,11 @@ def _read(header: bytes, element: bytes) -> Element | str:
         return error.text
 
 
-def _elements(connection: SocketAsync) -> Iterator[Element | str]:
-    """The first element of the server's stream, or why it is none; nothing if the connection ends."""
+def _elements(connection: SocketAsync) -> Iterator[Element | str | None]:
+    """The first element of the server's stream, or why it is none; nothing if the connection ends.
+
+    Before it comes None, once the stream header has.
+    """
     stream = ServerStream(_LIMIT)
     header = b""
     while data := connection.recv():
@@ -257,6 +264,7 @@ def _elements(connection: SocketAsync) -> Iterator[Element | str]:
         for name, element in events:
             if name == STREAM:
                 header = element
+                yield None
             elif name:
                 yield _read(header, element)
                 return

@@ -89,6 +89,12 @@ def test_tls_with_the_certificate_of_certfiles(tmp_path: Path) -> None:
     assert config.certfiles == (both,)
 
 
+def test_a_certificate_without_tls_is_worth_a_warning(tmp_path: Path) -> None:
+    text = listener('{certfile, "x.pem"}, {request_handlers, [{"ws", mod_websocket}]}')
+    (warning,) = load_text(tmp_path, text).warnings
+    assert "has a certfile and no tls: clients get ws:// without encryption; add {tls, true}, or" in warning
+
+
 def test_tls_with_certificate_and_key_apart(tmp_path: Path) -> None:
     write(tmp_path / "fullchain.pem", CERTIFICATE)
     write(tmp_path / "privkey.pem", KEY)

@@ -105,7 +105,7 @@ def test_values(kind: Kind, value: Term, expected: object) -> None:
         (Networks(), term('["10.0.0.0/40"]'), "is not a network"),
         (TraceTargets(), term('["@b.example"]'), "is not a JID: a user's name stands before the @"),
         (TraceTargets(), term('["a@b c/x"]'), "is not a JID: "),
-        (TraceTargets(), term('["b.example"]'), "expected an IP address, found"),
+        (TraceTargets(), term('["b.example"]'), "expected a JID, an IP address or a network, found"),
         (Networks(), term("[any]"), "expected an IP address, found any"),
         (Networks(), term("none"), "expected an IP address, found none"),
         (Origins(), term('["example.org"]'), "example.org is not an origin"),

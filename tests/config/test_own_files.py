@@ -303,8 +303,113 @@ def test_the_lines_for_the_gateways_own_yaml_work_as_they_are_printed(tmp_path: 
         load_text(tmp_path, own, "wsgw.yml")
     (problem,) = caught.value.problems
     assert "{" not in problem.reason.partition("\n")[2]
-    lines = _advised(problem.reason) + "\n    upstream: tcp://127.0.0.1:5222\n"
-    assert len(load_text(tmp_path, own + lines, "wsgw.yml").listeners) == 1
+    assert len(load_text(tmp_path, own + _advised(problem.reason), "wsgw.yml").listeners) == 1
+
+
+def test_the_lines_for_erlang_terms_name_the_server_if_the_file_does_not(tmp_path: Path) -> None:
+    own = '{hosts, ["example.org"]}.\n{workers, 1}.\n'
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, own, "wsgw.cfg")
+    (problem,) = caught.value.problems
+    config = load_text(tmp_path, own + "{listen, [" + _advised(problem.reason) + "]}.", "wsgw.cfg")
+    assert [str(address) for address in config.listeners[0].upstream] == ["tcp://127.0.0.1:5222"]
+
+
+def test_a_file_of_any_name_with_ejabberds_listeners_is_not_to_get_ours(tmp_path: Path) -> None:
+    text = "hosts: [a]\nlisten: [{port: 5222, module: ejabberd_c2s}%s]"
+    (found,) = mistakes(tmp_path, text % "", "server.yml")
+    assert "write /etc/wsgw/wsgw.yml with these lines" in found
+    slip = ", {port: 5288, module: websocket_sesion}"
+    (found,) = mistakes(tmp_path, text % slip, "server.yml")
+    assert "add '- {port: 5288, module: websocket_session, ...}' to listen" in found
+
+
+SINGLE_HOST = "host_config: {exmaple.org: {modules: {mod_websocket: {}}}}"
+
+
+def test_a_single_host_that_is_none_of_the_hosts(tmp_path: Path) -> None:
+    reason = "host_config: exmaple.org is none of the hosts; did you mean example.org?"
+    assert reason in "\n".join(mistakes(tmp_path, OWN + SINGLE_HOST, "wsgw.yml"))
+    text = EJABBERDS + "modules: {mod_websocket: {}}\n" + SINGLE_HOST
+    (warning,) = load_text(tmp_path, text, "ejabberd.yml").warnings
+    assert warning.endswith(reason)
+    other = text.replace("exmaple.org", "conference.test")
+    assert load_text(tmp_path, other, "ejabberd.yml").warnings == ()
+    assert load_text(tmp_path, OWN + SINGLE_HOST.replace("exmaple", "EXAMPLE"), "wsgw.yml").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("host_config: {example.org: {moduls: {}}}", "domain_certfile; did you mean modules?"),
+        (
+            "websocket_session: {port: 5}",
+            "websocket_session is the module of a listener: it belongs in listen",
+        ),
+        ("mod_websocket: {}", "mod_websocket belongs in modules, and in the request_handlers of a listener"),
+        ("LOG_LEVEL: debug", "unknown option LOG_LEVEL; did you mean log_level?"),
+    ],
+)
+def test_names_that_stand_in_the_wrong_place_or_are_misspelled(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    assert reason in "\n".join(mistakes(tmp_path, OWN + line, "wsgw.yml"))
+
+
+@pytest.mark.parametrize(
+    ("listener", "reason"),
+    [
+        (
+            "{port: 1, module: mod_websocket}",
+            "mod_websocket answers requests, and is no listener; did you mean websocket_session?",
+        ),
+        (
+            "{port: 1, module: ejabberd_http_ws}",
+            "ejabberd_http_ws answers requests, and is no listener; did you mean websocket_session?",
+        ),
+        ("{ports: 1, module: websocket_session}", "unknown option ports; did you mean port?"),
+        ("{port: 1, moduel: x, module: websocket_session}", "unknown option moduel; did you mean module?"),
+    ],
+)
+def test_a_listener_that_is_none(tmp_path: Path, listener: str, reason: str) -> None:
+    assert reason in "\n".join(mistakes(tmp_path, f"{OWN}  - {listener}", "wsgw.yml"))
+
+
+def test_our_handler_in_ejabberds_listener_is_not_served(tmp_path: Path) -> None:
+    text = f"{EJABBERDS}  - {{port: 5280, module: ejabberd_http, request_handlers: {{/ws: mod_websocket}}}}"
+    (warning,) = load_text(tmp_path, text, "ejabberd.yml").warnings
+    assert "ejabberd.yml:6: mod_websocket in this ejabberd_http is not served" in warning
+
+
+def test_what_a_single_host_says_is_not_given_for_all(tmp_path: Path) -> None:
+    text = EJABBERDS + "host_config: {example.org: {log_level: debug}}"
+    config = load_text(tmp_path, text, "ejabberd.yml")
+    assert (config.log_level, "log_level" in config.origins.options) == ("info", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "ejabberd.cfg",
+            OWN,
+            "holds YAML, and its name ends in .cfg, as that of Erlang terms: rename it to .yml",
+        ),
+        (
+            "ejabberd.yml",
+            '%% comment\n{hosts, ["a"]}.\n{listen, []}.',
+            "holds Erlang terms, and its name ends in .yml, as that of YAML: rename it to .cfg",
+        ),
+    ],
+)
+def test_a_file_in_the_other_format(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    assert mistakes(tmp_path, text, name) == [f"0: {reason}"]
+
+
+def test_a_file_with_a_mark_of_a_document_only_is_empty(tmp_path: Path) -> None:
+    assert "no hosts: name the domains to serve" in "\n".join(
+        mistakes(tmp_path, "---\n# nothing\n", "wsgw.yml")
+    )
 
 
 def test_the_lines_for_erlang_terms_work_as_they_are_printed(tmp_path: Path) -> None:

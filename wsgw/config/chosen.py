@@ -129,7 +129,8 @@ def _unknown(key: Term) -> str:
         return f"{name} stands before the options: {{{{Port, IP, tcp}}, Module, [...]}}"
     if name in BY_NAME:
         return f"{name} stands at the top level of the file, not in a listener"
-    return f"unknown option {name}{nearest(name, LISTENER_NAMES)}"
+    known = (*LISTENER_NAMES, *PLACE) if key.mark.yaml else LISTENER_NAMES
+    return f"unknown option {name}{nearest(name, known)}"
 
 
 def _parse(

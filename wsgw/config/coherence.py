@@ -14,7 +14,7 @@ from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
 from wsgw.config.files import check_certificate_and_key, check_certificates
 from wsgw.config.model import AdminListener, ListenerConfig
 from wsgw.config.network_kinds import HANDLER
-from wsgw.config.terms import Mark, Problems
+from wsgw.config.terms import Mark, Problems, in_syntax_of
 from wsgw.errors import ConfigProblem
 
 #: Descriptors for listening sockets, logs and what the gateway itself needs.
@@ -97,6 +97,11 @@ def warnings_about(
     if not listener.request_handlers:
         mark = choices.mark("request_handlers")
         found.append(_at(mark, f"{where} has no request_handlers: it answers every request with 404."))
+    if not listener.tls and choices.names("certfile"):
+        mark = choices.mark("certfile")
+        form = in_syntax_of(mark, "{tls, true}", "tls: true")
+        lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"
+        found.append(_at(mark, f"{lacks}; add {form}, or take it out."))
     if listener.max_stanza_size == sys.maxsize:
         mark = choices.mark("max_stanza_size")
         found.append(_at(mark, f"{where} takes stanzas of any size: one client can use up the memory."))

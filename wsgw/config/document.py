@@ -35,6 +35,7 @@ _MAX_FILES = 100
 _YAML_SUFFIXES = (".yml", ".yaml")
 _ERLANG_SUFFIXES = (".cfg", ".config", ".terms")
 _BLANK_OR_COMMENT = re.compile(r"\s+|[%#][^\n]*")
+_YAML_START = re.compile(r"(?:---\s+)?(?:[a-z]\w*:\s|- )")
 _ERLANG_START = re.compile(r"\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s")
 
 
@@ -149,6 +150,8 @@ class _Files:
         read = read_erlang if erlang else read_yaml
         problems = Problems()
         terms = read(text, str(path), problems)
+        if problems and (reason := _of_other_format(text, erlang, path.suffix)):
+            raise ValueError(reason)
         if problems:
             text, placeholders = fill(text, yaml=not erlang)
             if placeholders:
@@ -178,10 +181,23 @@ class _Files:
 
 
 def _starts_as_erlang(text: str) -> bool:
+    return _starts_as(_ERLANG_START, text)
+
+
+def _starts_as(form: re.Pattern[str], text: str) -> bool:
     position = 0
     while skipped := _BLANK_OR_COMMENT.match(text, position):
         position = skipped.end()
-    return _ERLANG_START.match(text, position) is not None
+    return form.match(text, position) is not None
+
+
+def _of_other_format(text: str, erlang: bool, suffix: str) -> str:
+    """Why ``text``, which has mistakes, seems to be of the other format than its name says; empty if not."""
+    if erlang and suffix in _ERLANG_SUFFIXES and _starts_as(_YAML_START, text):
+        return f"holds YAML, and its name ends in {suffix}, as that of Erlang terms: rename it to .yml"
+    if not erlang and suffix in _YAML_SUFFIXES and _starts_as_erlang(text):
+        return f"holds Erlang terms, and its name ends in {suffix}, as that of YAML: rename it to .cfg"
+    return ""
 
 
 def _decode(content: bytes, must_be_utf8: bool) -> str:

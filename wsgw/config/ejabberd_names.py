@@ -96,7 +96,7 @@ LISTENER_OPTIONS: Final = {
     "custom_headers": "let a proxy in front add headers",
     "unix_socket": "wsgw listens on a port: give port and ip",
     "accept_interval": "max_connect_rate_per_ip limits new connections",
-    "max_fsm_queue": "send_buffer_hard limits what waits for a client",
+    "max_fsm_queue": "send_buffer_high limits what waits for a client",
     "max_payload_size": "max_stanza_size limits what a client sends",
     "max_connections": "max_sessions limits connections",
     "timeout": "websocket_timeout and handshake_timeout limit quiet time",

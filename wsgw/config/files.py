@@ -105,4 +105,4 @@ def check_certificate_and_key(path: Path) -> None:
     if _KEY not in content:
         raise ValueError("holds a certificate but no private key")
     if any(sign in content for sign in _ENCRYPTED):
-        raise ValueError("holds a private key under a passphrase, which nobody is there to type")
+        raise ValueError(f"holds a private key under a passphrase: take it off with openssl pkey -in {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsgw.config.document import Document, Setting
 from wsgw.config.kinds import Context
 from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Hosts
+from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Misfit, Problems, Term, entries_of, name_of
 from wsgw.domain import normalise_domain
 
@@ -22,7 +23,20 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
         if len(problems) == before:
             problems.add_missing(document.mark, "no hosts: name the domains to serve in the option hosts")
         return ()
+    _check_single_hosts(document, tuple(named), problems)
     return _those_with_module(document, tuple(named), problems)
+
+
+def _check_single_hosts(document: Document, named: tuple[str, ...], problems: Problems) -> None:
+    """Note options of single hosts that are none of the hosts: in ejabberd's file, if they nearly are one."""
+    for setting in document.settings:
+        if setting.host is None or any(_is_of(setting, host) for host in named):
+            continue
+        reason = f"host_config: {setting.host} is none of the hosts{nearest(setting.host, named)}"
+        if setting.mark.file in document.own_files:
+            problems.add_missing(setting.mark, reason)
+        elif near(setting.host, named):
+            problems.warn(setting.mark, reason)
 
 
 def _those_with_module(document: Document, named: tuple[str, ...], problems: Problems) -> tuple[str, ...]:

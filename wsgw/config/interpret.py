@@ -35,6 +35,9 @@ ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
+#: Request handlers that are taken for listeners.
+_NO_LISTENERS = (HANDLER, "ejabberd_http_ws")
+_OWN_LISTENER = f"give it a {LISTENER_MODULE} listener of its own on another port"
 _N = TypeVar("_N", int, float)
 #: Names of the table that are no field of ``ListenerConfig``, or more than one.
 _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
@@ -104,10 +107,17 @@ def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
 def _check_modules(document: Document, every: list[RawListener], problems: Problems) -> None:
     """Note listeners whose module is unknown in a file of the gateway's own, or nearly ours in ejabberd's."""
     for raw in every:
-        reason = f"unknown module {raw.module} of a listener{nearest(raw.module, _OUR_LISTENERS)}"
-        if raw.module in _OUR_LISTENERS or raw.module in LISTENERS:
+        if raw.module in _OUR_LISTENERS:
             continue
+        reason = f"unknown module {raw.module} of a listener{nearest(raw.module, _OUR_LISTENERS)}"
         is_slip = near(raw.module, _OUR_LISTENERS) is not None
+        if raw.module in _NO_LISTENERS:
+            reason = f"{raw.module} answers requests, and is no listener; did you mean {LISTENER_MODULE}?"
+            is_slip = True
+        elif _has_our_handler(raw):
+            problems.warn(raw.mark, f"{HANDLER} in this {raw.module} is not served: {_OWN_LISTENER}.")
+        if raw.module in LISTENERS:
+            continue
         if raw.mark.file in document.own_files and (is_slip or not raw.module.startswith(_OF_EJABBERD)):
             problems.add(raw.mark, reason)
         elif is_slip:
@@ -117,14 +127,20 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
     """Where to look for the missing listener: one whose module is misspelled, or the list of them."""
     for raw in every:
-        if nearest(raw.module, [LISTENER_MODULE]):
+        if raw.module in _NO_LISTENERS or nearest(raw.module, [LISTENER_MODULE]):
             return raw.mark, f" (is {raw.module} meant to be one?)"
     for raw in every:
-        handlers = raw.option("request_handlers")
-        if handlers and any(name_of(module) in HANDLER_NAMES for _, module in entries_of(handlers) if module):
+        if _has_our_handler(raw):
             return raw.mark, f" ({HANDLER} in this {raw.module} needs a listener of its own on another port)"
     settings = document.all("listen")
     return (settings[0].mark if settings else document.mark), ""
+
+
+def _has_our_handler(raw: RawListener) -> bool:
+    handlers = raw.option("request_handlers")
+    return handlers is not None and any(
+        name_of(module) in HANDLER_NAMES for _, module in entries_of(handlers) if module
+    )
 
 
 def _listener(

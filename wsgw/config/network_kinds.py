@@ -132,7 +132,15 @@ class TraceTargets:
         terms = one_or_more(term)
         jids = [each for each in terms if "@" in (text_of(each) or "")]
         networks = [each for each in terms if each not in jids]
-        return Traced(frozenset(parse_each(jids, self._jid)), parse_each(networks, _network))
+        return Traced(frozenset(parse_each(jids, self._jid)), parse_each(networks, self._network))
+
+    def _network(self, term: Term) -> IPNetwork:
+        try:
+            return _network(term)
+        except Misfit as misfit:
+            raise Misfit(
+                term.mark, f"expected a JID, an IP address or a network, found {show(term)}"
+            ) from misfit
 
     def _jid(self, term: Term) -> str:
         bare, slash, resource = (text_of(term) or "").partition("/")

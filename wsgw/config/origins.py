@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsgw.config.chosen import Choices
-from wsgw.config.document import Document
+from wsgw.config.document import Document, Setting
 from wsgw.config.listeners import RawListener
 from wsgw.config.model import Origin, Origins
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Scope
@@ -53,13 +53,18 @@ class OriginsOfDocument:
             marks["certfile"] = facts.marks[facts.certfiles[0]]
         return marks
 
+    def _settings(self, name: str) -> list[Setting]:
+        """Where the option ``name`` may be set; a single host has certificates only."""
+        every = self.document.settings
+        return [one for one in every if one.host is None or name == "certfiles"]
+
     def done(self) -> Origins:
         """All of them."""
         marks = dict(self._wide)
         for option in OPTIONS:
             if option.scope is Scope.TOP:
                 names = _ALSO.get(option.name, (option.name,))
-                settings = [setting for setting in self.document.settings if setting.name in names]
+                settings = [setting for setting in self._settings(option.name) if setting.name in names]
                 if settings:
                     marks[option.name] = settings[0].mark
         files: Mapping[Path, Mark] = self.facts.marks

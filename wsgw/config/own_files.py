@@ -156,9 +156,12 @@ def _no_option(name: str) -> str:
     if name in LISTENER_NAMES:
         return f"{name} belongs in a websocket_session listener, not at the top level"
     if name in TOP_LEVEL:
-        meant = near(name, SUGGESTED)
-        hint = f"; did you mean {meant}?" if meant else ""
+        hint = _meant(name, SUGGESTED)
         return f"{name} is ejabberd's option, and means nothing to wsgw: take it out{hint}"
+    if name in _OUR_LISTENERS:
+        return f"{name} is the module of a listener: it belongs in listen, not at the top level"
+    if name in HANDLER_NAMES:
+        return f"{name} belongs in modules, and in the request_handlers of a listener, not at the top level"
     return f"unknown option {name}{nearest(name, SUGGESTED)}{_place_of(name)}"
 
 
@@ -184,8 +187,8 @@ def _check_parts(name: str, term: TupleTerm, problems: Problems) -> None:
         for key in _host_options(term):
             option = name_of(key.items[-1]) if isinstance(key, TupleTerm) and key.items else name_of(key)
             if option is None or option not in _HOST_NAMES:
-                known = ", ".join(_HOST_NAMES)
-                problems.add(key.mark, f"{name}: {show(key)} has no effect for a single host; known: {known}")
+                known = f"known: {', '.join(_HOST_NAMES)}{_meant(option, _HOST_NAMES)}"
+                problems.add(key.mark, f"{name}: {show(key)} has no effect for a single host; {known}")
 
 
 def _check_listen(value: Term, problems: Problems) -> None:
@@ -216,6 +219,12 @@ def _host_options(term: TupleTerm) -> Iterator[Term]:
     for body in bodies:
         if body is not None:
             yield from (key for key, _ in entries_of(body))
+
+
+def _meant(name: str | None, known: Iterable[str]) -> str:
+    """``; did you mean X?`` if ``name`` is one of ``known`` but for a slip."""
+    meant = near(name, known) if name is not None else None
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def _is_slip(name: str, known: Iterable[str]) -> bool:

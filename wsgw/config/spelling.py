@@ -12,7 +12,11 @@ _TOO_LONG = 60
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """``; did you mean X?`` if a known name is close, else nothing."""
-    close = near(name, known) or next(iter(get_close_matches(name[:_TOO_LONG], known, 1)), None)
+    close = (
+        near(name, known)
+        or near(name.lower(), known)
+        or next(iter(get_close_matches(name[:_TOO_LONG], known, 1)), None)
+    )
     return f"; did you mean {close}?" if close else ""
 
 

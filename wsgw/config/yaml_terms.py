@@ -58,6 +58,8 @@ class _Converter:
 
     def top_level(self, root: Any) -> list[Term]:
         term = self._term(root, 0)
+        if term == Atom("undefined", term.mark):  # nothing but comments and marks of a document
+            return []
         maps = list(term.items) if isinstance(term, ListTerm) else [term]
         terms: list[Term] = []
         for part in maps:
