@@ -132,7 +132,8 @@ def head(data: bytes) -> None:
     if sound is not None:
         lengths = _LENGTH.findall(sound["fields"])
         coded = _CODING.search(sound["fields"]) is not None
-        old = not sound["line"].endswith(tuple(b" HTTP/1.%d" % minor for minor in range(1, 10)))
+        words = sound["line"].split(b" ")  # HTTP/0.9 has two, and the second may look like a version
+        old = len(words) < 3 or words[2] < b"HTTP/1.1"
         forked = (
             len(lengths) > 1
             or not all(length.strip(b" \t").isdigit() for length in lengths)
