@@ -449,3 +449,17 @@ def test_advice_for_yaml_is_in_yaml(tmp_path: Path, own: str, reason: str) -> No
 def test_advice_for_the_admins_listener_is_in_yaml(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, f"{OWN}  - {{port: 5289, module: wsgw_admin, tls: true}}\n", "wsgw.yml")
     assert found == "8: wsgw_admin has no option but ip, ip: ADDRESS"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("starttls_reqired", "starttls_required"), ("tsl", "tls"), ("use_proxy_protcol", "use_proxy_protocol")],
+)
+def test_slips_in_the_listener_of_the_server(tmp_path: Path, wrong: str, meant: str) -> None:
+    """They decide how the server is reached: with TLS, at which address."""
+    reason = f"{wrong} is no option of ejabberd_c2s; did you mean {meant}?"
+    options = f"ejabberd_c2s, {wrong}: true, access: c2s, hibernate_after: 5"
+    slip = EJABBERDS.replace("ejabberd_c2s", options)
+    assert [found for found in load_text(tmp_path, slip, "ejabberd.yml").warnings if reason in found]
+    own = slip.replace("loglevel: info\n", "")
+    assert [found for found in mistakes(tmp_path, own, "wsgw.yml") if reason in found]

@@ -89,7 +89,7 @@ def _play_session(data: bytes, split: Split) -> object:
         if kind == b"r":
             for piece in split(payload):
                 machine.receive_data(piece, now)
-                while machine.process(2) and xmpp.ready:
+                while machine.process(2) and not machine.waits:
                     pass
         elif kind == b"t":
             now += sum(payload)
@@ -102,7 +102,7 @@ def _play_session(data: bytes, split: Split) -> object:
 def _tell_session(machine: WebSocketSession, xmpp: _XmppSide, kind: bytes, payload: bytes) -> None:
     if kind == b"y":
         xmpp.ready = True
-        while machine.process(2) and xmpp.ready:
+        while machine.process(2) and not machine.waits:
             pass
     elif kind == b"l":
         machine.lost()

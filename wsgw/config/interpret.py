@@ -9,7 +9,7 @@ from wsgw.config.advice import missing_listener
 from wsgw.config.chosen import Choices, listener_choices, top_choices
 from wsgw.config.coherence import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
-from wsgw.config.ejabberd_names import LISTENERS
+from wsgw.config.ejabberd_names import LISTENER_OPTIONS, LISTENERS
 from wsgw.config.hosts import served_hosts
 from wsgw.config.kinds import Context, Count
 from wsgw.config.listeners import RawListener, raw_listeners
@@ -27,7 +27,7 @@ from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Networks, parse_ad
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
 from wsgw.config.placeholders import check_placeholders
-from wsgw.config.server_facts import ServerFacts, server_facts
+from wsgw.config.server_facts import C2S, SERVER_OPTIONS, ServerFacts, server_facts
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, in_syntax_of, name_of
 
@@ -117,11 +117,23 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
         elif _has_our_handler(raw):
             problems.warn(raw.mark, f"{HANDLER} in this {raw.module} is not served: {_OWN_LISTENER}.")
         if raw.module in LISTENERS:
+            _check_servers_options(raw, document, problems)
             continue
         if raw.mark.file in document.own_files and (is_slip or not raw.module.startswith(_OF_EJABBERD)):
             problems.add(raw.mark, reason)
         elif is_slip:
             problems.warn(raw.mark, reason)
+
+
+def _check_servers_options(raw: RawListener, document: Document, problems: Problems) -> None:
+    """Note what is nearly an option of the server's listener that says how to reach the server."""
+    for key, _ in raw.options if raw.module == C2S else ():
+        name = name_of(key)
+        if name is None or name in SERVER_OPTIONS or name in LISTENER_OPTIONS or name in LISTENER_NAMES:
+            continue
+        if meant := near(name, SERVER_OPTIONS):
+            note = problems.add if raw.mark.file in document.own_files else problems.warn
+            note(key.mark, f"{name} is no option of {C2S}; did you mean {meant}?")
 
 
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:

@@ -96,8 +96,16 @@ def _told(listener: RawListener | None) -> tuple[str, ...]:
 # Where it listens
 
 
+#: The module of the listener by which the server is reached, and its options that say how.
+C2S = "ejabberd_c2s"
+SERVER_OPTIONS = (
+    "port", "module", "ip", "transport", "tls", "starttls", "starttls_required", "certfile",
+    "max_stanza_size", "use_proxy_protocol", "access", "shaper", "backlog",
+)  # fmt: skip
+
+
 def _is_usable_c2s(listener: RawListener) -> bool:
-    if listener.module != "ejabberd_c2s" or listener.transport != "tcp":
+    if listener.module != C2S or listener.transport != "tcp":
         return False
     return port_number(listener.port) is not None or _unix_path(listener) is not None
 
