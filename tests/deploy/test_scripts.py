@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from real.fixtures import missing
@@ -105,7 +106,7 @@ def test_package_is_named_where_there_is_no_python(script: str, bare: Bare) -> N
 
 def test_root_gets_python_installed(bare: Bare) -> None:
     """And no service starts by that, and the file that says so is gone afterwards."""
-    bare.apt_does(f"if [[ $* == *install* ]]; then ln -s {sys.executable} {bare.tools}/python3; fi")
+    bare.apt_does(f"if [[ $* == *install* ]]; then ln -s {quote(sys.executable)} {bare.tools}/python3; fi")
     done = bare.lib("found=$(find_python); ls -A /usr/sbin; echo $found")
     assert done.stdout == f"{bare.tools}/python3\n"
     assert "no Python 3.10 or newer" in done.stderr
@@ -186,8 +187,8 @@ def test_paths_for_pip_are_relative_to_where_the_script_was_called(
     offline: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "packages").symlink_to(offline["PIP_FIND_LINKS"])
-    libraries = f"called_from=$PWD; cd {ROOT}; . scripts/lib.sh"
-    script = f"{libraries}; pip_of {sys.prefix} download --no-deps -d here defusedxml"
+    libraries = f"called_from=$PWD; cd {quote(str(ROOT))}; . scripts/lib.sh"
+    script = f"{libraries}; pip_of {quote(sys.prefix)} download --no-deps -d here defusedxml"
     env = {**os.environ, **offline, "PIP_FIND_LINKS": "packages"}
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, check=True)
     assert [path.name.partition("-")[0] for path in (tmp_path / "here").iterdir()] == ["defusedxml"]
