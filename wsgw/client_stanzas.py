@@ -85,12 +85,7 @@ class ClientStanzas:
         """
         if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
             return name, text
-        try:
-            return self._check(text, self._parser or self._new_parser())
-        except LongNamespace:
-            return self._check(text, self._new_judge())
-
-    def _check(self, text: bytes, parser: expat.XMLParserType) -> tuple[str, bytes]:
+        parser = self._parser or self._new_parser()
         text = text.strip(WHITESPACE)
         if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
             text = _from_its_element(text)
@@ -107,8 +102,8 @@ class ClientStanzas:
             self._parser = None
             return STREAM, text
         except LongNamespace:
-            self._parser = None
-            raise
+            self._new_judge()
+            return self.check(text)
         except (expat.ExpatError, DefusedXmlException, SessionError) as error:
             self._parser = None  # it stands inside the message, and remembers it
             raise refused(error, text, parser.ErrorByteIndex - self._base) from None

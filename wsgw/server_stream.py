@@ -221,7 +221,8 @@ class ServerStream:
                 self._cutter = None
                 cutter.let_go()
             elif cutter.depth == 1:
-                self._between_stanzas()
+                self._cutter = None
+                self._recognise()
                 give_back(cutter)
         return b""
 
@@ -235,6 +236,10 @@ class ServerStream:
     def _between_stanzas(self) -> None:
         self._cutter = self._skipped = None
         self._leave_repair()
+        self._recognise()
+
+    def _recognise(self) -> None:
+        """Between two stanzas: what comes may need no parser."""
         if self.limit >= SHALLOW_SIZE and self._backlog is None:
             self._shallow = shallow_stanzas(self._bindings)
 
