@@ -1,4 +1,4 @@
-"""What a request is told that is no upgrade, or that a proxy has spoilt: plain text for whoever set it up."""
+"""What a request is told that is no upgrade, or that a proxy has spoilt: plain text for the admin."""
 
 from __future__ import annotations
 

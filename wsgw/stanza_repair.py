@@ -128,7 +128,7 @@ class StanzaTag:
 
         A result without content would say something else than it did; a request without content must be
         answered, by whom it was sent to. No message or presence becomes an error: those are taken for the
-        word of whoever is named as their sender.
+        word of the sender that they name.
         """
         if not self.must_have_content:
             return self.around(b"")
