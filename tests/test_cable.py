@@ -127,10 +127,12 @@ def test_silence_is_noticed_while_the_server_talks(
     assert END not in ended
 
 
+#: A run in the background of a shell inherits that SIGINT is ignored.
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from test_cable import cable_between
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with cable_between(Path(sys.argv[1])) as (here, there):
     print(here.pid, there.pid, here.identity(), there.identity(), flush=True)
     time.sleep(600)
