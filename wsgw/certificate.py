@@ -29,7 +29,7 @@ class Certificate(NamedTuple):
 
     @property
     def is_its_own_issuer(self) -> bool:
-        """Whether it is a root, or signed by nobody else."""
+        """Whether it has signed itself, as a root has."""
         return self.issuer_key == self.subject_key
 
     def covers(self, host: str) -> bool:

@@ -40,7 +40,6 @@ from wsgw.xml_parser import (
 #: Why something is taken out of a stanza: its names, and the bounds below.
 NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names", "size", "memory")
 
-
 #: What is kept of a stanza's own tag if that is written anew (RFC 6120 section 8.1).
 _KEPT = ("from", "to", "id", "type", "xml:lang")
 _IQ = expanded_name(CLIENT, "iq")
@@ -197,8 +196,8 @@ class StanzaRepair:
         self._depth = -1
         self._tag: StanzaTag | None = None
         self._children = 0
-        #: (start, end, what is there in its place) of what is taken out, in order; the one under way, and on
-        #: which level it is.
+        #: (start, end, replacement) of each cut, in order; where the cut under way starts, and the level of
+        #: its element.
         self._cuts: list[tuple[int, int, bytes]] = []
         self._cut_start = self._cut_depth = 0
         #: On which levels elements are open that hold another stanza.

@@ -174,7 +174,7 @@ def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
     return _at(
         mark,
         f"The wsgw_admin listener on port {listener.port} is open to others than this machine ({listener.ip})"
-        ": whoever reaches it sees hosts, addresses of servers and figures.",
+        ": any client that reaches it sees hosts, addresses of servers and figures.",
     )
 
 

@@ -66,7 +66,7 @@ def _escaped(text: str) -> str:
     """Escape what a terminal does not show as itself: Unicode's categories C* and Z*, the blank excepted.
 
     So no control character, line separator, turn of the direction of writing, character without width
-    or lone surrogate reaches whoever reads the log.
+    or lone surrogate reaches the terminal of a reader.
     """
     if text.isprintable():
         return text
