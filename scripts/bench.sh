@@ -23,4 +23,4 @@ fi
 make_environment requirements-bench.txt
 
 ulimit -n "$(ulimit -Hn)"
-become_tests bench "$@"
+become_tests tests.bench "$@"

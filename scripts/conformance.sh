@@ -13,5 +13,5 @@ make_environment requirements.txt
 arguments=("$@")
 if [ $# -eq 0 ]; then arguments=(--report docs/conformance.md); fi
 say "RFC 6455, case by case"
-.venv/bin/python tests/conformance/run.py "${arguments[@]}" || die "not all passed"
+.venv/bin/python -m tests.conformance.run "${arguments[@]}" || die "not all passed"
 if [ $# -eq 0 ]; then note "results in docs/conformance.md"; fi

@@ -24,7 +24,7 @@ mkdir -p "$folder"
 # fuzz_one TARGET: runs it, tells its last line of statistics, remembers a failure. Ends with its child.
 fuzz_one() {
     local name=$1 status=0 child
-    .venv/bin/python tests/fuzz/run.py "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 &
+    .venv/bin/python -m tests.fuzz.run "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 &
     child=$!
     trap 'kill $child 2>/dev/null' TERM
     wait $child || status=$?

@@ -162,7 +162,7 @@ make_environment() {
 
 # become_tests MODULE ARGUMENT...: a module of tests/ in place of this script.
 become_tests() {
-    PYTHONPATH=$PWD:$PWD/tests exec .venv/bin/python -m "$@"
+    exec .venv/bin/python -m "$@"
 }
 
 # node_is_new_enough PROGRAM: Node.js 20.10 or newer.

@@ -12,4 +12,4 @@ help_if_asked "$@"
 make_environment requirements-dev.txt
 
 say "processes"
-become_tests process.acceptance "$@"
+become_tests tests.processes.acceptance "$@"

@@ -12,4 +12,4 @@ help_if_asked "$@"
 make_environment requirements-dev.txt
 
 say "soak"
-become_tests soak.soak "$@"
+become_tests tests.soak.soak "$@"

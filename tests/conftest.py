@@ -1,18 +1,12 @@
-"""What every test can ask for: checkout and tests on the import path, and the fixtures of real servers.
+"""What every test can ask for: the fixtures of real servers.
 
 Hypothesis keeps its own settings, those for CI where ``CI`` is set, but for the deadline of an example.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
-
-TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [folder for folder in (str(TESTS.parent), str(TESTS)) if folder not in sys.path]
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile(
@@ -20,7 +14,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-pytest_plugins = ["real.fixtures", "edges"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.edges"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from checklist import NOT_IMPLEMENTED, Rule, page, sections
+
+from tests.checklist import NOT_IMPLEMENTED, Rule, page, sections
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = [rule for _, rules in sections() for rule in rules]
@@ -40,9 +41,9 @@ def test_every_rule_has_its_own_name() -> None:
 
 @pytest.mark.parametrize("name", ["test_rfc7395", "test_rfc6120", "test_old_faults"])
 def test_the_tests_of_the_rules_are_all_in_the_table(name: str) -> None:
-    path = ROOT / "tests" / f"{name}.py"
+    path = ROOT / "tests" / "end_to_end" / f"{name}.py"
     named = {node for rule in RULES for node in rule.tests}
-    assert {f"tests/{name}.py::{test}" for test in functions(path)} <= named
+    assert {f"tests/end_to_end/{name}.py::{test}" for test in functions(path)} <= named
 
 
 def test_the_documentation_is_the_table() -> None:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate, make_certificate
-from real.gateway import Gateway
-from real.processes import ROOT, Child, ReservedPort, wait_until
-from wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, Child, ReservedPort, wait_until
+from tests.support.wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 from wsgw import __version__
 
 STOP = (signal.SIGTERM, signal.SIGINT)

@@ -9,9 +9,9 @@ from xml.parsers import expat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import tokens_with
-from test_server_stream import EJABBERD_HEADER
 
+from tests.support.outcomes import tokens_with
+from tests.test_server_stream import EJABBERD_HEADER
 from wsgw.client_stanzas import ClientStanzas, client_stanzas
 from wsgw.errors import CloseCode, SessionError
 from wsgw.stanza_cutter import MAX_PARSED

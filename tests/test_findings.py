@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate, make_certificate
 
+from tests.support.certificates import Certificate, make_certificate
 from wsgw.certificate import certificates_in
 from wsgw.config import from_arguments, load
 from wsgw.errors import ConfigProblem

@@ -18,11 +18,13 @@ from typing import Any
 
 import gevent
 import pytest
-from edges import StartEdge
-from real.certificates import Certificate
-from real.gateway import Gateway
-from real.processes import wait_until
-from wire import (
+
+import wsgw.gateway
+from tests.support.certificates import Certificate
+from tests.support.edges import StartEdge
+from tests.support.gateway import Gateway
+from tests.support.processes import wait_until
+from tests.support.wire import (
     CLOSE,
     CLOSE_7395,
     OPENINGS,
@@ -33,8 +35,6 @@ from wire import (
     frame,
     upgrade_request,
 )
-
-import wsgw.gateway
 from wsgw.advice import HTTP2, SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 from wsgw.config import from_arguments
 from wsgw.listener import MAX_ACCEPT, Listener

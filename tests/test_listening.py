@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real.processes import ROOT, ReservedPort
 
 import wsgw.listening
+from tests.support.processes import ROOT, ReservedPort
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.errors import ConfigError, ConfigProblem

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate
-from real.fixtures import missing
-from real.gateway import Gateway
-from real.processes import ROOT, ReservedPort, wait_until
-from wire import Browser
 
+from tests.support.certificates import Certificate
+from tests.support.fixtures import missing
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, ReservedPort, wait_until
+from tests.support.wire import Browser
 from wsgw.causes import _CAUSES
 from wsgw.config.options import BY_NAME
 from wsgw.ops.catalogue import METRICS

@@ -7,8 +7,8 @@ from xml.parsers import expat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import of_message, of_stream
 
+from tests.support.outcomes import of_message, of_stream
 from wsgw import client_stanzas, stanza_cutter
 from wsgw.plain_text import LONG_TEXT, without_plain_text
 

@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate, make_certificate
-from real.gateway import Gateway
-from real.processes import ROOT, ReservedPort, wait_until
-from real.servers import Server
-from test_upstream import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
-from wire import END, OPENINGS, SECONDS, SERVER_HEADER, Browser, XmppServer, frame
 
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, ReservedPort, wait_until
+from tests.support.servers import Server
+from tests.support.wire import END, OPENINGS, SECONDS, SERVER_HEADER, Browser, XmppServer, frame
+from tests.test_upstream import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.question import ask, questions

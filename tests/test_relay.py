@@ -8,8 +8,8 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
-from wire import OPENINGS, Browser, XmppServer
 
+from tests.support.wire import OPENINGS, Browser, XmppServer
 from wsgw.config import from_arguments
 from wsgw.errors import UpstreamFailed
 from wsgw.gateway import Gateway

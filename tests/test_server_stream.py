@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import of_message, tokens_with
 
+from tests.support.outcomes import of_message, tokens_with
 from wsgw import stanza_cutter
 from wsgw.server_stream import ServerStream
 from wsgw.stanza_cutter import STREAM_END, StanzaCutter

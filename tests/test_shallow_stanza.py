@@ -7,8 +7,8 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import of_message, of_stream
 
+from tests.support.outcomes import of_message, of_stream
 from wsgw.client_stanzas import ClientStanzas
 from wsgw.errors import SessionError
 from wsgw.shallow_stanza import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, ShallowStanzas

@@ -13,11 +13,11 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
-from real.certificates import Certificate
-from wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
 
 import wsgw.listener
 import wsgw.upstream
+from tests.support.certificates import Certificate
+from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
 from wsgw.config import from_arguments
 from wsgw.errors import HandshakeRefused
 from wsgw.gateway import Gateway

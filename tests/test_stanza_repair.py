@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
-from fuzz.oracles import is_one_element, repaired, tree
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.fuzz.oracles import is_one_element, repaired, tree
 from wsgw import server_stream, stanza_cutter, stanza_repair
 from wsgw.complete_markup import CompleteMarkup
 from wsgw.server_stream import ServerStream

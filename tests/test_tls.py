@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate, make_certificate
-from real.gateway import Gateway
-from wire import SECONDS, XmppServer, upgrade_request
 
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.wire import SECONDS, XmppServer, upgrade_request
 from wsgw.errors import ConfigError
 from wsgw.tls import ALPN_XMPP_CLIENT, UpstreamTls, browser_context
 

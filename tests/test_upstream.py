@@ -17,10 +17,11 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
-from real.certificates import Certificate, make_certificate
-from real.gateway import Gateway
-from real.processes import ReservedPort, wait_until
-from wire import (
+
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ReservedPort, wait_until
+from tests.support.wire import (
     CLOSE_7395,
     END,
     OPENINGS,
@@ -32,7 +33,6 @@ from wire import (
     frame,
     within,
 )
-
 from wsgw import srv
 
 OPEN = OPENINGS["rfc7395"]

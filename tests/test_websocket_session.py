@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire import BINARY, CLOSE, PING, PONG, TEXT, frame
 
+from tests.support.wire import BINARY, CLOSE, PING, PONG, TEXT, frame
 from wsgw.errors import HandshakeRefused, SessionError
 from wsgw.websocket_frame import make, make_close, make_ping, make_pong
 from wsgw.websocket_session import Timers, WebSocketSession

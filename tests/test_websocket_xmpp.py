@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 
+from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xml_element import MAX_SIZE

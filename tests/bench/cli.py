@@ -1,4 +1,4 @@
-"""Runs rows and prints their tables: ``python -m bench [ROW...] [--rounds N] [--seconds S]``."""
+"""Runs rows and prints their tables: ``python -m tests.bench [ROW...] [--rounds N] [--seconds S]``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import life, page, servers, tables, traffic
-from .machine import machine, when
-from .measure import Bench, as_json, bench
+from tests.bench import life, page, servers, tables, traffic
+from tests.bench.machine import machine, when
+from tests.bench.measure import Bench, as_json, bench
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
-from . import tree
-from .measure import Bench, Cost, watched
-from .subjects import Stub, Wsgw
+from tests.bench import tree
+from tests.bench.measure import Bench, Cost, watched
+from tests.bench.subjects import Stub, Wsgw
 
 #: Sessions logged in and out before anything is measured, so that what is made once is made.
 WARM_UP = 100

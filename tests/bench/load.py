@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import tree
-from .programs import compiled
+from tests.bench import tree
+from tests.bench.programs import compiled
 
 #: The generator's own deadlines are shorter.
 _ANSWER_SECONDS = 200.0

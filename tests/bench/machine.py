@@ -11,9 +11,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from real.processes import ROOT
-
-from .subjects import descriptor_limit
+from tests.bench.subjects import descriptor_limit
+from tests.support.processes import ROOT
 
 
 def machine() -> dict[str, str]:

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from real.certificates import Certificate, make_certificate
-
-from . import tree
-from .load import Load
+from tests.bench import tree
+from tests.bench.load import Load
+from tests.support.certificates import Certificate, make_certificate
 
 
 class Closing(Protocol):

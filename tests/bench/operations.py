@@ -2,8 +2,8 @@
 
 It runs a whole gateway in this process, on real sockets, and plays browser and XMPP server from the main
 greenlet, where nothing is counted. The counts do not depend on the speed of the machine or on what else
-runs there; they depend on the minor version of Python. ``python -m bench.operations`` prints them as JSON;
-with ``--store`` it writes them into ``operations.json``, what the test compares with.
+runs there; they depend on the minor version of Python. ``python -m tests.bench.operations`` prints them as
+JSON; with ``--store`` it writes them into ``operations.json``, what the test compares with.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from statistics import median
 from typing import Any
 
 import gevent
-from real.certificates import Certificate, make_certificate
-from real.processes import ReservedPort
 
+from tests.bench.counter import Counter
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.processes import ReservedPort
 from wsgw.config import load
 from wsgw.gateway import Gateway
-
-from .counter import Counter
 
 STORED = Path(__file__).with_name("operations.json")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from real.processes import ROOT
-
-from .plots import draw
-from .tables import Samples, Table, Target
+from tests.bench.plots import draw
+from tests.bench.tables import Samples, Table, Target
+from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .tables import Figure, Samples, ordered, rate, us, values
+from tests.bench.tables import Figure, Samples, ordered, rate, us, values
 
 COLOURS = {
     "direct": "#9a9a9a",

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from real.processes import ROOT
+from tests.support.processes import ROOT
 
 SOURCES = Path(__file__).with_name("c")
 COMPILER = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror")

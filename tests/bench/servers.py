@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from real.servers import Ejabberd, Prosody, Server
-
-from .measure import Bench, Sample, run
-from .subjects import Wsgw
+from tests.bench.measure import Bench, Sample, run
+from tests.bench.subjects import Wsgw
+from tests.support.servers import Ejabberd, Prosody, Server
 
 SESSIONS = 64
 PASSWORD = "pw"  # as in load.c

@@ -13,12 +13,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from real.certificates import Certificate
-from real.gateway import Gateway
-from real.processes import Child, ReservedPort, wait_until
-from real.servers import Missing
-
-from .programs import compiled
+from tests.bench.programs import compiled
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import Child, ReservedPort, wait_until
+from tests.support.servers import Missing
 
 PATH = "/ws-xmpp"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from . import programs
-from .load import Load, LoadError
-from .subjects import PATH, Stub
+from tests.bench import programs
+from tests.bench.load import Load, LoadError
+from tests.bench.subjects import PATH, Stub
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gcc") is None and os.environ.get("CI") != "true", reason="gcc is not installed"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from . import page
-from .cli import ROWS
-from .tables import Figure, Target
+from tests.bench import page
+from tests.bench.cli import ROWS
+from tests.bench.tables import Figure, Target
 
 
 def test_the_page_is_made_from_the_results() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from .load import Load
-from .measure import Bench, Sample, run
-from .subjects import Haproxy, Stub, Wsgw, descriptor_limit, has_workers
+from tests.bench.load import Load
+from tests.bench.measure import Bench, Sample, run
+from tests.bench.subjects import Haproxy, Stub, Wsgw, descriptor_limit, has_workers
 
 SESSIONS = 64
 #: Before a measured run, so that every session has sent.

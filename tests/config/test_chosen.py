@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .snippets import C2S, HOSTS, listener, load_text, mistakes, write
+from tests.config.snippets import C2S, HOSTS, listener, load_text, mistakes, write
 
 
 @pytest.mark.parametrize(

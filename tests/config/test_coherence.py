@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivileged, write
 from wsgw.config import load
 from wsgw.config.coherence import session_limit
 from wsgw.errors import ConfigError
-
-from .snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivileged, write
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from tests.config.snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 from wsgw.config import describe, from_arguments, load, options_table
 from wsgw.config.model import ListenerConfig
 from wsgw.config.options import OPTIONS
-
-from .snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 
 
 def test_every_setting_is_shown() -> None:

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import document, term, unprivileged, write
 from wsgw.config.document import read_document
 from wsgw.config.terms import Problems, show
 from wsgw.errors import ConfigError
-
-from .snippets import document, term, unprivileged, write
 
 
 def _settings(path: Path) -> list[tuple[str, str]]:

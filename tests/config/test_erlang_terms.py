@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.config.snippets import term, terms
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm, write
 from wsgw.errors import ConfigError
-
-from .snippets import term, terms
 
 AT = Mark("t.cfg", 1)
 

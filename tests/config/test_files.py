@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import CERTIFICATE, KEY, unprivileged, write
 from wsgw.config import files
 from wsgw.config.files import check_certificate_and_key, check_certificates, find_config, read_bytes
 from wsgw.errors import ConfigError
-
-from .snippets import CERTIFICATE, KEY, unprivileged, write
 
 
 def test_the_file_named_comes_before_the_environment() -> None:

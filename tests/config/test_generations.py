@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import CERTIFICATE, FIXTURES, KEY, mistakes, write
 from wsgw.config import load
 from wsgw.config.model import Config
-
-from .snippets import CERTIFICATE, FIXTURES, KEY, mistakes, write
 
 FOLDER = FIXTURES / "generations"
 #: Those in which our listener stands, as the old module had it there.

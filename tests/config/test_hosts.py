@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.config.snippets import document
 from wsgw.config.hosts import served_hosts
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
-
-from .snippets import document
 
 ABC = '{hosts, ["a", "b", "c"]}. '
 WITH = "[{mod_x, []}, {mod_websocket, []}]"

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import C2S, HOSTS, listener, load_text, mistakes
 from wsgw.errors import ConfigError
-
-from .snippets import C2S, HOSTS, listener, load_text, mistakes
 
 OURS = "{5288, websocket_session, []}"
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import term, yaml_value
 from wsgw.config.kinds import Choice, Context, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
 from wsgw.config.terms import Mark, Misfit, Term
-
-from .snippets import term, yaml_value
 
 SHAPERS = Context(
     {

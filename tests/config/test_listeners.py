@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import document, term, write
 from wsgw.config.document import read_document
 from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.terms import Problems, show
-
-from .snippets import document, term, write
 
 
 def _listeners(text: str) -> list[RawListener]:

@@ -11,20 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.config.snippets import CERTIFICATE, FIXTURES, HOSTS, KEY, load_text, mistakes, unprivileged, write
 from wsgw.config import load
 from wsgw.config.model import RequestHandler, UpstreamAddress
 from wsgw.errors import ConfigError, ConfigProblem
-
-from .snippets import (
-    CERTIFICATE,
-    FIXTURES,
-    HOSTS,
-    KEY,
-    load_text,
-    mistakes,
-    unprivileged,
-    write,
-)
 
 DEBIAN = Path("/etc/ejabberd/ejabberd.yml")
 

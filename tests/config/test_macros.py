@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.config.snippets import term, terms, yaml_value
 from wsgw.config.macros import Macros
 from wsgw.config.terms import Mark, TupleTerm, write
-
-from .snippets import term, terms, yaml_value
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from tests.config.snippets import term, yaml_value
 from wsgw.config.kinds import Context, Kind
 from wsgw.config.model import RequestHandler, Traced, UpstreamAddress
 from wsgw.config.network_kinds import (
@@ -18,8 +19,6 @@ from wsgw.config.network_kinds import (
     parse_upstream,
 )
 from wsgw.config.terms import Misfit, Term
-
-from .snippets import term, yaml_value
 
 WS = RequestHandler(("ws-xmpp",), "mod_websocket")
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import C2S, HOSTS, listener, load_text, mistakes
 from wsgw.config.ejabberd_names import LISTENER_OPTIONS
 from wsgw.config.model import RequestHandler
 from wsgw.config.options import LISTENER_NAMES
-
-from .snippets import C2S, HOSTS, listener, load_text, mistakes
 
 WS = RequestHandler(("ws-xmpp",), "mod_websocket")
 OURS = '{request_handlers, [{["ws-xmpp"], mod_websocket}]}'

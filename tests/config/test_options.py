@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import CERTIFICATE, KEY, load_text, mistakes, write
 from wsgw.config import load, options_table
 from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES, OPTIONS, Computed, Scope
-
-from .snippets import CERTIFICATE, KEY, load_text, mistakes, write
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "ejabberd.cfg.example"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tests.config.snippets import CERTIFICATE, load_text, write
 from wsgw.config import from_arguments
 from wsgw.config.model import Origins
-
-from .snippets import CERTIFICATE, load_text, write
 
 TEXT = """\
 {hosts, ["example.org"]}.

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import load_text, mistakes, write
 from wsgw.config import load
 from wsgw.config.ejabberd_names import TOP_LEVEL
 from wsgw.config.own_files import Owner, owner_of
 from wsgw.config.terms import Problems, Term
 from wsgw.config.yaml_terms import read_yaml
 from wsgw.errors import ConfigError
-
-from .snippets import load_text, mistakes, write
 
 #: A working file of the gateway's own.
 OWN = """\

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.config.snippets import load_text, mistakes
 from wsgw.config.placeholder_syntax import fill, in_text
-
-from .snippets import load_text, mistakes
 
 PLACEHOLDERS = [
     "@@DOMAIN@@",

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import CERTIFICATE, KEY, document, write
 from wsgw.config.document import read_document
 from wsgw.config.server_facts import ServerFacts, server_facts
 from wsgw.config.terms import Problems
-
-from .snippets import CERTIFICATE, KEY, document, write
 
 
 def _facts(listeners: str, more: str = "") -> ServerFacts:

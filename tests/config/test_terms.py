@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.config.snippets import term, yaml_value
 from wsgw.config.terms import (
     Atom,
     Mark,
@@ -16,8 +17,6 @@ from wsgw.config.terms import (
     write,
 )
 from wsgw.errors import ConfigError
-
-from .snippets import term, yaml_value
 
 
 @pytest.mark.parametrize(

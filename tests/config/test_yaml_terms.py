@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.config.snippets import term, yaml_value
 from wsgw.config.terms import MapTerm, Mark, Problems, Term, TupleTerm
 from wsgw.config.yaml_terms import read_yaml
 from wsgw.errors import ConfigError
-
-from .snippets import term, yaml_value
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from conformance.script import (
+from tests.conformance.script import (
     BINARY,
     CONTINUATION,
     FILLER,

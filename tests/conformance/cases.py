@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from conformance import closing, fragmentation, framing, limits, pings, utf8
-from conformance.script import Case
+from tests.conformance import closing, fragmentation, framing, limits, pings, utf8
+from tests.conformance.script import Case
 
 FAMILIES = {
     "1": "Framing: lengths, writes, masks",

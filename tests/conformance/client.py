@@ -9,9 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from wire import Browser
-
-from conformance.script import (
+from tests.conformance.script import (
     CLOSE,
     PING,
     PONG,
@@ -28,6 +26,7 @@ from conformance.script import (
     Sized,
     Step,
 )
+from tests.support.wire import Browser
 
 #: For what has to come: long enough for a busy machine, far below the servers' own deadlines.
 SECONDS = 20.0

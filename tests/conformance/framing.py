@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.script import (
+from tests.conformance.script import (
     BINARY,
     CLOSE,
     CONTINUATION,

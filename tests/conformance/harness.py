@@ -9,13 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from real.certificates import make_certificate
-from real.gateway import Gateway
-from real.processes import ROOT, Child, wait_until
-from wire import END, OPENINGS, Connection, XmppServer
-
-from conformance import as_xmpp
-from conformance.client import (
+from tests.conformance import as_xmpp
+from tests.conformance.client import (
     SECONDS,
     Client,
     Mismatch,
@@ -27,9 +22,13 @@ from conformance.client import (
     send,
     split,
 )
-from conformance.echo_app import CLOSE_COMMAND
-from conformance.limits import LIMIT
-from conformance.script import CLOSE, FILLER, PONG, Case, End, Silence, Sized, close, text, turns
+from tests.conformance.echo_app import CLOSE_COMMAND
+from tests.conformance.limits import LIMIT
+from tests.conformance.script import CLOSE, FILLER, PONG, Case, End, Silence, Sized, close, text, turns
+from tests.support.certificates import make_certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, Child, wait_until
+from tests.support.wire import END, OPENINGS, Connection, XmppServer
 
 #: Deadlines of the gateway far beyond those of the cases, and room for the biggest of them.
 _OPTIONS = (

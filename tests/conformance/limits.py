@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.script import BINARY, TEXT, Case, Frame, Raw, Sized, Step, echo_sized, text, too_big
+from tests.conformance.script import BINARY, TEXT, Case, Frame, Raw, Sized, Step, echo_sized, text, too_big
 
 KIB, MIB = 1024, 1024 * 1024
 #: What both servers are told to take at most.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.script import Case, Frame, Raw, close, closed, echo, fails, ping, pong, ponged, text
+from tests.conformance.script import Case, Frame, Raw, close, closed, echo, fails, ping, pong, ponged, text
 
 _OCTETS = bytes((0x00, 0xFF, 0xFE, 0xFD, 0xFC, 0xFB, 0x00, 0xFF))
 _TEN = tuple(b"payload-%d" % number for number in range(10))

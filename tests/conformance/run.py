@@ -1,4 +1,4 @@
-"""Plays the table against both servers: ``run.py [--report FILE] [ID...]``.
+"""Plays the table against both servers: ``python -m tests.conformance.run [--report FILE] [ID...]``.
 
 An ID is a case's, or how some begin: ``6.4``. The exit status is 1 if a server differs anywhere.
 """
@@ -13,14 +13,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-_TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_TESTS.parent), str(_TESTS)]
-
-import wsgw  # noqa: E402
-from conformance.as_xmpp import refusal_code  # noqa: E402
-from conformance.cases import CASES, FAMILIES  # noqa: E402
-from conformance.harness import HARNESSES, Harness  # noqa: E402
-from conformance.script import Case  # noqa: E402
+import wsgw
+from tests.conformance.as_xmpp import refusal_code
+from tests.conformance.cases import CASES, FAMILIES
+from tests.conformance.harness import HARNESSES, Harness
+from tests.conformance.script import Case
 
 #: By case and harness: what was different, empty if nothing.
 Results = dict[str, dict[str, str]]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from real.fixtures import missing
-from real.processes import ROOT
 
-from conformance.cases import CASES, FAMILIES
-from conformance.harness import HARNESSES, Harness
-from conformance.script import Case
-from conformance.utf8 import fault
+from tests.conformance.cases import CASES, FAMILIES
+from tests.conformance.harness import HARNESSES, Harness
+from tests.conformance.script import Case
+from tests.conformance.utf8 import fault
+from tests.support.fixtures import missing
+from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="module", params=HARNESSES, ids=lambda harness: harness.name)

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-from tests.real.servers import Server as RealServer
+from tests.support.servers import Server as RealServer
 from wsgw.demo import DemoServer, ProbeFailed, prove
 from wsgw.demo.elements import serialise
 from wsgw.demo.xml_reader import StreamClosed, StreamOpened, StreamReader

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.demo.raw_client import END, FEATURES, HEADER, SECONDS, RawClient, plain
-from tests.real.processes import ReservedPort
+from tests.support.processes import ReservedPort
 from wsgw.demo import DemoServer
 from wsgw.demo.connection import MAX_PENDING
 

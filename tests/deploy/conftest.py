@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from real.processes import ROOT
 
-from .staging import LOCKS, Stage, copy_stage, copy_tree
+from tests.deploy.staging import LOCKS, Stage, copy_stage, copy_tree
+from tests.support.processes import ROOT
 
 OLD, NEW = "0.1.1", "0.1.2"
 #: A configuration of the admin's own, so that no test depends on what deploy.sh would write.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from real.processes import ROOT
+from tests.support.processes import ROOT
 
 #: What of the tree a deployment needs.
 LOCKS = ("requirements-build.lock", "requirements.lock")

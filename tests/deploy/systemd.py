@@ -14,9 +14,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from real.processes import Child, wait_until
-
-from .staging import Stage
+from tests.deploy.staging import Stage
+from tests.support.processes import Child, wait_until
 
 SECONDS = 30.0
 _SIGNALS = {"USR2": signal.SIGUSR2, "HUP": signal.SIGHUP}

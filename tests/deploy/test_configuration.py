@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate
-from real.processes import ROOT
 
+from tests.deploy.conftest import Built
+from tests.deploy.staging import Stage
+from tests.support.certificates import Certificate
+from tests.support.processes import ROOT
 from wsgw.config import load
 from wsgw.config.model import Config
-
-from .conftest import Built
-from .staging import Stage
 
 EXAMPLE = ROOT / "ejabberd.cfg.example"
 OLD_CFG = """\

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real.certificates import Certificate
-from real.gateway import Gateway
-from real.processes import ROOT, Child, ReservedPort
-from real.servers import Server
+
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, Child, ReservedPort
+from tests.support.servers import Server
 
 ANSWER = """\
 import socketserver, sys

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from real.processes import ROOT
 
-from .conftest import Built
-from .staging import LOCKS, Stage
+from tests.deploy.conftest import Built
+from tests.deploy.staging import LOCKS, Stage
+from tests.support.processes import ROOT
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 MACHINES = ("x86_64", "aarch64")

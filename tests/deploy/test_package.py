@@ -11,13 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from real.fixtures import missing
-from real.processes import ROOT
 
 import wsgw
-
-from .conftest import only_one
-from .staging import LOCKS, copy_tree
+from tests.deploy.conftest import only_one
+from tests.deploy.staging import LOCKS, copy_tree
+from tests.support.fixtures import missing
+from tests.support.processes import ROOT
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from shlex import quote
 
 import pytest
-from real.fixtures import missing
-from real.processes import ROOT
+
+from tests.support.fixtures import missing
+from tests.support.processes import ROOT
 
 #: Hides Debian's Python, and what the scripts put into /usr/sbin, from one process and its children.
 BARE = """

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real.processes import ReservedPort, accepts, wait_until
-from real.servers import Server
-from wire import PING, PONG, Browser, frame
 
+from tests.deploy.conftest import NEW, OLD, Built
+from tests.deploy.staging import Stage
+from tests.deploy.systemd import SECONDS, Systemd
+from tests.support.processes import ReservedPort, accepts, wait_until
+from tests.support.servers import Server
+from tests.support.wire import PING, PONG, Browser, frame
 from wsgw.demo import DEMO_ACCOUNTS, prove
-
-from .conftest import NEW, OLD, Built
-from .staging import Stage
-from .systemd import SECONDS, Systemd
 
 CONFIG = """\
 hosts: [localhost]

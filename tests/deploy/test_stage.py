@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CONFIG, NEW, OLD, Built
-from .staging import Stage
+from tests.deploy.conftest import CONFIG, NEW, OLD, Built
+from tests.deploy.staging import Stage
 
 Make = Callable[[Path | None], Stage]
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from real.fixtures import missing
-from real.processes import ROOT
 
+from tests.support.fixtures import missing
+from tests.support.processes import ROOT
 from wsgw.processes.upgrade import START_TIMEOUT
 from wsgw.spread import LOOK_EVERY, LOOKS
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.parsers import expat
 
-from fuzz.oracles import chunkings, content, is_one_element, records, stanzas_of, tree
+from tests.fuzz.oracles import chunkings, content, is_one_element, records, stanzas_of, tree
 from wsgw.client_stanzas import ClientStanzas
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from unittest import mock
 from xml.parsers import expat
 
-from wire import CLOSE, TEXT
-
-from fuzz.oracles import StreamReader, chunkings, is_one_element, records, server_frames, tree
+from tests.fuzz.oracles import StreamReader, chunkings, is_one_element, records, server_frames, tree
+from tests.support.wire import CLOSE, TEXT
 from wsgw import xmpp_framing
 from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError

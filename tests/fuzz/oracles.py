@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.parsers import expat
 
-from wire import CLOSE, PING, PONG, TEXT, frame
+from tests.support.wire import CLOSE, PING, PONG, TEXT, frame
 
 #: Between the records of an input that has several; nothing that XML or HTTP allows.
 SEPARATOR = b"\x1e"

@@ -1,4 +1,4 @@
-"""Fuzz one target: ``python tests/fuzz/run.py TARGET [SECONDS [FOLDER]]``.
+"""Fuzz one target: ``python -m tests.fuzz.run TARGET [SECONDS [FOLDER]]``.
 
 Guided by the coverage of ``wsgw`` where ``atheris`` is installed. Starts from the committed corpus;
 what it learns stays in FOLDER/corpus/TARGET, what fails goes to FOLDER/TARGET-*. With ``FILE...`` in the
@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 #: One input may take so many seconds, and all together so much memory; more is a find.
 INPUT_SECONDS = 10
 MEMORY_MIB = 1024
@@ -23,7 +22,6 @@ LONG_TEXT = 16
 
 
 def main(arguments: list[str]) -> None:
-    sys.path[:0] = [folder for folder in (str(ROOT), str(ROOT / "tests")) if folder not in sys.path]
     logging.disable(logging.CRITICAL)
     name, *rest = arguments
     if rest and not rest[0].isdecimal():
@@ -32,7 +30,7 @@ def main(arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["wsgw"]):
-        from fuzz.targets import FOLDER, TARGETS
+        from tests.fuzz.targets import FOLDER, TARGETS
     _call_long(LONG_TEXT)
     target = TARGETS[name]
     seconds = rest[0] if rest else "600"
@@ -68,7 +66,7 @@ def _escaped(word: bytes) -> str:
 
 
 def _replay(name: str, files: list[str]) -> None:
-    from fuzz.targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     _call_long(LONG_TEXT)
     for file in files:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz import documents, machines, wires
+from tests.fuzz import documents, machines, wires
 
 FOLDER = Path(__file__).parent
 

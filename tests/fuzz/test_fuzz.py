@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS
 
-RUN = Path(__file__).with_name("run.py")
 SECONDS = 5
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("name", TARGETS)
 def test_target(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(RUN), name, str(SECONDS), str(tmp_path)],
+        [sys.executable, "-m", "tests.fuzz.run", name, str(SECONDS), str(tmp_path)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire import BINARY, CLOSE, CLOSE_7395, END, OPENINGS, PING, PONG, SERVER_HEADER, SUCCESS, frame
 
-from fuzz.machines import session, xmpp
-from fuzz.oracles import SEPARATOR, client_frame
+from tests.fuzz.machines import session, xmpp
+from tests.fuzz.oracles import SEPARATOR, client_frame
+from tests.support.wire import (
+    BINARY,
+    CLOSE,
+    CLOSE_7395,
+    END,
+    OPENINGS,
+    PING,
+    PONG,
+    SERVER_HEADER,
+    SUCCESS,
+    frame,
+)
 
 STANZAS = (
     b"<message xmlns='jabber:client'/>",

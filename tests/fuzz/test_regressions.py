@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.targets import FOLDER, TARGETS, Target
+from tests.fuzz.targets import FOLDER, TARGETS, Target
 
 INPUTS = [(target, path) for target in TARGETS.values() for path in target.inputs]
 

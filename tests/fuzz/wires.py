@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
-from wire import BINARY, TEXT
-
-from fuzz.oracles import chunkings, client_frame
+from tests.fuzz.oracles import chunkings, client_frame
+from tests.support.wire import BINARY, TEXT
 from wsgw import domain, proxy_protocol
 from wsgw.errors import HandshakeRefused, WebSocketViolation
 from wsgw.forwarded import TrustedProxies, client_address

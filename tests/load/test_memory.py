@@ -10,11 +10,10 @@ import socket
 import time
 from pathlib import Path
 
-from edges import StartEdge
-from real.gateway import Gateway
-from real.processes import wait_until
-from wire import OPENINGS, PING, Browser, Connection, XmppServer, frame
-
+from tests.support.edges import StartEdge
+from tests.support.gateway import Gateway
+from tests.support.processes import wait_until
+from tests.support.wire import OPENINGS, PING, Browser, Connection, XmppServer, frame
 from wsgw.relay import BUDGET
 from wsgw.socket_async import CHUNK
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real.processes import Child, ReservedPort, wait_until
+
+from tests.support.processes import Child, ReservedPort, wait_until
 
 LOAD = Path(__file__).with_name("echo_load.py")
 SESSIONS = 64

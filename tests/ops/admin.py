@@ -7,7 +7,8 @@ import json
 from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
-from real.gateway import Gateway
+
+from tests.support.gateway import Gateway
 
 #: For a step that works; busy machines are slow.
 PATIENCE = 30.0

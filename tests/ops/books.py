@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from process.traffic import Traffic
+from tests.support.traffic import Traffic
 
 _TEXT = 1
 

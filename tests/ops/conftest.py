@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process.observe import wait_for_silence
-from real.certificates import Certificate
-from real.gateway import Gateway
-from real.processes import ReservedPort
 
-from ops.admin import Admin
+from tests.ops.admin import Admin
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.observe import wait_for_silence
+from tests.support.processes import ReservedPort
 
 StartAdmin = Callable[..., Admin]
 

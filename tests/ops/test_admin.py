@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from process.observe import held, listening, without_descriptors
-from process.traffic import Traffic
-from real.processes import ReservedPort, accepts, children_of, wait_until
-from wire import OPENINGS, Browser, XmppServer
 
-from ops.admin import PATIENCE, Admin
-from ops.conftest import StartAdmin
+from tests.ops.admin import PATIENCE, Admin
+from tests.ops.conftest import StartAdmin
+from tests.support.observe import held, listening, without_descriptors
+from tests.support.processes import ReservedPort, accepts, children_of, wait_until
+from tests.support.traffic import Traffic
+from tests.support.wire import OPENINGS, Browser, XmppServer
 from wsgw.ops.admin import MOST_CONNECTIONS
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document

@@ -8,13 +8,13 @@ import signal
 from collections import Counter
 
 import pytest
-from process.traffic import assert_whole
-from real.certificates import Certificate
-from real.processes import wait_until
 
-from ops.admin import PATIENCE, Admin, Metrics
-from ops.books import KeptTraffic
-from ops.conftest import StartAdmin
+from tests.ops.admin import PATIENCE, Admin, Metrics
+from tests.ops.books import KeptTraffic
+from tests.ops.conftest import StartAdmin
+from tests.support.certificates import Certificate
+from tests.support.processes import wait_until
+from tests.support.traffic import assert_whole
 
 _COUNTED = {
     **{

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from process.traffic import Traffic
-from real.fixtures import missing
-from real.processes import ROOT, wait_until
 
-from ops.admin import PATIENCE, Admin
-from ops.conftest import StartAdmin
+from tests.ops.admin import PATIENCE, Admin
+from tests.ops.conftest import StartAdmin
+from tests.support.fixtures import missing
+from tests.support.processes import ROOT, wait_until
+from tests.support.traffic import Traffic
 from wsgw.causes import CAUSES, OTHER, classified
 from wsgw.config.options import BY_NAME
 from wsgw.ops.catalogue import COUNTED, METRICS, Metric, table

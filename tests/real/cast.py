@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from .fixtures import Account
-from .gateway import Gateway
-from .servers import Server
-from .stanza_tree import Node, essence, is_namespace_well_formed, repaired, tree
-from .xmpp_user import FramedWire, LegacyWire, TcpWire, User, Wire
+from tests.real.stanza_tree import Node, essence, is_namespace_well_formed, repaired, tree
+from tests.real.xmpp_user import FramedWire, LegacyWire, TcpWire, User, Wire
+from tests.support.fixtures import Account
+from tests.support.gateway import Gateway
+from tests.support.servers import Server
 
 CLIENT = "xmlns='jabber:client'"
 WIRES: dict[str, type[LegacyWire]] = {"legacy": LegacyWire, "rfc7395": FramedWire}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .fixtures import SERVERS, Account, missing
-from .processes import ROOT, Child
-from .servers import Server
+from tests.support.fixtures import SERVERS, Account, missing
+from tests.support.processes import ROOT, Child
+from tests.support.servers import Server
 
 CLIENTS = Path(__file__).parent / "clients"
 SECONDS = 40

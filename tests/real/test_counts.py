@@ -6,11 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from edges import StartEdge
-from wire import END, SERVER_HEADER, SUCCESS, Connection, XmppServer
-
-from .processes import Child
-from .test_clients import CLIENTS, SECONDS
+from tests.real.test_clients import CLIENTS, SECONDS
+from tests.support.edges import StartEdge
+from tests.support.processes import Child
+from tests.support.wire import END, SERVER_HEADER, SUCCESS, Connection, XmppServer
 
 TIMES = 8
 MECHANISMS = (

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from .fixtures import Account, missing
-from .gateway import Gateway
-from .hostile_stanzas import KEPT, KINDS, Kind
-from .processes import ROOT, Child, wait_until
-from .servers import Server
-from .test_clients import CLIENTS
-from .xmpp_user import TcpWire, User
+from tests.real.hostile_stanzas import KEPT, KINDS, Kind
+from tests.real.test_clients import CLIENTS
+from tests.real.xmpp_user import TcpWire, User
+from tests.support.fixtures import Account, missing
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, Child, wait_until
+from tests.support.servers import Server
 
 SECONDS = 150
 PLAIN = Kind("plain", KEPT)

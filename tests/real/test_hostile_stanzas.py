@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .cast import CLIENT, WIRES, Cast, Place, Stage, assert_all_come, assert_same
-from .fixtures import Account
-from .gateway import Gateway
-from .hostile_stanzas import KEPT, KINDS, Kind
-from .servers import Server
-from .stanza_tree import Node, is_namespace_well_formed, repaired, tree
-from .xmpp_user import MAM, User
+from tests.real.cast import CLIENT, WIRES, Cast, Place, Stage, assert_all_come, assert_same
+from tests.real.hostile_stanzas import KEPT, KINDS, Kind
+from tests.real.stanza_tree import Node, is_namespace_well_formed, repaired, tree
+from tests.real.xmpp_user import MAM, User
+from tests.support.fixtures import Account
+from tests.support.gateway import Gateway
+from tests.support.servers import Server
 
 
 @pytest.fixture(params=["ejabberd", "prosody"], scope="module")

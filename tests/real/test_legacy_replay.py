@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .fixtures import Account
-from .gateway import Gateway
-from .legacy import (
+from tests.real.legacy import (
     END,
     OPEN_LEFT_OPEN,
     OPEN_SELF_CLOSED,
@@ -20,8 +18,10 @@ from .legacy import (
     masked,
     old_strophe,
 )
-from .processes import wait_until
-from .servers import Server
+from tests.support.fixtures import Account
+from tests.support.gateway import Gateway
+from tests.support.processes import wait_until
+from tests.support.servers import Server
 
 #: XEP-0078, with an id that is another word of the protocol.
 OLDEST_LOGIN = (

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from .certificates import Certificate, make_certificate
-from .fixtures import Account
-from .gateway import Gateway
-from .legacy import END, OPEN_SELF_CLOSED, LegacyClient, old_strophe
-from .processes import accepts
-from .servers import Server
+from tests.real.legacy import END, OPEN_SELF_CLOSED, LegacyClient, old_strophe
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.fixtures import Account
+from tests.support.gateway import Gateway
+from tests.support.processes import accepts
+from tests.support.servers import Server
 
 StartGateway = Callable[..., Gateway]
 

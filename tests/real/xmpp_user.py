@@ -12,8 +12,8 @@ import socket
 from typing import Protocol
 from xml.parsers import expat
 
-from .fixtures import Account
-from .legacy import END, OPEN_LEFT_OPEN, OPEN_SELF_CLOSED, Ended, LegacyClient
+from tests.real.legacy import END, OPEN_LEFT_OPEN, OPEN_SELF_CLOSED, Ended, LegacyClient
+from tests.support.fixtures import Account
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"

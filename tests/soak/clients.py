@@ -1,4 +1,4 @@
-"""The browsers of the soak: ``python -m soak.clients WS-PORT WSS-PORT CA SECONDS FIRST-NUMBER BOOKS``.
+"""The browsers of the soak: ``python -m tests.soak.clients WS-PORT WSS-PORT CA SECONDS FIRST-NUMBER BOOKS``.
 
 Keeps a population of sessions for SECONDS, each with a plan drawn from its number, then lets them end. One
 line of JSON a session goes to the file BOOKS, and a last one with totals to standard output.
@@ -20,8 +20,8 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from soak.reset import reset
-from soak.script import CLOSINGS, STREAMS, browser_form, stanza
+from tests.soak.reset import reset
+from tests.soak.script import CLOSINGS, STREAMS, browser_form, stanza
 
 SESSIONS, INTRUDERS = 24, 4
 #: For what is waited for of a gateway that works.

@@ -1,4 +1,4 @@
-"""Sessions that lose their connection and resume (XEP-0198): ``python -m soak.resuming WS-PORT SECONDS``.
+"""Sessions that lose their connection and resume (XEP-0198): ``tests.soak.resuming WS-PORT SECONDS``.
 
 Before the demo server. Each of its own account sends numbered messages to itself through ever new
 WebSockets, and sends again what the server's ``h`` does not count. Prints one line of JSON: every message
@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 
-from wire import Browser
+from tests.support.wire import Browser
 
 ACCOUNTS = {"alice": "wonderland", "bob": "builder"}
 _OPEN = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>"

@@ -1,4 +1,4 @@
-"""The XMPP server of the soak: ``python -m soak.server PORT BOOKS``.
+"""The XMPP server of the soak: ``python -m tests.soak.server PORT BOOKS``.
 
 A session's name is the ``from`` of its header: NUMBER-FRAMING-MODE-COUNT. The server says COUNT stanzas and
 behaves as MODE wants. One line of JSON a session goes to the file BOOKS. SIGTERM: dies with all its
@@ -16,8 +16,8 @@ import signal
 import sys
 from pathlib import Path
 
-from soak.reset import reset
-from soak.script import END, SERVER_HEADER, WELCOME, Expected, stanza
+from tests.soak.reset import reset
+from tests.soak.script import END, SERVER_HEADER, WELCOME, Expected, stanza
 
 _NAME = re.compile(rb" from='([^']*)'")
 _ERROR = b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"

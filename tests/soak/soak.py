@@ -1,4 +1,4 @@
-"""The soak: ``python -m soak.soak [SECONDS [FOLDER]]`` in tests/; exits with 1 if anything does not add up.
+"""The soak: ``python -m tests.soak.soak [SECONDS [FOLDER]]``; exits with 1 if anything does not add up.
 
 Five minutes of load (half of it in a shorter soak), silence, the first look at the memory of each process;
 load for the rest, silence, the second look. Under load the XMPP server dies and returns. A second gateway
@@ -17,17 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from real.certificates import Certificate, make_certificate
-from real.gateway import Gateway
-from real.processes import ROOT, Child, ReservedPort, wait_until
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT, Child, ReservedPort, wait_until
 
-TESTS = Path(__file__).resolve().parents[1]
 #: Deadlines that the silence is longer than.
 OPTIONS = (
     "{tls_handshake_timeout, 3}, {handshake_timeout, 3}, {open_timeout, 3}, {connect_timeout, 2}, "
     "{send_timeout, 10}, {websocket_ping_interval, 5}, {pong_timeout, 20}, {max_sessions_per_ip, infinity}, "
 )
-_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{TESTS}"}
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
 #: How long the server is away, and how long it lives, in seconds.
 DEAD_FOR, LIVES_FOR = 1.0, 20.0
 #: A session ends this long after the load at the latest: twice its patience, and connecting.
@@ -170,11 +169,11 @@ class Soak:
         ports = (str(self._gateway.ws_port), str(self._gateway.wss_port), str(self._certificate.ca))
         clients = self._start(
             f"clients-{self._first}",
-            *("-m", "soak.clients", *ports, str(seconds), str(self._first), str(self._client_books)),
+            *("-m", "tests.soak.clients", *ports, str(seconds), str(self._first), str(self._client_books)),
         )
         resuming = self._start(
             f"resuming-{self._first}",
-            *("-m", "soak.resuming", str(self._resuming_port.number), str(seconds)),
+            *("-m", "tests.soak.resuming", str(self._resuming_port.number), str(seconds)),
         )
         self._serve_until_done(clients, seconds)
         self._first = self._take_totals(clients)["next"]
@@ -194,7 +193,9 @@ class Soak:
         until = time.monotonic() + seconds
         lives_for = min(LIVES_FOR, seconds / 3)
         while True:
-            server = self._start("server", *("-m", "soak.server", str(self._port.number), str(self._books)))
+            server = self._start(
+                "server", *("-m", "tests.soak.server", str(self._port.number), str(self._books))
+            )
             server.wait_for_ports(self._port.number)
             life = min(until, time.monotonic() + lives_for)
             if until - life < lives_for:

@@ -8,11 +8,11 @@ import ssl
 from pathlib import Path
 
 import pytest
-from real.certificates import make_certificate
 
-from soak.reset import reset
-from soak.script import Expected, browser_form, stanza
-from soak.soak import report, soak
+from tests.soak.reset import reset
+from tests.soak.script import Expected, browser_form, stanza
+from tests.soak.soak import report, soak
+from tests.support.certificates import make_certificate
 
 SECONDS = 20
 

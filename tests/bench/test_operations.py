@@ -1,0 +1,51 @@
+"""No regression: a login and a message cost no more operations of the interpreter than is stored.
+
+Operations, not seconds: the counts are the same on every machine, run after run. After a change that is worth
+its cost, or that saves something, store the new figures, for each Python at hand:
+
+    .venv/bin/python -m tests.bench.operations --store
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.operations import STORED, VERSION, Counts
+from tests.support.processes import ROOT
+
+#: Other releases of the packages may do a little more.
+MARGIN = 1.05
+FIGURES: dict[str, dict[str, Counts]] = json.loads(STORED.read_text("utf-8"))
+
+
+def count() -> dict[str, Counts]:
+    """In a process of its own: the counting hooks shall meet no other test."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.operations"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    counted: dict[str, Counts] = json.loads(done.stdout)
+    return counted
+
+
+@pytest.mark.skipif(VERSION not in FIGURES, reason=f"no figures are stored for Python {VERSION}")
+def test_logins_and_messages_cost_no_more_than_before() -> None:
+    counted, stored = count(), FIGURES[VERSION]
+    assert counted.keys() == stored.keys()
+    dearer = [
+        f"{name}: {figure:.0f} {kind}, stored {stored[name][kind]:.0f}"
+        for name, counts in counted.items()
+        for kind, figure in counts.items()
+        if figure > stored[name][kind] * MARGIN
+    ]
+    assert not dearer, "; ".join(dearer)

@@ -1,0 +1,313 @@
+"""RFC 7395 by its sections, in bytes: what the browser gets and what the server hears of a real gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.support.certificates import Certificate
+from tests.support.edges import Pair, StartEdge
+from tests.support.gateway import Gateway
+from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, XmppServer, frame
+
+OPEN = OPENINGS["rfc7395"]
+FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
+UPSTREAM = (
+    b"<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
+    b" xmlns:stream='http://etherx.jabber.org/streams'"
+)
+
+
+@pytest.fixture(scope="module")
+def edge(start_edge: StartEdge) -> Gateway:
+    return start_edge(ws_options="{websocket_ping_interval, infinity}, ")
+
+
+@pytest.fixture
+def pair(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
+    pair = Pair(edge, xmpp_server)
+    yield pair
+    pair.close()
+
+
+def test_3_1_the_subprotocol_is_named_alone(edge: Gateway) -> None:
+    """Whatever else the client offers, the answer is ``xmpp`` and nothing more, once."""
+    for further in ((), ("Sec-WebSocket-Protocol: foo, bar",)):
+        browser = Browser(edge.ws_port, headers=further)
+        lines = [line for line in browser.head.split("\r\n") if line.lower().startswith("sec-websocket-pro")]
+        assert lines == ["Sec-WebSocket-Protocol: xmpp"]
+        browser.close()
+
+
+def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> None:
+    """Text frames, whole; each first-level element its own message, that means alone what it meant in the
+    stream; it starts with ``<`` and no XML declaration is sent."""
+    elements = [
+        b"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
+        b"<message><body>a</body></message>",
+        b"<iq type='result' id='1'/>",
+        b"<r xmlns='urn:xmpp:sm:3'/>",
+        b"<message><x xmlns='jabber:x:data' stream:a=''/></message>",
+    ]
+    pair.server.send(b"\n ".join(elements))  # one segment, as servers do
+    messages = [pair.browser.message() for _ in elements]
+    assert messages[0].startswith(
+        b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind '
+    ), "the prefix is declared, and kept: old clients look for it"
+    assert messages[1] == b"<message xmlns='jabber:client'><body>a</body></message>"
+    assert messages[3] == elements[3], "no second xmlns"
+    assert all(message.startswith(b"<") and b"<?xml" not in message for message in (pair.header, *messages))
+    header = SERVER_HEADER.partition(b"?>")[2]
+    for element, message in zip(elements, messages, strict=True):
+        meant = ElementTree.fromstring(header + element + END)[0]
+        assert ElementTree.canonicalize(ElementTree.tostring(meant)) == ElementTree.canonicalize(
+            ElementTree.tostring(ElementTree.fromstring(message))
+        )
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"<open\nxmlns='%s'\tto='localhost'\r\nversion='1.0'\n/>",
+        b'<open xmlns="%s" to="localhost" version="1.0"/>',
+        b"<open xmlns='%s' to='localhost' version='1.0'></open>",
+        b"<open xmlns='%s' to='localhost' version='1.0'>\n</open >",
+        b"<f:open xmlns:f='%s' to='localhost' version='1.0'/>",
+        b"<?xml version='1.0'?><open xmlns='%s' to='localhost' version='1.0'/>",
+        b"<open version='1.0' to='LOCALHOST.' xmlns='%s'/>",
+    ],
+    ids=["line breaks", "double quotes", "end tag", "end tag apart", "prefix", "declaration", "order"],
+)
+def test_3_3_3_spellings_of_open(edge: Gateway, xmpp_server: XmppServer, opening: bytes) -> None:
+    browser = Browser(edge.ws_port)
+    browser.text(opening % FRAMING.encode())
+    server = xmpp_server.accept()
+    assert server.read_until(b">" if b"?xml" not in opening else b"?>").startswith(b"<?xml")
+    assert server.read_until(b">").startswith(b"<stream:stream xmlns='jabber:client' xmlns:stream=")
+    server.send(SERVER_HEADER)
+    assert browser.message().startswith(b"<open xmlns='" + FRAMING.encode() + b"'")
+    browser.close()
+    server.close()
+
+
+def test_3_4_attributes_of_the_opening(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """``<open/>`` has the attributes of a stream header, and each reaches the other side (RFC 6120 4.7)."""
+    browser = Browser(edge.ws_port)
+    browser.text(
+        b"<open xmlns='%s' from='a&amp;b@localhost' to='localhost' xml:lang='de' version='1.0'"
+        b" xmlns:x='urn:x' x:new=\"it's &gt; &#10;\" other='1'/>" % FRAMING.encode()
+    )
+    server = xmpp_server.accept()
+    got = server.read_until(b"other='1'>")
+    assert got == (
+        UPSTREAM + b" xmlns:x='urn:x' from='a&amp;b@localhost' to='localhost' xml:lang='de' version='1.0'"
+        b" x:new='it&apos;s &gt; &#10;' other='1'>"
+    )
+    server.send(
+        b"<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
+        b" xmlns:stream='http://etherx.jabber.org/streams' id='a&lt;\"b' from='localhost'"
+        b" to='a&amp;b@localhost' version='1.0' xml:lang='fr'>"
+    )
+    assert browser.message() == (
+        b"<open xmlns='%s' id='a&lt;&quot;b' from='localhost' to='a&amp;b@localhost' version='1.0'"
+        b" xml:lang='fr'/>" % FRAMING.encode()
+    )
+    server.send(b"<message/>")
+    assert browser.message() == b"<message xmlns='jabber:client'/>", "the language goes on <open/> only"
+    browser.close()
+    server.close()
+
+
+def test_3_4_the_first_message_opens(edge: Gateway) -> None:
+    """Anything else gets the gateway's own ``<open/>``, the error, ``<close/>`` and Close, in order."""
+    browser = Browser(edge.ws_port)
+    browser.text(b"<message xmlns='jabber:client'/>")
+    first, error, close = (browser.message() for _ in range(3))
+    assert first.startswith(b"<open xmlns='" + FRAMING.encode() + b"'")
+    assert error.startswith(b'<stream:error xmlns:stream="http://etherx.jabber.org/streams"><bad-format ')
+    assert close == CLOSE_7395
+    assert browser.frame()[0] == 8
+    browser.close()
+
+
+def test_3_5_an_error_is_one_message(pair: Pair) -> None:
+    """The server's own bytes, the prefix declared; its children keep their namespace."""
+    error = (
+        b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Replaced</text></stream:error>"
+    )
+    pair.server.send(error + END)
+    messages, code, reason = pair.browser.until_close()
+    declared = error.replace(
+        b"<stream:error", b'<stream:error xmlns:stream="http://etherx.jabber.org/streams"', 1
+    )
+    assert messages == [declared, CLOSE_7395]
+    assert (code, reason) == (1000, "conflict")
+
+
+def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
+    """``<close/>``, then the Close frame; and after the client's own ``<close/>`` nothing of it counts."""
+    pair.browser.text(b"<close xmlns='%s'/>" % FRAMING.encode())
+    pair.browser.text(b"<message xmlns='jabber:client'/>")
+    assert pair.server.read_until(b">") == END
+    pair.server.send(END)
+    assert pair.browser.message() == CLOSE_7395
+    opcode, payload = pair.browser.frame()
+    assert (opcode, payload) == (8, b"\x03\xe8")
+    pair.browser.send(frame(payload, 8))
+    assert pair.server.read_to_end() == b""
+    assert pair.browser.read_to_end() == b""
+
+
+def test_3_6_lost_without_close(pair: Pair) -> None:
+    """No end tag for the server, so that the session can be resumed (XEP-0198)."""
+    pair.browser.reset()
+    assert pair.server.read_to_end() == b""
+
+
+def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
+    """On ``<close/>``, before features; the server's host in the configured URI."""
+    options = '{see_other_uri, "wss://@HOST@/ws-xmpp"}, '
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
+    try:
+        browser = Browser(gateway.ws_port)
+        browser.text(OPEN)
+        server = xmpp_server.accept_stream(
+            b"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>b.example:5222"
+            b"</see-other-host></stream:error>"
+        )
+        messages, code, reason = browser.until_close()
+        assert messages[0].startswith(b"<open ")
+        assert messages[1:] == [
+            b'<close xmlns="%s" see-other-uri="wss://b.example/ws-xmpp" />' % FRAMING.encode()
+        ]
+        assert (code, reason) == (1000, "see-other-host")
+        server.close()
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()
+
+
+def test_3_7_a_restart_is_two_opens_and_no_close(edge: Gateway, xmpp_server: XmppServer) -> None:
+    browser = Browser(edge.ws_port)
+    browser.text(OPEN)
+    server = xmpp_server.accept()
+    server.read_until(b"version='1.0'>")
+    server.send(SERVER_HEADER)
+    browser.message()
+    server.send(SUCCESS)
+    assert browser.message() == SUCCESS
+    browser.text(OPEN.replace(b" version", b" from='a@localhost' version"))
+    assert (
+        server.read_until(b"version='1.0'>")
+        == UPSTREAM + b" to='localhost' from='a@localhost' version='1.0'>"
+    )
+    server.send(SERVER_HEADER.replace(b"id='s1'", b"id='s2'") + b"<stream:features/>")
+    assert b"id='s2'" in browser.message()
+    assert browser.message().startswith(b"<stream:features ")
+    browser.text(b"<presence xmlns='jabber:client'/>")
+    assert server.read_until(b">") == b"<presence xmlns='jabber:client'/>"
+    browser.close()
+    server.close()
+
+
+def test_3_8_no_white_space_as_keepalive(pair: Pair) -> None:
+    """Neither way: a blank message is not forwarded nor answered, the server's white space is no frame."""
+    for blank in (b"", b" ", b"\r\n"):
+        pair.browser.text(blank)
+    pair.server.send(b" \n\t ")
+    pair.goes_on()
+
+
+def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
+    options = "{websocket_ping_interval, 1}, "
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
+    try:
+        pair = Pair(gateway, xmpp_server)
+        opcode, payload = pair.browser.frame()
+        assert opcode == 9
+        pair.browser.send(frame(payload, 10))
+        pair.browser.send(frame(b"mine", 9))
+        answer = pair.browser.frame()
+        if answer[0] == 9:  # the next one is due again, if that took a second
+            answer = pair.browser.frame()
+        assert answer == (10, b"mine")
+        pair.goes_on()
+        pair.close()
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()
+
+
+def test_3_9_starttls_is_not_offered(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """Stripped out of the features, whose other bytes stay; compression, which TLS replaces, too."""
+    mechanisms = (
+        b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"
+    )
+    browser = Browser(edge.ws_port)
+    browser.text(OPEN)
+    server = xmpp_server.accept_stream(
+        b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+        b"<compression xmlns='http://jabber.org/features/compress'><method>zlib</method></compression>"
+        + mechanisms
+        + b"</stream:features>"
+    )
+    browser.message()
+    assert browser.message() == (
+        b'<stream:features xmlns:stream="http://etherx.jabber.org/streams">'
+        + mechanisms
+        + b"</stream:features>"
+    )
+    browser.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("element", "message"),
+    [
+        (
+            b"<ns0:message xmlns:ns0='jabber:client'><ns0:body>a</ns0:body></ns0:message>",
+            b"<ns0:message xmlns:ns0='jabber:client'><ns0:body>a</ns0:body></ns0:message>",
+        ),
+        (
+            b"<features xmlns='http://etherx.jabber.org/streams'><bind xmlns='urn:b'/></features>",
+            b"<features xmlns='http://etherx.jabber.org/streams'><bind xmlns='urn:b'/></features>",
+        ),
+        (b"<message a='x>y'/>", b"<message xmlns='jabber:client' a='x>y'/>"),
+        (b"<message\n id='1'\n/>", b"<message xmlns='jabber:client'\n id='1'\n/>"),
+        (b'<iq xmlns="jabber:client" />', b'<iq xmlns="jabber:client" />'),
+    ],
+    ids=["prefixed stanza", "features of PyJabber", "'>' in a value", "line breaks", "declared"],
+)
+def test_servers_own_spelling(pair: Pair, element: bytes, message: bytes) -> None:
+    """The server's own bytes, with what is missing in the root tag; no other prefix, never ``xmlns=''``."""
+    pair.server.send(element)
+    assert pair.browser.message() == message
+
+
+def test_a_stanza_of_200_kib_in_64_fragments(
+    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
+) -> None:
+    """Chrome fragments large messages; a ping in between is answered at once (RFC 6455 section 5.4)."""
+    options = "{max_stanza_size, 262144}, "
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
+    try:
+        pair = Pair(gateway, xmpp_server)
+        stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % ("é".encode() * 100 * 1024)
+        size = len(stanza) // 64 + 1
+        pieces = [stanza[start : start + size] for start in range(0, len(stanza), size)]
+        assert len(pieces) == 64
+        for number, piece in enumerate(pieces):
+            pair.browser.send(frame(piece, 0 if number else 1, fin=number == 63))
+            if number == 30:
+                pair.browser.send(frame(b"meanwhile", 9))
+                assert pair.browser.frame() == (10, b"meanwhile")
+        assert pair.server.read(len(stanza)) == stanza
+        pair.goes_on()
+        pair.close()
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()

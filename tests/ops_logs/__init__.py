@@ -1,1 +1,0 @@
-"""What stands in the log: the fields of its lines, traces, and no secret."""

@@ -1,0 +1,447 @@
+"""SIGUSR2: a newer parent takes the ports over, and the older one keeps its sessions."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes.conftest import Start
+from tests.processes.gate import Gate
+from tests.processes.supervisor import Supervisor
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.observe import PATIENCE, count, gone, held, listening, open_files, reload, said
+from tests.support.processes import ROOT, Child, ReservedPort, accepts, children_of, wait_until
+from tests.support.traffic import Traffic, assert_whole
+from tests.support.wire import SECONDS, Browser, upgrade_request
+from wsgw.processes.systemd import watchdog_timeout
+from wsgw.processes.upgrade import Successor
+
+
+def upgrade(gateway: Gateway, parent: int) -> int:
+    """Send it, and return the pid of the new parent once it has taken over, and nobody else accepts."""
+    before, older = count(gateway, "has taken over"), [parent, *children_of(parent)]
+    os.kill(parent, signal.SIGUSR2)
+    said(gateway, "has taken over", before + 1)
+    ports = (gateway.ws_port, gateway.wss_port)
+    wait_until(lambda: not listening(older, *ports), PATIENCE, "the older one to leave the ports")
+    return int(re.findall(r"process (\d+) has taken over", gateway.child.text())[-1])
+
+
+def begin_upgrade(gateway: Gateway) -> tuple[int, Gate]:
+    """Send it, and return the pid of the new parent, and the gate it is held at; it hears signals already."""
+    gate = Gate(gateway.config)
+    gateway.child.signal(signal.SIGUSR2)
+    said(gateway, r"upgrade: process \d+ starts")
+    gate.wait()
+    return int(re.findall(r"upgrade: process (\d+) starts", gateway.child.text())[-1]), gate
+
+
+def stop(parent: int) -> None:
+    os.kill(parent, signal.SIGTERM)
+    wait_until(lambda: gone(parent), PATIENCE, "the end of the newest")
+
+
+def status(port: int) -> bytes:
+    """How an upgrade is answered."""
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+        sock.sendall(upgrade_request())
+        return sock.recv(4096).split()[1]
+
+
+def test_under_traffic(start: Start, traffic: Traffic) -> None:
+    """Twice, with sessions in every generation; and not one connection is refused."""
+    gateway = start(traffic.port)
+    first = gateway.child.pid
+    traffic.attempt(gateway.ws_port)
+    books = [traffic.begin(gateway.ws_port, 15, 0.05)]
+    second = upgrade(gateway, first)
+    books.append(traffic.begin(gateway.ws_port, 10, 0.05) + traffic.begin(gateway.wss_port, 5, secure=True))
+    third = upgrade(gateway, second)
+    books.append(traffic.begin(gateway.ws_port, 10, 0.05))
+    traffic.moves([book for each in books for book in each], 10)
+    assert len({first, second, third}) == 3
+    for parent in (first, second, third):
+        assert len(children_of(parent)) == 2
+    assert not gone(first)
+    assert gateway.child.returncode is None
+    traffic.finish()
+    for each in books:
+        assert_whole(each)
+    assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.child.wait(PATIENCE) == 0, "the oldest ends with its last session"
+    wait_until(lambda: gone(second), PATIENCE, "the second to end likewise")
+    Browser(gateway.ws_port).close()
+    stop(third)
+    gateway.assert_clean_log({})
+
+
+def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tries again and again uses up nothing."""
+
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = open_files()
+    with pytest.raises(BlockingIOError):
+        Successor({}, [], [])
+    assert open_files() == before
+
+
+def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> None:
+    """A request in the middle of its head belongs to the old one."""
+    gateway = start(1)
+    request = upgrade_request()
+    with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
+        sock.sendall(request[:-2])
+        wait_until(lambda: sum(held(gateway, gateway.ws_port)) == 1, PATIENCE, "it to be accepted")
+        newest = upgrade(gateway, gateway.child.pid)
+        sock.sendall(request[-2:])
+        assert b" 101 " in sock.recv(4096)
+        assert gateway.child.returncode is None
+    assert gateway.child.wait(PATIENCE) == 0
+    stop(newest)
+
+
+def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 10)
+    traffic.attempt(gateway.ws_port)
+    good = gateway.config.read_text()
+    gateway.config.write_text(good.replace("{hosts, ", "{hosts "))
+    gateway.child.signal(signal.SIGUSR2)
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    traffic.moves(books)
+    gateway.config.write_text(good)
+    reload(gateway)
+    newest = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 5)
+    traffic.finish()
+    assert_whole(books)
+    assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.child.wait(PATIENCE) == 0
+    stop(newest)
+
+
+def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start, traffic: Traffic) -> None:
+    """Told to stop while its workers start: it has nothing to stop, and has taken over nothing."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    newest, gate = begin_upgrade(gateway)
+    os.kill(newest, signal.SIGTERM)
+    gate.open()
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    assert "has taken over" not in gateway.child.text()
+    traffic.begin(gateway.ws_port, 2)
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(traffic.books)
+    assert gateway.stop() == 0
+
+
+def test_a_stop_while_the_new_one_starts_ends_both(start: Start) -> None:
+    gateway = start(1)
+    newest, gate = begin_upgrade(gateway)
+    gateway.child.signal(signal.SIGTERM)
+    assert gateway.child.wait(PATIENCE) == 0
+    wait_until(lambda: gone(newest), PATIENCE, "the end of the new one")
+    gate.open()
+    assert re.search("no upgrade: this gateway stops$", gateway.child.text(), re.MULTILINE)
+    assert not accepts(gateway.ws_port)
+
+
+def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    second = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 4)
+    third = upgrade(gateway, second)
+    books += traffic.begin(gateway.ws_port, 4)
+    stop(third)
+    assert gateway.child.wait(PATIENCE) == 0
+    wait_until(lambda: gone(second), PATIENCE, "the end of the second")
+    traffic.over(books)
+    assert [book.code for book in books] == [1012] * 12
+
+
+def test_the_death_of_the_newest_leaves_the_older_to_its_sessions(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    os.kill(upgrade(gateway, gateway.child.pid), signal.SIGKILL)
+    traffic.moves(books, 10)
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.child.wait(PATIENCE) == 0
+
+
+def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port, ws_options="{upgrade_timeout, 1}, {drain_timeout, 1}, ")
+    books = traffic.begin(gateway.ws_port, 4)
+    newest = upgrade(gateway, gateway.child.pid)
+    assert gateway.child.wait(PATIENCE) == 0
+    traffic.over(books)
+    assert [book.code for book in books] == [1012] * 4
+    stop(newest)
+
+
+@pytest.mark.parametrize("end", ["finish", "kill"])
+def test_limits_count_every_generation(start: Start, traffic: Traffic, end: str) -> None:
+    """Also one before the last; but not what the killed cannot count any more."""
+    gateway = start(traffic.port, ws_options="{max_sessions, 6}, ")
+    books = traffic.begin(gateway.ws_port, 3)
+    older = [gateway.child.pid, *gateway.workers]
+    newer = upgrade(gateway, gateway.child.pid)
+    books += traffic.begin(gateway.ws_port, 2)
+    older += [newer, *children_of(newer)]
+    newest = upgrade(gateway, newer)
+    books += traffic.begin(gateway.ws_port, 1)
+    assert not [book for book in books if book.lost]
+    assert status(gateway.ws_port) == b"503"
+    if end == "kill":
+        for pid in older:
+            with contextlib.suppress(ProcessLookupError):  # a worker that had no session
+                os.kill(pid, signal.SIGKILL)
+    else:
+        traffic.finish()
+    wait_until(lambda: status(gateway.ws_port) == b"101", PATIENCE, "room")
+    stop(newest)
+    gateway.assert_clean_log({})
+
+
+def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traffic) -> None:
+    """The new one opens what is new in its file; what is gone from it is closed with the old one."""
+    gateway = start(traffic.port)
+    extra = ReservedPort()
+    text = gateway.config.read_text()
+    gateway.config.write_text(
+        text.replace(f"{{{gateway.wss_port}, websocket_session", f"{{{extra.number}, websocket_session")
+    )
+    newest = upgrade(gateway, gateway.child.pid)
+    books = traffic.begin(extra.number, 2, secure=True) + traffic.begin(gateway.ws_port, 2)
+    assert gateway.child.wait(PATIENCE) == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gateway.wss_port), SECONDS)
+    traffic.finish()
+    assert_whole(books)
+    stop(newest)
+    extra.release()
+
+
+def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> None:
+    """The new one may have read the file before it was changed."""
+    gateway = start(1)
+    newest, gate = begin_upgrade(gateway)
+    gateway.child.signal(signal.SIGHUP)
+    gate.open()
+    said(gateway, "has taken over")
+    said(gateway, rf"parent\[{newest}\]: reading the configuration again")
+    assert count(gateway, "reading the configuration again") == 1
+    stop(newest)
+
+
+def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
+    gateway = start(1)
+    newest, gate = begin_upgrade(gateway)
+    gateway.child.signal(signal.SIGHUP)
+    os.kill(newest, signal.SIGKILL)
+    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    said(gateway, rf"parent\[{gateway.child.pid}\]: reading the configuration again")
+    gate.open()
+    assert gateway.stop() == 0
+
+
+def test_the_older_one_hands_a_reload_on(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    traffic.begin(gateway.ws_port, 1)
+    newest = upgrade(gateway, gateway.child.pid)
+    gateway.child.signal(signal.SIGHUP)
+    said(gateway, rf"parent\[{newest}\]: reading the configuration again")
+    stop(newest)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
+    """Its end would be the container's."""
+    port = ReservedPort()
+    listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
+    wsgw = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1", "--user", "root"]
+    container = Child(["unshare", "--pid", "--fork", "--kill-child", *wsgw], tmp_path / "log")
+    try:
+        container.wait_for_ports(port.number)
+        [gateway] = children_of(container.pid)
+        os.kill(gateway, signal.SIGUSR2)
+        refused = "no upgrade: a container ends with its process 1, which is this one"
+        wait_until(lambda: refused in container.text(), PATIENCE, "the refusal")
+        assert accepts(port.number)
+        os.kill(gateway, signal.SIGTERM)
+        assert container.wait(PATIENCE) == 0
+    finally:
+        container.kill()
+        port.release()
+
+
+# -- systemd -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    supervisor = Supervisor(tmp_path / "notify")
+    yield supervisor
+    supervisor.close()
+
+
+def test_notifications(start: Start, supervisor: Supervisor) -> None:
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address})
+    assert supervisor.heard().values["READY"] == "1"
+    gateway.child.signal(signal.SIGHUP)
+    assert int(supervisor.heard("RELOADING").values["MONOTONIC_USEC"]) > 0
+    assert supervisor.heard("READY").values["READY"] == "1"
+    newest = upgrade(gateway, gateway.child.pid)
+    assert supervisor.heard("MAINPID").values["MAINPID"] == str(newest)
+    stop(newest)
+    assert supervisor.heard("STOPPING").values["STOPPING"] == "1"
+
+
+def test_the_watchdog(start: Start, supervisor: Supervisor, traffic: Traffic) -> None:
+    """At half its time, from who serves: the new one, though its pid was not in the environment."""
+    timeout = {"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "400000"}
+    gateway = start(traffic.port, env=timeout)
+    traffic.begin(gateway.ws_port, 1)
+    supervisor.heard("READY")
+    beats = [supervisor.heard("WATCHDOG") for _ in range(10)]
+    assert {beat.pid for beat in beats} == {gateway.child.pid}
+    pauses = [later.at - sooner.at for sooner, later in itertools.pairwise(beats)]
+    assert 0.1 < statistics.median(pauses) < 0.35, pauses  # on a busy machine some may be anything
+    newest = upgrade(gateway, gateway.child.pid)
+    supervisor.heard("MAINPID")
+    assert {supervisor.heard("WATCHDOG").pid for _ in range(5)} == {newest}
+    stop(newest)
+
+
+def test_a_watchdog_of_another_process(start: Start, supervisor: Supervisor) -> None:
+    """sd_watchdog_enabled(3): it was meant for who is named."""
+    watchdog = {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+    gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address, **watchdog})
+    assert gateway.stop() == 0
+    messages = [supervisor.heard()]
+    while "STOPPING" not in messages[-1].values:
+        messages.append(supervisor.heard())
+    assert not any("WATCHDOG" in message.values for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_whether_a_watchdog_is_ours(environment: dict[str, str], seconds: float | None) -> None:
+    assert watchdog_timeout(environment) == seconds
+
+
+#: Puts a socket where systemd does, and says so; then becomes the gateway.
+_ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="wsgw.socket")
+os.execv(sys.executable, [sys.executable, "-m", "wsgw", "--offline", *sys.argv[2:]])
+"""
+
+
+def listens(log: Path, times: int) -> None:
+    """Wait until the gateway has said so often where it listens; fail with the log if it cannot."""
+    done = re.compile(" listens on ws://|stays as it was")
+    try:
+        wait_until(lambda: len(done.findall(log.read_text())) >= times, PATIENCE, f"settings number {times}")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{log.read_text()}") from None
+    assert log.read_text().count(" listens on ws://") == times, log.read_text()
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::"])
+def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path: Path, ip: str) -> None:
+    """Taken over by address, and never closed: a listener that a reload drops may come back."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family) as listening:
+        if ":" in ip:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((ip, 0))
+        listening.listen(64)
+        port = listening.getsockname()[1]
+        config = tmp_path / "wsgw.yml"
+        address = "127.0.0.1" if ip == "127.0.0.1" else "0.0.0.0"
+        text = (
+            f"hosts: [localhost]\ndrain_timeout: 1\nlisten:\n  - {{port: {port}, ip: {address}, "
+            f"module: websocket_session, request_handlers: {{/ws-xmpp: mod_websocket}}, "
+            f"upstream: 'tcp://127.0.0.1:{traffic.port}'}}\n"
+        )
+        config.write_text(text)
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _ACTIVATE, str(listening.fileno()), "--config", str(config)],
+                cwd=ROOT,
+                stderr=output,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,
+            )
+        try:
+            books = traffic.begin(port, 4)
+            assert "takes over the socket" in log.read_text()
+            other = ReservedPort()
+            config.write_text(text.replace(f"port: {port}", f"port: {other.number}"))
+            process.send_signal(signal.SIGHUP)
+            listens(log, 2)
+            assert "there is no listener" in log.read_text()
+            waiting = socket.create_connection(("127.0.0.1", port), SECONDS)  # systemd keeps it open
+            waiting.close()
+            config.write_text(text)
+            process.send_signal(signal.SIGHUP)
+            listens(log, 3)
+            books += traffic.begin(port, 4)
+            process.send_signal(signal.SIGHUP)
+            listens(log, 4)
+            assert log.read_text().count("takes over the socket") == 2, "what it has it need not take over"
+            process.send_signal(signal.SIGUSR2)
+            wait_until(lambda: "has taken over" in log.read_text(), PATIENCE, "the upgrade")
+            books += traffic.begin(port, 4)
+            newest = int(re.findall(r"process (\d+) has taken over", log.read_text())[-1])
+            traffic.finish()
+            assert_whole(books)
+            assert process.wait(PATIENCE) == 0
+            stop(newest)
+            other.release()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_sockets_meant_for_another_process(certificate: Certificate, tmp_path: Path) -> None:
+    """``LISTEN_PID`` names whom they are for."""
+    gateway = Gateway(tmp_path, certificate, 1, env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    try:
+        gateway.start()
+        assert "systemd" not in gateway.child.text()
+        assert gateway.stop() == 0
+    finally:
+        gateway.close()

@@ -1,0 +1,282 @@
+"""Workers: connections are spread, deaths are mended, and nobody stays behind."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.processes.conftest import Start
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.observe import PATIENCE, asleep, gone, held, said, wait_for_silence, without_descriptors
+from tests.support.processes import ROOT, accepts, children_of, wait_until
+from tests.support.traffic import Traffic, assert_whole
+from tests.support.wire import OPENINGS, Browser, XmppServer, frame
+
+
+def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; ``under`` stands before it."""
+    return subprocess.run(
+        [*under, sys.executable, "-m", "wsgw", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+# -- spread -----------------------------------------------------------------------------------------
+
+
+def rightly_taken(gateway: Gateway, clients: int) -> int:
+    """How many of so many connections, one after the other, went to one of those that had the fewest."""
+    rightly, before = 0, [0] * len(gateway.workers)
+    with ExitStack() as connections:
+        for there in range(1, clients + 1):
+            connections.enter_context(socket.create_connection(("127.0.0.1", gateway.ws_port)))
+            wait_until(
+                lambda n=there: sum(held(gateway, gateway.ws_port)) == n, PATIENCE, "it to be accepted"
+            )  # type: ignore[misc]
+            after = held(gateway, gateway.ws_port)
+            taker = [now > then for now, then in zip(after, before, strict=True)].index(True)
+            rightly += before[taker] == min(before)
+            before = after
+    wait_for_silence(gateway.ws_port)
+    return rightly
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_connections_are_spread(start: Start, workers: int) -> None:
+    """One that is not given the processor in time misses its turn: on a busy machine some do."""
+    gateway = start(1, ws_options=f"{{workers, {workers}}}, {{handshake_timeout, 60}}, ")
+    wait_until(lambda: rightly_taken(gateway, 40) >= 32, 2 * PATIENCE, "connections to be spread")
+
+
+def test_a_storm_is_spread(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    books = traffic.storm(gateway.ws_port, 150)
+    assert not [book for book in books if book.lost]
+    counts = held(gateway, gateway.ws_port)
+    assert sum(counts) == 150
+    # Of what comes last, the other may take one each tenth of a second that one is late.
+    assert max(counts) - min(counts) <= 20, counts
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_others(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port)
+    hanging = gateway.workers[0]
+    wait_until(lambda: asleep(hanging), PATIENCE, "it to be ready")  # and to hold no lock
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        books = traffic.begin(gateway.ws_port, 20)
+        traffic.finish()
+        assert_whole(books)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+
+
+# -- death --------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port, ws_options="{max_sessions, 45}, ")
+    books = traffic.begin(gateway.ws_port, 20)
+    victim, other = sorted(gateway.workers)
+    its_own = held(gateway, gateway.ws_port)[0]
+    traffic.attempt(gateway.ws_port)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(
+        lambda: len(gateway.workers) == 2 and victim not in gateway.workers, PATIENCE, "another worker"
+    )
+    assert other in gateway.workers
+    assert "killed by SIGKILL" in gateway.child.text()
+    wait_until(lambda: sum(bool(book.lost) for book in books) == its_own, PATIENCE, "the losses")
+    survivors = [book for book in books if not book.lost]
+    traffic.moves(survivors)
+    # Its connections are not counted any more: with them there would be no room. Attempts have some.
+    assert its_own > 3
+    again = traffic.begin(gateway.ws_port, 22 + its_own)
+    traffic.finish()
+    assert_whole([*survivors, *again])
+    assert traffic.attempts["101"] > 0
+    # One may have been in the hands of the victim.
+    refused = {what: count for what, count in traffic.attempts.items() if what not in ("101", "503")}
+    assert sum(refused.values()) <= 1, traffic.attempts
+    assert "ConnectionRefusedError" not in refused
+
+
+def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start) -> None:
+    gateway = start(1, ws_options="{workers, 1}, ")
+    for _ in range(3):
+        wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "a worker")
+        (pid,) = gateway.workers
+        os.kill(pid, signal.SIGSEGV)
+        wait_until(lambda pid=pid: pid not in gateway.workers, PATIENCE, "its end")  # type: ignore[misc]
+    wait_until(lambda: "replaced in 1 s" in gateway.child.text(), PATIENCE, "a pause")
+    ends = r"ended: killed by SIGSEGV; \d+ connections are lost, it is replaced (.+)"
+    assert re.findall(ends, gateway.child.text()) == ["now", "in 0.5 s", "in 1 s"]
+    wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "a worker")
+    Browser(gateway.ws_port).close()
+
+
+def test_a_parent_without_descriptors(start: Start, traffic: Traffic) -> None:
+    """It tries again, and costs nobody his session."""
+    gateway = start(traffic.port)
+    with without_descriptors(gateway.child.pid):
+        os.kill(gateway.workers[1], signal.SIGKILL)
+        said(gateway, "no process for worker 1: Too many open files; again in 1 s")
+        gateway.child.signal(signal.SIGUSR2)
+        said(gateway, "no upgrade: the new gateway cannot be started: .*Too many open files")
+        books = traffic.begin(gateway.ws_port, 4)
+    said(gateway, r"worker 1 \(process \d+\) serves")
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.stop() == 0
+
+
+def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:
+    gateway = start(traffic.port, ws_options="{drain_timeout, 4}, ")
+    (book, *others) = traffic.begin(gateway.ws_port, 6)
+    workers = gateway.workers
+    gateway.child.signal(signal.SIGKILL)
+    wait_until(lambda: not accepts(gateway.ws_port), PATIENCE, "the port to be free for another")
+    assert any(other.open for other in others), "while sessions go on"
+    wait_until(lambda: all(map(gone, workers)), PATIENCE, "their end")
+    traffic.over([book])
+    assert book.code == 1012, "the session was ended in order"
+    assert not accepts(gateway.ws_port)
+
+
+def test_signals_are_the_parents(start: Start, traffic: Traffic) -> None:
+    """A terminal's Ctrl-C and systemd's stop reach every process of the group."""
+    gateway = start(traffic.port)
+    books = traffic.begin(gateway.ws_port, 4)
+    workers = gateway.workers
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        for pid in workers:
+            os.kill(pid, number)
+    traffic.moves(books)
+    assert gateway.workers == workers
+    traffic.finish()
+    assert_whole(books)
+    assert gateway.stop() == 0
+
+
+def test_the_parent_has_neither_threads_nor_a_loop(start: Start) -> None:
+    gateway = start(1)
+    assert len(list(Path(f"/proc/{gateway.child.pid}/task").iterdir())) == 1
+    names = [str(link.readlink()) for link in Path(f"/proc/{gateway.child.pid}/fd").iterdir()]
+    assert sum("eventpoll" in name for name in names) == 1, "its selector, and no loop of gevent"
+
+
+#: Whose the checkout is, its files are not another's to reach without this.
+REACH = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
+def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
+    """A gateway whose account may have so many processes and threads; returns when it has ended."""
+    limits = [
+        "prlimit",
+        f"--nproc={processes}",
+        "--",
+        "setpriv",
+        f"--reuid={20_000 + os.getpid() % 40_000}",  # of ours alone: what others run counts too
+        "--clear-groups",
+        *REACH,
+        "--",
+    ]
+    upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    return wsgw("--listen", "127.0.0.1:0", *upstream, under=limits)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
+    """Its account may have one process, and has it."""
+    done = under_an_account_with(1)
+    assert done.returncode == 1
+    assert "no process for worker 0: Resource temporarily unavailable" in done.stderr
+    assert "the workers cannot start" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
+    """Its account may have two processes, but no thread besides, which the worker logs by."""
+    done = under_an_account_with(2)
+    assert done.returncode == 1
+    assert "can't start new thread" in done.stderr
+    assert re.search(r"worker 0 \(process \d+\) ended: exit status 1$", done.stderr, re.MULTILINE)
+    assert "the workers cannot start" in done.stderr
+    assert "lost" not in done.stderr
+    assert "replaced" not in done.stderr
+
+
+# -- privileges ----------------------------------------------------------------------------------------
+
+
+def identities(pid: int) -> tuple[str, str, str]:
+    """Users, groups and supplementary groups of a process, as /proc has them."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return fields["Uid"].strip(), fields["Gid"].strip(), fields["Groups"].strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
+    """Not even when they replace one, nor after the keys were read again, which only root may read."""
+    nobody = pwd.getpwnam("nobody")
+    assert certificate.pem.stat().st_uid == 0
+    certificate.pem.chmod(0o600)
+    server = XmppServer()
+    gateway = start(server.port, user="nobody")
+    assert identities(gateway.child.pid)[0].split() == ["0"] * 4
+    os.kill(gateway.workers[0], signal.SIGKILL)
+    wait_until(lambda: gateway.child.text().count("killed by") == 1, PATIENCE, "the loss to be seen")
+    wait_until(lambda: len(gateway.workers) == 2, PATIENCE, "another worker")
+    gateway.child.signal(signal.SIGHUP)
+    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, PATIENCE, "a reload")
+    for pid in gateway.workers:
+        wait_until(lambda pid=pid: identities(pid)[0].split()[0] != "0", PATIENCE, "no root")  # type: ignore[misc]
+        users, groups, supplementary = identities(pid)
+        assert users.split() == [str(nobody.pw_uid)] * 4
+        assert groups.split() == [str(nobody.pw_gid)] * 4
+        assert "0" not in supplementary.split()
+    browser = Browser(
+        gateway.wss_port,
+        context=ssl.create_default_context(cafile=certificate.ca),
+        first=frame(OPENINGS["rfc7395"]),
+    )
+    server.accept_stream().close()
+    browser.close()
+    server.close()
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_an_account_that_does_not_exist() -> None:
+    arguments = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    done = wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "user: there is no account no-such-account: name one with user (root stays root)\n"
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_workers_as_configured(start: Start, workers: int) -> None:
+    gateway = start(1, ws_options=f"{{workers, {workers}}}, ")
+    assert len(gateway.workers) == workers
+    assert all(children_of(pid) == [] for pid in gateway.workers)

@@ -1,0 +1,130 @@
+"""What can be seen of a gateway's processes from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import resource
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.support.gateway import Gateway
+from tests.support.processes import wait_until
+
+#: For what takes some seconds on a busy machine.
+PATIENCE = 20.0
+#: States of sockets in /proc/net/tcp.
+ESTABLISHED, TIME_WAIT, LISTEN = "01", "06", "0A"
+
+
+def held(gateway: Gateway, port: int) -> list[int]:
+    """How many established connections at ``port`` each worker holds, by pid."""
+    inodes = _inodes(port, ESTABLISHED)
+    return [len(inodes & _sockets_of(pid)) for pid in sorted(gateway.workers)]
+
+
+def listening(pids: Iterable[int], *ports: int) -> list[int]:
+    """Those of the processes that hold a socket listening at one of ``ports``."""
+    inodes = {inode for port in ports for inode in _inodes(port, LISTEN)}
+    return [pid for pid in pids if inodes & _sockets_of(pid)]
+
+
+def wait_for_silence(*ports: int) -> None:
+    """Wait until nobody's connection is left at ``ports``: of whoever asked whether they accept, say."""
+    wait_until(
+        lambda: not any({state for state, _ in _at(port)} - {LISTEN, TIME_WAIT} for port in ports),
+        PATIENCE,
+        f"the connections at {ports} to end",
+    )
+
+
+def _inodes(port: int, state: str) -> set[str]:
+    return {inode for found, inode in _at(port) if found == state}
+
+
+def _at(port: int) -> list[tuple[str, str]]:
+    """(state, inode) of every socket at ``port``."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return [(row[3], row[9]) for row in rows if row[1].endswith(f":{port:04X}")]
+
+
+def _sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets; what is closed, or ends, while we look is not among them."""
+    inodes = set()
+    with contextlib.suppress(FileNotFoundError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return inodes
+
+
+def open_files() -> dict[str, str]:
+    """What this process has open, by number; no longer what earlier tests have left to the collector."""
+    gc.collect()
+    with os.scandir("/proc/self/fd") as entries:
+        links = {entry.name: os.readlink(entry.path) for entry in entries}
+    return {number: link for number, link in links.items() if not link.endswith("/fd")}
+
+
+def asleep(pid: int) -> bool:
+    """Whether a process waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    return _in_mask(pid, "SigCgt", number)
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether a process holds a signal back."""
+    return _in_mask(pid, "SigBlk", number)
+
+
+def _in_mask(pid: int, name: str, number: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    mask = next(line for line in lines if line.startswith(f"{name}:"))
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
+
+def said(gateway: Gateway, pattern: str, times: int = 1) -> None:
+    """Wait until the log holds so many matches of ``pattern``."""
+    try:
+        wait_until(lambda: count(gateway, pattern) >= times, PATIENCE, f"{pattern} in the log")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{gateway.child.tail()}") from None
+
+
+def count(gateway: Gateway, pattern: str) -> int:
+    """How many matches of ``pattern`` the log holds."""
+    return len(re.findall(pattern, gateway.child.text()))
+
+
+def reload(gateway: Gateway) -> None:
+    """SIGHUP, and wait until the parent has done what it says."""
+    done = "listens on|stays as it was"
+    before = count(gateway, done)
+    gateway.child.signal(signal.SIGHUP)
+    said(gateway, done, before + 1)
+
+
+@contextlib.contextmanager
+def without_descriptors(pid: int) -> Iterator[None]:
+    """A process that can open nothing more meanwhile, whatever it closes; what it has it keeps."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    standard_streams = 3  # which are always open
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (standard_streams, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z"
+    return True
