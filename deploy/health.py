@@ -21,7 +21,7 @@ from wsgw.config import find_config, load
 from wsgw.config.document import read_document
 from wsgw.config.listeners import port_number, raw_listeners
 from wsgw.config.model import ListenerConfig
-from wsgw.config.network_kinds import parse_address
+from wsgw.config.network_types import parse_address
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wsgw.config import load
 from wsgw.errors import ConfigError
-from wsgw.tally import Tally
-from wsgw.tls import PemFiles
+from wsgw.net.tls import PemFiles
+from wsgw.telemetry.tally import Tally
 from wsgw.upstream import Upstream
 
 

@@ -9,8 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 help_if_asked "$@"
 
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
-xml_tests=(tests/test_xml_parser.py tests/test_namespaces.py tests/test_tag_counter.py tests/test_client_stanzas.py
-    tests/test_server_stream.py tests/test_stanza_repair.py tests/test_xmpp_framing.py)
+xml_tests=(tests/stanzas/test_parser.py tests/stanzas/test_namespaces.py tests/stanzas/test_tag_counter.py tests/stanzas/test_client.py
+    tests/stanzas/test_server.py tests/stanzas/test_repair.py tests/xmpp/test_framing.py)
 failures=()
 
 # check NAME COMMAND...: runs it; a failure is remembered and told at the end.

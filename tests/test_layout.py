@@ -1,74 +1,21 @@
-"""The architecture is a test: who may import whom, what the core must not touch, how large code may grow."""
+"""The architecture is a test: who may import whom, what the core must not touch, how large code may grow.
+
+The table of rooms is the one that CONTRIBUTING.md shows.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "wsgw"
-
-#: A module imports lower levels only, or its own room. Rooms that are packages count as one.
-LEVELS = {
-    "errors": 0,
-    "domain": 0,
-    "causes": 0,
-    "tally": 1,
-    "config": 1,
-    "websocket_frame": 2,
-    "handshake": 2,
-    "forwarded": 2,
-    "proxy_protocol": 2,
-    "connect_rate": 2,
-    "shared_table": 3,
-    "admission": 6,
-    "xml_parser": 1,
-    "plain_text": 1,
-    "shallow_stanza": 2,
-    "xml_element": 2,
-    "complete_markup": 2,
-    "head_reader": 3,
-    "request_head": 2,
-    "advice": 1,
-    "browser_queue": 3,
-    "namespaces": 2,
-    "tag_counter": 2,
-    "stanza_repair": 3,
-    "stanza_cutter": 2,
-    "client_stanzas": 3,
-    "server_stream": 4,
-    "xmpp_framing": 3,
-    "login": 3,
-    "websocket_session": 5,
-    "loop_turn": 5,
-    "websocket_xmpp": 5,
-    "tls": 6,
-    "socket_async": 6,
-    "srv": 6,
-    "upstream": 7,
-    "certificate": 7,
-    "findings": 8,
-    "question": 8,
-    "session_log": 7,
-    "tracing": 7,
-    "progress": 7,
-    "relay": 8,
-    "port_holder": 5,
-    "listening": 6,
-    "spread": 5,
-    "mod_websocket": 9,
-    "ops": 9,
-    "demo": 9,
-    "listener": 10,
-    "gateway": 11,
-    "processes": 12,
-    "cli": 13,
-    "__main__": 14,
-}
-#: The core is deaf: below this level there is no loop, no socket, no clock.
-FIRST_WITH_SOCKETS = 6
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "wsgw"
+#: What no room without I/O imports.
 SOCKETS = {
     "gevent",
     "geventwebsocket",
@@ -83,21 +30,36 @@ SOCKETS = {
 #: Packages that have one home.
 HOMES = {
     "sleekxmpp": {"demo"},
-    "scramp": {"demo"},
+    "scramp": {"demo", "probe"},
     "geventwebsocket": {"listener"},
-    "defusedxml": {"xml_parser", "xml_element", "stanza_cutter", "stanza_repair", "client_stanzas", "demo"},
+    "defusedxml": {"stanzas", "demo", "probe"},
     "yaml": {"config"},
-    "idna": {"domain"},
-    "dns": {"srv"},
+    "idna": {"xmpp"},
+    "dns": {"net"},
     "prometheus_client": {"ops"},
-    "asn1crypto": {"certificate"},
+    "asn1crypto": {"net"},
 }
+#: Imports from one room into another, counted once for each pair of rooms.
+MAX_ARROWS = 103
 MAX_LINES = 500
 MAX_FUNCTION_LINES = 60
 
+_ROW = re.compile(r"\| (\d+) \| `(\w+)/?` \| (yes)? *\| .+ \|")
+
+
+class Room(NamedTuple):
+    level: int
+    does_io: bool
+
+
+def table() -> dict[str, Room]:
+    """The table of CONTRIBUTING.md, by room."""
+    rows = map(_ROW.fullmatch, (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines())
+    return {row[2]: Room(int(row[1]), row[3] == "yes") for row in rows if row}
+
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """(room, file) of every module; the package's own ``__init__`` belongs to nobody."""
+    """(room, file) of every module; the package's own ``__init__`` belongs to no room."""
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if room != "__init__":
@@ -113,16 +75,53 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
             yield node.module
-            if node.module == "wsgw":
-                yield from (f"wsgw.{alias.name}" for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+ROOMS = table()
 MODULES = list(modules())
 IDS = [str(path.relative_to(PACKAGE)) for _, path in MODULES]
 
 
-def test_every_room_has_a_level() -> None:
-    assert {room for room, _ in MODULES} <= set(LEVELS)
+def _module_graph() -> dict[str, set[str]]:
+    """What each module imports of the package, by dotted name. A package stands for its ``__init__``."""
+    names = {dotted(path): path for _, path in MODULES}
+    return {name: {one for one in imports(path) if one in names} - {name} for name, path in names.items()}
+
+
+def _room_graph() -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {room: set() for room, _ in MODULES}
+    for room, path in MODULES:
+        parts = (name.split(".") for name in imports(path))
+        graph[room] |= {part[1] for part in parts if part[0] == "wsgw" and len(part) > 1 and part[1] in graph}
+        graph[room].discard(room)
+    return graph
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """A circle of the graph; empty if it has none."""
+    done: set[str] = set()
+
+    def visit(node: str, way: list[str]) -> list[str]:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return []
+        for following in sorted(graph.get(node, ())):
+            if found := visit(following, [*way, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next(filter(None, (visit(node, []) for node in sorted(graph))), [])
+
+
+def test_every_room_has_a_row_and_every_row_a_room() -> None:
+    assert {room for room, _ in MODULES} == set(ROOMS)
 
 
 @pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
@@ -131,12 +130,39 @@ def test_imports_go_down(room: str, path: Path) -> None:
         parts = name.split(".")
         if parts[0] != "wsgw" or len(parts) == 1 or parts[1] in (room, "__version__"):
             continue
-        assert LEVELS[parts[1]] < LEVELS[room], f"{room} (level {LEVELS[room]}) imports {name}"
+        level = ROOMS[room].level
+        assert ROOMS[parts[1]].level < level, f"{room} (level {level}) imports {name}"
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    graph = {name: found for name, found in _module_graph().items() if not name.startswith("wsgw.demo.")}
+    found = circle(graph)
+    assert not found, " -> ".join(found)
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_there_are_few_arrows() -> None:
+    arrows = sum(map(len, _room_graph().values()))
+    print(f"{len(ROOMS)} rooms, {arrows} arrows")
+    assert arrows <= MAX_ARROWS
+
+
+@pytest.mark.parametrize(
+    "package", [path.parent for path in PACKAGE.glob("*/__init__.py")], ids=lambda path: path.name
+)
+def test_a_room_says_what_its_modules_are_for(package: Path) -> None:
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
+    named = set(re.findall(r"\w+", text))
+    missing = {path.stem for path in package.glob("*.py")} - named - {"__init__", "__main__"}
+    assert not missing
 
 
 @pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
 def test_the_core_is_deaf(room: str, path: Path) -> None:
-    if LEVELS[room] >= FIRST_WITH_SOCKETS:
+    if ROOMS[room].does_io:
         return
     found = SOCKETS & {name.split(".")[0] for name in imports(path)}
     assert not found, f"{path.name} imports {found}"

@@ -35,9 +35,9 @@ from tests.support.wire import (
     frame,
     upgrade_request,
 )
-from wsgw.advice import HTTP2, SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 from wsgw.config import from_arguments
 from wsgw.listener import MAX_ACCEPT, Listener
+from wsgw.opening.advice import HTTP2, SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 
 OPEN = OPENINGS["rfc7395"]
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"

@@ -108,7 +108,7 @@ def test_a_line_nobody_has_written_about_is_found() -> None:
 
 def warnings() -> list[str]:
     """The sentences of ``config.warnings``, placeholders in braces."""
-    tree = ast.parse((ROOT / "wsgw/config/coherence.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "wsgw/config/cross_checks.py").read_text("utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and "warning" in node.name]
     strings = [
         "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)

@@ -33,7 +33,7 @@ from tests.support.wire import (
     frame,
     within,
 )
-from wsgw import srv
+from wsgw.net import srv
 
 OPEN = OPENINGS["rfc7395"]
 PLAIN = b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></stream:features>"

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 from wsgw.errors import CloseCode, Farewell, SessionError
+from wsgw.stanzas.element import MAX_SIZE
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
-from wsgw.xml_element import MAX_SIZE
 
 LIMITS = XmppLimits(
     max_stanza_size=50_000, max_depth=5, max_attributes=3, open_timeout=10.0, auth_timeout=60.0

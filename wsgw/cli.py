@@ -139,7 +139,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from wsgw.listening import unavailable
+    from wsgw.net.listen_sockets import unavailable
     from wsgw.processes.settings import Settings
 
     settings = Settings.read(lambda: _settings(chosen))
@@ -147,7 +147,7 @@ def _check(chosen: argparse.Namespace) -> int:
     print(describe(config), flush=True)
     _warn(config.warnings)
     if not chosen.offline:
-        from wsgw.question import ask
+        from wsgw.ops.upstream_check import ask
 
         _warn(unavailable(config))
         _warn(ask(*settings))
@@ -165,8 +165,9 @@ def _options(_chosen: argparse.Namespace) -> int:
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    from wsgw.demo import DEMO_ACCOUNTS, DemoServer, ProbeFailed, prove
+    from wsgw.demo import DEMO_ACCOUNTS, DemoServer
     from wsgw.gateway import Gateway, listener_url
+    from wsgw.probe import ProbeFailed, prove
 
     writer = start_logging(chosen.log_level or "info", chosen.log_format or "plain")
     try:

@@ -17,19 +17,19 @@ import gevent
 from gevent.event import Event
 
 from wsgw import __version__
-from wsgw.admission import Admission
-from wsgw.config.coherence import session_limit
+from wsgw.capacity.accept_share import Beats, Turn
+from wsgw.capacity.admission import Admission
+from wsgw.capacity.table import SharedTable, addresses_for
+from wsgw.config.cross_checks import session_limit
 from wsgw.config.model import Config, ListenerConfig
-from wsgw.forwarded import TrustedProxies
 from wsgw.listener import Listener
-from wsgw.listening import Place, open_sockets, places
 from wsgw.mod_websocket import Supervisor
-from wsgw.ops.admin import AdminServer
+from wsgw.net.listen_sockets import Place, open_sockets, places
+from wsgw.net.tls import PemFiles, check_tls
+from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
+from wsgw.ops.http_server import AdminServer
 from wsgw.ops.state import StateFile
-from wsgw.shared_table import SharedTable, addresses_for
-from wsgw.spread import Beats, Turn
-from wsgw.tls import PemFiles, check_tls
 
 log = logging.getLogger(__name__)
 

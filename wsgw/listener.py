@@ -2,7 +2,7 @@
 
 Straight-line blocking code in a greenlet per connection, with a deadline on each step. pywsgi
 reads the request; gevent-websocket's handler makes the 101 of a request that was already accepted
-by ``handshake``, and does nothing more.
+by ``request``, and does nothing more.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ import gevent
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
-from wsgw import session_log
-from wsgw.admission import Ticket
+from wsgw.capacity.accept_share import PAUSE_ENDS, RECHECK
+from wsgw.capacity.admission import Ticket
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused, PlainRequest
-from wsgw.forwarded import TrustedProxies, client_address
-from wsgw.handshake import SUBPROTOCOL, SWITCHING
-from wsgw.head_reader import StrictHeadReader
 from wsgw.mod_websocket import Supervisor, caps, timers
-from wsgw.progress import LAST_WORDS
-from wsgw.proxy_protocol import ProxyProtocolError
-from wsgw.proxy_protocol import parse as parse_proxy_header
-from wsgw.relay import Peer
-from wsgw.request_head import TLS_RECORD, no_tls
+from wsgw.net.tls import PemFiles, browser_context
+from wsgw.opening.client_address import TrustedProxies, client_address
+from wsgw.opening.head_grammar import TLS_RECORD, no_tls
+from wsgw.opening.head_reader import StrictHeadReader
+from wsgw.opening.proxy_protocol import ProxyProtocolError
+from wsgw.opening.proxy_protocol import parse as parse_proxy_header
+from wsgw.opening.request import SUBPROTOCOL, SWITCHING
+from wsgw.relay.life import Peer
+from wsgw.relay.progress import LAST_WORDS
 from wsgw.socket_async import SocketAsync
-from wsgw.spread import PAUSE_ENDS, RECHECK
-from wsgw.tls import PemFiles, browser_context
+from wsgw.telemetry import session_log
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.listener")
 
 #: How long a connection that is turned away is accompanied, in seconds.
 TURN_AWAY_WAIT = 0.1

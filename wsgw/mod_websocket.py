@@ -19,22 +19,22 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from wsgw import session_log
-from wsgw.admission import Admission, Caps, Ticket
+from wsgw.capacity.accept_share import Turn
+from wsgw.capacity.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
-from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
-from wsgw.progress import LAST_WORDS
-from wsgw.relay import Peer, Relay
+from wsgw.relay.life import Peer, Relay
+from wsgw.relay.progress import LAST_WORDS
 from wsgw.socket_async import SocketAsync
-from wsgw.spread import Turn
-from wsgw.tally import Passed, Survey, Tally
-from wsgw.tracing import Tracing
+from wsgw.telemetry import session_log
+from wsgw.telemetry.tally import Passed, Survey, Tally
+from wsgw.telemetry.tracing import Tracing
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
+from wsgw.xmpp.domain import normalise_domain
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.mod_websocket")
 
 #: How often deadlines and unread peers are looked at, in seconds.
 SWEEP_INTERVAL = 0.5

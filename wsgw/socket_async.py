@@ -29,8 +29,8 @@ from typing import Any
 import gevent
 from gevent.hub import Hub
 
-from wsgw.head_reader import HeadReader
 from wsgw.loop_turn import turn_of
+from wsgw.opening.head_reader import HeadReader
 
 log = logging.getLogger(__name__)
 

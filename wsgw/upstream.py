@@ -20,19 +20,19 @@ from typing import Any
 import gevent
 import gevent.socket
 
-from wsgw import srv
 from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.errors import SessionError, UpstreamFailed
-from wsgw.proxy_protocol import Endpoint, header_v1, header_v2
-from wsgw.server_stream import ServerStream
+from wsgw.net import srv
+from wsgw.net.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
+from wsgw.opening.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
-from wsgw.tally import Attempt, Tally
-from wsgw.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
-from wsgw.xml_element import read_element
-from wsgw.xml_parser import STREAM, split_name
-from wsgw.xmpp_framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
+from wsgw.stanzas.element import read_element
+from wsgw.stanzas.parser import STREAM, split_name
+from wsgw.stanzas.server import ServerStream
+from wsgw.telemetry.tally import Attempt, Tally
+from wsgw.xmpp.framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.upstream")
 
 #: (family, what ``connect`` takes)
 _SocketAddress = tuple[int, Any]

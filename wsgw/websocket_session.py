@@ -25,7 +25,7 @@ from wsgw.errors import (
     SessionError,
     WebSocketViolation,
 )
-from wsgw.handshake import Handler, Upgrade, UpgradeRequest, judge
+from wsgw.opening.request import Handler, Upgrade, UpgradeRequest, judge
 from wsgw.websocket_frame import (
     FRAGMENT,
     FrameParser,

@@ -17,13 +17,10 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from wsgw.client_stanzas import ClientStanzas, client_stanzas
-from wsgw.domain import is_domain
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
-from wsgw.login import ENABLED, MAX_AUTH_TIMES, Login
-from wsgw.server_stream import Fault, ServerElements, ServerStream
-from wsgw.stanza_cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.xml_parser import (
+from wsgw.stanzas.client import ClientStanzas, client_stanzas
+from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
+from wsgw.stanzas.parser import (
     STANZAS,
     STREAM,
     WHITESPACE,
@@ -32,7 +29,9 @@ from wsgw.xml_parser import (
     split_name,
     without_declaration,
 )
-from wsgw.xmpp_framing import (
+from wsgw.stanzas.server import Fault, ServerElements, ServerStream
+from wsgw.xmpp.domain import is_domain
+from wsgw.xmpp.framing import (
     CLOSE,
     ERROR,
     FEATURES,
@@ -46,8 +45,9 @@ from wsgw.xmpp_framing import (
     require_opening,
     warn_of_channel_binding,
 )
+from wsgw.xmpp.login import ENABLED, MAX_AUTH_TIMES, Login
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.websocket_xmpp")
 
 #: How long the server may take to answer the end of a stream, in seconds.
 CLOSE_ANSWER_TIMEOUT = 2.0

@@ -34,7 +34,7 @@ class LoginSample(Cost):
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Resident bytes of the gateway: before, with ``sessions`` just logged in, and after a while idle."""
+    """Resident bytes of the gateway: before, with ``bindings`` just logged in, and after a while idle."""
 
     subject: str
     round: int

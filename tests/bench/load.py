@@ -47,7 +47,7 @@ class Load:
     def run(
         self, seconds: float, body: int = 100, *, flight: int = 1, sessions: int = 0, rate: float = 0
     ) -> dict[str, Any]:
-        """Messages with bodies of ``body`` bytes over the first ``sessions`` (0: all), for ``seconds``.
+        """Messages with bodies of ``body`` bytes over the first ``bindings`` (0: all), for ``seconds``.
 
         With ``rate`` so many a second in all; otherwise ``flight`` are in flight on each session.
         """

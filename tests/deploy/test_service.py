@@ -15,7 +15,8 @@ from tests.deploy.systemd import SECONDS, Systemd
 from tests.support.processes import ReservedPort, accepts, wait_until
 from tests.support.servers import Server
 from tests.support.wire import PING, PONG, Browser, frame
-from wsgw.demo import DEMO_ACCOUNTS, prove
+from wsgw.demo import DEMO_ACCOUNTS
+from wsgw.probe import prove
 
 CONFIG = """\
 hosts: [localhost]

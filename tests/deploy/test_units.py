@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
+from wsgw.capacity.accept_share import LOOK_EVERY, LOOKS
 from wsgw.processes.upgrade import START_TIMEOUT
-from wsgw.spread import LOOK_EVERY, LOOKS
 
 CONFIG = """\
 hosts: [localhost]

@@ -30,7 +30,7 @@ from tests.support.wire import (
     within,
 )
 from wsgw.mod_websocket import SWEEP_INTERVAL
-from wsgw.relay import FLUSH_FOR_LOST
+from wsgw.relay.life import FLUSH_FOR_LOST
 
 FRAMINGS = ("rfc7395", "legacy")
 #: No deadline ends a session within a test, however busy the machine: what the test does is what ends it.

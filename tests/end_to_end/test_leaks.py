@@ -19,9 +19,9 @@ from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, X
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
 from wsgw.listener import UpgradeHandler
-from wsgw.relay import Relay
-from wsgw.server_stream import ServerStream
+from wsgw.relay.life import Relay
 from wsgw.socket_async import SocketAsync
+from wsgw.stanzas.server import ServerStream
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 

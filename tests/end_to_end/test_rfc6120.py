@@ -12,10 +12,10 @@ import pytest
 from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
-from wsgw import xmpp_framing
+from wsgw.stanzas.parser import parse_opening
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
-from wsgw.xml_parser import parse_opening
-from wsgw.xmpp_framing import Framing, choose_framing
+from wsgw.xmpp import framing as xmpp_framing
+from wsgw.xmpp.framing import Framing, choose_framing
 
 FRAMINGS = ("rfc7395", "legacy")
 #: As in the gateway under test, whose stock client listener says 65 536.

@@ -9,14 +9,14 @@ from pathlib import Path
 from xml.parsers import expat
 
 from tests.fuzz.oracles import chunkings, content, is_one_element, records, stanzas_of, tree
-from wsgw.client_stanzas import ClientStanzas
 from wsgw.config import describe, load
 from wsgw.errors import ConfigError, SessionError
-from wsgw.server_stream import ServerStream
-from wsgw.shallow_stanza import SHALLOW_SIZE
-from wsgw.stanza_cutter import STREAM_END
-from wsgw.xml_parser import STREAM, parse_opening, without_declaration
-from wsgw.xmpp_framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
+from wsgw.stanzas.client import ClientStanzas
+from wsgw.stanzas.cutter import STREAM_END
+from wsgw.stanzas.fast_path import SHALLOW_SIZE
+from wsgw.stanzas.parser import STREAM, parse_opening, without_declaration
+from wsgw.stanzas.server import ServerStream
+from wsgw.xmpp.framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
 
 #: The least at which a server's stanzas are recognised without a parser.
 LIMIT = SHALLOW_SIZE

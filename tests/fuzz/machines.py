@@ -10,12 +10,12 @@ from xml.parsers import expat
 
 from tests.fuzz.oracles import StreamReader, chunkings, is_one_element, records, server_frames, tree
 from tests.support.wire import CLOSE, TEXT
-from wsgw import xmpp_framing
-from wsgw.domain import normalise_domain
 from wsgw.errors import CloseCode, Farewell, SessionError
+from wsgw.stanzas.parser import STREAM
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
-from wsgw.xml_parser import STREAM
+from wsgw.xmpp import framing
+from wsgw.xmpp.domain import normalise_domain
 
 #: Gives a record's bytes in the pieces in which they arrive.
 Split = Callable[[bytes], list[bytes]]
@@ -77,7 +77,7 @@ def session(data: bytes) -> None:
 def _play_session(data: bytes, split: Split) -> object:
     machine = WebSocketSession(_TIMERS, _MAX_MESSAGE)
     machine.http_request("GET", "/", (1, 1))
-    machine._state = WebSocketSession.ws_session  # what a good request leads to; ``handshake`` has the others
+    machine._state = WebSocketSession.ws_session  # what a good request leads to; ``request`` has the others
     xmpp = _XmppSide(machine)
     machine.attach(xmpp, 0.0)
     now = 0.0
@@ -274,7 +274,7 @@ def xmpp(data: bytes) -> None:
     """XMPP: ``b``rowser or ``s``erver says; ``c``onnected, ``u``pstream lost, ``l``ost,
     ``f``ault, ``t``ick."""
     # The stream id is the only chance in the machines; without it two runs can be compared.
-    with mock.patch.object(xmpp_framing, "_stream_id", return_value="0123456789abcdef"):
+    with mock.patch.object(framing, "_stream_id", return_value="0123456789abcdef"):
         _same_in_pieces(_play_xmpp, data)
 
 

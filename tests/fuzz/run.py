@@ -55,9 +55,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _call_long(size: int) -> None:
-    from wsgw import client_stanzas, plain_text, stanza_cutter
+    from wsgw.stanzas import client, cutter, plain_text
 
-    for module in (client_stanzas, plain_text, stanza_cutter):
+    for module in (client, plain_text, cutter):
         module.LONG_TEXT = size
 
 

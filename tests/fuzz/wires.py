@@ -9,13 +9,14 @@ from ipaddress import ip_address, ip_network
 
 from tests.fuzz.oracles import chunkings, client_frame
 from tests.support.wire import BINARY, TEXT
-from wsgw import domain, proxy_protocol
 from wsgw.errors import HandshakeRefused, WebSocketViolation
-from wsgw.forwarded import TrustedProxies, client_address
-from wsgw.handshake import UpgradeRequest, judge, path_segments
-from wsgw.head_reader import StrictHeadReader
-from wsgw.proxy_protocol import ProxyProtocolError
+from wsgw.opening import proxy_protocol
+from wsgw.opening.client_address import TrustedProxies, client_address
+from wsgw.opening.head_reader import StrictHeadReader
+from wsgw.opening.proxy_protocol import ProxyProtocolError
+from wsgw.opening.request import UpgradeRequest, judge, path_segments
 from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
+from wsgw.xmpp import domain
 
 MAX_MESSAGE = 300
 #: What a peer may be told of a refusal.

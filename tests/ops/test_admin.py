@@ -17,7 +17,7 @@ from tests.support.observe import held, listening, without_descriptors
 from tests.support.processes import ReservedPort, accepts, children_of, wait_until
 from tests.support.traffic import Traffic
 from tests.support.wire import OPENINGS, Browser, XmppServer
-from wsgw.ops.admin import MOST_CONNECTIONS
+from wsgw.ops.http_server import MOST_CONNECTIONS
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
 

@@ -22,7 +22,7 @@ from tests.support.traffic import Traffic
 from wsgw.causes import CAUSES, OTHER, classified
 from wsgw.config.options import BY_NAME
 from wsgw.ops.catalogue import COUNTED, METRICS, Metric, table
-from wsgw.tally import LIMITS_HIT, LIMITS_OF_CONNECTIONS, REFUSALS
+from wsgw.telemetry.tally import LIMITS_HIT, LIMITS_OF_CONNECTIONS, REFUSALS
 
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
@@ -111,7 +111,7 @@ def test_an_upstream_is_there_from_the_start_and_after_a_reload(alone: Admin) ->
 def refusals_in_the_code() -> set[tuple[str, int]]:
     """(cause, status) of every HandshakeRefused whose two are written out."""
     found = set()
-    for path in sorted((ROOT / "wsgw").glob("*.py")):
+    for path in sorted((ROOT / "wsgw").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "HandshakeRefused":
                 causes = [keyword.value for keyword in node.keywords if keyword.arg == "cause"] + node.args[
@@ -209,7 +209,7 @@ def test_the_page_has_the_causes() -> None:
 def causes_in_the_code() -> list[str]:
     """``condition: text`` of every SessionError, and what ``browser_lost`` and its like are given."""
     found = []
-    for path in sorted((ROOT / "wsgw").glob("*.py")):
+    for path in sorted(set((ROOT / "wsgw").rglob("*.py")) - set((ROOT / "wsgw" / "demo").iterdir())):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
                 continue

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from wsgw.capacity.accept_share import LOOKS, Beats, Turn
+from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
 from wsgw.gateway import Shared
+from wsgw.net.tls import PemFiles
 from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
 from wsgw.processes.crew import START_TIMEOUT, Crew
 from wsgw.processes.settings import Settings
-from wsgw.shared_table import SharedTable
-from wsgw.spread import LOOKS, Beats, Turn
-from wsgw.tls import PemFiles
 
 SLOTS = 3
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wsgw.client_stanzas import ClientStanzas
 from wsgw.errors import SessionError
-from wsgw.server_stream import ServerStream
+from wsgw.stanzas.client import ClientStanzas
+from wsgw.stanzas.server import ServerStream
 
 
 def of_message(root: bytes, text: bytes) -> tuple[str, bytes] | None:

@@ -14,7 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.wire import PING, SUCCESS, XmppServer, frame
 from tests.telemetry.played import Played, bound, events
 from wsgw.config.model import Traced
-from wsgw.tracing import Tracing
+from wsgw.telemetry.tracing import Tracing
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 

@@ -3,6 +3,8 @@
     terms            the form both file formats are read into, each term with its line
     erlang_scanner, erlang_terms, yaml_terms
                      the two readers
+    files, command_line
+                     where the settings come from: a file, or the options of the command line
     document, includes, macros
                      ejabberd's layer: includes, macros, options of single hosts
     own_files        what is no option in the gateway's own file, or nearly one in ejabberd's
@@ -12,9 +14,9 @@
                      what of it concerns the gateway
     ejabberd_names, spelling
                      what is ejabberd's own, and what is nearly ours
-    kinds, network_kinds, options
+    option_types, network_types, options
                      the option table
-    chosen, coherence, origins, interpret, advice
+    precedence, cross_checks, origins, interpret, advice
                      from terms to settings, all mistakes at once
     describe         what ``check`` and ``options`` print
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from wsgw.config.coherence import is_loopback
+from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import AdminListener, Config, ListenerConfig, RequestHandler, Traced
-from wsgw.config.network_kinds import HANDLER
+from wsgw.config.network_types import HANDLER
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\

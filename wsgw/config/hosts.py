@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from wsgw.config.document import Document, Setting
-from wsgw.config.kinds import Context
-from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Hosts
+from wsgw.config.network_types import HANDLER, HANDLER_NAMES, Hosts
+from wsgw.config.option_types import Context
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Misfit, Problems, Term, entries_of, name_of
-from wsgw.domain import normalise_domain
+from wsgw.xmpp.domain import normalise_domain
 
 
 def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:

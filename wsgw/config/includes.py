@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsgw.config.ejabberd_names import TOP_LEVEL
-from wsgw.config.kinds import one_or_more
+from wsgw.config.option_types import one_or_more
 from wsgw.config.own_files import INCLUDE, MACROS, OUR_NAMES, SUGGESTED, term_name
 from wsgw.config.spelling import nearest
 from wsgw.config.terms import Problems, Term, TupleTerm, entries_of, name_of, show, text_of

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from wsgw.config.advice import missing_listener
-from wsgw.config.chosen import Choices, listener_choices, top_choices
-from wsgw.config.coherence import check_listener, cpus, session_limit, warning_about_admin, warnings_about
+from wsgw.config.cross_checks import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
 from wsgw.config.ejabberd_names import LISTENER_OPTIONS, LISTENERS
 from wsgw.config.hosts import served_hosts
-from wsgw.config.kinds import Context, Count
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import (
     ADMIN_MODULE,
@@ -23,10 +21,12 @@ from wsgw.config.model import (
     ListenerConfig,
     UpstreamAddress,
 )
-from wsgw.config.network_kinds import HANDLER, HANDLER_NAMES, Networks, parse_address
+from wsgw.config.network_types import HANDLER, HANDLER_NAMES, Networks, parse_address
+from wsgw.config.option_types import Context, Count
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
 from wsgw.config.placeholders import check_placeholders
+from wsgw.config.precedence import Choices, listener_choices, top_choices
 from wsgw.config.server_facts import C2S, SERVER_OPTIONS, ServerFacts, server_facts
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, in_syntax_of, name_of

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from wsgw.config.kinds import Account, Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
 from wsgw.config.model import Traced
-from wsgw.config.network_kinds import (
+from wsgw.config.network_types import (
     Address,
     Hosts,
     Networks,
@@ -23,6 +22,7 @@ from wsgw.config.network_kinds import (
     TraceTargets,
     Upstreams,
 )
+from wsgw.config.option_types import Account, Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsgw.config.chosen import Choices
 from wsgw.config.document import Document, Setting
 from wsgw.config.listeners import RawListener
 from wsgw.config.model import Origin, Origins
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Scope
+from wsgw.config.precedence import Choices
 from wsgw.config.server_facts import ServerFacts
 from wsgw.config.terms import Mark
 

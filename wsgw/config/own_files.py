@@ -12,9 +12,9 @@ from pathlib import PurePath
 from typing import Final
 
 from wsgw.config.ejabberd_names import TOP_LEVEL
-from wsgw.config.kinds import one_or_more
 from wsgw.config.model import ADMIN_MODULE, LISTENER_MODULES
-from wsgw.config.network_kinds import HANDLER_NAMES
+from wsgw.config.network_types import HANDLER_NAMES
+from wsgw.config.option_types import one_or_more
 from wsgw.config.options import LISTENER_NAMES, OPTIONS, Scope
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import (

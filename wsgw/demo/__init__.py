@@ -7,10 +7,16 @@ kept for those who are offline. It runs on gevent without monkey-patching, one g
     bytes ──► connection ──► xml_reader ──► stream ──► host ──► requests · routing · presence · subscriptions
     bytes ◄── connection ◄── elements  ◄─── stream ◄── session ◄─┘
 
-``probe`` is not part of the server: it proves that a gateway's WebSocket carries a message.
+    server, connection, xml_reader        from a listening socket to elements
+    stream, login, sasl, registration     the stream of one client, up to its session
+    stream_management, acknowledgements   XEP-0198
+    host, bindings, session               one domain, its sessions
+    accounts, roster                      what is stored, in memory
+    requests, roster_requests, routing, presence, subscriptions
+                                          what the server does with a stanza
+    elements, stanzas                     building elements and stanzas
 """
 
-from wsgw.demo.probe import ProbeFailed, prove
 from wsgw.demo.server import DEMO_ACCOUNTS, DemoServer
 
-__all__ = ["DEMO_ACCOUNTS", "DemoServer", "ProbeFailed", "prove"]
+__all__ = ["DEMO_ACCOUNTS", "DemoServer"]

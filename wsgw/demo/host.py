@@ -12,13 +12,13 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from wsgw.demo.accounts import Accounts
+from wsgw.demo.bindings import Sessions
 from wsgw.demo.elements import split_tag
 from wsgw.demo.presence import Presences
 from wsgw.demo.requests import Requests
 from wsgw.demo.roster import Roster
 from wsgw.demo.routing import Router
 from wsgw.demo.session import Session, Wire
-from wsgw.demo.sessions import Sessions
 from wsgw.demo.stanzas import StanzaError, error_reply, is_request, parse_jid
 from wsgw.demo.subscriptions import Subscriptions
 from wsgw.errors import SessionError

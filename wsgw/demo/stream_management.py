@@ -1,6 +1,6 @@
 """The elements of stream management (XEP-0198): enable, r, a, resume.
 
-The counters are in ``acknowledgements``, the waiting of a lost session in ``sessions``.
+The counters are in ``acknowledgements``, the waiting of a lost session in ``bindings``.
 """
 
 from __future__ import annotations

@@ -14,17 +14,17 @@ import gevent
 from gevent.pool import Pool
 
 from wsgw.config.model import Config
-from wsgw.listening import Place, places
-from wsgw.ops.admin import MOST_CONNECTIONS, AdminServer, Answer, Pages
+from wsgw.net.listen_sockets import Place, places
+from wsgw.net.tls import PemFiles
 from wsgw.ops.certificates import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
+from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages
 from wsgw.ops.logs import lost_lines
 from wsgw.ops.overview import Overview, read_workers
 from wsgw.ops.publisher import Publisher
 from wsgw.ops.state import StateFile
 from wsgw.ops.status_page import page, status
-from wsgw.tally import Survey, Tally
-from wsgw.tls import PemFiles
+from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
 

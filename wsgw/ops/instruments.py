@@ -15,8 +15,8 @@ from prometheus_client import Counter, Histogram, values
 
 from wsgw.causes import CAUSES
 from wsgw.ops.catalogue import COUNTED
-from wsgw.stanza_repair import REASONS
-from wsgw.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
+from wsgw.stanzas.repair import REASONS
+from wsgw.telemetry.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
 
 #: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
 FILE_SIZE = 1 << 18

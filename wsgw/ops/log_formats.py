@@ -22,7 +22,7 @@ _BARE = re.compile(r'[^\s"=\\]+')
 
 
 class PlainFormatter(logging.Formatter):
-    """``2026-01-31 12:55:29,696 INFO wsgw.relay[4711]: message name=value``, in local time."""
+    """``2026-01-31 12:55:29,696 INFO wsgw.relay.life[4711]: message name=value``, in local time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. A traceback follows indented: no line of it may look like one of the log's."""

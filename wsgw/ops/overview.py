@@ -12,7 +12,7 @@ from typing import Any
 from wsgw.config.model import Config
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
-from wsgw.tally import Attempt
+from wsgw.telemetry.tally import Attempt
 
 #: To read what may be written just then.
 ATTEMPTS = 10

@@ -30,7 +30,7 @@ import gevent
 from wsgw.ops.instruments import Instruments
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import StateFile
-from wsgw.tally import Survey, Tally
+from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
 

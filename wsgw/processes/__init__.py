@@ -1,6 +1,10 @@
 """The processes of a gateway: a parent that never serves, and workers that do.
 
-    parent       starts the workers and replaces those that die; signals; reload and stop
+    parent       starts the workers; signals, reload and stop
+    crew         the workers of a parent: forked, replaced when they die
+    upgrade      starts a parent with the code on the disk, which takes over
+    inherited    what a parent takes over: sockets, and the counts of the parent before it
+    systemd      notifications to systemd, and sockets from it
     worker       one process's gateway, and what the parent tells it
     control      the private channel between the two
     settings     what a gateway is run with, read by the parent only

@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wsgw.capacity.accept_share import Pulse
 from wsgw.gateway import Shared
-from wsgw.listening import Place
+from wsgw.net.listen_sockets import Place
 from wsgw.ops.logs import log_directly
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.settings import Settings
 from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, Worker
-from wsgw.spread import Pulse
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.processes.crew")
 
 #: Seconds before the next attempt, after so many short lives in a row.
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)

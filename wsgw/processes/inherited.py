@@ -13,11 +13,11 @@ import socket
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
+from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
-from wsgw.listening import Place, places
+from wsgw.net.listen_sockets import Place, places
 from wsgw.processes.control import Channel
 from wsgw.processes.systemd import activated_sockets
-from wsgw.shared_table import SharedTable
 
 log = logging.getLogger(__name__)
 

@@ -23,12 +23,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from wsgw import __version__
+from wsgw.capacity.accept_share import LOOK_EVERY
 from wsgw.config.options import MAX_WORKERS
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared, log_start
-from wsgw.listening import bind_sockets, listen, open_sockets, places
+from wsgw.net.listen_sockets import bind_sockets, listen, open_sockets, places
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
+from wsgw.ops.upstream_check import Question, questions
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.crew import Crew, Member
 from wsgw.processes.inherited import Inherited
@@ -37,10 +39,8 @@ from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading, watchdog_timeout
 from wsgw.processes.upgrade import SERVING, Successor
 from wsgw.processes.worker import ASK, DRAIN, FAILED, PREPARED, RETIRE, SERVE, SETTINGS, STOP, problems_of
-from wsgw.question import Question, questions
-from wsgw.spread import LOOK_EVERY
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.processes.parent")
 
 #: What workers get beyond ``drain_timeout`` to end, and to end at once, in seconds.
 DRAIN_GRACE, STOP_GRACE = 5.0, 1.0

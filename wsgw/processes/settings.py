@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from wsgw.config.model import Config
-from wsgw.findings import findings
-from wsgw.tls import PemFiles, check_tls
+from wsgw.net.tls import PemFiles, check_tls
+from wsgw.ops.findings import findings
 
 
 class Settings(NamedTuple):

@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from wsgw.listening import Place
+from wsgw.capacity.table import SharedTable
+from wsgw.net.listen_sockets import Place
 from wsgw.processes.control import Channel
 from wsgw.processes.inherited import VARIABLE, described
 from wsgw.processes.systemd import WATCHDOG_PID
-from wsgw.shared_table import SharedTable
 
 #: What the successor says.
 SERVING = "serving"

@@ -23,12 +23,12 @@ from gevent.event import Event
 
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.gateway import Gateway, Shared, log_unhandled
-from wsgw.listening import Place
+from wsgw.net.listen_sockets import Place
 from wsgw.ops.logs import change_logging, start_logging
+from wsgw.ops.upstream_check import ask
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
-from wsgw.question import ask
 
 log = logging.getLogger(__name__)
 

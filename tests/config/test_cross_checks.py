@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.config.snippets import CERTIFICATE, KEY, listener, load_text, mistakes, unprivileged, write
+from wsgw.config import load
+from wsgw.config.cross_checks import session_limit
+from wsgw.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("tls", "1: tls needs a certfile: one PEM file with certificate, chain and key"),
+        ("tls, {certfile, true}", "1: certfile: expected a file name, found true"),
+        ('tls, {certfile, "no.pem"}', "1: certfile: {dir}/no.pem does not exist"),
+        (
+            'tls, {certfile, "chain.pem"}',
+            "1: certfile: {dir}/chain.pem holds a certificate but no private key",
+        ),
+        ('tls, {certfile, "key.pem"}', "1: certfile: {dir}/key.pem holds no PEM certificate"),
+        ('{upstream_cafile, "no.pem"}', "1: upstream_cafile: {dir}/no.pem does not exist"),
+        (
+            'tls, {certfile, "both.pem"},\n{see_other_uri, "ws://a"}',
+            "2: see_other_uri sends clients from TLS to ws://; use wss://",
+        ),
+        (
+            "{send_buffer_high, 9000},\n{send_buffer_hard, 8000}",
+            "2: send_buffer_hard (8000) is below send_buffer_high (9000)",
+        ),
+        (
+            "\n{send_buffer_high, 2000000}",
+            "2: send_buffer_hard (1048576) is below send_buffer_high (2000000)",
+        ),
+        (
+            "\n{max_stanza_size_preauth, 300000}",
+            "2: max_stanza_size_preauth (300000) is above max_stanza_size (262144)",
+        ),
+        ("{ip, {127,0,0,1}}, inet6", "1: inet6 contradicts the IPv4 address 127.0.0.1"),
+        (
+            "{max_stanza_size, 5000}",
+            "1: max_stanza_size: 5000 is out of bounds: 10000 to 1073741824 bytes, or infinity",
+        ),
+    ],
+)
+def test_options_that_cannot_be_together(tmp_path: Path, options: str, problem: str) -> None:
+    write(tmp_path / "chain.pem", CERTIFICATE)
+    write(tmp_path / "key.pem", KEY)
+    write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    assert mistakes(tmp_path, listener(options)) == [problem.replace("{dir}", str(tmp_path))]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        'tls, {certfile, "both.pem"}, {see_other_uri, "wss://@HOST@/ws"}',
+        '{see_other_uri, "ws://@HOST@/ws"}',
+        '{certfile, "no.pem"}',
+        '{tls, false}, {certfile, "no.pem"}',
+        '{upstream_cafile, "both.pem"}',
+        'inet6, {ip, "::1"}',
+        "{max_stanza_size, infinity}",
+    ],
+)
+def test_options_that_can(tmp_path: Path, options: str) -> None:
+    write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    assert mistakes(tmp_path, listener(options)) == []
+
+
+def test_a_certificate_for_others_names_owner_and_mode(open_directory: Path) -> None:
+    pem = write(open_directory / "both.pem", CERTIFICATE + KEY)
+    config = write(open_directory / "f.cfg", listener('tls, {certfile, "both.pem"}'))
+    pem.chmod(0o000)
+    with unprivileged(), pytest.raises(ConfigError) as caught:
+        load(config)
+    reason = f"cannot be read: it belongs to {pem.owner()}:{pem.group()}, mode 0000"
+    assert str(caught.value) == f"{config}:1: certfile: {pem} {reason}"
+
+
+def test_tls_with_the_certificate_of_certfiles(tmp_path: Path) -> None:
+    both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    write(tmp_path / "chain.pem", CERTIFICATE)
+    config = load_text(tmp_path, listener("tls") + '{certfiles, ["chain.pem", "both.pem"]}.')
+    assert config.listeners[0].certfile == both
+    assert config.certfiles == (both,)
+
+
+def test_a_certificate_without_tls_is_worth_a_warning(tmp_path: Path) -> None:
+    text = listener('{certfile, "x.pem"}, {request_handlers, [{"ws", mod_websocket}]}')
+    (warning,) = load_text(tmp_path, text).warnings
+    assert "has a certfile and no tls: clients get ws:// without encryption; add {tls, true}, or" in warning
+
+
+def test_tls_with_certificate_and_key_apart(tmp_path: Path) -> None:
+    write(tmp_path / "fullchain.pem", CERTIFICATE)
+    write(tmp_path / "privkey.pem", KEY)
+    (found,) = mistakes(tmp_path, listener("tls") + '{certfiles, ["fullchain.pem", "privkey.pem"]}.')
+    assert found == (
+        "1: tls needs a certfile: one PEM file with certificate, chain and key ("
+        f"{tmp_path}/fullchain.pem holds a certificate but no private key; "
+        f"{tmp_path}/privkey.pem holds no PEM certificate)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ("{upstream_verify, false}", "has upstream_verify false."),
+        ('{upstream, "tls://h"}, {upstream_verify, false}', "does not know whom it gives the passwords to"),
+        (
+            '{upstream, "tcp://10.0.0.1"}',
+            "reaches tcp://10.0.0.1:5222 without TLS: passwords cross the network in clear",
+        ),
+        ('{upstream, "tcp://xmpp.example"}', "without TLS"),
+        ("{request_handlers, []}", "has no request_handlers"),
+        ("{max_stanza_size, infinity}", "takes stanzas of any size"),
+        ("{websocket_timeout, 10}", "websocket_timeout is too short"),
+        ("{max_sessions, 10000000}", "has max_sessions 10000000, but the limit of open files"),
+    ],
+)
+def test_warnings(tmp_path: Path, options: str, warning: str) -> None:
+    handlers = "" if "handlers" in options else '{request_handlers, [{"ws", mod_websocket}]}, '
+    (found,) = load_text(tmp_path, listener(handlers + options)).warnings
+    assert warning in found
+    assert found.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{upstream, "tcp://localhost"}',
+        '{upstream, "tcp://[::1]"}',
+        '{upstream, "starttls://h"}',
+        "{websocket_ping_interval, 0}",
+    ],
+)
+def test_nothing_to_warn_of(tmp_path: Path, options: str) -> None:
+    text = listener('{request_handlers, [{"ws", mod_websocket}]}, ' + options)
+    assert load_text(tmp_path, text).warnings == ()
+
+
+def test_certificates_of_the_server_that_cannot_be_used_are_worth_a_warning(tmp_path: Path) -> None:
+    c2s = '{5222, ejabberd_c2s, [starttls_required, {certfile, "/no.pem"}]}'
+    handlers = '{request_handlers, [{"ws", mod_websocket}]}'
+    (warning,) = load_text(tmp_path, listener(handlers, c2s)).warnings
+    assert "/no.pem does not exist" in warning
+    plain = c2s.replace("starttls_required, ", "")
+    assert load_text(tmp_path, listener(handlers, plain)).warnings == ()
+
+
+def test_room_for_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, sessions in ((1024, 412), (100, 1), (resource.RLIM_INFINITY, 499_900)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert session_limit() == sessions

@@ -1,0 +1,250 @@
+"""Listeners that cannot listen: why, by whose doing, and what to do, each with its line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import wsgw.net.listen_sockets
+from tests.support.processes import ROOT, ReservedPort
+from wsgw.config import from_arguments, load
+from wsgw.config.model import Config
+from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.net.listen_sockets import Place, bind_sockets, listen, unavailable
+from wsgw.net.port_holder import Holder, holder_of
+
+#: Listeners from line 3 on, a line each.
+CONFIG = """\
+{{hosts, ["localhost"]}}.
+{{listen, [
+{listeners},
+{{5222, ejabberd_c2s, []}}]}}.
+"""
+
+
+def configured(folder: Path, *places: tuple[str, int]) -> Config:
+    path = folder / "wsgw.cfg"
+    rows = [f'{{{{{port}, "{ip}"}}, websocket_session, []}}' for ip, port in places]
+    path.write_text(CONFIG.format(listeners=",\n".join(rows)))
+    return load(path)
+
+
+def refused(config: Config) -> list[ConfigProblem]:
+    """Why the listeners cannot be bound."""
+    with pytest.raises(ConfigError) as caught:
+        bind_sockets(config, {})
+    problems = list(caught.value.problems)
+    assert all(problem.file == config.source for problem in problems)
+    return problems
+
+
+@contextmanager
+def taken(ip: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port on which this process listens."""
+    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as sock:
+        sock.bind((ip, port))
+        sock.listen()
+        yield sock.getsockname()[1]
+
+
+needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+
+
+# -- a port in use --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("0.0.0.0", "127.0.0.1"),
+        pytest.param("::1", "::1", marks=needs_ipv6),
+        pytest.param("::", "127.0.0.1", marks=needs_ipv6),
+        pytest.param("127.0.0.1", "::", marks=needs_ipv6),
+    ],
+)
+def test_port_in_use(tmp_path: Path, theirs: str, ours: str) -> None:
+    with taken(theirs) as port:
+        (problem,) = refused(configured(tmp_path, (ours, port)))
+    assert problem.line == 3
+    beginning = f"cannot listen on {ours} port {port}: Address already in use by "
+    assert problem.reason.startswith(beginning)
+    assert f"(process {os.getpid()}): stop it, or take another port" in problem.reason
+
+
+def test_every_listener_that_cannot_listen_is_named(tmp_path: Path) -> None:
+    free = ReservedPort()
+    with taken() as first, taken() as second:
+        config = configured(tmp_path, ("127.0.0.1", first), ("127.0.0.1", free.number), ("127.0.0.1", second))
+        assert [problem.line for problem in refused(config)] == [3, 5]
+        assert [problem.line for problem in unavailable(config)] == [3, 5]
+    assert unavailable(config) == []
+    for sock in bind_sockets(config, {}).values():
+        sock.close()
+    free.release()
+
+
+def test_port_of_a_connection_to_elsewhere(tmp_path: Path) -> None:
+    """Nobody listens there, and still it cannot be had on every address."""
+    with taken() as port, socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        client.connect(("127.0.0.1", port))
+        number = client.getsockname()[1]
+        (problem,) = refused(configured(tmp_path, ("0.0.0.0", number)))
+        assert "Address already in use by a connection of " in problem.reason
+
+
+def test_port_taken_between_binding_and_listening(tmp_path: Path) -> None:
+    free = ReservedPort()
+    config = configured(tmp_path, ("127.0.0.1", free.number))
+    sockets = bind_sockets(config, {})
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", free.number))
+        other.listen()
+        with pytest.raises(ConfigError, match=r":3: cannot listen .* in use by .*\(process "):
+            listen(config, sockets)
+    sockets[Place("127.0.0.1", free.number)].close()
+    free.release()
+
+
+def test_port_of_another_gateway(tmp_path: Path) -> None:
+    """It is in the way of a start; what would run may be looked at meanwhile."""
+    program = (
+        "import socket, sys\n"
+        "with socket.create_server(('127.0.0.1', 0)) as sock:\n"
+        "    print(sock.getsockname()[1], flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    (tmp_path / "wsgw.py").write_text(program)
+    with subprocess.Popen(
+        [sys.executable, "-m", "wsgw"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        config = configured(tmp_path, ("127.0.0.1", int(process.stdout.readline())))
+        (problem,) = refused(config)
+        assert f"(process {process.pid}), a gateway: reload it (systemctl reload wsgw)" in problem.reason
+        assert unavailable(config) == []
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_port_held_by_systemd_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        wsgw.net.listen_sockets, "holder_of", lambda ip, port: Holder(0, 1, ("/sbin/init",), "systemd")
+    )
+    with taken() as port:
+        config = configured(tmp_path, ("127.0.0.1", port))
+        assert unavailable(config) == []
+        assert "by systemd (process 1), for a socket unit" in refused(config)[0].reason
+
+
+def test_process_1_of_a_container_is_a_program_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        wsgw.net.listen_sockets, "holder_of", lambda ip, port: Holder(0, 1, ("nginx",), "nginx")
+    )
+    with taken() as port:
+        (problem,) = unavailable(configured(tmp_path, ("127.0.0.1", port)))
+    assert problem.reason.endswith(" in use by nginx (process 1): stop it, or take another port")
+
+
+def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsgw.net.listen_sockets, "holder_of", lambda ip, port: None)
+    with taken() as port:
+        (problem,) = refused(configured(tmp_path, ("127.0.0.1", port)))
+    assert problem.reason.endswith(
+        f"in use: stop the program that has it (ss -tanp sport = :{port}), or take another port"
+    )
+
+
+def test_free_port_has_no_holder() -> None:
+    free = ReservedPort()
+    assert holder_of("127.0.0.1", free.number) is None
+    free.release()
+
+
+@pytest.mark.parametrize(
+    ("holder", "shown", "is_wsgw"),
+    [
+        (Holder(0, 8, ("nginx: master process",), "nginx"), "nginx (process 8)", False),
+        (
+            Holder(0, 8, ("/usr/bin/python3", "-m", "wsgw", "--x"), "python3"),
+            "python3 -m wsgw (process 8)",
+            True,
+        ),
+        (Holder(0, 8, ("/a/bin/python3", "/a/bin/wsgw"), "wsgw"), "wsgw (process 8)", True),
+        (Holder(0, 8, ("/a/python", "a.py", "-m", "b"), "python"), "python a.py -m (process 8)", False),
+        (Holder(0, 8, (), "beam.smp", False), "a connection of beam.smp (process 8)", False),
+        (Holder(0), "a program of the account root", False),
+        (Holder(4_000_000), "a program of the account 4000000", False),
+    ],
+)
+def test_holders_in_words(holder: Holder, shown: str, is_wsgw: bool) -> None:
+    assert str(holder) == shown
+    assert holder.is_wsgw == is_wsgw
+
+
+# -- what the machine does not give ---------------------------------------------------------------
+
+
+def test_address_of_another_machine(tmp_path: Path) -> None:
+    problems = refused(configured(tmp_path, ("198.51.100.1", 5288), ("198.51.100.1", 5289)))
+    assert [problem.line for problem in problems] == [3, 4]
+    assert problems[0].reason == (
+        "cannot listen on 198.51.100.1 port 5288: Cannot assign requested address: no interface of this "
+        "machine has it (ip address): correct it; 0.0.0.0 is all of them"
+    )
+
+
+@needs_ipv6
+def test_ipv6_address_of_another_machine(tmp_path: Path) -> None:
+    (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
+    assert problem.reason.endswith("correct it; :: is all of them")
+
+
+def test_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsgw.net.listen_sockets, "_has_ipv6", lambda: False)
+    (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
+    assert problem.reason.endswith(
+        'this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" is all of them'
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the privilege away")
+def test_port_below_1024(tmp_path: Path) -> None:
+    """Without the privilege, whoever runs it."""
+    path = configured(tmp_path, ("127.0.0.1", 443)).source
+    argv = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
+    done = subprocess.run(
+        [*argv, sys.executable, "-m", "wsgw", "--config", path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip()
+    assert done.stderr.startswith(
+        f"{path}:3: cannot listen on 127.0.0.1 port 443: Permission denied: ports below"
+    )
+    assert (
+        f"below {limit} are for root and for programs with CAP_NET_BIND_SERVICE: start wsgw by" in done.stderr
+    )
+
+
+def test_without_a_file() -> None:
+    (problem,) = unavailable(from_arguments("198.51.100.1:5288", ["a"], ["tcp://127.0.0.1"]))
+    assert str(problem).startswith("command line: cannot listen on 198.51.100.1 port 5288: ")
+    assert os.strerror(errno.EADDRNOTAVAIL) in problem.reason

@@ -1,0 +1,153 @@
+"""The PROXY protocol both ways; the numbers are sections of haproxy's proxy-protocol.txt."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgw.opening.proxy_protocol import Endpoint, ProxyProtocolError, header_v1, header_v2, parse
+
+SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
+FOUR = bytes((192, 0, 2, 1, 198, 51, 100, 2)) + b"\xdc\x04\x01\xbb"
+SIX = bytes.fromhex("20010db800000000000000000000000120010db8000000000000000000000002") + b"\xdc\x04\x01\xbb"
+CLIENT = ("192.0.2.1", 56324)
+SERVER = ("198.51.100.2", 443)
+CLIENT_6 = ("2001:db8::1", 56324)
+SERVER_6 = ("2001:db8::2", 443)
+LONGEST = ":".join(["ffff"] * 8)
+
+
+def v2(command: int, family: int, body: bytes = b"", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return SIGNATURE + bytes((command, family)) + size.to_bytes(2, "big") + body
+
+
+HEADERS: dict[str, tuple[bytes, Endpoint | None]] = {
+    "2.1: TCP4": (b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", CLIENT),
+    "2.1: TCP6": (b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n", CLIENT_6),
+    "2.1: the longest TCP6 line": (
+        f"PROXY TCP6 {LONGEST} {LONGEST} 65535 65535\r\n".encode(),
+        (LONGEST, 65535),
+    ),
+    "2.1: UNKNOWN": (b"PROXY UNKNOWN\r\n", None),
+    "2.1: UNKNOWN and anything after it, 107 bytes": (b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n", None),
+    "2.2: TCP over IPv4": (v2(0x21, 0x11, FOUR), CLIENT),
+    "2.2: TCP over IPv6": (v2(0x21, 0x21, SIX), CLIENT_6),
+    "2.2: addresses and TLVs": (v2(0x21, 0x11, FOUR + b"\x04\0\x03abc"), CLIENT),
+    "2.2: the longest taken": (v2(0x21, 0x21, SIX + bytes(4096 - len(SIX))), CLIENT_6),
+    "2.2: LOCAL": (v2(0x20, 0x00), None),
+    "2.2: LOCAL, its addresses ignored": (v2(0x20, 0x11, FOUR), None),
+    "2.2: an unspecified family": (v2(0x21, 0x00, b"\x03\0\x04abcd"), None),
+    "2.2: a Unix socket": (v2(0x21, 0x31, bytes(216)), None),
+    "2.2: UDP": (v2(0x21, 0x12, FOUR), None),
+}
+
+
+@pytest.mark.parametrize(("header", "client"), HEADERS.values(), ids=HEADERS)
+def test_read_whole_byte_by_byte_and_with_trailing_data(header: bytes, client: Endpoint | None) -> None:
+    assert parse(header) == (client, len(header))
+    assert parse(header + b"GET / HTTP/1.1\r\n") == (client, len(header))
+    for taken in range(len(header)):
+        assert parse(header[:taken]) is None
+
+
+MALFORMED = {
+    "no header": b"GET / HTTP/1.1\r\n",
+    "a TLS hello": b"\x16\x03\x01\x02\0",
+    "one byte that begins neither": b"x",
+    "the keyword in lower case": b"proxy ",
+    "almost the signature": SIGNATURE[:11] + b"\0",
+    "v1: no family": b"PROXY \r\n",
+    "v1: an unknown family": b"PROXY UDP4 192.0.2.1 198.51.100.2 1 2\r\n",
+    "v1: the family is not the address's": b"PROXY TCP6 192.0.2.1 198.51.100.2 1 2\r\n",
+    "v1: one address of each family": b"PROXY TCP4 192.0.2.1 2001:db8::2 1 2\r\n",
+    "v1: no address": b"PROXY TCP4 localhost 198.51.100.2 1 2\r\n",
+    "v1: a bad destination": b"PROXY TCP4 192.0.2.1 x 1 2\r\n",
+    "v1: a zone": b"PROXY TCP6 fe80::1%eth0 fe80::2 1 2\r\n",
+    "v1: too few words": b"PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n",
+    "v1: too many words": b"PROXY TCP4 192.0.2.1 198.51.100.2 1 2 3\r\n",
+    "v1: two spaces": b"PROXY TCP4  192.0.2.1 198.51.100.2 1 2\r\n",
+    "v1: a port above 65535": b"PROXY TCP4 192.0.2.1 198.51.100.2 65536 2\r\n",
+    "v1: a bad destination port": b"PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n",
+    "v1: a negative port": b"PROXY TCP4 192.0.2.1 198.51.100.2 -1 2\r\n",
+    "v1: a signed port": b"PROXY TCP4 192.0.2.1 198.51.100.2 +1 2\r\n",
+    "v1: a port with an underscore": b"PROXY TCP4 192.0.2.1 198.51.100.2 1_0 2\r\n",
+    "v1: bytes beyond ASCII": b"PROXY TCP4 192.0.2.1 198.51.100.2 \xb2 2\r\n",
+    "v1: 107 bytes and no end": b"PROXY UNKNOWN " + b"x" * 93,
+    "v1: 108 bytes": b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n",
+    "v2: version 1": v2(0x11, 0x11, FOUR),
+    "v2: version 3": v2(0x31, 0x11, FOUR),
+    "v2: an unknown command": v2(0x22, 0x11, FOUR),
+    "v2: too short for IPv4": v2(0x21, 0x11, FOUR[:-1]),
+    "v2: too short for IPv6": v2(0x21, 0x21, FOUR),
+    "v2: too long, seen on its length": v2(0x21, 0x11, length=4097),
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_malformed(data: bytes) -> None:
+    with pytest.raises(ProxyProtocolError):
+        parse(data)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "one", "two"),
+    [
+        (CLIENT, SERVER, b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", v2(0x21, 0x11, FOUR)),
+        (CLIENT_6, SERVER_6, b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n", v2(0x21, 0x21, SIX)),
+        (("", 0), SERVER, b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
+        (CLIENT, ("/run/xmpp.sock", 0), b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
+    ],
+)
+def test_written(source: Endpoint, destination: Endpoint, one: bytes, two: bytes) -> None:
+    assert header_v1(source, destination) == one
+    assert header_v2(source, destination) == two
+
+
+def test_a_zone_is_not_written() -> None:
+    """A zone may hold spaces and line breaks, and no other host knows it."""
+    scoped = ("fe80::1%x 10.0.0.1\r\n", 1)
+    plain = ("fe80::1", 1)
+    assert header_v1(scoped, SERVER_6) == header_v1(plain, SERVER_6)
+    assert header_v2(SERVER_6, scoped) == header_v2(SERVER_6, plain)
+
+
+def test_two_families_meet_in_ipv6() -> None:
+    mapped = (str(IPv6Address("::ffff:192.0.2.1")), 56324)  # Python 3.13 has another spelling for it
+    assert parse(header_v1(CLIENT, SERVER_6)) == (mapped, len(header_v1(CLIENT, SERVER_6)))
+    assert parse(header_v2(CLIENT, SERVER_6)) == (mapped, 52)
+    assert parse(header_v2(SERVER_6, CLIENT)) == (SERVER_6, 52)
+
+
+endpoints = st.tuples(st.ip_addresses().map(str), st.integers(0, 65535))
+
+
+@given(endpoints, endpoints, st.binary(max_size=20))
+def test_what_is_written_is_read(source: Endpoint, destination: Endpoint, rest: bytes) -> None:
+    for header in (header_v1(source, destination), header_v2(source, destination)):
+        found = parse(header + rest)
+        assert found is not None
+        client, used = found
+        assert used == len(header)
+        assert client is not None
+        assert client[1] == source[1]
+        if (":" in source[0]) == (":" in destination[0]):
+            assert client == source
+    assert re.fullmatch(rb"PROXY TCP[46] [0-9a-f.:]+ [0-9a-f.:]+ \d+ \d+\r\n", header_v1(source, destination))
+
+
+@given(
+    st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", b"PROXY TCP6 ::1 ", SIGNATURE, SIGNATURE + b"\x21\x11"]),
+    st.binary(max_size=60),
+)
+def test_any_bytes_are_read_or_refused(start: bytes, rest: bytes) -> None:
+    data = start + rest
+    try:
+        found = parse(data)
+    except ProxyProtocolError:
+        return
+    assert found is None or found[1] <= len(data)

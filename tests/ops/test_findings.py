@@ -1,0 +1,215 @@
+"""What an admin is told of settings that can be run, each with its line and the way out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Certificate, make_certificate
+from wsgw.config import from_arguments, load
+from wsgw.errors import ConfigProblem
+from wsgw.net.certificate import certificates_in
+from wsgw.net.tls import PemFiles
+from wsgw.ops.findings import findings
+
+DAY = 86_400.0
+HANDLERS = '{request_handlers, [{"ws", mod_websocket}]}'
+#: The options of the listener are in line 4, ``more`` from line 6 on.
+CONFIG = """\
+{{hosts, ["{host}"]}}.
+{{listen, [
+  {{{{5288, "{ip}"}}, websocket_session, [
+    {options}{handlers}]}}
+]}}.
+{more}
+"""
+Make = Callable[..., Certificate]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """``make(name, ...)``: a certificate valid from now on for 30 days; the same for the same arguments."""
+    made: dict[str, Certificate] = {}
+
+    def certificate(name: str = "example.org", **settings: object) -> Certificate:
+        key = f"{name} {settings}"
+        if key not in made:
+            folder = tmp_path_factory.mktemp("certificate")
+            made[key] = make_certificate(folder, name, extra="", **settings)  # type: ignore[arg-type]
+        return made[key]
+
+    return certificate
+
+
+def found(
+    folder: Path,
+    options: str = "",
+    more: str = "",
+    *,
+    ip: str = "127.0.0.1",
+    host: str = "example.org",
+    days: float = 0.0,
+) -> list[ConfigProblem]:
+    """The findings so many days from now, when the clock says so."""
+    path = folder / "ejabberd.cfg"
+    if "{upstream," not in options:
+        options += '{upstream, "tcp://127.0.0.1"}, '
+    path.write_text(CONFIG.format(options=options, more=more, ip=ip, host=host, handlers=HANDLERS))
+    config = load(path)
+    problems = findings(config, PemFiles.of(config), time.time() + days * DAY)
+    assert all(problem.file == str(path) for problem in problems)
+    return problems
+
+
+def the_one(problems: list[ConfigProblem]) -> tuple[int, str]:
+    (problem,) = problems
+    return problem.line, problem.reason
+
+
+def tls(certfile: Path) -> str:
+    return f'{{tls, true}},{{certfile, "{certfile}"}}, '
+
+
+def test_nothing_to_say(tmp_path: Path, make: Make) -> None:
+    certificate = make()
+    more = f'{{certfiles, ["{certificate.pem}"]}}.'
+    for ip in ("127.0.0.1", "0.0.0.0"):
+        assert found(tmp_path, tls(certificate.pem), more, ip=ip) == []
+    assert found(tmp_path, f'{{upstream_cafile, "{certificate.ca}"}}, ') == []
+
+
+# -- dates ----------------------------------------------------------------------------------------
+
+
+def test_certificate_of_ours_that_has_expired(tmp_path: Path, make: Make) -> None:
+    line, reason = the_one(found(tmp_path, tls(make().pem), days=31))
+    assert line == 4
+    assert reason.startswith(f"certfile: {make().pem} has expired on 20")
+    assert reason.endswith(" UTC: clients refuse it: renew it, then reload wsgw")
+
+
+def test_certificate_of_ours_that_is_not_valid_yet(tmp_path: Path, make: Make) -> None:
+    line, reason = the_one(found(tmp_path, tls(make().pem), days=-400))
+    assert line == 4
+    assert reason.startswith(f"certfile: {make().pem} is not valid before 20")
+    assert "clients refuse it: set the clock of this machine, which says 20" in reason
+
+
+def test_certificate_of_ours_out_of_certfiles(tmp_path: Path, make: Make) -> None:
+    """Said once, though it is trusted at the server too; at the line that names the file."""
+    more = f'{{certfiles, [\n"{make().pem}"]}}.'
+    line, reason = the_one(found(tmp_path, "{tls, true}, ", more, days=31))
+    assert line == 7
+    assert "clients refuse it" in reason
+
+
+def test_one_of_the_chain_that_has_expired(tmp_path: Path, make: Make) -> None:
+    old, new = make(days="3"), make()
+    pem = tmp_path / "chain.pem"
+    pem.write_bytes(
+        new.chain.read_bytes() + new.ca.read_bytes() + old.chain.read_bytes() + new.key.read_bytes()
+    )
+    line, reason = the_one(found(tmp_path, tls(pem), days=4))
+    assert line == 4
+    assert reason.startswith(f"certfile: {pem} (certificate 3 of it) has expired on ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['{{certfiles, ["{pem}"]}}.', '{{domain_certfile, "example.org", "{pem}"}}.'],
+    ids=["all", "one host"],
+)
+@pytest.mark.parametrize("days", [31, -400])
+def test_certificate_that_is_trusted_as_it_stands(tmp_path: Path, make: Make, more: str, days: float) -> None:
+    line, reason = the_one(found(tmp_path, "", more.format(pem=make().pem), days=days))
+    assert line == 6
+    assert reason.startswith(f"{make().pem} {'has expired on' if days > 0 else 'is not valid before'} 20")
+    assert "wsgw still trusts it at the XMPP server as it stands" in reason
+    assert ("renew it" if days > 0 else "set the clock") in reason
+
+
+def test_authorities_that_have_all_expired(tmp_path: Path, make: Make) -> None:
+    cafile = tmp_path / "authorities.pem"
+    cafile.write_bytes(make().ca.read_bytes())
+    secured = f'{{upstream_cafile, "{cafile}"}}, {{upstream, "starttls://127.0.0.1"}}, '
+    line, reason = the_one(found(tmp_path, secured, days=31))
+    assert line == 4
+    assert "the XMPP server's certificate is refused: take a newer file" in reason
+    for unused in (secured.replace("starttls", "tcp"), secured + "{upstream_verify, false}, "):
+        _, reason = the_one(found(tmp_path, unused, days=31))
+        assert "wsgw does not check the XMPP server's certificate; if" in reason
+    longer = make("other.example", days="90")
+    cafile.write_bytes(make().ca.read_bytes() + longer.chain.read_bytes())
+    assert found(tmp_path, f'{{upstream_cafile, "{cafile}"}}, ', days=31) == []
+
+
+# -- names and chains -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["example.org", "*.example.org", "ws.example.org"])
+def test_names_that_fit(tmp_path: Path, make: Make, name: str) -> None:
+    assert found(tmp_path, tls(make(name).pem)) == []
+
+
+def test_names_that_are_no_hosts(tmp_path: Path, make: Make) -> None:
+    line, reason = the_one(found(tmp_path, tls(make("notexample.org").pem)))
+    assert line == 4
+    assert "names notexample.org, and neither one of the hosts nor a name below one (example.org)" in reason
+
+
+def test_common_name_only(tmp_path: Path, make: Make) -> None:
+    _, reason = the_one(found(tmp_path, tls(make(alternative=False).pem)))
+    assert "has no subjectAltName: clients refuse it" in reason
+
+
+def test_issuer_that_is_missing(tmp_path: Path, make: Make) -> None:
+    certificate = make(more="authorityInfoAccess=caIssuers;URI:http://ca.example/r3.der\n")
+    line, reason = the_one(found(tmp_path, tls(certificate.pem)))
+    assert line == 4
+    assert "lacks the certificate of its issuer, Common Name: wsgw test CA" in reason
+    assert "append it (http://ca.example/r3.der)" in reason
+    whole = tmp_path / "whole.pem"
+    whole.write_bytes(certificate.pem.read_bytes() + certificate.ca.read_bytes())
+    assert found(tmp_path, tls(whole)) == []
+
+
+def test_chain_of_another(tmp_path: Path, make: Make) -> None:
+    pem = tmp_path / "chain.pem"
+    pem.write_bytes(make().pem.read_bytes() + make("example.org", days="20").chain.read_bytes())
+    assert "lacks the certificate of its issuer" in the_one(found(tmp_path, tls(pem)))[1]
+
+
+def test_what_cannot_be_read_is_left_out() -> None:
+    text = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+    assert certificates_in(b"") == []
+    assert certificates_in(text % b"AAAA" + text % b"@@@@=" + text % b"MAA=") == []
+
+
+# -- open listeners -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ip", ["0.0.0.0", "::", "192.0.2.7"])
+def test_plain_listener_open_to_others(tmp_path: Path, ip: str) -> None:
+    line, reason = the_one(found(tmp_path, ip=ip))
+    assert line == 3
+    assert f"the listener on port 5288 is open to other machines ({ip}) without TLS" in reason
+    assert "trusted_proxies" in reason
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.3.2.1", "::1"])
+def test_plain_listener_on_loopback(tmp_path: Path, ip: str) -> None:
+    assert found(tmp_path, ip=ip) == []
+
+
+@pytest.mark.parametrize("trusted", ["all", '["10.0.0.0/8"]'])
+def test_plain_listener_behind_a_trusted_proxy(tmp_path: Path, trusted: str) -> None:
+    assert found(tmp_path, more=f"{{trusted_proxies, {trusted}}}.", ip="0.0.0.0") == []
+
+
+def test_without_a_file() -> None:
+    config = from_arguments("5288", ["a"], ["tcp://127.0.0.1"])
+    (problem,) = findings(config, PemFiles(), time.time())
+    assert str(problem).startswith("--listen: the listener on port 5288 is open to other machines (0.0.0.0)")

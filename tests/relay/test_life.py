@@ -1,0 +1,128 @@
+"""One session's greenlet, in this process: what happens in the turn of the loop in which it stops waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from tests.support.wire import OPENINGS, Browser, XmppServer
+from wsgw.config import from_arguments
+from wsgw.errors import UpstreamFailed
+from wsgw.gateway import Gateway
+from wsgw.relay.life import Relay
+from wsgw.socket_async import PeerState, SocketAsync
+
+
+@pytest.fixture
+def server() -> Iterator[XmppServer]:
+    server = XmppServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def gateway(server: XmppServer) -> Iterator[Gateway]:
+    """A gateway in this process; blocking peers run in native threads."""
+    gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
+    gateway.start()
+    yield gateway
+    gateway.stop()
+
+
+class Gate:
+    """Stands before ``Upstream.connect``, and lets a session through when the test says so."""
+
+    def __init__(self, connect: Callable[..., SocketAsync]) -> None:
+        self._connect = connect
+        self._opened = Event()
+        self.waiting = Event()
+        self.fails = False
+        self.connected: list[SocketAsync] = []
+
+    def connect(self, domain: str, client: Any) -> SocketAsync:
+        if not self.fails:
+            self.connected.append(self._connect(domain, client))
+        self.waiting.set()
+        self._opened.wait()
+        if self.fails:
+            raise UpstreamFailed("the XMPP server cannot be reached")
+        return self.connected[0]
+
+    def open(self) -> None:
+        """The greenlet that waits goes on in the next turn of the loop, before what is scheduled later."""
+        self._opened.set()
+
+
+@pytest.fixture
+def gate(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    upstream = gateway.listeners[0].upstream
+    gate = Gate(upstream.connect)
+    monkeypatch.setattr(upstream, "connect", gate.connect)
+    return gate
+
+
+def connecting(gateway: Gateway, gate: Gate) -> tuple[Relay, Browser]:
+    """A session whose greenlet waits at the gate."""
+    port = gateway.listeners[0].server_port
+    browser: Browser = gevent.get_hub().threadpool.apply(Browser, (port,))
+    browser.text(OPENINGS["rfc7395"])
+    with gevent.Timeout(5):
+        gate.waiting.wait()
+    (relay,) = gateway.supervisor.sessions
+    return relay, browser
+
+
+def reset_seen(relay: Relay, browser: Browser) -> None:
+    """The browser vanishes; returns when the gateway's kernel knows it."""
+    browser.reset()
+    with gevent.Timeout(5):
+        while relay._browser.peer_state() is not PeerState.GONE:
+            gevent.sleep(0.001)
+
+
+def over(gateway: Gateway) -> None:
+    with gevent.Timeout(5):
+        while gateway.supervisor.sessions:
+            gevent.sleep(0.001)
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What escapes from a greenlet or callback."""
+    faults: list[object] = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda _context, *error: faults.append(error))
+    return faults
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["connected", "refused"])
+def test_a_browser_lost_as_its_server_answers(
+    gateway: Gateway, gate: Gate, faults: list[object], fails: bool
+) -> None:
+    """The session ends once, and not before the server's connection is closed."""
+    gate.fails = fails
+    relay, browser = connecting(gateway, gate)
+    reset_seen(relay, browser)
+    gate.open()
+    relay.drop("connection lost")
+    over(gateway)
+    gevent.sleep(0)
+    assert faults == []
+    assert all(connection.closed for connection in gate.connected)
+
+
+def test_a_lost_browsers_greenlet_waits_no_longer_for_the_server(
+    gateway: Gateway, gate: Gate, faults: list[object]
+) -> None:
+    relay, browser = connecting(gateway, gate)
+    reset_seen(relay, browser)
+    relay.drop("connection lost")
+    relay.drop("connection lost")
+    over(gateway)
+    gevent.sleep(0)
+    assert faults == []
+    for connection in gate.connected:
+        connection.close()

@@ -1,0 +1,489 @@
+"""Whose session it is, read from what the server says; and what a client cannot make of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgw.stanzas.element import MAX_SIZE
+from wsgw.stanzas.parser import expanded_name
+from wsgw.xmpp.login import MAX_ID, MAX_JID, MAX_REQUESTS, Login
+
+ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+IQ = expanded_name("jabber:client", "iq")
+SASL = expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success")
+SASL2 = expanded_name("urn:xmpp:sasl:2", "success")
+
+
+def told(name: str, element: str, login: Login | None = None) -> Login:
+    login = login or Login()
+    login.from_server(name, ROOT, element.encode())
+    return login
+
+
+def result(content: str, attributes: str = "type='result' id='b'") -> str:
+    return f"<iq {attributes}>{content}</iq>"
+
+
+@pytest.mark.parametrize(
+    ("content", "jid", "over"),
+    [
+        (f"<bind xmlns='{BIND}'><jid>alice@example.org/x</jid></bind>", "alice@example.org/x", True),
+        (f"<b:bind xmlns:b='{BIND}'><b:jid> a@b/&lt;&amp;\u00fc </b:jid></b:bind>", "a@b/<&\u00fc", True),
+        (f"<bind xmlns='{BIND}'><jid>a@b/\n2026 forged</jid></bind>", "a@b/\n2026 forged", True),
+        (f"<bind xmlns='{BIND}'><x><jid>eve@b/x</jid></x></bind>", "", False),
+        (f"<bind xmlns='{BIND}'><jid>a@b/1</jid><jid>c@d/2</jid></bind>", "", True),
+        (f"<query xmlns='q'><jid xmlns='{BIND}'>a@b/1</jid></query>", "", False),
+        (f"<bind xmlns='{BIND}'><jid>{'a' * MAX_JID}</jid></bind>", "a" * MAX_JID, True),
+        (f"<bind xmlns='{BIND}'><jid>{'a' * (MAX_JID + 1)}</jid></bind>", "", True),
+        (f"<bind xmlns='{BIND}'/>", "", False),
+    ],
+    ids=["plain", "prefixed", "control", "deeper", "twice", "elsewhere", "longest", "too-long", "empty"],
+)
+def test_resource_binding(content: str, jid: str, over: bool) -> None:
+    login = told(IQ, result(content))
+    assert (login.jid, login.over) == (jid, over)
+    assert not login.succeeded, "that is SASL's to say"
+
+
+def test_an_error_binds_nothing() -> None:
+    login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>", "type='error' id='b'"))
+    assert (login.jid, login.over) == ("", False)
+
+
+def test_sasl_says_no_name() -> None:
+    login = told(SASL, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    assert (login.succeeded, login.jid, login.over) == (True, "", False)
+
+
+@pytest.mark.parametrize(
+    ("content", "jid", "resumed", "over"),
+    [
+        ("<authorization-identifier>a@b</authorization-identifier>", "a@b", False, False),
+        ("<authorization-identifier>a@b/c</authorization-identifier>", "a@b/c", False, True),
+        (
+            "<authorization-identifier>a@b</authorization-identifier>"
+            "<resumed xmlns='urn:xmpp:sm:3' h='1' previd='p'/>",
+            *("a@b", True, True),
+        ),
+    ],
+    ids=["bare", "full", "resumed"],
+)
+def test_sasl2(content: str, jid: str, resumed: bool, over: bool) -> None:
+    login = told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'>{content}</success>")
+    assert login.succeeded
+    assert (login.jid, login.resumed, login.over) == (jid, resumed, over)
+
+
+def test_sasl2_and_then_resource_binding() -> None:
+    login = told(
+        SASL2,
+        "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>a@b</authorization-identifier></success>",
+    )
+    told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
+    assert (login.jid, login.over) == ("a@b/c", True)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_resumed_session_has_no_name(version: int) -> None:
+    login = told(
+        expanded_name(f"urn:xmpp:sm:{version}", "resumed"),
+        f"<resumed xmlns='urn:xmpp:sm:{version}' previd='p'/>",
+    )
+    assert (login.jid, login.resumed, login.over) == ("", True, True)
+
+
+# -- the oldest way (XEP-0078): what the client asks counts only by the server's answer --------------
+
+
+def auth(content: str, attributes: str = "type='set' id='a1'") -> bytes:
+    return (
+        f"<iq xmlns='jabber:client' {attributes}><query xmlns='jabber:iq:auth'>{content}</query></iq>"
+    ).encode()
+
+
+NAMED = "<username>alice</username><password>secret</password><resource>r</resource>"
+REGISTER = "<query xmlns='jabber:iq:register'/>"
+ACCEPTED = "<iq type='result' id='a1'/>"
+
+
+def asks(login: Login, *elements: bytes | str) -> Login:
+    for element in elements:
+        login.client_iq(
+            b"<messages>", element if isinstance(element, bytes) else element.encode(), "example.org"
+        )
+    return login
+
+
+def nothing_is_known(login: Login) -> bool:
+    return (login.succeeded, login.jid, login.over, login.resumable) == (False, "", False, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "jid"),
+    [
+        (NAMED, "alice@example.org/r"),
+        (NAMED.replace("password>", "digest>"), "alice@example.org/r"),
+        (f"<x><![CDATA[<username>root</username>]]></x>{NAMED}", "alice@example.org/r"),
+        (f"<x xmlns='x'><username>root</username></x>{NAMED}", "alice@example.org/r"),
+        (f"<username xmlns='x'>root</username>{NAMED}", "alice@example.org/r"),
+        (f"<username>root</username>{NAMED}", ""),
+        ("<username>alice</username><password>secret</password>", ""),
+    ],
+    ids=["named", "digest", "cdata", "deeper", "foreign", "twice", "no-resource"],
+)
+def test_the_oldest_way(content: str, jid: str) -> None:
+    login = asks(Login(), auth(content))
+    assert nothing_is_known(login), "a claim counts once the server accepts it"
+    told(IQ, "<iq type='result' id='other'/>", login)
+    assert nothing_is_known(login)
+    told(IQ, ACCEPTED, login)
+    assert (login.succeeded, login.jid, login.over) == (True, jid, True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<iq type='result' id='&#97;1'/>",
+        "<iq\n id = \"a1\"\ttype = 'result' ></iq >",
+        "<iq x='>' type='result' id='a1'> </iq>",
+        "<c:iq xmlns:c='jabber:client' type='result' id='a1'/>",
+        "<iq x=' id=&apos;other&apos; ' type='result' id='a1'/>",
+    ],
+    ids=["reference", "spaces", "value", "prefix", "lookalike"],
+)
+def test_spellings_of_the_answer(answer: str) -> None:
+    assert told(IQ, answer, asks(Login(), auth(NAMED))).succeeded
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        auth(NAMED, "type='get' id='a1'"),
+        auth(NAMED, "id='a1'"),
+        auth(NAMED, "type='result' id='a1'"),
+        auth(NAMED, "xmlns:x='x' x:type='set' type='get' id='a1'"),
+        auth("<username>alice</username><resource>r</resource>"),
+        auth("<password>secret</password><resource>r</resource>"),
+        auth("<x><username>a</username><password>b</password></x>"),
+        auth("<!" + "[CDATA[" + NAMED + "]]>"),
+        auth(NAMED).replace(b"jabber:client", b"jabber:server"),
+        auth(NAMED).replace(b"<query", b"<request").replace(b"</query", b"</request"),
+        f"<iq xmlns='jabber:client' type='set' id='a1'>{REGISTER}"
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query></iq>",
+        f"<iq xmlns='jabber:client' type='set' id='a1'><query xmlns='jabber:iq:auth'>{NAMED}</query>"
+        f"{REGISTER}</iq>",
+        f"<iq xmlns='jabber:client' type='set' id='a1'><x><query xmlns='jabber:iq:auth'>{NAMED}</query></x>"
+        "</iq>",
+        "<iq xmlns='jabber:client' type='set' id='a1'><query xmlns='jabber:iq:register'"
+        " x=\" xmlns='jabber:iq:auth'\"><username>admin</username><password>x</password></query></iq>",
+        "<iq xmlns='jabber:client' type='get' id='a1'><query xmlns='jabber:iq:register'>"
+        "<username xmlns='jabber:iq:auth'/><password/></query></iq>",
+        "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>",
+    ],
+)
+@pytest.mark.parametrize("answer", [ACCEPTED, f"<iq type='result' id='a1'>{REGISTER}</iq>"])
+def test_what_is_no_attempt(request_: bytes | str, answer: str) -> None:
+    assert nothing_is_known(told(IQ, answer, asks(Login(), request_)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("<iq type='error' id='result'/>", 1),
+        ("<iq type='error' id='result'><error type='auth'><x>type='result'</x></error></iq>", 1),
+        ("<iq type='error' id='result' x=' type=&quot;result&quot; '/>", 1),
+        ("<iq type='error' id='result' x:type='result' xmlns:x='x'/>", 1),
+        ("<iq id='result'/>", 0),
+        ("<iq type='results' id='result'/>", 0),
+        ("<iq type='set' id='result'/>", 0),
+        ("<iq type='result' id='resul'/>", 0),
+        ("<iq type='result' x:id='result' xmlns:x='x'/>", 0),
+        ("<iq type='result'/>", 0),
+    ],
+)
+def test_what_is_no_success(answer: str, refused: int) -> None:
+    login = told(IQ, answer, asks(Login(), auth(NAMED, "type='set' id='result'")))
+    assert nothing_is_known(login)
+    assert login.refused == refused
+
+
+def test_a_list_of_fields_is_no_success() -> None:
+    """So Prosody answers an attempt that lacks a field, with type ``result``."""
+    login = asks(Login(), auth("<username>admin</username><password>x</password>"))
+    told(IQ, result("<query xmlns='jabber:iq:auth'><username/></query>", "type='result' id='a1'"), login)
+    assert nothing_is_known(login)
+
+
+def test_a_refused_attempt_leaves_nothing_behind() -> None:
+    login = asks(Login(), auth(NAMED))
+    told(IQ, "<iq type='error' id='a1'/>", login)
+    told(IQ, ACCEPTED, login)
+    assert nothing_is_known(login)
+    assert login.refused == 1
+    asks(login, auth("<username>bob</username><password>b</password><resource>s</resource>"))
+    told(IQ, ACCEPTED, login)
+    assert (login.succeeded, login.jid) == (True, "bob@example.org/s"), "it may try again, with the same id"
+
+
+PING = "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (PING,),
+        (PING.replace("'a1'", "'&#97;1'"),),
+        (PING.replace("jabber:client", "jabber:server"),),
+        (PING.replace("get", "result"),),
+        (PING.replace(" type='get'", ""),),
+        (auth(NAMED),),
+        (PING, PING),
+    ],
+    ids=["ping", "reference", "foreign", "result", "no-type", "attempt", "two"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...], first: bool) -> None:
+    """The server's result may be for the other one."""
+    login = Login()
+    asks(login, *((auth(NAMED), *others) if first else (*others, auth(NAMED))))
+    for _ in range(3):
+        told(IQ, ACCEPTED, login)
+        told(IQ, "<iq type='error' id='a1'/>", login)
+        asks(login, auth(NAMED))
+    assert nothing_is_known(login)
+    asks(login, auth(NAMED, "type='set' id='a2'"))
+    assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id is as good as ever"
+
+
+@pytest.mark.parametrize(
+    ("reference", "written"),
+    [("&#9;", "\t"), ("&#10;", "\n"), ("&#13;", "\r"), ("&#13;&#10;", "\r\n"), ("&#xA;&#xd;", "\n\r")],
+)
+def test_an_id_that_reads_as_another_in_the_answer_is_no_proof(reference: str, written: str) -> None:
+    """Prosody writes white space out as it is, which is read as blanks: the answer to a registration."""
+    register = f"<iq xmlns='jabber:client' type='set' id='a{reference}1'>{REGISTER}</iq>"
+    blanks = ElementTree.fromstring(f"<iq id='a{written}1'/>").get("id")
+    attempt = auth(NAMED, f"type='set' id='{blanks}'")
+    for requests in ((register, attempt), (attempt, register)):
+        login = asks(Login(), *requests)
+        assert nothing_is_known(told(IQ, f"<iq type='result' id='a{written}1'/>", login))
+    login = asks(Login(), auth(NAMED, f"type='set' id='a{reference}1'"))
+    assert told(IQ, f"<iq type='result' id='a{written}1'/>", login).succeeded, "it is its own answer"
+
+
+def test_an_id_may_be_used_again_when_it_is_answered() -> None:
+    login = asks(Login(), PING)
+    told(IQ, ACCEPTED, login)
+    asks(login, auth(NAMED))
+    assert told(IQ, ACCEPTED, login).succeeded
+
+
+@pytest.mark.parametrize("number", ["", " id=''"])
+def test_an_attempt_without_an_id_is_none(number: str) -> None:
+    login = asks(Login(), auth(NAMED, f"type='set'{number}"))
+    assert nothing_is_known(told(IQ, f"<iq type='result'{number}/>", login))
+
+
+def test_one_of_several_attempts_succeeds() -> None:
+    login = asks(Login(), auth(NAMED), auth(NAMED.replace("alice", "bob"), "type='set' id='a2'"))
+    told(IQ, "<iq type='error' id='a1'/>", login)
+    told(IQ, "<iq type='result' id='a2'/>", login)
+    assert (login.succeeded, login.jid, login.refused) == (True, "bob@example.org/r", 1)
+
+
+def test_requests_without_end_are_not_remembered() -> None:
+    login = Login()
+    asks(login, *(auth(NAMED, f"type='set' id='n{number}'") for number in range(MAX_REQUESTS)))
+    assert told(IQ, "<iq type='result' id='n0'/>", login).succeeded
+    login = Login()
+    asks(login, *(auth(NAMED, f"type='set' id='n{number}'") for number in range(MAX_REQUESTS + 1)))
+    assert nothing_is_known(told(IQ, "<iq type='result' id='n0'/>", login))
+    login = asks(Login(), auth(NAMED, f"type='set' id='{'a' * (MAX_ID + 1)}'"), auth(NAMED))
+    assert nothing_is_known(told(IQ, ACCEPTED, login))
+    told(SASL, "<success/>", login)
+    assert login.succeeded
+
+
+HUGE = "x" * MAX_SIZE
+
+
+def test_what_takes_too_much_to_be_read_is_no_login() -> None:
+    login = asks(Login(), auth(f"{NAMED}<x>{HUGE}</x>"))
+    assert nothing_is_known(told(IQ, ACCEPTED, login))
+    login = asks(Login(), auth(NAMED), PING.replace("a1", "a2").replace("<ping ", f"<ping a='{HUGE}' "))
+    assert nothing_is_known(told(IQ, ACCEPTED, login)), "it may have had the same id"
+    assert nothing_is_known(told(IQ, f"<iq type='result' id='a1'>{HUGE}</iq>", asks(Login(), auth(NAMED))))
+    assert nothing_is_known(told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'><x>{HUGE}</x></success>"))
+
+
+def test_what_a_client_says_after_its_login_is_not_looked_at() -> None:
+    login = Login()
+    told(SASL, "<success/>", login)
+    asks(login, auth(NAMED))
+    told(IQ, ACCEPTED, login)
+    assert (login.jid, login.over) == ("", False)
+
+
+# -- answers before the login, for its deadline -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "restarts"),
+    [
+        (ACCEPTED, True),
+        (f"<iq type='result' id='a1'>{REGISTER}</iq>", True),
+        ("<iq type='error' id='a1'/>", False),
+        ("<iq type='set' id='a1'/>", False),
+        ("<iq type='result' id='unasked'/>", False),
+    ],
+)
+def test_a_result_restarts_the_deadline_once(answer: str, restarts: bool) -> None:
+    login = told(IQ, answer, asks(Login(), PING))
+    assert [login.restarts_deadline(), login.restarts_deadline()] == [restarts, False]
+
+
+# -- resumption and failures --------------------------------------------------------------------------
+
+SM = "urn:xmpp:sm:3"
+ENABLED = expanded_name(SM, "enabled")
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "resumable"),
+    [
+        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='true'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='1'/>", True),
+        (ENABLED, f"<x:enabled resume = '&#116;rue' xmlns:x='{SM}'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}' location='>' resume='true'/>", True),
+        (expanded_name("urn:xmpp:sm:2", "enabled"), "<enabled xmlns='urn:xmpp:sm:2' resume='true'/>", True),
+        (ENABLED, f"<enabled xmlns='{SM}'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' resume='false'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' id=\" resume='true' \"/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}' x:resume='true' xmlns:x='x'/>", False),
+        (ENABLED, f"<enabled xmlns='{SM}'><enabled resume='true'/></enabled>", False),
+        (ENABLED, f"<enabled xmlns='{SM}'><![CDATA[<resumed />]]></enabled>", False),
+        (expanded_name(SM, "resumed"), f"<resumed xmlns='{SM}' h='1' previd='p'/>", True),
+        (SASL2, f"<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='{SM}' h='1' previd='p'/></success>", True),
+        (
+            SASL2,
+            "<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'>"
+            f"<enabled xmlns='{SM}' id='i' resume='1'/></bound></success>",
+            True,
+        ),
+        (
+            SASL2,
+            "<success xmlns='urn:xmpp:sasl:2'><additional-data>&lt;resumed /></additional-data></success>",
+            False,
+        ),
+        (SASL2, "<success xmlns='urn:xmpp:sasl:2'><enabled xmlns='x' resume='true'/></success>", False),
+        (expanded_name("urn:x", "enabled"), "<enabled xmlns='urn:x' resume='true'/>", False),
+    ],
+)
+def test_whether_the_session_can_be_resumed(name: str, element: str, resumable: bool) -> None:
+    assert told(name, element).resumable is resumable
+
+
+def test_resumption_is_enabled_after_the_login() -> None:
+    login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"))
+    assert login.over
+    told(ENABLED, f"<enabled xmlns='{SM}' resume='true'/>", login)
+    assert login.resumable
+
+
+def test_failures_are_counted() -> None:
+    login = Login()
+    for namespace in ("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2", "urn:x"):
+        told(expanded_name(namespace, "failure"), f"<failure xmlns='{namespace}'/>", login)
+    assert login.refused == 2
+    assert nothing_is_known(login)
+
+
+def test_whoever_waits_for_the_jid_is_called_once() -> None:
+    login = Login()
+    called: list[str] = []
+    login.when_over = lambda: called.append(login.jid)
+    told(SASL, "<success/>", login)
+    assert not called
+    told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
+    told(IQ, result(f"<bind xmlns='{BIND}'><jid>eve@b/c</jid></bind>"), login)
+    assert called == ["a@b/c"]
+
+
+# -- any order of requests and answers -----------------------------------------------------------------
+
+_ids = st.sampled_from(["a1", "&#97;1", "b", ""])
+_requests = st.builds(
+    lambda number, kind, content, namespace: (
+        f"<iq xmlns='{namespace}' type='{kind}' id='{number}'>{content}</iq>"
+    ),
+    _ids,
+    st.sampled_from(["set", "set", "set", "get", "result"]),
+    st.sampled_from([
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query>",
+        f"<q:query xmlns:q='jabber:iq:auth' xmlns='jabber:iq:auth'>{NAMED}</q:query>",
+        f"<query xmlns='jabber:iq:auth'>{NAMED}</query>{REGISTER}",
+        f"<query xmlns='jabber:iq:register'>{NAMED}</query>",
+        "<query xmlns='jabber:iq:auth'><username>alice</username></query>",
+        REGISTER,
+    ]),
+    st.sampled_from(["jabber:client", "jabber:client", "jabber:server"]),
+)  # fmt: skip
+_answers = st.builds(
+    lambda number, kind, content: f"<iq type='{kind}' id='{number}'>{content}</iq>",
+    _ids,
+    st.sampled_from(["result", "result", "error"]),
+    st.sampled_from(["", "", "text", "<query xmlns='jabber:iq:auth'/>"]),
+)
+
+
+class Model:
+    """What a login is, told in another way: by ElementTree, with each request kept for ever."""
+
+    def __init__(self) -> None:
+        #: (id, whether it is an attempt), in order; how often each id was answered; ids that are no proof.
+        self.asked: list[tuple[str, bool]] = []
+        self.answered: Counter[str] = Counter()
+        self.unclear: set[str] = set()
+        self.succeeded = False
+
+    def request(self, text: str) -> None:
+        iq = ElementTree.fromstring(text)
+        number = iq.get("id", "")
+        if sum(known == number for known, _ in self.asked) > self.answered[number]:
+            self.unclear.add(number)
+        auth = "{jabber:iq:auth}"
+        attempt = iq.tag == "{jabber:client}iq" and iq.get("type") == "set"
+        attempt &= [child.tag for child in iq] == [f"{auth}query"]
+        attempt &= iq.find(f"{auth}query/{auth}username") is not None
+        attempt &= iq.find(f"{auth}query/{auth}password") is not None
+        self.asked.append((number, attempt))
+
+    def answer(self, text: str) -> None:
+        iq = ElementTree.fromstring(text)
+        number = iq.get("id", "")
+        asked = [attempt for known, attempt in self.asked if known == number]
+        if self.succeeded or not number or len(asked) <= self.answered[number]:
+            return
+        self.answered[number] += 1
+        if asked[-1] and number not in self.unclear and iq.get("type") == "result" and not len(iq):
+            self.succeeded = True
+
+
+@given(st.lists(st.tuples(st.just(True), _requests) | st.tuples(st.just(False), _answers), max_size=12))
+def test_any_order_of_requests_and_answers(exchange: list[tuple[bool, str]]) -> None:
+    login, model = Login(), Model()
+    for from_client, text in exchange:
+        if from_client:
+            asks(login, text)
+            model.request(text)
+        else:
+            told(IQ, text, login)
+            model.answer(text)
+        assert login.succeeded == model.succeeded
+        assert login.jid == ("alice@example.org/r" if model.succeeded else "")

@@ -1,0 +1,185 @@
+"""What no single option can tell: options that contradict each other, and settings worth a warning."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
+from wsgw.config.files import check_certificate_and_key, check_certificates
+from wsgw.config.model import AdminListener, ListenerConfig
+from wsgw.config.network_types import HANDLER
+from wsgw.config.precedence import Choices
+from wsgw.config.terms import Mark, Problems, in_syntax_of
+from wsgw.errors import ConfigProblem
+
+#: Descriptors for listening sockets, logs and what the gateway itself needs.
+_RESERVED_DESCRIPTORS = 200
+_MANY_DESCRIPTORS = 1_000_000
+
+
+def cpus() -> int:
+    """The CPUs this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def session_limit(workers: int = 1) -> int:
+    """Connections the limit of open files, which is a process's, leaves room for; each has two."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        limit = _MANY_DESCRIPTORS
+    return workers * max(1, (limit - _RESERVED_DESCRIPTORS) // 2)
+
+
+def check_listener(
+    listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
+) -> None:
+    """Add what is contradictory in ``listener`` to ``problems``, at the line of the option at fault.
+
+    ``keyless`` says why the global certificates cannot serve.
+    """
+    if listener.tls:
+        _check_tls(listener, choices, keyless, problems)
+    if listener.upstream_cafile is not None:
+        mark = choices.mark("upstream_cafile")
+        _check_file(listener.upstream_cafile, mark, "upstream_cafile", problems, key=False)
+    if listener.send_buffer_hard < listener.send_buffer_high:
+        problems.add(
+            choices.mark("send_buffer_hard", "send_buffer_high"),
+            f"send_buffer_hard ({listener.send_buffer_hard}) is below send_buffer_high "
+            f"({listener.send_buffer_high})",
+        )
+    if listener.max_stanza_size_preauth > listener.max_stanza_size:
+        problems.add(
+            choices.mark("max_stanza_size_preauth", "max_stanza_size"),
+            f"max_stanza_size_preauth ({listener.max_stanza_size_preauth}) is above max_stanza_size "
+            f"({listener.max_stanza_size})",
+        )
+    if "inet6" in choices and choices["inet6"] and ":" not in listener.ip:
+        problems.add(choices.mark("inet6"), f"inet6 contradicts the IPv4 address {listener.ip}")
+
+
+def _check_tls(
+    listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
+) -> None:
+    mark = choices.mark("certfile", "tls")
+    if listener.certfile is not None:
+        _check_file(listener.certfile, mark, "certfile", problems, key=True)
+    elif not choices.names("certfile"):
+        reason = "tls needs a certfile: one PEM file with certificate, chain and key"
+        problems.add(mark, f"{reason} ({'; '.join(keyless)})" if keyless else reason)
+    if listener.see_other_uri is not None and listener.see_other_uri.startswith("ws:"):
+        problems.add(
+            choices.mark("see_other_uri"), "see_other_uri sends clients from TLS to ws://; use wss://"
+        )
+
+
+def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool) -> None:
+    try:
+        (check_certificate_and_key if key else check_certificates)(path)
+    except ValueError as error:
+        problems.add(mark, f"{name}: {path} {error}")
+
+
+def warnings_about(
+    listener: ListenerConfig, choices: Choices, unusable: tuple[tuple[Mark, str], ...], room: int
+) -> list[str]:
+    """Whole sentences, each with its line, on what works and is yet likely not meant.
+
+    There is ``room`` for so many sessions.
+    """
+    where = f"The listener on port {listener.port}"
+    found = _of_ejabberds_own(where, choices)
+    if not listener.request_handlers:
+        mark = choices.mark("request_handlers")
+        found.append(_at(mark, f"{where} has no request_handlers: it answers every request with 404."))
+    if not listener.tls and choices.names("certfile"):
+        mark = choices.mark("certfile")
+        form = in_syntax_of(mark, "{tls, true}", "tls: true")
+        lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"
+        found.append(_at(mark, f"{lacks}; add {form}, or take it out."))
+    if listener.max_stanza_size == sys.maxsize:
+        mark = choices.mark("max_stanza_size")
+        found.append(_at(mark, f"{where} takes stanzas of any size: one client can use up the memory."))
+    if listener.websocket_timeout <= listener.websocket_ping_interval < math.inf:
+        mark = choices.mark("websocket_timeout", "websocket_ping_interval")
+        found.append(
+            _at(mark, f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
+        )
+    if listener.max_sessions > room and "max_sessions" in choices:
+        reason = (
+            f"{where} has max_sessions {listener.max_sessions}, but the limit of open files "
+            f"leaves room for {room}."
+        )
+        found.append(_at(choices.mark("max_sessions"), reason))
+    return found + _upstream_warnings(where, listener, choices, unusable)
+
+
+def _at(mark: Mark, sentence: str) -> str:
+    return str(ConfigProblem(mark.file, mark.line, sentence))
+
+
+def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
+    """What an ``ejabberd_http`` listener has and ours has not, a sentence for each thing to do about it."""
+    advised: dict[str, list[str]] = {}
+    for name in choices.ignored:
+        advised.setdefault(instead_of_option(name), []).append(name)
+    found = [
+        _at(
+            choices.ignored[names[0]],
+            f"{where} ignores {', '.join(names)}, which ejabberd knows and wsgw does not: {advice}.",
+        )
+        for advice, names in advised.items()
+    ]
+    for handler in choices["request_handlers"]:
+        if handler.module != HANDLER:
+            path = f"/{'/'.join(handler.path)}"
+            advice = instead_of_handler(handler.module)
+            reason = f"{where} does not serve {path}, whose handler is {handler.module}: {advice}."
+            found.append(_at(choices.mark("request_handlers"), reason))
+    return found
+
+
+def _upstream_warnings(
+    where: str, listener: ListenerConfig, choices: Choices, unusable: tuple[tuple[Mark, str], ...]
+) -> list[str]:
+    upstream, verify = choices.mark("upstream"), choices.mark("upstream_verify")
+    found = [
+        _at(upstream, f"{where} reaches {address} without TLS: passwords cross the network in clear.")
+        for address in listener.upstream
+        if address.scheme == "tcp" and not is_loopback(address.host)
+    ]
+    secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
+    if secured and not listener.upstream_verify:
+        reason = f"{where} has upstream_verify false: it does not know whom it gives the passwords to."
+        found.append(_at(verify, reason))
+    elif not listener.upstream_verify:
+        found.append(_at(verify, f"{where} has upstream_verify false."))
+    if secured and listener.upstream_verify:
+        found.extend(
+            _at(mark, f"The XMPP server's certificate cannot be trusted from a file: {why}.")
+            for mark, why in unusable
+        )
+    return found
+
+
+def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
+    """What it shows is no secret, and yet nobody's but the admin's business."""
+    if is_loopback(listener.ip):
+        return None
+    return _at(
+        mark,
+        f"The wsgw_admin listener on port {listener.port} is open to others than this machine ({listener.ip})"
+        ": any client that reaches it sees hosts, addresses of servers and figures.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

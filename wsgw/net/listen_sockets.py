@@ -1,0 +1,171 @@
+"""The sockets a gateway listens on: which a configuration asks for, and how they are opened.
+
+They are opened once and kept: a reload takes over those it still needs, so that nobody who connects
+meanwhile is refused. Nothing here accepts; see ``listener``.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from wsgw.config.model import AdminListener, Config, ListenerConfig
+from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.net.port_holder import holder_of
+
+
+class Place(NamedTuple):
+    """Where a listener listens."""
+
+    ip: str
+    port: int
+    #: Tells listeners on port 0, which is any, apart.
+    number: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+def places(config: Config) -> list[Place]:
+    """The places of ``config.all_listeners``, in their order."""
+    found: list[Place] = []
+    for listener in config.all_listeners:
+        number = sum(place[:2] == (listener.ip, listener.port) for place in found)
+        found.append(Place(listener.ip, listener.port, number))
+    return found
+
+
+def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
+    """Return the sockets of the listeners of ``config``: those of ``held``, and new ones, only bound.
+
+    Raises ConfigError with every address that cannot be had; no new socket is left open then.
+    """
+    found: dict[Place, socket.socket] = {}
+    problems: list[ConfigProblem] = []
+    with ExitStack() as undo:
+        for place, listener in zip(places(config), config.all_listeners, strict=True):
+            try:
+                found[place] = held.get(place) or undo.enter_context(_bind(listener, config, held))
+            except ConfigError as error:
+                problems.extend(error.problems)
+        if problems:
+            raise ConfigError(problems)
+        undo.pop_all()
+    return found
+
+
+def unavailable(config: Config) -> list[ConfigProblem]:
+    """The listeners that another program, the system or the machine stands in the way of, without a wait.
+
+    What a gateway that runs already has, or systemd has opened for it, is not in the way.
+    """
+    problems: list[ConfigProblem] = []
+    with ExitStack() as undo:
+        for listener in config.all_listeners:
+            try:
+                undo.enter_context(_bind(listener, config, ()))
+            except ConfigError as error:
+                holder = holder_of(listener.ip, listener.port)
+                if holder is None or not (holder.is_wsgw or holder.is_systemd):
+                    problems.extend(error.problems)
+    return problems
+
+
+def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
+    """``bind_sockets``, and let all of them listen. Raises ConfigError likewise."""
+    sockets = bind_sockets(config, held)
+    try:
+        listen(config, sockets)
+    except ConfigError:
+        for place in sockets.keys() - held.keys():
+            sockets[place].close()
+        raise
+    return sockets
+
+
+def listen(config: Config, sockets: Mapping[Place, socket.socket]) -> None:
+    """Let the system take connections. Raises ConfigError if another program listens there by now."""
+    for place, listener in zip(places(config), config.all_listeners, strict=True):
+        with _reported(listener, config):
+            sockets[place].listen(listener.backlog)
+
+
+def _bind(listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place]) -> socket.socket:
+    """On ``::`` it takes IPv4 too, unless another listener has the port there."""
+    family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
+    with _reported(listener, config, held), ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            on_ipv4 = any(
+                other.port == listener.port and ":" not in other.ip for other in config.all_listeners
+            )
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.ip != "::" or on_ipv4))
+        sock.bind((listener.ip, listener.port))
+        undo.pop_all()
+    return sock
+
+
+@contextmanager
+def _reported(
+    listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place] = ()
+) -> Iterator[None]:
+    """Turn an OSError into the ConfigError an admin can act on."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"cannot listen on {listener.ip} port {listener.port}: {error.strerror}"
+        ours = next((place for place in held if place.port == listener.port), None)
+        if error.errno == errno.EADDRINUSE and ours is not None:
+            reason += f" by this gateway itself, on {ours}; another ip of a port needs a restart"
+        else:
+            reason += _way_out(error, listener)
+        mark = config.mark(listener, "ip") if config.source else config.nowhere
+        raise ConfigError([ConfigProblem(mark.file, mark.line, reason)]) from error
+
+
+def _way_out(error: OSError, listener: ListenerConfig | AdminListener) -> str:
+    """What an admin does about it; empty if that is not known."""
+    if error.errno == errno.EADDRINUSE:
+        return _other_port(listener)
+    if error.errno == errno.EACCES:
+        return (
+            f": ports below {_first_free_port()} are for root and for programs with CAP_NET_BIND_SERVICE: "
+            "start wsgw by the service of deploy.sh, which has it, or as root, or take another port"
+        )
+    if ":" in listener.ip and not _has_ipv6():
+        return ': this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" is all of them'
+    if error.errno == errno.EADDRNOTAVAIL:
+        every = "::" if ":" in listener.ip else "0.0.0.0"
+        return f": no interface of this machine has it (ip address): correct it; {every} is all of them"
+    return ""
+
+
+def _other_port(listener: ListenerConfig | AdminListener) -> str:
+    holder = holder_of(listener.ip, listener.port)
+    if holder is None:
+        return f": stop the program that has it (ss -tanp sport = :{listener.port}), or take another port"
+    if holder.is_wsgw:
+        return f" by {holder}, a gateway: reload it (systemctl reload wsgw), stop it, or take another port"
+    if holder.is_systemd:
+        return f" by {holder}, for a socket unit: stop that (systemctl list-sockets), or take another port"
+    return f" by {holder}: stop it, or take another port"
+
+
+def _first_free_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+    except (OSError, ValueError):
+        return 1024
+
+
+def _has_ipv6() -> bool:
+    try:
+        return bool(Path("/proc/net/if_inet6").read_text("ascii"))
+    except OSError:
+        return False

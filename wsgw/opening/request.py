@@ -1,0 +1,167 @@
+"""Judges an upgrade request (RFC 6455 section 4.2, RFC 7395 section 3.1): the 101 or the refusal.
+
+The checks, their order and their phrases are those of the module wsgw replaces, so that its
+monitoring and its users' scripts go on reading them. A request that asks for no upgrade, and is for the
+WebSocket's path, gets a text instead: health checks and people send such. It parses no HTTP and writes none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import unquote
+
+from wsgw.errors import HandshakeRefused, PlainRequest
+from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
+
+Handler = TypeVar("Handler")
+
+SUBPROTOCOL = "xmpp"
+#: The hint for methods of the older transport of XMPP over HTTP (XEP-0124), with CORS before it.
+_BOSH_METHODS = frozenset({"POST", "OPTIONS"})
+_BOSH = "BOSH in the client? Its address must begin with ws:// or wss:// in place of http:// or https://"
+#: The only white space around a value (RFC 9110 section 5.6.3): what a proxy takes for part of it, is.
+_BLANKS = " \t"
+SWITCHING = "101 Switching protocol to XMPP over WebSocket"
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """A request head: ``version`` as (major, minor), header names lower-cased, in order, repeats kept."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Sequence[tuple[str, str]]
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of every header line called ``name`` (lower-case)."""
+        return [value for key, value in self.headers if key == name]
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the elements of a comma-separated header, over all its lines (RFC 9110 section 5.6.1)."""
+        tokens = (token.strip(_BLANKS) for value in self.values(name) for token in value.split(","))
+        return [token for token in tokens if token]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade(Generic[Handler]):
+    """An accepted request: the client's key as sent, and the handler of the path."""
+
+    key: str
+    handler: Handler
+
+
+def judge(
+    request: UpgradeRequest,
+    find_handler: Callable[[Sequence[str]], Handler | None],
+    allowed_origins: Iterable[str] = (),
+) -> Upgrade[Handler]:
+    """Return the upgrade, or raise HandshakeRefused for the first check that fails, or PlainRequest.
+
+    ``find_handler`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
+    empty allows any, and a client that sends no Origin is no browser and is let in.
+    """
+    if _is_plain(request) and find_handler(path_segments(request.target)) is not None:
+        raise PlainRequest(WELCOME)
+    _require(request.method == "GET", "invalid method", hint=_BOSH if request.method in _BOSH_METHODS else "")
+    _require(request.version >= (1, 1), "need HTTP/1.1 or higher", _lost(request))
+    _require(len(request.values("host")) == 1, "need exactly one 'Host' header")
+    _check_upgrade(request)
+    _check_subprotocol(request)
+    keys = request.values("sec-websocket-key")
+    _require(len(keys) == 1, "need exactly one 'Sec-WebSocket-Key' header")
+    versions = request.values("sec-websocket-version")
+    _require(len(versions) == 1, "need exactly one 'Sec-WebSocket-Version' header")
+    if versions[0].strip(_BLANKS) != "13":
+        # RFC 6455 section 4.4 wants the versions we do speak named.
+        raise HandshakeRefused(
+            426,
+            "Bad request: unsupported version of WebSocket protocol",
+            [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")],
+        )
+    key = keys[0].strip(_BLANKS)
+    _require(_is_key(key), "invalid 'Sec-WebSocket-Key' header")
+    handler = find_handler(path_segments(request.target))
+    if handler is None:
+        raise HandshakeRefused(404, "Not found")
+    _check_origin(request, frozenset(allowed_origins))
+    return Upgrade(key, handler)
+
+
+def path_segments(target: str) -> tuple[str, ...]:
+    """Return the decoded segments of a request target: query dropped, ``.`` and ``..`` resolved.
+
+    Split on ``/`` before decoding, so that an encoded slash stays inside its segment. Raises
+    HandshakeRefused for a NUL.
+    """
+    path = target.partition("?")[0].partition("#")[0]
+    if not path.startswith("/"):  # absolute-form, RFC 9112 section 3.2.2
+        path = path.partition("://")[2].partition("/")[2]
+    segments: list[str] = []
+    for raw in path.split("/"):
+        segment = unquote(raw)
+        _require("\0" not in segment, "invalid path")
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return tuple(segments)
+
+
+def _require(condition: bool, phrase: str, body: str = "", hint: str = "") -> None:
+    if not condition:
+        raise HandshakeRefused(400, f"Bad request: {phrase}", body=body, hint=hint)
+
+
+def _is_plain(request: UpgradeRequest) -> bool:
+    """Whether this is a good request that has no trace of a WebSocket."""
+    hosts = len(request.values("host"))
+    return (
+        request.method in ("GET", "HEAD")
+        and request.version >= (1, 0)
+        and (hosts == 1 or (hosts == 0 and request.version < (1, 1)))
+        and not _has_token(request, "upgrade", "websocket")
+        and not any(name.startswith("sec-websocket-") for name, _ in request.headers)
+    )
+
+
+def _lost(request: UpgradeRequest) -> str:
+    """What to tell a client whose upgrade a proxy may have spoilt; HTTP/0.9 has none."""
+    return UPGRADE_LOST if request.version >= (1, 0) else ""
+
+
+def _check_upgrade(request: UpgradeRequest) -> None:
+    for header, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
+        found = _has_token(request, header.lower(), token)
+        _require(found, f"'{header}' header doesn't include '{token}'", UPGRADE_LOST)
+
+
+def _check_subprotocol(request: UpgradeRequest) -> None:
+    offered = request.tokens("sec-websocket-protocol")
+    spoilt = not request.values("sec-websocket-protocol") or any(
+        token.lower().startswith("permessage-") for token in offered
+    )
+    body = SUBPROTOCOL_LOST if spoilt else ""
+    _require(SUBPROTOCOL in offered, "'Sec-WebSocket-Protocol' doesn't include 'xmpp'", body)
+
+
+def _has_token(request: UpgradeRequest, header: str, token: str) -> bool:
+    return any(value.lower() == token for value in request.tokens(header))
+
+
+def _is_key(key: str) -> bool:
+    """RFC 6455 section 4.2.1: a base64 value that decodes to 16 bytes."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _check_origin(request: UpgradeRequest, allowed: frozenset[str]) -> None:
+    origins = request.values("origin")
+    if allowed and any(origin.strip(_BLANKS).lower() not in allowed for origin in origins):
+        raise HandshakeRefused(403, "Forbidden: origin not allowed")

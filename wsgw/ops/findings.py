@@ -1,0 +1,171 @@
+"""What works and is likely not meant, in settings and the files they name: certificates, open listeners.
+
+Each finding has its line and the way out. What contradicts itself is an error, and found by ``config``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from wsgw.config.cross_checks import is_loopback
+from wsgw.config.model import Config, ListenerConfig
+from wsgw.config.terms import Mark
+from wsgw.errors import ConfigProblem
+from wsgw.net.certificate import Certificate, certificates_in
+from wsgw.net.tls import PemFiles
+
+
+def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:
+    """All of them; ``now`` is in seconds since the epoch."""
+    moment = datetime.fromtimestamp(now, timezone.utc)
+    return list(dict.fromkeys([*_open_listeners(config), *_certificates(config, files, moment)]))
+
+
+def _problem(mark: Mark, reason: str) -> ConfigProblem:
+    return ConfigProblem(mark.file, mark.line, reason)
+
+
+# Listeners
+
+
+def _open_listeners(config: Config) -> Iterator[ConfigProblem]:
+    """Plain ones that others than this machine reach, and no proxy with TLS is known to stand before."""
+    if config.trust_all_proxies or config.trusted_proxies:
+        return
+    for listener in config.listeners:
+        if listener.tls or is_loopback(listener.ip):
+            continue
+        yield _problem(
+            config.mark(listener, "ip"),
+            f"the listener on port {listener.port} is open to other machines ({listener.ip}) without TLS, "
+            "and no proxy is trusted: passwords cross the network in clear: give it tls and a certfile, or "
+            "the ip 127.0.0.1 behind a proxy on this machine, or name the proxy in trusted_proxies",
+        )
+
+
+# Certificates
+
+
+def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[ConfigProblem]:
+    shown: set[Path] = set()
+    for listener in config.listeners:
+        if listener.tls and listener.certfile is not None and listener.certfile not in shown:
+            shown.add(listener.certfile)
+            yield from _of_browsers(config, listener, listener.certfile, files, now)
+    yield from _of_the_server(config, shown, files, now)
+    for listener in config.listeners:
+        if listener.upstream_cafile is not None:
+            effect = "the XMPP server's certificate is refused"
+            if not _judges_the_server(listener):
+                effect = "wsgw does not check the XMPP server's certificate; if it did, it would refuse it"
+            mark = config.mark(listener, "upstream_cafile")
+            yield from _of_authorities(mark, listener.upstream_cafile, effect, files, now)
+
+
+def _judges_the_server(listener: ListenerConfig) -> bool:
+    """Whether the server's certificate is looked at."""
+    secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
+    return secured and listener.upstream_verify
+
+
+def _of_browsers(
+    config: Config, listener: ListenerConfig, path: Path, files: PemFiles, now: datetime
+) -> Iterator[ConfigProblem]:
+    """What is wrong with a certificate that clients are shown, and with its chain."""
+    mark = config.mark(listener, "certfile", "tls")
+    chain = _read(path, files)
+    for number, certificate in enumerate(chain):
+        which = "" if number == 0 else f" (certificate {number + 1} of it)"
+        dates = _dates(certificate, now, "renew it, then reload wsgw")
+        if dates:
+            yield _problem(mark, f"certfile: {path}{which} {dates[0]}: clients refuse it: {dates[1]}")
+    if chain:
+        for reason in (_about_names(chain[0], config.hosts), _about_chain(chain)):
+            if reason:
+                yield _problem(mark, f"certfile: {path} {reason}")
+
+
+def _of_the_server(
+    config: Config, shown: set[Path], files: PemFiles, now: datetime
+) -> Iterator[ConfigProblem]:
+    """The certificates that are trusted at the XMPP server as they stand, whatever their dates."""
+    named = [path for listener in config.listeners for path in listener.upstream_certfiles]
+    for path in dict.fromkeys([*named, *config.certfiles]):
+        for certificate in _read(path, files)[:1] if path not in shown else ():
+            dates = _dates(certificate, now, "renew it, restart the XMPP server and reload wsgw")
+            if dates:
+                yield _problem(
+                    config.origins.files.get(path, config.nowhere),
+                    f"{path} {dates[0]}: wsgw still trusts it at the XMPP server as it stands, and other "
+                    f"clients of the server do not: {dates[1]}",
+                )
+
+
+def _of_authorities(
+    mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime
+) -> Iterator[ConfigProblem]:
+    """A file of authorities none of which is valid today, which has ``effect``."""
+    found = [_dates(certificate, now, "take a newer file") for certificate in _read(path, files)]
+    if found and found[0] is not None and None not in found:
+        yield _problem(
+            mark,
+            f"upstream_cafile: {path} {found[0][0]}: {effect}: {found[0][1]}",
+        )
+
+
+def _read(path: Path, files: PemFiles) -> list[Certificate]:
+    try:
+        return certificates_in(files.read(path))
+    except OSError:  # an error, or a warning, of its own
+        return []
+
+
+def _dates(certificate: Certificate, now: datetime, renew: str) -> tuple[str, str] | None:
+    """What is wrong with the dates and the way out; None if ``now`` is between them."""
+    if certificate.not_after <= now:
+        return f"has expired on {_shown(certificate.not_after)}", renew
+    if certificate.not_before > now:
+        return (
+            f"is not valid before {_shown(certificate.not_before)}",
+            f"set the clock of this machine, which says {_shown(now)}, or take one that is valid",
+        )
+    return None
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _about_names(certificate: Certificate, hosts: tuple[str, ...]) -> str:
+    if not certificate.names:
+        return "has no subjectAltName: clients refuse it: get one that names the host of their URL there"
+    names = [name.removeprefix("*.") for name in certificate.names]
+    known = any(
+        certificate.covers(host) or any(name == host or name.endswith(f".{host}") for name in names)
+        for host in hosts
+    )
+    if known or not hosts:
+        return ""
+    return (
+        f"names {_listed(certificate.names)}, and neither one of the hosts nor a name below one "
+        f"({_listed(hosts)}): clients whose URL has another name refuse it: get one for the host of their URL"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _about_chain(chain: list[Certificate]) -> str:
+    """Whether the certificate's issuer is missing; that of an authority of one's own need not be there."""
+    leaf, *others = chain
+    issued = leaf.is_its_own_issuer or any(other.subject_key == leaf.issuer_key for other in others)
+    if issued or not (others or leaf.issuer_urls):
+        return ""
+    source = f" ({leaf.issuer_urls[0]})" if leaf.issuer_urls else ""
+    return (
+        f"lacks the certificate of its issuer, {leaf.issuer}: clients that do not know it refuse the "
+        f"connection: append it{source}; authorities call the whole file fullchain"
+    )

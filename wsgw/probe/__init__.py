@@ -1,0 +1,11 @@
+"""A client that proves that a gateway works: two logins and a message, over its WebSocket.
+
+    probe              logs two accounts in and sends a message from one to the other
+    websocket_client   the WebSocket client (RFC 6455) that the probe needs
+
+Neither shares code with the gateway's frames or framing.
+"""
+
+from wsgw.probe.probe import ProbeFailed, prove
+
+__all__ = ["ProbeFailed", "prove"]

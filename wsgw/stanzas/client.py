@@ -1,0 +1,227 @@
+"""Checks that a client's message is exactly one element, and gives back the client's own bytes.
+
+There is no tree and no serialiser here. What is not namespace-well-formed is refused (RFC 6120 section 11.3),
+however long its namespaces are.
+"""
+
+from __future__ import annotations
+
+from xml.parsers import expat
+
+from defusedxml.common import DefusedXmlException
+
+from wsgw.errors import SessionError
+from wsgw.stanzas.cutter import MAX_NAMES, MAX_PARSED, StreamHeader
+from wsgw.stanzas.fast_path import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, shallow_stanzas
+from wsgw.stanzas.namespaces import Namespaces
+from wsgw.stanzas.parser import (
+    CDATA,
+    FIRST_LINE,
+    MAX_NAMESPACE,
+    STREAM,
+    WHITESPACE,
+    costly_tag,
+    end_of_element,
+    make_parser,
+    not_well_formed,
+    parse,
+    refused,
+    without_declaration,
+)
+from wsgw.stanzas.plain_text import LONG_TEXT, without_plain_text
+
+
+class LongNamespace(Exception):
+    """A namespace that a parser with namespaces is not given; leaves it at once."""
+
+
+class ClientStanzas:
+    """Checks clients' messages, one element each, with one long-lived parser.
+
+    ``root`` is a start tag: the bindings the elements may rely on. In legacy framing that is the
+    client's own header; in RFC 7395 framing nothing is bound. Nothing of a message is kept, so
+    that one checker serves all sessions of the same bindings and limits; see ``client``.
+    """
+
+    __slots__ = (
+        "_base",
+        "_declared",
+        "_depth",
+        "_end",
+        "_max_attributes",
+        "_max_depth",
+        "_name",
+        "_parsed",
+        "_parser",
+        "_root",
+        "_shallow",
+        "shared",
+    )
+
+    def __init__(self, root: bytes, max_depth: int, max_attributes: int) -> None:
+        #: Other sessions may be using it; who is alone with it lets go of its parser.
+        self.shared = False
+        self._root = root
+        allowed = max_depth >= SHALLOW_DEPTH and max_attributes >= SHALLOW_ATTRIBUTES
+        self._shallow = shallow_stanzas(root) if allowed else None
+        self._max_depth = max_depth
+        self._max_attributes = 2 * max_attributes  # expat lists names and values
+        self._parser: expat.XMLParserType | None = None
+        #: What is to be taken from expat's count for a position in the message.
+        self._base = 0
+        self._parsed = 0
+        self._depth = 0
+        #: What the declarations of the element that starts next count for.
+        self._declared = 0
+        self._name = ""
+        #: Where expat saw the message's element end; -1: it has not.
+        self._end = -1
+
+    def check(self, text: bytes) -> tuple[str, bytes]:
+        """Return (expanded name, bytes) of the one element that ``text`` is.
+
+        A start tag of a stream (a restart in legacy framing) is returned as it stands, unclosed or
+        not, with the name ``STREAM``. Raises SessionError.
+        """
+        if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
+            return name, text
+        parser = self._parser or self._new_parser()
+        text = text.strip(WHITESPACE)
+        if not text.startswith(b"<") or text.startswith((b"<?", CDATA)):
+            text = _from_its_element(text)
+        self._end = -1
+        self._base = self._parsed
+        self._parsed += len(text)
+        try:
+            if len(text) < LONG_TEXT:
+                parser.Parse(text)
+            else:
+                self._parse_without_plain_text(parser, text)
+            self._require_one_whole_element(text)
+        except StreamHeader:
+            self._parser = None
+            return STREAM, text
+        except LongNamespace:
+            self._new_judge()
+            return self.check(text)
+        except (expat.ExpatError, DefusedXmlException, SessionError) as error:
+            self._parser = None  # it stands inside the message, and remembers it
+            raise refused(error, text, parser.ErrorByteIndex - self._base) from None
+        if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern or ()) > MAX_NAMES:
+            self._parser = None
+        return self._name, text
+
+    def release(self) -> None:
+        """A session needs it no more: let go of the parser, which holds this object, unless it is shared."""
+        if not self.shared:
+            self._parser = None
+
+    def _new_parser(self) -> expat.XMLParserType:
+        if len(self._root) > MAX_NAMESPACE:
+            return self._new_judge()
+        parser = make_parser(self._root)
+        parser.StartElementHandler = self._start_element
+        parser.EndElementHandler = self._end_element
+        parser.StartNamespaceDeclHandler = self._declare
+        return self._begin(parser, len(self._root))
+
+    def _begin(self, parser: expat.XMLParserType, parsed: int) -> expat.XMLParserType:
+        self._parser = parser
+        self._parsed = parsed
+        self._depth = self._declared = 0
+        return parser
+
+    def _new_judge(self) -> expat.XMLParserType:
+        """A parser for long namespaces: it knows none, and each name is judged here."""
+        names = Namespaces()
+        depth = 0
+
+        def start_element(name: str, attributes: list[str]) -> None:
+            nonlocal depth
+            depth += 1
+            fault = names.start(name, attributes)
+            if fault:
+                raise not_well_formed(fault)
+            if depth > 1:
+                self._start_element(names.expanded(name) if depth == 2 else "", attributes)
+
+        def end_element(name: str) -> None:
+            nonlocal depth
+            depth -= 1
+            names.end()
+            self._end_element(name)
+
+        parser = make_parser(namespaces=False)
+        parser.StartElementHandler = start_element
+        parser.EndElementHandler = end_element
+        parser.Parse(self._root)
+        return self._begin(parser, len(FIRST_LINE) + len(self._root))
+
+    def _declare(self, _prefix: str | None, uri: str | None) -> None:
+        """A namespace declaration of the element that starts next: expat does not list it."""
+        self._declared += 2
+        if uri is not None and len(uri) > MAX_NAMESPACE:
+            raise LongNamespace
+
+    def _start_element(self, name: str, attributes: list[str]) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            if self._end >= 0:
+                raise not_well_formed("a message is exactly one element")
+            self._name = name
+            if name == STREAM:
+                raise StreamHeader
+        elif self._depth > self._max_depth:
+            raise SessionError("policy-violation", "elements nested too deeply")
+        if len(attributes) + self._declared > self._max_attributes:
+            raise SessionError("policy-violation", "too many attributes")
+        self._declared = 0
+
+    def _end_element(self, _name: str) -> None:
+        self._depth -= 1
+        if not self._depth:
+            assert self._parser is not None
+            self._end = self._parser.CurrentByteIndex - self._base
+        elif self._depth < 0:  # the end of what stands around every message
+            raise not_well_formed("a message is exactly one element")
+
+    def _parse_without_plain_text(self, parser: expat.XMLParserType, text: bytes) -> None:
+        if b"xmlns:" in text and parser.intern is not None and costly_tag(text) >= 0:
+            raise LongNamespace
+        for piece, left_out in without_plain_text(text):
+            self._base -= left_out
+            self._parsed -= left_out
+            parse(parser, piece)
+
+    def _require_one_whole_element(self, text: bytes) -> None:
+        if self._end < 0:
+            raise not_well_formed("a message is exactly one element")
+        if end_of_element(text, 0, self._end) != len(text):
+            raise not_well_formed("text after the element")
+
+
+def _from_its_element(text: bytes) -> bytes:
+    """Return ``text`` without a leading XML declaration; raise SessionError if no element starts it."""
+    text = without_declaration(text)
+    if not text.startswith(b"<") or text.startswith(CDATA):
+        raise not_well_formed("a message starts with its element")
+    return text
+
+
+#: The checkers in use by (root, ``max_depth``, ``max_attributes``), and how many are kept.
+_checkers: dict[tuple[bytes, int, int], ClientStanzas] = {}
+_MAX_CHECKERS = 64
+
+
+def client_stanzas(root: bytes, max_depth: int, max_attributes: int) -> ClientStanzas:
+    """Return a checker, the same for many sessions; ``release`` it at the end."""
+    key = (root, max_depth, max_attributes)
+    checker = _checkers.get(key)
+    if checker is None:
+        if len(_checkers) >= _MAX_CHECKERS:
+            oldest = _checkers.pop(next(iter(_checkers)))
+            oldest.shared = False
+            oldest.release()
+        checker = _checkers[key] = ClientStanzas(root, max_depth, max_attributes)
+        checker.shared = True
+    return checker

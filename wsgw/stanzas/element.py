@@ -1,0 +1,119 @@
+"""Reads one element of a login: its name, attributes, children and text, as the parser has them.
+
+What wsgw decides by an element's content, it decides by what is read here, not by a search of the bytes.
+It is for the few elements before and during a login; the stanzas that follow are never read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from defusedxml.common import DefusedXmlException
+
+from wsgw.errors import SessionError
+from wsgw.stanzas.parser import costly_tag, end_of_element, end_of_tag, make_parser, not_well_formed, refused
+
+#: Levels below the root that are read: children and grandchildren.
+LEVELS = 2
+#: Bytes of one. What is read takes up to sixty times as much memory; no login has a hundredth of that.
+MAX_SIZE = 512 * 1024
+#: Characters of a namespace in it, which the parser writes out before every name.
+MAX_NAMESPACE = 1024
+
+
+@dataclass(slots=True)
+class Element:
+    """One element. ``start`` and ``end`` are its positions in the bytes that were read."""
+
+    #: Expanded name.
+    name: str
+    #: By expanded name; of an attribute without a prefix that is the name as written.
+    attributes: dict[str, str]
+    start: int
+    end: int = 0
+    #: Its own character data, with references and CDATA sections resolved; not that of its children.
+    text: str = ""
+    #: In order; empty on the lowest level that is read.
+    children: list[Element] = field(default_factory=list)
+
+    def child(self, name: str) -> Element | None:
+        """Return the child with this expanded name; None if there is none, or more than one.
+
+        Of several, each server takes the one it likes.
+        """
+        found = [child for child in self.children if child.name == name]
+        return found[0] if len(found) == 1 else None
+
+    def text_of(self, name: str) -> str:
+        """Return the text of that child; empty if there is none, or more than one."""
+        child = self.child(name)
+        return child.text if child is not None else ""
+
+    def content(self, document: bytes) -> tuple[int, int]:
+        """Return where the content begins and ends in ``document``, which this element was read from.
+
+        The element must not be empty.
+        """
+        start = end_of_tag(document, self.start)
+        return start, document.rindex(b"</", start, self.end)
+
+
+def read_element(root: bytes, document: bytes) -> Element:
+    """Read the well-formed element ``document``; ``root`` is a start tag with the bindings it relies on.
+
+    Raises SessionError if it takes too much to be read, or is no such element.
+    """
+    if len(document) > MAX_SIZE:
+        raise _too_much(f"an element of a login above {MAX_SIZE} bytes")
+    if costly_tag(document) >= 0:
+        raise _too_much("a long namespace and many attributes in an element of a login")
+    parser = make_parser(root)
+    base = len(root)
+    whole = Element("", {}, 0)
+    path = [whole]
+    depth = 0
+
+    def start_element(name: str, attributes: list[str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth <= LEVELS + 1:
+            values = dict(zip(attributes[::2], attributes[1::2], strict=True)) if attributes else {}
+            element = Element(name, values, parser.CurrentByteIndex - base)
+            path[-1].children.append(element)
+            path.append(element)
+
+    def end_element(_name: str) -> None:
+        nonlocal depth
+        if depth <= LEVELS + 1:
+            element = path.pop()
+            element.end = end_of_element(document, element.start, parser.CurrentByteIndex - base)
+        depth -= 1
+
+    def character_data(data: str) -> None:
+        if depth <= LEVELS + 1:
+            path[-1].text += data
+
+    parser.StartElementHandler = start_element
+    parser.EndElementHandler = end_element
+    parser.buffer_text = True  # one call for a text, not one for each of its lines and references
+    parser.CharacterDataHandler = character_data
+    parser.StartNamespaceDeclHandler = _bound_namespace
+    try:
+        parser.Parse(document)
+    except (expat.ExpatError, DefusedXmlException) as error:
+        raise refused(error, document, max(parser.ErrorByteIndex - base, 0)) from None
+    finally:  # they hold each other
+        parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
+    if depth or len(whole.children) != 1:
+        raise not_well_formed("not one whole element")
+    return whole.children[0]
+
+
+def _bound_namespace(_prefix: str | None, namespace: str | None) -> None:
+    if namespace is not None and len(namespace) > MAX_NAMESPACE:
+        raise _too_much(f"a namespace above {MAX_NAMESPACE} characters in an element of a login")
+
+
+def _too_much(what: str) -> SessionError:
+    return SessionError("policy-violation", what)

@@ -1,0 +1,140 @@
+"""Namespaces in XML 1.0, judged beside a parser that knows none of them.
+
+A parser with namespaces refuses a whole document for one bad name, without a word on which element holds
+it, and writes a namespace out in front of every name. This judgement costs the same however long a namespace
+is, and is given for each start tag. It takes what expat takes; that the names are XML's own, the parser has
+checked.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from xml.parsers import expat
+
+from wsgw.stanzas.parser import expanded_name
+
+_XML = "http://www.w3.org/XML/1998/namespace"
+_XMLNS = "http://www.w3.org/2000/xmlns/"
+
+#: From this length on, in characters, equal namespaces are one object: comparing them takes no time then.
+_LONG = 256
+
+
+class Namespaces:
+    """The prefixes in scope, from the root down to the element under way."""
+
+    __slots__ = ("_bound", "_long", "_replaced")
+
+    def __init__(self) -> None:
+        self._bound: dict[str, str] = {"": "", "xml": _XML}
+        #: For each open element: what each prefix that it declares was bound to before, None for nothing.
+        self._replaced: list[dict[str, str | None]] = []
+        self._long: dict[str, str] = {}
+
+    def start(self, name: str, attributes: list[str]) -> str:
+        """Enter an element. Return what is wrong with its tag, nothing if it is namespace-well-formed.
+
+        ``name`` is as written, ``attributes`` the flat list of names as written and values. Of a faulty tag
+        the declarations that are right are in force.
+        """
+        fault = ""
+        replaced = _NOTHING
+        prefixed: list[str] = []
+        for place in range(0, len(attributes), 2):
+            key = attributes[place]
+            if key == "xmlns" or key.startswith("xmlns:"):
+                prefix, uri = key[6:], attributes[place + 1]
+                wrong = _declaration_fault(key, uri)
+                if wrong:
+                    fault = fault or wrong
+                else:
+                    replaced = replaced or {}
+                    replaced[prefix] = self._bound.get(prefix)
+                    self._bound[prefix] = uri if len(uri) < _LONG else self._long.setdefault(uri, uri)
+            elif ":" in key:
+                prefixed.append(key)
+        self._replaced.append(replaced)
+        return fault or self._name_fault(name) or self._attributes_fault(prefixed)
+
+    def end(self) -> None:
+        """Leave the element entered last."""
+        for prefix, uri in self._replaced.pop().items():
+            if uri is None:
+                del self._bound[prefix]
+            else:
+                self._bound[prefix] = uri
+
+    @property
+    def declared(self) -> list[tuple[str, str]]:
+        """(prefix, namespace) of the right declarations of the element entered last; no prefix is empty."""
+        return [(prefix, self._bound[prefix]) for prefix in self._replaced[-1]]
+
+    def knows(self, name: str) -> bool:
+        """Whether an element's name as written is namespace-well-formed."""
+        return not self._name_fault(name)
+
+    def expanded(self, name: str) -> str:
+        """The expanded name of the element entered last, which must be known."""
+        return expanded_name(self.namespace(name), name.rpartition(":")[2])
+
+    def namespace(self, name: str) -> str:
+        """The namespace of the element entered last, whose name must be known."""
+        return self._bound[name.rpartition(":")[0]]
+
+    def _name_fault(self, name: str) -> str:
+        if ":" not in name:
+            return ""
+        prefix, _, local = name.partition(":")
+        if not _is_qualified(prefix, local):
+            return "malformed qualified name"
+        return "" if prefix in self._bound else "unbound prefix"
+
+    def _attributes_fault(self, names: list[str]) -> str:
+        seen: set[tuple[str, str]] = set()
+        for name in names:
+            fault = self._name_fault(name)
+            if fault:
+                return fault
+            prefix, _, local = name.partition(":")
+            expanded = (self._bound[prefix], local)
+            if expanded in seen:
+                return "duplicate attribute"
+            seen.add(expanded)
+        return ""
+
+
+#: What an element replaces that declares nothing; never filled.
+_NOTHING: dict[str, str | None] = {}
+
+
+def _declaration_fault(key: str, uri: str) -> str:
+    """What is wrong with the declaration ``key``: ``xmlns``, or ``xmlns:`` and a prefix (section 3)."""
+    _, colon, prefix = key.partition(":")
+    if colon and not _is_qualified("xmlns", prefix):
+        return "malformed qualified name"
+    if prefix and not uri:
+        return "undeclared prefix"
+    if prefix == "xmlns" or uri == _XMLNS or (prefix == "xml") != (uri == _XML):
+        return "reserved prefix or namespace"
+    return ""
+
+
+def _is_qualified(prefix: str, local: str) -> bool:
+    """Whether the two parts of a name with a colon are names without one (section 4)."""
+    return bool(prefix and local) and ":" not in local and _starts_name(local[0])
+
+
+def _starts_name(character: str) -> bool:
+    if character.isascii():
+        return character.isalpha() or character == "_"
+    return _expat_starts_name(character)
+
+
+@lru_cache(maxsize=1024)
+def _expat_starts_name(character: str) -> bool:
+    """XML's tables of characters are expat's."""
+    try:
+        expat.ParserCreate("utf-8").Parse(f"<{character}/>", True)
+    except expat.ExpatError:
+        return False
+    return True

@@ -1,0 +1,452 @@
+"""Reads a server's stanza that the parser with namespaces refused once more, and takes out what is faulty.
+
+Other users wrote what a server relays, and none of it may end the session of its receiver. So the stanza is
+the unit of failure: it is never dropped (XEP-0198 counts it), and of its content only the smallest element
+that holds a fault is taken out. The rest stays as it came, byte for byte. Only what is not XML at all, or
+breaks the stream's own rules, still raises SessionError.
+
+``StanzaRepair`` reads with a parser without namespaces and judges names by ``Namespaces``; ``SkippedStanza``
+passes over what is too large to be kept.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers import expat
+
+from defusedxml.common import DefusedXmlException
+
+from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT, Bounds
+from wsgw.stanzas.namespaces import Namespaces
+from wsgw.stanzas.parser import (
+    CDATA,
+    CDATA_END,
+    CLIENT,
+    FIRST_LINE,
+    STANZAS,
+    STREAM,
+    attribute,
+    end_of_element,
+    end_of_tag,
+    expanded_name,
+    long_namespace,
+    make_parser,
+    not_well_formed,
+    parse,
+    refused,
+)
+from wsgw.stanzas.tag_counter import TagCounter
+
+#: Why something is taken out of a stanza: its names, and the bounds below.
+NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names", "size", "memory")
+
+#: What is kept of a stanza's own tag if that is written anew (RFC 6120 section 8.1).
+_KEPT = ("from", "to", "id", "type", "xml:lang")
+_IQ = expanded_name(CLIENT, "iq")
+#: What holds another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
+_FORWARD = "urn:xmpp:forward:0"
+_ERROR = (
+    b"<error xmlns='jabber:client' type='cancel'>"
+    b"<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+)
+#: What a request holds whose own content is gone: no client knows it, so that each answers with an error.
+_UNREADABLE = b"<unreadable xmlns='urn:wsgw:stanza'/>"
+
+#: A tag, or the beginning of a CDATA section.
+_MARKUP = re.compile(rb"""<!\[CDATA\[|<[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)*>""")
+_NAME = re.compile(rb"""(?:<|\s)([^\s=<>"'/]+)(?:\s*=\s*(?:"[^"]*"|'[^']*'))?""")
+#: A tag, or as much of one as is whole: its name and its first attributes.
+_BEGUN_TAG = re.compile(rb"""<[^\s=<>"'/]+(?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*""")
+#: A tag that opens an element.
+_ANY_TAG = b"<a>"
+_SLASH, _EXCLAMATION = b"/!"
+_NO_MEMORY = expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]
+
+
+def long_tag(chunk: bytes) -> int:
+    """Where the first tag above ``TAG_LIMIT`` starts in ``chunk``, which is complete markup; -1 for none."""
+    position = 0
+    while (found := _MARKUP.search(chunk, position)) is not None:
+        position = found.end()
+        if found[0] == CDATA:
+            position = max(chunk.find(CDATA_END, position), position)
+        elif position - found.start() > TAG_LIMIT:
+            return found.start()
+    return -1
+
+
+class StanzaTag:
+    """A stanza's own tag: what stays whatever becomes of its content."""
+
+    __slots__ = ("_attributes", "_declared", "_written", "name", "tag")
+
+    def __init__(self, names: Namespaces, written: str, attributes: list[str], tag: bytes) -> None:
+        #: The tag as it is passed on.
+        self.tag = tag
+        self._written = written
+        self._attributes = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        fault = names.start(written, attributes)
+        self._declared = names.declared
+        #: Expanded name; nothing but a stanza may have a fault.
+        self.name = names.expanded(written) if names.knows(written) else ""
+        if fault:
+            self.require_stanza(fault)
+            self.write_anew()
+
+    def require_stanza(self, fault: str) -> None:
+        """Raise SessionError unless it is a stanza: what else the server says is its own."""
+        if self.name not in STANZAS:
+            raise not_well_formed(fault)
+
+    def get(self, attribute: str) -> str:
+        """The value of an attribute, empty if it is not there."""
+        return self._attributes.get(attribute, "")
+
+    def write_anew(self, **changed: str) -> None:
+        """Keep of the tag only what every stanza has, with some of it ``changed``."""
+        values = {**self._attributes, **changed}
+        self.tag = _tag_anew(self._written, self._declared, values, "/>" if self.is_empty else ">")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the tag is the whole element."""
+        return self.tag.endswith(b"/>")
+
+    def around(self, content: bytes) -> bytes:
+        """The element, with other content than its own."""
+        start = self.tag[:-2] if self.is_empty else self.tag[:-1]
+        return b"%s>%s</%s>" % (start, content, self._written.encode()) if content else start + b"/>"
+
+    @property
+    def must_have_content(self) -> bool:
+        """Whether the stanza says something else without its content."""
+        return self.name == _IQ and self.get("type") in ("get", "set", "result")
+
+    def emptied(self) -> bytes:
+        """The element once all its content is taken out.
+
+        A result without content would say something else than it did; a request without content must be
+        answered, by whom it was sent to. No message or presence becomes an error: those are taken for the
+        word of the sender that they name.
+        """
+        if not self.must_have_content:
+            return self.around(b"")
+        if self.get("type") != "result":
+            return self.around(_UNREADABLE)
+        self.write_anew(type="error")
+        return self.around(_ERROR)
+
+
+def _tag_anew(written: str, declared: list[tuple[str, str]], values: dict[str, str], end: str) -> bytes:
+    attributes = [(f"xmlns:{prefix}" if prefix else "xmlns", uri) for prefix, uri in declared]
+    attributes += [(name, values[name]) for name in _KEPT if name in values]
+    return f"<{written}{''.join(attribute(name, value) for name, value in attributes)}{end}".encode()
+
+
+class StanzaRepair:
+    """One stanza, read from its first byte; ``bindings`` is a start tag that binds what the header does."""
+
+    __slots__ = (
+        "_bindings",
+        "_bounds",
+        "_children",
+        "_cut_depth",
+        "_cut_start",
+        "_cuts",
+        "_depth",
+        "_dropped",
+        "_excess",
+        "_forwards",
+        "_known",
+        "_limit",
+        "_names",
+        "_open",
+        "_parser",
+        "_position",
+        "_read",
+        "_tag",
+        "again",
+        "given_up",
+        "reasons",
+    )
+
+    def __init__(self, bindings: bytes, limit: int) -> None:
+        self._bindings = bindings
+        #: Bytes of the stanza; above, it is given up.
+        self._limit = limit
+        #: What was taken out, by ``REASONS``.
+        self.reasons: set[str] = set()
+        #: Bytes of the stanza that are left out already: elements too deep, or with a name too many.
+        self._dropped = 0
+        #: What is to be fed again, instead of what was fed: narrower bounds hold for all of it.
+        self.again = b""
+        #: No more of its content is to be kept.
+        self.given_up = False
+        self._start_over(SMALL)
+
+    def _start_over(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._read = bytearray()
+        #: Names seen, as they are written; only where they are bounded.
+        self._known: set[bytes] = set()
+        #: Open elements as the tags tell, the stanza's own being the first; inside them what is left out.
+        self._open = 0
+        self._excess: TagCounter | None = None
+        #: The same as the parser tells.
+        self._depth = -1
+        self._tag: StanzaTag | None = None
+        self._children = 0
+        #: (start, end, replacement) of each cut, in order; where the cut under way starts, and the level of
+        #: its element.
+        self._cuts: list[tuple[int, int, bytes]] = []
+        self._cut_start = self._cut_depth = 0
+        #: On which levels elements are open that hold another stanza.
+        self._forwards: list[int] = []
+        self._names = Namespaces()
+        parser = self._parser = make_parser(namespaces=False)
+        parser.StartElementHandler = self._start_element
+        parser.EndElementHandler = self._end_element
+        parser.Parse(self._bindings)
+        self._position = len(FIRST_LINE) + len(self._bindings)
+
+    @property
+    def begun(self) -> int:
+        """Bytes of the stanza so far."""
+        return len(self._read) + self._dropped
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """Take more of it, in complete markup; return what follows the stanza, None if there is more of it.
+
+        Raises SessionError.
+        """
+        kept, end = self._within_bounds(chunk)
+        self._read += kept
+        if self.begun > self._limit:
+            self._give_up(SIZE)
+        elif not self.given_up:
+            if self._bounds is SMALL and self.begun > ANYTHING_UP_TO:
+                self.again = self._begin_again(LARGE) + chunk[end:]
+                return None
+            self._parse(kept)
+            if self.reasons and self._tag is not None:
+                self._tag.require_stanza("elements nested too deeply, or too many names")
+        return None if self._open else chunk[end:]
+
+    def _begin_again(self, bounds: Bounds) -> bytes:
+        """Start over with other bounds; return what is to be fed again.
+
+        For what is too deep already, and so will be again, stand tags of as many elements as are open in it.
+        """
+        excess = self._excess
+        left_out = _ANY_TAG * excess.depth if excess is not None else b""
+        read = bytes(self._read) + left_out
+        self._dropped -= len(left_out)
+        self.let_go()
+        self._start_over(bounds)
+        return read
+
+    def _parse(self, kept: bytes) -> None:
+        try:
+            parse(self._parser, kept)
+        except (expat.ExpatError, DefusedXmlException) as error:
+            if getattr(error, "code", None) != _NO_MEMORY:
+                raise refused(error, self._read, self._parser.ErrorByteIndex - self._position) from None
+            self._give_up(MEMORY)
+        else:
+            if not self._open and (self._depth or self._tag is None):
+                raise not_well_formed("mismatched tag")
+
+    def _give_up(self, reason: str) -> None:
+        self.reasons = {reason}
+        self.given_up = True
+
+    def stanza(self) -> tuple[str, bytes, str]:
+        """(expanded name, bytes, sender) of the stanza, all of which has been fed."""
+        tag = self._tag
+        if self.given_up or tag is None:
+            return self.skipped().stanza()
+        if not self._children and (self._cuts or self._dropped) and tag.must_have_content:
+            return tag.name, tag.emptied(), tag.get("from")
+        parts = [tag.tag]
+        start = end_of_tag(self._read)
+        for cut_start, cut_end, instead in self._cuts:
+            parts += (bytes(self._read[start:cut_start]), instead)
+            start = cut_end
+        parts.append(bytes(self._read[start:]))
+        return tag.name, b"".join(parts), tag.get("from")
+
+    def let_go(self) -> None:
+        """Break what holds itself: the parser holds this object's methods."""
+        self._parser.StartElementHandler = self._parser.EndElementHandler = None
+
+    def skipped(self) -> SkippedStanza:
+        """What goes on with the stanza if no more of it is to be kept."""
+        within = self._open + (self._excess.depth if self._excess is not None else 0)
+        reasons = frozenset(self.reasons if self.given_up else (SIZE,))
+        begun = bytes(self._read[: self._limit + 1])
+        return SkippedStanza(self._bindings, begun, within, self._limit, reasons)
+
+    # -- what the tags tell ------------------------------------------------------------------------
+
+    def _within_bounds(self, chunk: bytes) -> tuple[bytes, int]:
+        """Return what of ``chunk`` is within the bounds, and where the stanza's part of it ends."""
+        kept: list[bytes] = []
+        start = position = 0
+        if self._excess is not None:
+            start = position = self._leave_out(self._excess, chunk, 0, 0)
+        while (found := _MARKUP.search(chunk, position)) is not None:
+            position = found.end()
+            if position - found.start() > TAG_LIMIT:
+                self._give_up(SIZE)
+            kind = chunk[found.start() + 1]
+            if kind == _EXCLAMATION:
+                position = max(chunk.find(CDATA_END, position), position)
+                continue
+            if kind == _SLASH:
+                self._open -= 1
+            else:
+                empty = chunk[position - 2] == _SLASH
+                if self._is_excess(found[0]):
+                    kept.append(chunk[start : found.start()])
+                    counter = TagCounter(0 if empty else 1)
+                    start = position = self._leave_out(counter, chunk, found.start(), position)
+                    continue
+                self._open += not empty
+            if not self._open:
+                break
+        else:
+            position = len(chunk)
+        kept.append(chunk[start:position])
+        return b"".join(kept), position
+
+    def _is_excess(self, tag: bytes) -> bool:
+        if self._open >= self._bounds.depth:
+            self.reasons.add(DEPTH)
+            return True
+        if self._bounds is LARGE:
+            new = {match[1] for match in _NAME.finditer(tag)} - self._known
+            if self._open and len(self._known) + len(new) > self._bounds.names:
+                self.reasons.add(NAMES)
+                return True
+            self._known |= new
+        return False
+
+    def _leave_out(self, counter: TagCounter, chunk: bytes, start: int, position: int) -> int:
+        """Leave out the element that begins at ``start``, which ``counter`` has seen up to ``position``."""
+        end = counter.skip(chunk, position) if counter.depth else position
+        self._excess = counter if end < 0 else None
+        end = len(chunk) if end < 0 else end
+        self._dropped += end - start
+        return end
+
+    # -- what the parser tells ---------------------------------------------------------------------
+
+    def _start_element(self, name: str, attributes: list[str]) -> None:
+        depth = self._depth = self._depth + 1
+        if self._cut_depth:
+            return
+        start = self._parser.CurrentByteIndex - self._position if depth > 0 else 0
+        if depth == 1:
+            self._take_tag(name, attributes)
+            return
+        fault = self._names.start(name, attributes)
+        if fault and depth > 1:
+            self._take_out(name, attributes, fault, start)
+            return
+        self._children += depth == 2
+        if name.endswith("forwarded") and self._names.namespace(name) == _FORWARD:
+            self._forwards.append(depth)
+
+    def _take_out(self, name: str, attributes: list[str], fault: str, start: int) -> None:
+        """Take out the element that begins at ``start``; of a forwarded stanza the fault in its own tag."""
+        assert self._tag is not None
+        self._tag.require_stanza(fault)
+        self.reasons.add(NAMESPACE)
+        names = self._names
+        if self._depth - 1 not in self._forwards[-1:] or not (
+            names.knows(name) and names.expanded(name) in STANZAS
+        ):
+            self._cut_start, self._cut_depth = start, self._depth
+            return
+        end = end_of_tag(self._read, start)
+        closing = "/>" if self._read[end - 2] == _SLASH else ">"
+        values = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        self._cuts.append((start, end, _tag_anew(name, names.declared, values, closing)))
+
+    def _take_tag(self, name: str, attributes: list[str]) -> None:
+        written = bytes(self._read[: end_of_tag(self._read)])
+        tag = self._tag = StanzaTag(self._names, name, attributes, written)
+        if tag.name == STREAM:
+            raise long_namespace()
+        if tag.tag != written:
+            self.reasons.add(NAMESPACE)
+
+    def _end_element(self, _name: str) -> None:
+        depth = self._depth
+        self._depth -= 1
+        if self._cut_depth:
+            if depth != self._cut_depth:
+                return
+            end = end_of_element(self._read, self._cut_start, self._parser.CurrentByteIndex - self._position)
+            self._cuts.append((self._cut_start, end, b""))
+            self._cut_depth = 0
+        elif self._forwards[-1:] == [depth]:
+            self._forwards.pop()
+        self._names.end()
+
+
+class SkippedStanza:
+    """A stanza that is too large: it becomes its own tag.
+
+    ``begun`` is its first bytes, which may end within its tag; ``depth`` its open elements where it is gone
+    on with, 0 before its own; ``limit`` what it may have in bytes. Raises SessionError unless it is a stanza.
+    """
+
+    __slots__ = ("_counter", "_tag", "reasons")
+
+    def __init__(
+        self,
+        bindings: bytes,
+        begun: bytes,
+        depth: int,
+        limit: int,
+        reasons: frozenset[str] = frozenset((SIZE,)),
+    ) -> None:
+        #: Why, as in ``StanzaRepair``.
+        self.reasons = reasons
+        self._counter = TagCounter(depth)
+        self._tag = _read_tag(bindings, begun, min(limit, TAG_LIMIT))
+        self._tag.require_stanza("too large")
+
+    def skip(self, data: bytes) -> int:
+        """Return where the stanza ends in ``data``, cut anywhere; -1 if it goes on."""
+        return self._counter.skip(data)
+
+    def stanza(self) -> tuple[str, bytes, str]:
+        """(expanded name, bytes, sender) of the stanza."""
+        return self._tag.name, self._tag.emptied(), self._tag.get("from")
+
+
+def _read_tag(bindings: bytes, begun: bytes, most: int) -> StanzaTag:
+    """The tag that ``begun`` starts with; if it is above ``most`` bytes, what of it matters and is whole."""
+    end = end_of_tag(begun)
+    tag = begun[:end]
+    if not 0 < end <= most:
+        whole = _BEGUN_TAG.match(begun, 0, most)
+        tag = whole[0] + b">" if whole else b""
+    seen: list[tuple[str, list[str]]] = []
+    parser = make_parser(namespaces=False)
+    parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
+    try:
+        parser.Parse(bindings)
+        parser.Parse(tag)
+    except (expat.ExpatError, DefusedXmlException) as error:
+        raise refused(error, tag, len(tag)) from None
+    if len(seen) != 2:
+        raise not_well_formed("not well-formed")
+    names = Namespaces()
+    names.start(*seen[0])
+    read = StanzaTag(names, *seen[1], tag)
+    if end != len(tag):
+        read.write_anew()
+    return read

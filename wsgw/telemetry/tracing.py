@@ -1,0 +1,296 @@
+"""Traces of single sessions: a line for every frame and element that passes, without its content.
+
+Which sessions, the option ``trace`` says. What is logged of an element is its name, namespace and
+size, and of a stanza its type and id; text, other attributes and what is inside are not. A trace
+stands in the way between a session's machines and what they talk to, and only while it is wanted:
+a session that is not traced pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from wsgw.config.model import Traced
+from wsgw.errors import SessionError
+from wsgw.stanzas.parser import STANZAS, WHITESPACE, first_tag, split_name
+from wsgw.stanzas.server import Fault, ServerElements
+from wsgw.websocket_frame import FRAGMENT, Opcode
+from wsgw.websocket_session import Frames, WebSocketSession
+from wsgw.websocket_xmpp import Browser, WebSocketXmpp
+
+log = logging.getLogger("wsgw.tracing")
+#: Who asks for a trace by name gets it, whatever else is logged.
+log.setLevel(logging.INFO)
+
+#: Characters of a name or an attribute in a line; of a namespace.
+_MAX_WORD, _MAX_NAMESPACE = 64, 128
+_FROM_BROWSER, _TO_BROWSER = "browser>gateway", "gateway>browser"
+_FROM_SERVER, _TO_SERVER = "server>gateway", "gateway>server"
+_CONTROL_FRAME = 0x08
+_NO_ROOT = b"<messages>"
+
+
+class Peer(Protocol):
+    """Whom a line is about."""
+
+    @property
+    def connection_id(self) -> int: ...
+
+    @property
+    def client(self) -> str: ...
+
+
+class Session(Protocol):
+    """What can be traced."""
+
+    session: WebSocketSession
+    xmpp: WebSocketXmpp
+
+    @property
+    def peer(self) -> Peer: ...
+
+
+class Tracing:
+    """Which sessions of a process are traced."""
+
+    def __init__(self) -> None:
+        self._targets = Traced()
+        self._traces: dict[Session, _Trace] = {}
+
+    def change(self, targets: Traced, sessions: Iterable[Session]) -> None:
+        """Trace what ``targets`` names from now on, of the ``bindings`` there are and of those that come."""
+        self._targets = targets
+        for session in sessions:
+            self._look_at(session)
+
+    def began(self, session: Session) -> None:
+        """A session has begun; of most gateways nothing is traced."""
+        if self._targets.networks or self._targets.jids:
+            self._look_at(session)
+
+    def ended(self, session: Session) -> None:
+        """A session is over."""
+        session.xmpp.login.when_over = None
+        trace = self._traces.pop(session, None)
+        if trace is not None:
+            trace.remove()
+
+    def _look_at(self, session: Session) -> None:
+        traced, wanted = session in self._traces, self._wants(session)
+        if wanted and not traced:
+            self._traces[session] = _Trace(session)
+        elif traced and not wanted:
+            self._traces.pop(session).remove()
+        bound = partial(self._look_at, session) if self._targets.jids else None
+        session.xmpp.login.when_over = bound
+
+    def _wants(self, session: Session) -> bool:
+        user, slash, resource = session.xmpp.login.jid.partition("/")
+        user = user.lower()
+        if user and not self._targets.jids.isdisjoint((user, f"{user}{slash}{resource}")):
+            return True
+        try:
+            address = ip_address(session.peer.client)
+        except ValueError:  # that of a Unix socket
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._targets.networks)
+
+
+class _Trace:
+    """The trace of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session.session
+        self._xmpp = session.xmpp
+        self._connection = {"connection": session.peer.connection_id, "client": session.peer.client}
+        self._session.rewire(lambda frames: _TracedFrames(frames, self))
+        self._session.data_to_send = _FramesToBrowser(self._session.data_to_send, self)
+        self._xmpp.rewire(
+            lambda browser: _TracedBrowser(browser, self), lambda server: _TracedServer(server, self)
+        )
+        self._xmpp.to_upstream = _ElementsToServer(self._xmpp.to_upstream, self)
+        log.info("#%(connection)d %(client)s = traced from now on", {"event": "traced", **self._connection})
+
+    def remove(self) -> None:
+        """Get out of the way."""
+        self._session.rewire(_without)
+        self._session.data_to_send = list(self._session.data_to_send)
+        self._xmpp.rewire(_without, _without)
+        self._xmpp.to_upstream = list(self._xmpp.to_upstream)
+        log.info("#%(connection)d %(client)s = no longer traced", {"event": "traced", **self._connection})
+
+    def frame(self, direction: str, opcode: int, size: int) -> None:
+        """Log a frame that holds no text; ``size`` in bytes."""
+        known = {"event": "trace", **self._connection, "direction": direction, "frame": _frame_name(opcode)}
+        log.info("#%(connection)d %(client)s %(direction)s %(frame)s frame", known, extra=_fields(size=size))
+
+    def element(self, direction: str, text: bytes, name: str | None = None) -> None:
+        """Log an element, or whatever else the text is; ``name`` is its expanded name, if it is known."""
+        framing = self._xmpp.framing
+        root = framing.client_root if direction in (_FROM_BROWSER, _TO_SERVER) else framing.server_root
+        said = _describe(root or _NO_ROOT, text, name)
+        known = {"event": "trace", **self._connection, "direction": direction, "element": said.name}
+        details = _fields(
+            namespace=said.namespace,
+            type=said.type,
+            id=said.id,
+            size=len(text),
+            framing=self._xmpp.framing_name or None,
+        )
+        log.info("#%(connection)d %(client)s %(direction)s %(element)s", known, extra=details)
+
+
+def _fields(**fields: object) -> dict[str, dict[str, object]]:
+    return {"fields": fields}
+
+
+def _frame_name(opcode: int) -> str:
+    return Opcode(opcode).name.lower()
+
+
+class _Said(NamedTuple):
+    name: str
+    namespace: str | None = None
+    type: str | None = None
+    id: str | None = None
+
+
+def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
+    """What may be said of a text. ``root`` is a start tag with the bindings that it may rely on."""
+    text = text.strip(WHITESPACE)
+    if not text:
+        return _Said("end of the stream" if name == "" else "white space")
+    if text.startswith(b"</"):  # no element begins so
+        return _Said("end of the stream")
+    try:
+        written, attributes = first_tag(root, text)
+    except SessionError as error:
+        if not name:
+            return _Said("long tag" if error.condition == "policy-violation" else "no XML")
+        written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
+    expanded = name or written
+    namespace, local = split_name(expanded)
+    # Others' attributes may be secrets: the id of <enabled/> resumes a session.
+    values = {key: value[:_MAX_WORD] for key, value in attributes.items() if expanded in STANZAS}
+    namespace = namespace[:_MAX_NAMESPACE]
+    return _Said(local[:_MAX_WORD], namespace or None, values.get("type"), values.get("id"))
+
+
+# -- what stands in the way ----------------------------------------------------------------------
+
+
+def _without(traced: Any) -> Any:
+    return traced.inner
+
+
+class _Limited(Protocol):
+    max_message_size: int
+
+
+_Inner = TypeVar("_Inner", bound=_Limited)
+
+
+class _InTheWay(Generic[_Inner]):
+    """What takes messages up to a size; the limit is that of whom it stands before."""
+
+    def __init__(self, inner: _Inner, trace: _Trace) -> None:
+        self.inner = inner
+        self._trace = trace
+
+    @property
+    def max_message_size(self) -> int:
+        return self.inner.max_message_size
+
+    @max_message_size.setter
+    def max_message_size(self, size: int) -> None:
+        self.inner.max_message_size = size
+
+
+class _TracedFrames(_InTheWay[Frames]):
+    """The frames that come from the browser."""
+
+    def feed(self, data: bytes) -> None:
+        self.inner.feed(data)
+
+    def parse_stream(self) -> tuple[int, bytes] | None:
+        message = self.inner.parse_stream()
+        if message is None:
+            return None
+        if message is not FRAGMENT and message[0] == Opcode.TEXT:
+            self._trace.element(_FROM_BROWSER, message[1])
+        else:
+            self._trace.frame(_FROM_BROWSER, message[0], len(message[1]))
+        return message
+
+
+class _FramesToBrowser(list[bytes]):
+    """The frames for the browser; those that hold text are seen before they are made."""
+
+    def __init__(self, frames: Iterable[bytes], trace: _Trace) -> None:
+        super().__init__(frames)
+        self._trace = trace
+
+    def append(self, frame: bytes) -> None:
+        super().append(frame)
+        if frame[0] & _CONTROL_FRAME:
+            self._trace.frame(_TO_BROWSER, frame[0] & 0x0F, len(frame) - 2)
+
+
+class _TracedBrowser(_InTheWay[Browser]):
+    """The messages for the browser."""
+
+    def send(self, text: bytes) -> None:
+        self._trace.element(_TO_BROWSER, text)
+        self.inner.send(text)
+
+    def close(self, code: int, reason: str) -> None:
+        self.inner.close(code, reason)
+
+
+class _TracedServer:
+    """The elements that come from the server."""
+
+    def __init__(self, inner: ServerElements, trace: _Trace) -> None:
+        self.inner = inner
+        self._trace = trace
+
+    @property
+    def failure(self) -> SessionError | None:
+        return self.inner.failure
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.inner.faults
+
+    @property
+    def unusual(self) -> bool:
+        return self.inner.unusual
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        return self.inner.take_faults()
+
+    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
+        events = self.inner.feed(data)
+        for name, element in events:
+            self._trace.element(_FROM_SERVER, element, name)
+        return events
+
+    def drop_parser(self) -> None:
+        self.inner.drop_parser()
+
+
+class _ElementsToServer(list[bytes]):
+    """What goes to the server."""
+
+    def __init__(self, elements: Iterable[bytes], trace: _Trace) -> None:
+        super().__init__(elements)
+        self._trace = trace
+
+    def append(self, element: bytes) -> None:
+        super().append(element)
+        self._trace.element(_TO_SERVER, element)
