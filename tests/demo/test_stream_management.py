@@ -240,7 +240,7 @@ def test_no_timer_survives_the_server() -> None:
     client.send(ENABLE)
     client.until("<enabled")
     client.close()
-    timers = server._host.sessions._timers
+    timers = server._host.bindings._timers
     with gevent.Timeout(5):
         while not timers:
             gevent.sleep(0.01)

@@ -31,7 +31,7 @@ class Accounts:
     """
 
     def __init__(self, domain: str, passwords: Mapping[str, str]) -> None:
-        self._domain = domain
+        self.domain = domain
         self._passwords: dict[str, str] = {}
         self._scram_keys: dict[tuple[str, str], ScramKeys] = {}
         for name, password in passwords.items():
@@ -65,7 +65,7 @@ class Accounts:
         if "@" not in authzid:
             return prepare(authzid) == localpart
         try:
-            return str(parse_jid(authzid).bare) == f"{localpart}@{self._domain}"
+            return str(parse_jid(authzid).bare) == f"{localpart}@{self.domain}"
         except StanzaError:
             return False
 

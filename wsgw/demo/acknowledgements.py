@@ -1,6 +1,6 @@
 """The counters of stream management (XEP-0198 section 4), and the stanzas not acknowledged yet.
 
-Pure bookkeeping: the elements are in ``stream_management``, the resumption window in ``bindings``.
+Counts only: the elements are in ``stream_management``, the sessions that wait to be resumed in ``bindings``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which resources of which accounts are bound, and for how long a lost one waits to be resumed.
+"""Which resources of which accounts are bound, and how long a session without a stream waits to be resumed.
 
-RFC 6120 section 7, XEP-0198 section 5. It tells nobody of an end: who ends a session says so (see ``host``).
+RFC 6120 section 7, XEP-0198 section 5. It sends no presence and no stanza when a session ends: see ``host``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from gevent import Greenlet, getcurrent, spawn_later
 
 from wsgw.demo.acknowledgements import Acknowledgements
 from wsgw.demo.session import Overflow, Session, Wire
+from wsgw.errors import SessionError
 
 
-class Sessions:
-    """The sessions of one domain, attached to a stream or waiting for one."""
+class Bindings:
+    """The sessions of ``domain`` by account, resource and resumption token.
 
-    def __init__(self, resumption_window: float, overflow: Overflow) -> None:
+    ``resumption_window``: the seconds for which a session without a stream can be resumed. ``overflow`` goes
+    to each session (see ``Session``). Localparts and ``domain`` are prepared strings, as in a ``JID``.
+    """
+
+    def __init__(self, domain: str, resumption_window: float, overflow: Overflow) -> None:
+        self.domain = domain
         self.resumption_window = resumption_window
         self._overflow = overflow
         self._by_account: dict[str, dict[str, Session]] = {}
@@ -26,13 +32,13 @@ class Sessions:
         self._timers: dict[Session, Greenlet[..., None]] = {}
 
     def add(self, jid: Any, wire: Wire) -> Session:
-        """A new session for the full JID ``jid``, which must be free."""
+        """Bind the full JID ``jid``, which must be free, to a new session on ``wire``."""
         session = Session(jid, wire, self._overflow)
         self._by_account.setdefault(session.localpart, {})[str(jid.resource)] = session
         return session
 
     def remove(self, session: Session) -> None:
-        """Forget the session."""
+        """Free the resource of ``session``; it can no longer be resumed."""
         self._stop_timer(session)
         if session.acknowledgements is not None and session.acknowledgements.token is not None:
             self._by_token.pop(session.acknowledgements.token, None)
@@ -42,9 +48,11 @@ class Sessions:
         if not resources:
             self._by_account.pop(session.localpart, None)
 
-    def find(self, localpart: str, resource: str) -> Session | None:
-        """The session bound to that resource."""
-        return self._by_account.get(localpart, {}).get(resource)
+    def find(self, jid: Any) -> Session | None:
+        """The session bound to ``jid``; None for a bare JID, a free resource or another domain."""
+        if not jid.resource or jid.domain != self.domain:
+            return None
+        return self._by_account.get(str(jid.local), {}).get(str(jid.resource))
 
     def of(self, localpart: str) -> list[Session]:
         """All sessions of the account."""
@@ -59,7 +67,7 @@ class Sessions:
             yield from list(resources.values())
 
     def manage(self, session: Session, resumable: bool) -> Acknowledgements:
-        """Begin stream management on ``session``."""
+        """Begin stream management on ``session``; its token is None unless ``resumable``."""
         token = secrets.token_urlsafe(18) if resumable else None
         session.acknowledgements = Acknowledgements(token)
         if token is not None:
@@ -67,21 +75,23 @@ class Sessions:
         return session.acknowledgements
 
     def resumable(self, token: str) -> Session | None:
-        """The session that ``<resume previd='token'/>`` means."""
+        """The session that ``<resume previd='token'/>`` names."""
         return self._by_token.get(token)
 
     def detach(self, session: Session, expire: Callable[[Session], None]) -> None:
-        """The stream is lost: keep the session, and call ``expire`` if nobody resumes it in time."""
+        """Keep ``session`` without a stream; call ``expire`` unless a stream resumes it within the window."""
         session.wire = None
         self._timers[session] = spawn_later(self.resumption_window, expire, session)
 
     def attach(self, session: Session, wire: Wire) -> None:
-        """Another stream takes the session over."""
+        """Move ``session`` to ``wire``. A stream that still holds it ends with ``conflict``."""
         self._stop_timer(session)
-        session.wire = wire
+        holder, session.wire = session.wire, wire
+        if holder is not None:
+            holder.end(SessionError("conflict", "The session was resumed elsewhere."))
 
     def _stop_timer(self, session: Session) -> None:
         timer = self._timers.pop(session, None)
-        # The timer itself may be the one that ends the session: it must not kill itself half way.
+        # The timer itself may be ending the session: it must not kill itself half way.
         if timer is not None and timer is not getcurrent():
             timer.kill(block=False)

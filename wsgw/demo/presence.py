@@ -1,41 +1,42 @@
 """Presence (RFC 6121 section 4): broadcast, first presence, directed presence, and the end of a session.
 
-Subscriptions are in ``subscriptions``.
+The stanzas that change a subscription are in ``subscriptions``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
+from wsgw.demo.bindings import Bindings
 from wsgw.demo.elements import NS_CLIENT
+from wsgw.demo.roster import Rosters
 from wsgw.demo.session import Session
 from wsgw.demo.stanzas import StanzaError, parse_jid, presence, readdressed
 
-if TYPE_CHECKING:
-    from wsgw.demo.host import Host
-
-_SUBSCRIPTION_TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
-
 
 class Presences:
-    """Tells the sessions of a host who is there."""
+    """Sends the presence of each session to the sessions that may see it.
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    JIDs in and out are strings; ``bare`` in a docstring means without a resource.
+    """
+
+    def __init__(self, bindings: Bindings, rosters: Rosters) -> None:
+        self._bindings = bindings
+        self._rosters = rosters
 
     def handle(self, session: Session, stanza: Element) -> None:
-        """One presence stanza of a client. Raises StanzaError."""
+        """One presence stanza of a client that changes no subscription.
+
+        Raises StanzaError ``bad-request`` (type, priority) or ``jid-malformed`` (``to``).
+        """
         kind = stanza.get("type")
         recipient = stanza.get("to")
-        if kind in _SUBSCRIPTION_TYPES:
-            self._host.subscriptions.handle(session, kind, stanza)
-        elif kind == "probe":
-            # Probes are between servers (RFC 6121 section 4.3); this server answers its own.
+        if kind == "probe":
+            # Only servers send probes (RFC 6121 section 4.3), and this one serves all the accounts it knows.
             return
-        elif kind not in (None, "unavailable", "error"):
+        if kind not in (None, "unavailable", "error"):
             raise StanzaError("bad-request", "No such type of presence.")
-        elif recipient is not None:
+        if recipient is not None:
             self._direct(session, stanza, recipient)
         elif kind is None:
             self._available(session, stanza)
@@ -43,21 +44,21 @@ class Presences:
             self._unavailable(session, stanza)
 
     def gone(self, session: Session) -> None:
-        """The session ended: whoever saw it hears ``unavailable`` (RFC 6121 sections 4.5.2 and 4.6.4)."""
+        """The session ended: send ``unavailable`` to all that saw it (RFC 6121 sections 4.5.2 and 4.6.4)."""
         if session.available or session.directed:
             self._unavailable(session, presence("unavailable", session.full))
 
-    def tell(self, asker: str, localpart: str) -> None:
-        """Answer a probe: the available sessions of ``asker`` (bare) get the account's presence."""
-        for session in self._host.sessions.available(localpart):
+    def tell(self, watcher: str, localpart: str) -> None:
+        """Send the presence of the account's sessions to the available ones of ``watcher`` (a bare JID)."""
+        for session in self._bindings.available(localpart):
             assert session.presence is not None
-            for recipient in self._sessions_of(asker):
+            for recipient in self._sessions_of(watcher):
                 recipient.deliver(readdressed(session.presence, session.full, recipient.bare))
 
-    def hide(self, asker: str, localpart: str) -> None:
-        """``asker`` (bare) may no longer see the account: its sessions go unavailable for it."""
-        for session in self._host.sessions.available(localpart):
-            for recipient in self._sessions_of(asker):
+    def hide(self, watcher: str, localpart: str) -> None:
+        """Send ``unavailable`` for each of the account's sessions to the available ones of ``watcher``."""
+        for session in self._bindings.available(localpart):
+            for recipient in self._sessions_of(watcher):
                 recipient.deliver(presence("unavailable", session.full, recipient.bare))
 
     def _available(self, session: Session, stanza: Element) -> None:
@@ -70,11 +71,11 @@ class Presences:
             self._welcome(session)
 
     def _welcome(self, session: Session) -> None:
-        """After first presence: the others', and what was asked meanwhile (RFC 6121 section 4.2.2)."""
-        roster = self._host.roster(session.localpart)
+        """After first presence: send the contacts' presence and open requests (RFC 6121 section 4.2.2)."""
+        roster = self._rosters.of(session.localpart)
         accounts = [jid for jid in roster.subscribed_to() if jid != session.bare]
         others = [peer for jid in accounts for peer in self._sessions_of(jid)]
-        others += [peer for peer in self._host.sessions.available(session.localpart) if peer is not session]
+        others += [peer for peer in self._bindings.available(session.localpart) if peer is not session]
         for peer in others:
             assert peer.presence is not None
             session.deliver(readdressed(peer.presence, peer.full, session.full))
@@ -103,8 +104,8 @@ class Presences:
             target.deliver(stanza)
 
     def _audience(self, session: Session) -> list[Session]:
-        """All who see the session's broadcasts, its own account's resources among them."""
-        subscribers = self._host.roster(session.localpart).subscribers()
+        """The available sessions that see its broadcasts, those of its own account among them."""
+        subscribers = self._rosters.of(session.localpart).subscribers()
         accounts = [session.bare, *(jid for jid in subscribers if jid != session.bare)]
         return [peer for jid in accounts for peer in self._sessions_of(jid)]
 
@@ -113,14 +114,14 @@ class Presences:
         parsed = parse_jid(jid)
         if not parsed.resource:
             return self._sessions_of(jid)
-        session = self._host.router.full_jid_session(parsed)
+        session = self._bindings.find(parsed)
         return [] if session is None else [session]
 
     def _sessions_of(self, bare: str) -> list[Session]:
         jid = parse_jid(bare)
-        if jid.domain != self._host.domain:
+        if jid.domain != self._bindings.domain:
             return []
-        return self._host.sessions.available(str(jid.local))
+        return self._bindings.available(str(jid.local))
 
 
 def _priority(stanza: Element) -> int:

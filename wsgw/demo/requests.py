@@ -1,15 +1,15 @@
-"""Requests (iq) that the server answers itself, in a table by payload; the others are routed.
+"""Requests (iq) that the server answers itself, in a table by payload; other iq stanzas are routed.
 
-RFC 6120 section 8.2.3, RFC 6121 section 8.5, XEP-0030, XEP-0199. The roster and registration
-have rooms of their own.
+RFC 6120 section 8.2.3, RFC 6121 section 8.5, XEP-0030, XEP-0199. The handlers for the
+roster are in ``roster_requests``, those for accounts in ``registration``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
+from wsgw.demo.bindings import Bindings
 from wsgw.demo.elements import (
     NS_DISCO_INFO,
     NS_DISCO_ITEMS,
@@ -21,11 +21,9 @@ from wsgw.demo.elements import (
 )
 from wsgw.demo.registration import Registration
 from wsgw.demo.roster_requests import RosterRequests
+from wsgw.demo.routing import Router
 from wsgw.demo.session import Session
 from wsgw.demo.stanzas import StanzaError, parse_jid, result_reply
-
-if TYPE_CHECKING:
-    from wsgw.demo.host import Host
 
 #: Session, the iq, its payload → the payload of the result.
 Handler = Callable[[Session, Element, Element], Element | None]
@@ -34,18 +32,19 @@ _FEATURES = (NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING, NS_REGISTER, NS_ROSTER)
 
 
 class Requests:
-    """Answers the iq stanzas of a host's clients."""
+    """Answers the iq stanzas of the domain's clients."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self.registration = Registration(host)
-        roster = RosterRequests(host)
+    def __init__(
+        self, bindings: Bindings, router: Router, registration: Registration, roster: RosterRequests
+    ) -> None:
+        self._bindings = bindings
+        self._router = router
         self._handlers: dict[tuple[str, str], Handler] = {
             ("get", f"{{{NS_DISCO_INFO}}}query"): self._disco_info,
             ("get", f"{{{NS_DISCO_ITEMS}}}query"): self._disco_items,
             ("get", f"{{{NS_PING}}}ping"): _nothing,
-            ("get", f"{{{NS_REGISTER}}}query"): self.registration.form,
-            ("set", f"{{{NS_REGISTER}}}query"): self.registration.submit,
+            ("get", f"{{{NS_REGISTER}}}query"): registration.form,
+            ("set", f"{{{NS_REGISTER}}}query"): registration.submit,
             ("get", f"{{{NS_ROSTER}}}query"): roster.get,
             ("set", f"{{{NS_ROSTER}}}query"): roster.set,
             ("set", f"{{{NS_SESSION}}}session"): _nothing,
@@ -53,14 +52,14 @@ class Requests:
         self._known = {tag for _, tag in self._handlers}
 
     def handle(self, session: Session, iq: Element) -> None:
-        """Answer or route one iq. Raises StanzaError."""
+        """Answer or route one iq. Raises StanzaError with the condition that the client is to get."""
         kind = check(iq)
         recipient = parse_jid(iq.get("to") or session.bare)
-        if recipient.resource or recipient.domain != self._host.domain:
-            self._host.router.iq(iq, recipient)
+        if recipient.resource or recipient.domain != self._bindings.domain:
+            self._router.iq(iq, recipient)
         elif kind in ("get", "set"):
             if recipient.local and recipient.bare != session.bare:
-                # RFC 6121 section 8.5.2.1.3: on behalf of that account; nothing here may be told of it.
+                # RFC 6121 section 8.5.2.1.3: the server answers for that account, and reveals nothing of it.
                 raise StanzaError(
                     "forbidden" if iq[0].tag == f"{{{NS_ROSTER}}}query" else "service-unavailable"
                 )
@@ -91,13 +90,13 @@ class Requests:
         if payload.get("node"):
             raise StanzaError("item-not-found")
         own_account = bool(parse_jid(iq.get("to") or session.bare).local)
-        resources = self._host.sessions.available(session.localpart) if own_account else []
+        resources = self._bindings.available(session.localpart) if own_account else []
         items = (make(NS_DISCO_ITEMS, "item", {"jid": resource.full}) for resource in resources)
         return make(NS_DISCO_ITEMS, "query", None, *items)
 
 
 def check(iq: Element) -> str:
-    """The type of a valid iq (RFC 6120 section 8.2.3). Raises StanzaError ``bad-request``."""
+    """The ``type`` of ``iq`` if it is valid (RFC 6120 section 8.2.3). Raises StanzaError ``bad-request``."""
     kind = iq.get("type", "")
     if kind not in ("get", "set", "result", "error") or not iq.get("id"):
         raise StanzaError("bad-request", "An iq has an id and one of four types.")

@@ -1,6 +1,6 @@
 """Rosters (RFC 6121 section 2): items, their subscription states, and how they are written.
 
-Data only: who is told of a change is in ``subscriptions`` and ``roster_requests``.
+Data only: ``subscriptions`` and ``roster_requests`` change it and push the changes.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Roster:
 
     def __init__(self) -> None:
         self.items: dict[str, RosterItem] = {}
-        #: Bare JID of the asker → the ``subscribe`` stanza.
+        #: Bare JID of the user that asks → the ``subscribe`` stanza.
         self.requests: dict[str, Element] = {}
 
     def item(self, jid: str) -> RosterItem:
-        """The item of the bare ``jid``, made if there is none."""
+        """The item of the bare JID ``jid``, made at its first use."""
         return self.items.setdefault(jid, RosterItem(jid))
 
     def query(self) -> Element:
@@ -72,3 +72,18 @@ class Roster:
     def subscribers(self) -> list[str]:
         """Bare JIDs that receive the account's presence."""
         return [item.jid for item in self.items.values() if item.from_]
+
+
+class Rosters:
+    """The rosters of a domain by localpart."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[str, Roster] = {}
+
+    def of(self, localpart: str) -> Roster:
+        """The account's roster, made at its first use."""
+        return self._by_account.setdefault(localpart, Roster())
+
+    def remove(self, localpart: str) -> None:
+        """Delete the account's roster."""
+        self._by_account.pop(localpart, None)

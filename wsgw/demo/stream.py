@@ -11,7 +11,6 @@ import secrets
 from typing import Protocol
 from xml.etree.ElementTree import Element
 
-from wsgw.demo import stream_management
 from wsgw.demo.elements import (
     NS_BIND,
     NS_CLIENT,
@@ -37,6 +36,7 @@ from wsgw.demo.stanzas import (
     result_reply,
     stream_error,
 )
+from wsgw.demo.stream_management import StreamManagement
 from wsgw.demo.xml_reader import Event, StreamClosed, StreamOpened, StreamReader
 from wsgw.errors import SessionError
 
@@ -68,6 +68,7 @@ class Stream:
         self._header_sent = False
         self._closed = False
         self._login = Login(host.accounts, self.send)
+        self._management = StreamManagement(host.bindings, self)
         self._localpart: str | None = None
         self._session: Session | None = None
 
@@ -163,10 +164,8 @@ class Stream:
     def wait_for_bind(self, event: StreamOpened | Element) -> None:
         """Logged in: binding or resumption."""
         assert isinstance(event, Element)
-        if event.tag == f"{{{NS_SM}}}resume":
+        if split_tag(event.tag)[0] == NS_SM:
             self._resume(event)
-        elif split_tag(event.tag)[0] == NS_SM:
-            self.send(stream_management.failed("unexpected-request"))
         elif event.tag == _IQ and len(event) == 1 and event[0].tag == _BIND and event.get("type") == "set":
             self._bind(event)
         else:
@@ -180,7 +179,7 @@ class Stream:
         if event.tag in STANZA_TAGS:
             self._stanza(session, event)
         elif split_tag(event.tag)[0] == NS_SM:
-            stream_management.handle(self._host, session, event, self)
+            self._management.handle(session, event)
         else:
             self._refuse(event)
 
@@ -209,7 +208,7 @@ class Stream:
     def _features(self) -> Element:
         if self._localpart is None:
             features = make(NS_STREAM, "features", None, mechanisms_feature())
-            if self._host.allow_registration:
+            if self._host.registration.is_open:
                 features.append(make(NS_REGISTER_FEATURE, "register"))
             return features
         session = make(NS_SESSION, "session", None, make(NS_SESSION, "optional"))
@@ -224,7 +223,7 @@ class Stream:
     def _register(self, iq: Element) -> None:
         try:
             kind = check(iq)
-            registration = self._host.requests.registration
+            registration = self._host.registration
             if kind == "get":
                 self.send(result_reply(iq, registration.open_form()))
             elif kind == "set":
@@ -235,7 +234,7 @@ class Stream:
 
     def _resume(self, element: Element) -> None:
         assert self._localpart is not None
-        session = stream_management.resume(self._host, self._localpart, element, self)
+        session = self._management.handle_unbound(self._localpart, element)
         if session is not None:
             self._session = session
             self._state = self.session_established

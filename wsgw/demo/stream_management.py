@@ -1,68 +1,78 @@
 """The elements of stream management (XEP-0198): enable, r, a, resume.
 
-The counters are in ``acknowledgements``, the waiting of a lost session in ``bindings``.
+The counters are in ``acknowledgements``, the sessions that wait to be resumed in ``bindings``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
+from wsgw.demo.bindings import Bindings
 from wsgw.demo.elements import NS_SM, make, split_tag
 from wsgw.demo.session import Session, Wire
 from wsgw.errors import SessionError
 
-if TYPE_CHECKING:
-    from wsgw.demo.host import Host
-
 _NS_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 
-def handle(host: Host, session: Session, element: Element, wire: Wire) -> None:
-    """``<enable/>``, ``<r/>`` or ``<a/>`` on a bound stream. Raises SessionError."""
-    name = split_tag(element.tag)[1]
-    counters = session.acknowledgements
-    if name == "enable" and counters is None:
-        wire.send(_enable(host, session, element))
-    elif name == "r" and counters is not None:
-        wire.send(make(NS_SM, "a", {"h": str(counters.handled)}))
-    elif name == "a" and counters is not None:
-        counters.acknowledge(_count(element))
+class StreamManagement:
+    """Handles the elements of one stream; the answers go to ``wire``, the stream itself."""
+
+    def __init__(self, bindings: Bindings, wire: Wire) -> None:
+        self._bindings = bindings
+        self._wire = wire
+
+    def handle(self, session: Session, element: Element) -> None:
+        """An element of the stream that ``session`` is bound to.
+
+        Raises SessionError for a wrong count, or for more acknowledgements than stanzas.
+        """
+        name = split_tag(element.tag)[1]
+        counters = session.acknowledgements
+        if name == "enable" and counters is None:
+            self._wire.send(self._enable(session, element))
+        elif name == "r" and counters is not None:
+            self._wire.send(make(NS_SM, "a", {"h": str(counters.handled)}))
+        elif name == "a" and counters is not None:
+            counters.acknowledge(_count(element))
+            session.request_acknowledgement()
+        else:
+            self._wire.send(_failed("unexpected-request"))
+
+    def handle_unbound(self, localpart: str, element: Element) -> Session | None:
+        """An element of a stream without a session: ``<resume/>``, by the account ``localpart``.
+
+        Returns the session, now on this stream, after sending its unacknowledged stanzas again; None after
+        answering ``<failed/>``. Raises SessionError as ``handle`` does.
+        """
+        if element.tag != f"{{{NS_SM}}}resume":
+            self._wire.send(_failed("unexpected-request"))
+            return None
+        token = element.get("previd", "")
+        session = self._bindings.resumable(token)
+        if session is None or session.acknowledgements is None or session.localpart != localpart:
+            self._wire.send(_failed("item-not-found"))
+            return None
+        session.acknowledgements.acknowledge(_count(element))
+        self._bindings.attach(session, self._wire)
+        handled = str(session.acknowledgements.handled)
+        self._wire.send(make(NS_SM, "resumed", {"previd": token, "h": handled}))
+        for stanza in session.acknowledgements.unacknowledged:
+            self._wire.send(stanza)
         session.request_acknowledgement()
-    else:
-        wire.send(failed("unexpected-request"))
+        return session
+
+    def _enable(self, session: Session, element: Element) -> Element:
+        counters = self._bindings.manage(session, element.get("resume") in ("true", "1"))
+        if counters.token is None:
+            return make(NS_SM, "enabled")
+        window = str(int(self._bindings.resumption_window))
+        return make(NS_SM, "enabled", {"id": counters.token, "resume": "true", "max": window})
 
 
-def resume(host: Host, localpart: str, element: Element, wire: Wire) -> Session | None:
-    """``<resume/>``: the session, now on ``wire``, with what it missed sent again; None if there is none.
-
-    Raises SessionError.
-    """
-    token = element.get("previd", "")
-    session = host.sessions.resumable(token)
-    if session is None or session.acknowledgements is None or session.localpart != localpart:
-        wire.send(failed("item-not-found"))
-        return None
-    session.acknowledgements.acknowledge(_count(element))
-    host.resume(session, wire)
-    wire.send(make(NS_SM, "resumed", {"previd": token, "h": str(session.acknowledgements.handled)}))
-    for stanza in session.acknowledgements.unacknowledged:
-        wire.send(stanza)
-    session.request_acknowledgement()
-    return session
-
-
-def failed(condition: str) -> Element:
+def _failed(condition: str) -> Element:
     """``<failed/>`` with a stanza error condition."""
     return make(NS_SM, "failed", None, make(_NS_CONDITIONS, condition))
-
-
-def _enable(host: Host, session: Session, element: Element) -> Element:
-    counters = host.sessions.manage(session, element.get("resume") in ("true", "1"))
-    if counters.token is None:
-        return make(NS_SM, "enabled")
-    window = str(int(host.sessions.resumption_window))
-    return make(NS_SM, "enabled", {"id": counters.token, "resume": "true", "max": window})
 
 
 def _count(element: Element) -> int:
