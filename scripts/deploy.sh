@@ -161,7 +161,7 @@ need_configuration_source() {
         [ -r "$found" ] || die "$(id -un) may not read $found: run this as root"
     elif [ ${#domains[@]} -eq 0 ]; then
         die "nothing to configure it from: no $root$etc/wsgw.yml, no ejabberd. Give --domain NAME and --upstream URI," \
-            "or write $root$etc/wsgw.yml first (see README.md)"
+            "or write $root$etc/wsgw.yml first (see docs/configuration.md)"
     fi
 }
 
