@@ -41,8 +41,31 @@ HOMES = {
 }
 #: Imports from one room into another, counted once for each pair of rooms.
 MAX_ARROWS = 103
-MAX_LINES = 500
-MAX_FUNCTION_LINES = 60
+#: Lines of a module and of a function, by the top folder. A longer one gives the reason in its docstring:
+#: "Longer than 400 lines because ...".
+MAX_LINES = {"wsgw": 400, "tests": 500}
+MAX_FUNCTION_LINES = {"wsgw": 45, "tests": 60}
+#: Not split yet. A name whose code has become short enough must go from here.
+STILL_TOO_LONG = {
+    "wsgw/listener.py",
+    "wsgw/processes/parent.py",
+    "wsgw/relay/life.py",
+    "wsgw/socket_async.py",
+    "wsgw/stanzas/element.py: read_element",
+    "wsgw/stanzas/parser.py",
+    "wsgw/stanzas/repair.py",
+    "wsgw/websocket_session.py",
+    "wsgw/websocket_xmpp.py",
+    "wsgw/xmpp/framing.py",
+    "tests/end_to_end/test_endings.py",
+    "tests/stanzas/test_repair.py",
+    "tests/stanzas/test_server.py",
+    "tests/test_listener.py",
+    "tests/test_socket_async.py",
+    "tests/test_upstream.py",
+    "tests/test_websocket_xmpp.py",
+    "tests/xmpp/test_framing.py",
+}
 
 _ROW = re.compile(r"\| (\d+) \| `(\w+)/?` \| (yes)? *\| .+ \|")
 
@@ -174,12 +197,33 @@ def test_packages_stay_at_home(room: str, path: Path) -> None:
         assert homes is None or room in homes, f"{room} imports {name}"
 
 
-@pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
-def test_sizes(room: str, path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert text.count("\n") <= MAX_LINES, f"{path.name} is too long: split it"
-    for node in ast.walk(ast.parse(text)):
+def too_long(name: str, text: str, top: str) -> Iterator[str]:
+    """``name`` if the module is too long, ``name: function`` for each function that is, without a reason."""
+    tree = ast.parse(text)
+    if text.count("\n") > MAX_LINES[top] and not _gives_reason(tree, MAX_LINES[top]):
+        yield name
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
-            length = node.end_lineno - node.lineno + 1
-            assert length <= MAX_FUNCTION_LINES, f"{path.name}: {node.name} has {length} lines"
+            length, limit = node.end_lineno - node.lineno + 1, MAX_FUNCTION_LINES[top]
+            if length > limit and not _gives_reason(node, limit):
+                yield f"{name}: {node.name}"
+
+
+def _gives_reason(node: ast.Module | ast.FunctionDef, limit: int) -> bool:
+    docstring = " ".join((ast.get_docstring(node) or "").split())
+    return re.search(rf"Longer than {limit} lines because \w", docstring) is not None
+
+
+def test_modules_and_functions_are_short_or_say_why_not() -> None:
+    found = set()
+    for top in MAX_LINES:
+        for path in sorted((ROOT / top).rglob("*.py")):
+            found |= set(too_long(str(path.relative_to(ROOT)), path.read_text("utf-8"), top))
+    assert found == STILL_TOO_LONG
+
+
+def test_a_long_function_would_be_found() -> None:
+    body = "    pass\n" * 45
+    assert list(too_long("a", f"def f():\n{body}", "wsgw")) == ["a: f"]
+    assert not list(too_long("a", f"def f():\n    'Longer than 45 lines because one table.'\n{body}", "wsgw"))
