@@ -21,6 +21,7 @@ from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connec
 from wsgw.config import from_arguments
 from wsgw.errors import HandshakeRefused
 from wsgw.gateway import Gateway
+from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import PeerState, SocketAsync
 
 
@@ -79,7 +80,7 @@ def test_recv_gives_what_is_there_and_keeps_the_rest(pair: tuple[SocketAsync, so
 def test_reader_leaves_what_follows_the_head(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"one\r\ntwo\r\n\r\nfirst frame")
-    reader = wrapper.makefile("rb", limit=100)
+    reader = HeadReader(wrapper, 100)
     assert [reader.readline() for _ in range(3)] == [b"one\r\n", b"two\r\n", b"\r\n"]
     assert wrapper.recv() == b"first frame"
 
@@ -87,7 +88,7 @@ def test_reader_leaves_what_follows_the_head(pair: tuple[SocketAsync, socket.soc
 def test_reader_refuses_a_head_above_its_limit(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"a" * 60 + b"\r\n" + b"b" * 60)
-    reader = wrapper.makefile("rb", limit=100)
+    reader = HeadReader(wrapper, 100)
     assert reader.readline() == b"a" * 60 + b"\r\n"
     with pytest.raises(HandshakeRefused, match="431"):
         reader.readline()

@@ -32,10 +32,9 @@ from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 from wsgw.opening.proxy_protocol import parse as parse_proxy_header
 from wsgw.opening.request import SUBPROTOCOL, SWITCHING
-from wsgw.relay.life import Peer
-from wsgw.relay.progress import LAST_WORDS
-from wsgw.socket_async import SocketAsync
+from wsgw.socket_async import LAST_WORDS, SocketAsync
 from wsgw.telemetry import session_log
+from wsgw.telemetry.peer import Peer
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 

@@ -23,10 +23,10 @@ from wsgw.capacity.accept_share import Turn
 from wsgw.capacity.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.errors import CloseCode, Farewell, SessionError
-from wsgw.relay.life import Peer, Relay
-from wsgw.relay.progress import LAST_WORDS
-from wsgw.socket_async import SocketAsync
+from wsgw.relay.life import Relay
+from wsgw.socket_async import LAST_WORDS, SocketAsync
 from wsgw.telemetry import session_log
+from wsgw.telemetry.peer import Peer
 from wsgw.telemetry.tally import Passed, Survey, Tally
 from wsgw.telemetry.tracing import Tracing
 from wsgw.upstream import Upstream

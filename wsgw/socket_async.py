@@ -1,8 +1,8 @@
 """``SocketAsync``: one wrapper over a plain or TLS socket, for both ways of reading it.
 
-Straight-line code (PROXY header, TLS, HTTP, connecting, the end) uses ``recv``, ``sendall`` and
-``makefile``, which block the calling greenlet. A running session calls ``active_once``: deliver,
-once, what ``recv`` would return. That is served by a read watcher when ``recv`` would not block; a
+Straight-line code (PROXY header, TLS, HTTP, connecting, the end) uses ``recv`` and ``sendall``,
+which block the calling greenlet. A running session calls ``active_once``: deliver, once, what
+``recv`` would return. That is served by a read watcher when ``recv`` would not block; a
 greenlet that loops on ``recv`` costs twice the CPU per message. What it sends leaves when the loop has
 worked off what came in: peers are woken once for many messages, which saves a quarter of the time
 spent in the kernel.
@@ -30,13 +30,14 @@ import gevent
 from gevent.hub import Hub
 
 from wsgw.loop_turn import turn_of
-from wsgw.opening.head_reader import HeadReader
 
 log = logging.getLogger(__name__)
 
 #: What a socket reads at a time unless its owner wants less, in bytes: a stanza of 64 KiB comes whole, with
 #: what is around it, and malloc does not map memory for it (from 128 KiB on).
 CHUNK = 96 * 1024
+#: How long ``linger`` gives a peer for what it has still to read or to say, in seconds.
+LAST_WORDS = 1.0
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
 #: The most that one TLS record holds, in bytes.
@@ -219,10 +220,6 @@ class SocketAsync:
         if self.write_failed:
             # pywsgi tells a peer that is gone from a fault by the number.
             raise BrokenPipeError(errno.EPIPE, "the peer is gone")
-
-    def makefile(self, _mode: str = "rb", _buffering: int = -1, *, limit: int = CHUNK) -> HeadReader:
-        """Return a line reader over this wrapper's own buffer: what it does not read stays here."""
-        return HeadReader(self, limit)
 
     def unread(self, data: bytes) -> None:
         """Put back what was read too far."""

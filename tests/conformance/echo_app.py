@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from wsgw.errors import SessionError
+from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_frame import FrameParser, Opcode, make_binary
 from wsgw.websocket_session import Timers, WebSocketSession
@@ -25,6 +26,7 @@ _TIMERS = Timers(math.inf, math.inf, math.inf, math.inf)
 _BUDGET = 256
 _QUEUE_HIGH = 64 * 1024
 _LINGER = 1.0
+_MAX_HEAD = 64 * 1024
 _HEAD = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Protocol: xmpp\r\n\r\n"
@@ -77,7 +79,7 @@ class Echo:
             self._connection.linger(_LINGER, _LINGER)
 
     def _upgrade(self) -> None:
-        reader = self._connection.makefile()
+        reader = HeadReader(self._connection, _MAX_HEAD)
         method, target, _ = reader.readline().decode("latin-1").split()
         self._session.http_request(method, target, (1, 1))
         while line := reader.readline().decode("latin-1").strip():

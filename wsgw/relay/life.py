@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
@@ -22,10 +21,10 @@ from gevent.event import Event
 
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
-from wsgw.opening.proxy_protocol import Endpoint
-from wsgw.relay.progress import LAST_WORDS, Progress
-from wsgw.socket_async import PeerState, SocketAsync
+from wsgw.relay.progress import Progress
+from wsgw.socket_async import LAST_WORDS, PeerState, SocketAsync
 from wsgw.telemetry import session_log
+from wsgw.telemetry.peer import Peer
 from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
@@ -41,28 +40,6 @@ PAUSE = 0.005
 MIN_READ_SIZE = 1024
 #: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
 FLUSH_FOR_LOST = 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end: the socket's peer, and the client behind the proxies."""
-
-    connection_id: int
-    address: Endpoint
-    client: str
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """What an XMPP server is told by the PROXY protocol."""
-        return self.address if self.client == self.address[0] else (self.client, 0)
-
-    @property
-    def proxy(self) -> str | None:
-        """The nearest proxy's address; None if the client is connected itself."""
-        return self.address[0] if self.client != self.address[0] else None
-
-    def __str__(self) -> str:
-        return f"#{self.connection_id} {self.client}"
 
 
 class Owner(Protocol):

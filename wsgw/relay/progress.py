@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from wsgw.socket_async import SocketAsync
-
-#: How long a lost side's last words are waited for, and a socket's end is accompanied, in seconds.
-LAST_WORDS = 1.0
+from wsgw.socket_async import LAST_WORDS, SocketAsync
 
 
 class Progress:

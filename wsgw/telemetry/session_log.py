@@ -17,6 +17,7 @@ from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.request import path_segments
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.server import Fault
+from wsgw.telemetry.peer import Peer
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 
@@ -31,19 +32,6 @@ _QUERY = re.compile("[?#;&=]|%(?:3[BDF]|2[36])", re.IGNORECASE)
 #: Parts of a request's target; words are those a name of a path may have (``xmpp-websocket``, ``v2``).
 _USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
-
-
-class Peer(Protocol):
-    """Whom a line is about."""
-
-    @property
-    def connection_id(self) -> int: ...
-
-    @property
-    def client(self) -> str: ...
-
-    @property
-    def proxy(self) -> str | None: ...
 
 
 class Session(Protocol):

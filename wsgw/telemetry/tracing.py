@@ -18,6 +18,7 @@ from wsgw.config.model import Traced
 from wsgw.errors import SessionError
 from wsgw.stanzas.parser import STANZAS, WHITESPACE, first_tag, split_name
 from wsgw.stanzas.server import Fault, ServerElements
+from wsgw.telemetry.peer import Peer
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
 from wsgw.websocket_xmpp import Browser, WebSocketXmpp
@@ -32,16 +33,6 @@ _FROM_BROWSER, _TO_BROWSER = "browser>gateway", "gateway>browser"
 _FROM_SERVER, _TO_SERVER = "server>gateway", "gateway>server"
 _CONTROL_FRAME = 0x08
 _NO_ROOT = b"<messages>"
-
-
-class Peer(Protocol):
-    """Whom a line is about."""
-
-    @property
-    def connection_id(self) -> int: ...
-
-    @property
-    def client(self) -> str: ...
 
 
 class Session(Protocol):
