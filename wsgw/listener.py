@@ -11,7 +11,6 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
 from http.client import HTTPException
 from time import monotonic
 from typing import Any
@@ -137,13 +136,6 @@ class Listener(pywsgi.WSGIServer):
 
     def do_close(self, *_args: Any) -> None:
         """``handle`` closes, or hands over, what was accepted."""
-
-    def find_handler(self, segments: Sequence[str]) -> str | None:
-        """Return the module of the first handler whose path is a prefix of ``segments``."""
-        for handler in self.config.request_handlers:
-            if tuple(segments[: len(handler.path)]) == handler.path:
-                return handler.module
-        return None
 
     def handle(self, sock: socket.socket, address: Any) -> None:
         """Live the first part of a connection's life, up to the 101."""
@@ -340,13 +332,13 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         for name, value in self._reader.fields:
             session.http_header(name, value)
         try:
-            upgrade = session.http_eoh(listener.find_handler, listener.config.websocket_origin)
+            key = session.http_eoh(listener.config.serves, listener.config.websocket_origin)
         except PlainRequest:
             self._is_plain = True
             self._refuse_what_is_in_order()
             raise
         self._refuse_what_is_in_order()
-        return upgrade.key, self._client
+        return key, self._client
 
     def _refuse_what_is_in_order(self) -> None:
         """Raise HandshakeRefused for a body, and while the gateway stops."""

@@ -25,7 +25,7 @@ from wsgw.errors import (
     SessionError,
     WebSocketViolation,
 )
-from wsgw.opening.request import Handler, Upgrade, UpgradeRequest, judge
+from wsgw.opening.request import UpgradeRequest, judge
 from wsgw.websocket_frame import (
     FRAGMENT,
     FrameParser,
@@ -167,20 +167,20 @@ class WebSocketSession:
 
     def http_eoh(
         self,
-        find_handler: Callable[[Sequence[str]], Handler | None],
+        is_served: Callable[[Sequence[str]], bool],
         allowed_origins: Iterable[str],
-    ) -> Upgrade[Handler]:
-        """Take the end of the headers: return the upgrade or raise HandshakeRefused (or PlainRequest)."""
+    ) -> str:
+        """Take the end of the headers: return the key or raise HandshakeRefused (or PlainRequest)."""
         assert self._request is not None
         request = UpgradeRequest(*self._request, self._request_headers)
         self._request, self._request_headers = None, []
         try:
-            upgrade = judge(request, find_handler, allowed_origins)
+            key = judge(request, is_served, allowed_origins)
         except HandshakeRefused:
             self._finish()
             raise
         self._state = WebSocketSession.ws_session
-        return upgrade
+        return key
 
     # -- what comes in -------------------------------------------------------------------------
 

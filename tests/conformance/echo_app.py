@@ -85,7 +85,7 @@ class Echo:
         while line := reader.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             self._session.http_header(name, value.strip())
-        self._session.http_eoh(lambda _segments: "echo", ())
+        self._session.http_eoh(lambda _segments: True, ())
         self._connection.sendall(_HEAD.encode())
 
     # -- what the socket says ------------------------------------------------------------------

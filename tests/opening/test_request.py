@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsgw.errors import HandshakeRefused
-from wsgw.opening.request import Upgrade, UpgradeRequest, judge, path_segments
+from wsgw.opening.request import UpgradeRequest, judge, path_segments
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 ORIGIN = "https://chat.example"
@@ -24,8 +24,8 @@ GOOD: dict[str, str] = {
 }
 
 
-def find_handler(segments: object) -> str | None:
-    return "mod_websocket" if segments == ("ws-xmpp",) else None
+def is_served(segments: object) -> bool:
+    return segments == ("ws-xmpp",)
 
 
 def request(
@@ -44,7 +44,7 @@ def request(
 
 def refusal(judged: UpgradeRequest, *origins: str) -> HandshakeRefused:
     with pytest.raises(HandshakeRefused) as caught:
-        judge(judged, find_handler, origins)
+        judge(judged, is_served, origins)
     return caught.value
 
 
@@ -71,7 +71,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("accepted", ACCEPTED.values(), ids=ACCEPTED)
 def test_accepted(accepted: UpgradeRequest) -> None:
-    assert judge(accepted, find_handler) == Upgrade(KEY, "mod_websocket")
+    assert judge(accepted, is_served) == KEY
 
 
 BAD = "Bad request: "
@@ -191,9 +191,9 @@ def test_the_checks_stand_in_the_original_order() -> None:
 def test_origin(origins: list[str], allowed: bool) -> None:
     """RFC 6455 section 4.2.2: an unwanted Origin is 403; no Origin comes from no browser."""
     asked = request(*(("origin", origin) for origin in origins), without="origin")
-    assert judge(asked, find_handler).handler == "mod_websocket", "nothing configured allows any"
+    assert judge(asked, is_served) == KEY, "nothing configured allows any"
     if allowed:
-        assert judge(asked, find_handler, [ORIGIN, "https://other.example"]).key == KEY
+        assert judge(asked, is_served, [ORIGIN, "https://other.example"]) == KEY
     else:
         assert refusal(asked, ORIGIN).status == 403
 

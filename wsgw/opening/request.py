@@ -11,13 +11,10 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 from wsgw.errors import HandshakeRefused, PlainRequest
 from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
-
-Handler = TypeVar("Handler")
 
 SUBPROTOCOL = "xmpp"
 #: The hint for methods of the older transport of XMPP over HTTP (XEP-0124), with CORS before it.
@@ -47,25 +44,17 @@ class UpgradeRequest:
         return [token for token in tokens if token]
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade(Generic[Handler]):
-    """An accepted request: the client's key as sent, and the handler of the path."""
-
-    key: str
-    handler: Handler
-
-
 def judge(
     request: UpgradeRequest,
-    find_handler: Callable[[Sequence[str]], Handler | None],
+    is_served: Callable[[Sequence[str]], bool],
     allowed_origins: Iterable[str] = (),
-) -> Upgrade[Handler]:
-    """Return the upgrade, or raise HandshakeRefused for the first check that fails, or PlainRequest.
+) -> str:
+    """Return the client's key as sent; raise HandshakeRefused for the first check that fails, or PlainRequest.
 
-    ``find_handler`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
+    ``is_served`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
     empty allows any, and a client that sends no Origin is no browser and is let in.
     """
-    if _is_plain(request) and find_handler(path_segments(request.target)) is not None:
+    if _is_plain(request) and is_served(path_segments(request.target)):
         raise PlainRequest(WELCOME)
     _require(request.method == "GET", "invalid method", hint=_BOSH if request.method in _BOSH_METHODS else "")
     _require(request.version >= (1, 1), "need HTTP/1.1 or higher", _lost(request))
@@ -85,11 +74,10 @@ def judge(
         )
     key = keys[0].strip(_BLANKS)
     _require(_is_key(key), "invalid 'Sec-WebSocket-Key' header")
-    handler = find_handler(path_segments(request.target))
-    if handler is None:
+    if not is_served(path_segments(request.target)):
         raise HandshakeRefused(404, "Not found")
     _check_origin(request, frozenset(allowed_origins))
-    return Upgrade(key, handler)
+    return key
 
 
 def path_segments(target: str) -> tuple[str, ...]:

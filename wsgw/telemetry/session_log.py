@@ -147,7 +147,7 @@ def _is_served(target: str, config: ListenerConfig) -> bool:
         segments = path_segments(target)
     except HandshakeRefused:
         return False
-    return any(segments[: len(handler.path)] == handler.path for handler in config.request_handlers)
+    return config.serves(segments)
 
 
 def shown_path(target: str) -> str:
