@@ -36,7 +36,7 @@ from tests.support.wire import (
     upgrade_request,
 )
 from wsgw.config import from_arguments
-from wsgw.listener import MAX_ACCEPT, Listener
+from wsgw.listener.accept import MAX_ACCEPT, Listener
 from wsgw.opening.advice import HTTP2, SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 
 OPEN = OPENINGS["rfc7395"]

@@ -14,7 +14,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-import wsgw.listener
+import wsgw.listener.arrival
 import wsgw.upstream
 from tests.support.certificates import Certificate
 from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
@@ -499,7 +499,7 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
 ) -> None:
     results = []
     for wrapper in (SocketAsync, LiteralSocketAsync):
-        monkeypatch.setattr(wsgw.listener, "SocketAsync", wrapper)
+        monkeypatch.setattr(wsgw.listener.arrival, "SocketAsync", wrapper)
         monkeypatch.setattr(wsgw.upstream, "SocketAsync", wrapper)
         server = XmppServer()
         gateway = Gateway.alone(

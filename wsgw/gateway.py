@@ -22,10 +22,11 @@ from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
 from wsgw.config.cross_checks import session_limit
 from wsgw.config.model import Config, ListenerConfig
-from wsgw.listener import Listener
+from wsgw.listener.accept import Listener
+from wsgw.listener.entrance import Entrance
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, open_sockets, places
-from wsgw.net.tls import PemFiles, check_tls
+from wsgw.net.tls import PemFiles, browser_context, check_tls
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.http_server import AdminServer
@@ -185,9 +186,13 @@ class Gateway:
     ) -> dict[Place, Listener]:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         return {
-            place: Listener(sockets[place], listener, self.supervisor, trusted, files)
+            place: Listener(sockets[place], self._entrance(listener, trusted, files))
             for place, listener in zip(places(config), config.listeners, strict=False)
         }
+
+    def _entrance(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> Entrance:
+        tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
+        return Entrance.of(config, tls, trusted, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int) -> Administration | None:
         if shared.figures is None:
@@ -198,7 +203,7 @@ class Gateway:
             survey=supervisor.survey,
             draining=lambda: supervisor.draining,
             connections=lambda: supervisor.admission.connections,
-            probes=lambda: [listener.upstream.probe for listener in self.listeners],
+            probes=lambda: [listener.entrance.upstream.probe for listener in self.listeners],
         )
         return Administration(shared.figures, slot, shared.state, served)
 
@@ -232,7 +237,7 @@ def log_unhandled() -> None:
 def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
     if isinstance(context, Listener | AdminServer) and isinstance(value, OSError):
         # gevent tries again after a pause, which grows to a second.
-        url = listener_url(context.config) if isinstance(context, Listener) else context.url
+        url = listener_url(context.entrance.config) if isinstance(context, Listener) else context.url
         log.error("%s accepts nobody for now: %s", url, value.strerror)
     else:
         log.error("fault in the gateway", exc_info=(kind, value, traceback))

@@ -11,7 +11,7 @@ types are not ported: pywsgi reads the request, ``listener`` turns it into the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -167,7 +167,7 @@ class WebSocketSession:
 
     def http_eoh(
         self,
-        is_served: Callable[[Sequence[str]], bool],
+        is_served: Callable[[tuple[str, ...]], bool],
         allowed_origins: Iterable[str],
     ) -> str:
         """Take the end of the headers: return the key or raise HandshakeRefused (or PlainRequest)."""

@@ -18,7 +18,7 @@ from gevent.threadpool import ThreadPool
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer, frame
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
-from wsgw.listener import UpgradeHandler
+from wsgw.listener.upgrade import UpgradeHandler
 from wsgw.relay.life import Relay
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.server import ServerStream

@@ -59,7 +59,7 @@ class Gate:
 
 @pytest.fixture
 def gate(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    upstream = gateway.listeners[0].upstream
+    upstream = gateway.listeners[0].entrance.upstream
     gate = Gate(upstream.connect)
     monkeypatch.setattr(upstream, "connect", gate.connect)
     return gate

@@ -6,7 +6,7 @@ Times are seconds (``math.inf`` for ``infinity``), sizes are bytes (``sys.maxsiz
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -99,9 +99,9 @@ class ListenerConfig:
     #: How a resumable session ends when the gateway stops.
     drain_resumable: Literal["close", "drop"]
 
-    def serves(self, segments: Sequence[str]) -> bool:
+    def serves(self, segments: tuple[str, ...]) -> bool:
         """Whether a request handler's path is a prefix of the decoded ``segments`` of a request's path."""
-        return any(tuple(segments[: len(one.path)]) == one.path for one in self.request_handlers)
+        return any(segments[: len(one.path)] == one.path for one in self.request_handlers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,10 +46,10 @@ class UpgradeRequest:
 
 def judge(
     request: UpgradeRequest,
-    is_served: Callable[[Sequence[str]], bool],
+    is_served: Callable[[tuple[str, ...]], bool],
     allowed_origins: Iterable[str] = (),
 ) -> str:
-    """Return the client's key as sent; raise HandshakeRefused for the first check that fails, or PlainRequest.
+    """Return the client's key; raise HandshakeRefused for the first check that fails, or PlainRequest.
 
     ``is_served`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
     empty allows any, and a client that sends no Origin is no browser and is let in.

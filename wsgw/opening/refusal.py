@@ -1,0 +1,18 @@
+"""A refused request's answer, as bytes (RFC 9112 section 4)."""
+
+from __future__ import annotations
+
+from wsgw.errors import HandshakeRefused
+
+
+def refusal_bytes(refusal: HandshakeRefused, method: str = "GET") -> bytes:
+    """A refusal as an HTTP/1.1 response that ends its connection; to a HEAD without its body."""
+    lines = [f"HTTP/1.1 {refusal.status} {refusal.phrase}"]
+    lines += [f"{name}: {value}" for name, value in refusal.headers]
+    # RFC 9110 section 7.8: a response with Upgrade has it in Connection too.
+    upgrade = any(name == "Upgrade" for name, _ in refusal.headers)
+    if refusal.body:
+        lines += ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"]
+    body = refusal.body.encode()
+    lines += [f"Content-Length: {len(body)}", "Connection: close" + ", Upgrade" * upgrade, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + (b"" if method == "HEAD" else body)
