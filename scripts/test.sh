@@ -10,7 +10,7 @@ help_if_asked "$@"
 
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
 xml_tests=(tests/stanzas/test_parser.py tests/stanzas/test_namespaces.py tests/stanzas/test_tag_counter.py tests/stanzas/test_client.py
-    tests/stanzas/test_server.py tests/stanzas/test_repair.py tests/xmpp/test_framing.py)
+    tests/stanzas/server tests/stanzas/repair tests/xmpp/framing)
 failures=()
 
 # check NAME COMMAND...: runs it; a failure is remembered and told at the end.

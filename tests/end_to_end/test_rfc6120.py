@@ -1,6 +1,6 @@
 """RFC 6120 and the XEPs that meet a gateway: both streams in bytes, through a real gateway process.
 
-Its sections on errors and restricted XML have tables of their own: ``test_endings``, ``test_hostile_xml``.
+Its sections on errors and restricted XML have tables of their own: ``endings/``, ``test_hostile_xml``.
 """
 
 from __future__ import annotations

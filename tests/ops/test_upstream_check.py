@@ -22,7 +22,7 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, ReservedPort, wait_until
 from tests.support.servers import Server
 from tests.support.wire import END, OPENINGS, SECONDS, SERVER_HEADER, Browser, XmppServer, frame
-from tests.test_upstream import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
+from tests.upstream.scripted import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.net.tls import PemFiles

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stanzas.test_server import EJABBERD_HEADER
+from tests.stanzas.server.dialogues import EJABBERD_HEADER
 from tests.support.outcomes import tokens_with
 from wsgw.errors import CloseCode, SessionError
 from wsgw.stanzas.client import ClientStanzas, client_stanzas

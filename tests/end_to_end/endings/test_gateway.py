@@ -1,0 +1,150 @@
+"""Endings that the gateway causes, in both framings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.endings.expected import assert_error, assert_header
+from tests.support.certificates import Certificate
+from tests.support.edges import Pair, StartEdge
+from tests.support.gateway import Gateway
+from tests.support.wire import END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer, frame, within
+
+
+@pytest.mark.parametrize("to", ["elsewhere.example", "", "local host", "x" * 2000])
+def test_host_not_served(edge: Gateway, framing: str, to: str) -> None:
+    browser = Browser(edge.ws_port)
+    browser.text(OPENINGS[framing].replace(b"to='localhost'", f"to='{to}'".encode()))
+    messages, code, reason = browser.until_close()
+    assert len(messages) == 3
+    assert_header(framing, messages[0])
+    assert_error(framing, messages, "host-unknown")
+    assert (code, reason) == (1008, "host-unknown")
+
+
+@pytest.mark.parametrize(
+    ("first", "condition"),
+    [
+        (b"<presence xmlns='jabber:client'/>", "bad-format"),
+        (b"<open xmlns='urn:wrong' to='localhost'/>", "invalid-namespace"),
+        (b"<open to='localhost'/>", "invalid-namespace"),
+        (b"<stream:stream xmlns:stream='urn:wrong' to='localhost'>", "invalid-namespace"),
+        (b"hello", "not-well-formed"),
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><open/>", "restricted-xml"),
+    ],
+)
+def test_first_message_opens_no_stream(edge: Gateway, first: bytes, condition: str) -> None:
+    framing = "legacy" if b"stream:stream" in first else "rfc7395"
+    browser = Browser(edge.ws_port)
+    browser.text(first)
+    messages, code, reason = browser.until_close()
+    assert len(messages) == 3
+    assert_header(framing, messages[0])
+    assert_error(framing, messages, condition)
+    assert (code, reason) == (1008, condition)
+
+
+def test_no_stream_in_time(hasty: Gateway) -> None:
+    browser = Browser(hasty.ws_port)
+    messages, code, reason = browser.until_close()
+    assert_header("rfc7395", messages[0])
+    assert_error("rfc7395", messages, "connection-timeout")
+    assert (code, reason) == (1000, "connection-timeout")
+
+
+def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
+    options = "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, "
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
+    try:
+        session = Pair(gateway, xmpp_server, framing)
+        messages, code, reason = session.browser.until_close()
+        assert_error(framing, messages, "connection-timeout")
+        assert (code, reason) == (1000, "connection-timeout")
+        assert session.server.read_to_end() == b""
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()
+
+
+def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
+    """Longer than ``websocket_timeout``: a client that answers pings stays."""
+    edge = start_edge(ws_options="{websocket_ping_interval, 1}, {websocket_timeout, 3}, ")
+    session = Pair(edge, xmpp_server, framing)
+    for _ in range(4):
+        opcode, payload = session.browser.frame()
+        assert opcode == 9
+        session.browser.send(frame(payload, 10))
+    session.browser.text(b"<presence xmlns='jabber:client'/>")
+    assert session.server.read_until(b"/>")
+
+
+def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port).start()
+    try:
+        session = Pair(gateway, xmpp_server, framing)
+        gateway.child.signal(15)
+        messages, code, reason = session.browser.until_close()
+        assert_error(framing, messages, "system-shutdown")
+        assert (code, reason) == (1012, "system-shutdown")
+        assert session.server.read_to_end() == b""
+        session.browser.close()
+        assert gateway.child.wait(5) == 0
+    finally:
+        gateway.close()
+
+
+def test_browser_that_never_reads_is_cut(
+    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
+) -> None:
+    options = "{send_timeout, 1}, {websocket_ping_interval, infinity}, "
+    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
+    try:
+        browser = Browser(gateway.ws_port, receive_buffer=4096)
+        browser.text(OPENINGS[framing])
+        server = xmpp_server.accept_stream()
+        with within(10):
+            assert_sending_fails(server, b"<message><body>%s</body></message>" % (b"x" * 10_000))
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()
+
+
+def assert_sending_fails(server: Connection, stanza: bytes) -> None:
+    """The gateway stops reading, cuts its browser, and then ends the server's connection."""
+    with pytest.raises(OSError, match=r"reset|Broken"):
+        while True:
+            server.send(stanza)
+
+
+def test_close_unanswered(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+    """``close_timeout``: a browser that does not answer our Close is not waited for."""
+    session = Pair(hasty, xmpp_server, framing)
+    session.server.send(END)
+    assert session.browser.message() == session.closing
+    assert session.browser.frame()[0] == 8
+    with within(4):
+        assert session.browser.read_to_end() == b""
+
+
+def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """Bad input costs only its sender."""
+    good = Pair(edge, xmpp_server, "rfc7395")
+    bad = Pair(edge, xmpp_server, "rfc7395")
+    bad.browser.text(b"<a>&lol;</a>")
+    assert bad.browser.until_close()[1] == 1008
+    good.browser.text(b"<presence xmlns='jabber:client'/>")
+    assert good.server.read_until(b"/>") == b"<presence xmlns='jabber:client'/>"
+    good.server.send(b"<message><body>still here</body></message>")
+    assert good.browser.message() == b"<message xmlns='jabber:client'><body>still here</body></message>"
+
+
+def test_header_reaches_the_browser_whole(session: Pair) -> None:
+    if session.framing == "legacy":
+        assert session.header == SERVER_HEADER.partition(b"?>")[2]
+    else:
+        assert session.header == (
+            b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' id='s1' version='1.0' xml:lang='en'"
+            b" from='localhost'/>"
+        )

@@ -1,0 +1,96 @@
+"""Endings that the server causes, in both framings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.endings.expected import assert_error, assert_header
+from tests.support.certificates import Certificate
+from tests.support.edges import Pair
+from tests.support.gateway import Gateway
+from tests.support.processes import ReservedPort
+from tests.support.wire import END, OPENINGS, Browser, XmppServer
+
+
+def test_server_error(session: Pair) -> None:
+    conflict = b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+    session.server.send(b"<stream:error>" + conflict + b"</stream:error>" + END)
+    messages, code, reason = session.browser.until_close()
+    declaration = b' xmlns:stream="http://etherx.jabber.org/streams"' if session.framing == "rfc7395" else b""
+    assert messages == [
+        b"<stream:error" + declaration + b">" + conflict + b"</stream:error>",
+        session.closing,
+    ]
+    assert (code, reason) == (1000, "conflict")
+    assert session.server.read_to_end() == END
+
+
+def test_server_end(session: Pair) -> None:
+    session.server.send(END)
+    assert session.browser.until_close() == ([session.closing], 1000, "")
+    assert session.server.read_to_end() == END
+
+
+@pytest.mark.parametrize("vanish", ["reset", "fin"])
+def test_server_lost(session: Pair, vanish: str) -> None:
+    if vanish == "reset":
+        session.server.reset()
+    else:
+        session.server.fin()
+    messages, code, reason = session.browser.until_close()
+    assert_error(session.framing, messages, "remote-connection-failed")
+    assert (code, reason) == (1011, "remote-connection-failed")
+
+
+def test_server_lost_after_last_words(session: Pair) -> None:
+    """What the server said before it went is delivered, also when a write to it has failed meanwhile."""
+    session.server.send(b"<message id='last'/>")
+    session.server.reset()
+    session.browser.text(b"<presence xmlns='jabber:client'/>")
+    messages, code, _ = session.browser.until_close()
+    assert b"id='last'" in messages[0]
+    assert code == 1011
+
+
+def test_server_is_no_xmpp_server(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+    browser = Browser(edge.ws_port)
+    browser.text(OPENINGS[framing])
+    server = xmpp_server.accept()
+    server.read_until(b"version='1.0'>")
+    server.send(b"SSH-2.0-OpenSSH_9.2\r\n")
+    messages, code, _ = browser.until_close()
+    assert_header(framing, messages[0])
+    assert_error(framing, messages, "remote-connection-failed")
+    assert code == 1011
+
+
+def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> None:
+    nobody = ReservedPort()
+    options = "{connect_timeout, 60}, "
+    gateway = Gateway(tmp_path, certificate, nobody.number, ws_options=options).start()
+    try:
+        browser = Browser(gateway.ws_port)
+        browser.text(OPENINGS[framing])
+        messages, code, reason = browser.until_close()
+        assert len(messages) == 3
+        assert_header(framing, messages[0])
+        assert_error(framing, messages, "remote-connection-failed")
+        assert (code, reason) == (1011, "remote-connection-failed")
+    finally:
+        assert gateway.stop() == 0
+        gateway.close()
+        nobody.release()
+
+
+def test_server_sends_error_before_its_header(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """The gateway's own header goes first, whatever comes (RFC 6120 section 4.9.1.2)."""
+    browser = Browser(edge.ws_port)
+    browser.text(OPENINGS["rfc7395"])
+    server = xmpp_server.accept()
+    server.read_until(b"version='1.0'>")
+    server.close()
+    messages, code, _ = browser.until_close()
+    assert_header("rfc7395", messages[0])
+    assert code == 1011

@@ -1,0 +1,37 @@
+"""TLS versions, and plain HTTP to the port for TLS."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+
+import pytest
+
+from tests.listener.heads import GOOD, answer, request
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.wire import Browser
+
+
+def test_plain_http_to_the_tls_port(edge: Gateway) -> None:
+    assert not answer(edge.wss_port, request(*GOOD)).startswith(b"HTTP")
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_tls_version_accepted(edge: Gateway, certificate: Certificate, version: str) -> None:
+    context = ssl.create_default_context(cafile=certificate.ca)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    browser = Browser(edge.wss_port, context=context)
+    assert browser.head.startswith("HTTP/1.1 101 ")
+    browser.close()
+
+
+def test_tls_1_1_refused(edge: Gateway) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol"):
+        Browser(edge.wss_port, context=context)

@@ -1,0 +1,65 @@
+"""The state of a peer, and how a connection lingers at its end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from tests.socket_async.peers import reset
+from wsgw.socket_async import PeerState, SocketAsync
+
+
+@pytest.mark.parametrize(
+    ("act", "state"),
+    [
+        (lambda peer: None, PeerState.ALIVE),
+        (lambda peer: peer.sendall(b"x"), PeerState.ALIVE),
+        (lambda peer: peer.shutdown(socket.SHUT_WR), PeerState.DRAINING),
+        (lambda peer: reset(peer), PeerState.GONE),
+    ],
+    ids=["alive", "unread data", "FIN", "RST"],
+)
+def test_peer_state_is_seen_without_reading(
+    pair: tuple[SocketAsync, socket.socket], act: Callable[[socket.socket], None], state: PeerState
+) -> None:
+    wrapper, peer = pair
+    act(peer)
+    with gevent.Timeout(5):
+        while wrapper.peer_state() is not state:
+            gevent.sleep(0.001)
+
+
+def test_linger_flushes_and_sends_fin(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"goodbye")
+    ending = gevent.spawn(wrapper.linger, 1.0, 1.0)
+    gevent.sleep(0.05)
+    assert peer.recv(100) == b"goodbye"
+    assert peer.recv(100) == b""
+    peer.close()
+    ending.get(timeout=5)
+    assert wrapper.closed
+
+
+def test_linger_reads_what_would_make_it_an_rst(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    peer.sendall(b"unread" * 1000)
+    ending = gevent.spawn(wrapper.linger, 1.0, 1.0)
+    gevent.sleep(0.05)
+    assert peer.recv(100) == b""
+    peer.sendall(b"still talking")
+    peer.shutdown(socket.SHUT_WR)
+    ending.get(timeout=5)
+
+
+def test_linger_gives_up_in_time(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, _ = pair
+    started = time.monotonic()
+    with gevent.Timeout(5):
+        wrapper.linger(0.1, 0.2)
+    assert time.monotonic() - started > 0.15
+    assert wrapper.closed

@@ -1,0 +1,140 @@
+"""What is sent: when it leaves, in which order, and when back-pressure ends."""
+
+from __future__ import annotations
+
+import socket
+
+import gevent
+
+from tests.socket_async.peers import Owner, in_thread, read_exactly, turns_of_the_loop, while_an_event_waits
+from wsgw.socket_async import SocketAsync
+
+
+def test_what_is_sent_while_other_events_wait_leaves_after_them(
+    pair: tuple[SocketAsync, socket.socket],
+) -> None:
+    wrapper, peer = pair
+
+    def send() -> int:
+        wrapper.send(b"one, ")
+        wrapper.send(b"two")
+        return wrapper.progress
+
+    assert while_an_event_waits(send) == 0
+    assert peer.recv(100) == b"one, two"
+
+
+def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    much = b"x" * 20_000
+
+    def send() -> int:
+        wrapper.send(b"first")
+        wrapper.send(much)
+        return wrapper.progress
+
+    assert while_an_event_waits(send) == len(b"first" + much)
+    assert peer.recv(100_000) == b"first" + much
+
+
+def test_what_is_sent_while_nothing_waits_leaves_at_once(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"word")
+    assert wrapper.progress == len(b"word")
+    assert peer.recv(100) == b"word"
+
+
+def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    owner = Owner(wrapper)
+    size = 20_000_000
+    wrapper.send(b"x" * size)
+    assert 0 < wrapper.queued < size
+    in_thread(read_exactly, peer, size)
+    assert owner.drained.wait(5)
+    assert wrapper.queued == 0
+
+
+def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
+    """Whatever is queued behind it."""
+    wrapper, peer = pair
+    size = 20_000_000
+    queued_then: list[int] = []
+    wrapper.attach(lambda _data: None, lambda: None, lambda: queued_then.append(wrapper.queued))
+    wrapper.send(b"x" * size)
+    wrapper.send(b"marked")
+    wrapper.mark()
+    wrapper.send(b"y" * size)
+    assert wrapper.marked_waits
+    in_thread(read_exactly, peer, size)
+    turns_of_the_loop()
+    in_thread(read_exactly, peer, size // 2)
+    assert len(queued_then) == 1
+    assert queued_then[0] > 0
+    assert not wrapper.marked_waits
+    in_thread(read_exactly, peer, size // 2 + len(b"marked"))
+    assert len(queued_then) == 1
+
+
+def test_knows_what_has_left_the_machine(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    size = 20_000_000
+    wrapper.send(b"x" * size)
+    sent, taken = wrapper.way
+    assert sent == size
+    assert taken < size
+    in_thread(read_exactly, peer, size - 1)
+    with gevent.Timeout(5):
+        while wrapper.way != (size, size):
+            gevent.sleep(0.001)
+    wrapper.close()
+    assert wrapper.taken == size
+
+
+def test_what_is_sent_in_one_turn_leaves_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"one ")
+    wrapper.send(b"two ")
+    wrapper.sendall(b"three ")
+    assert peer.recv(100) == b"one two three ", (
+        "who waits for it to be taken need not wait for the turn to end"
+    )
+    wrapper.send(b"four")
+    gevent.sleep(0)
+    assert peer.recv(100) == b"four"
+
+
+def test_what_is_sent_last_leaves_before_the_end(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    wrapper.send(b"bye")
+    peer.shutdown(socket.SHUT_WR)
+    wrapper.linger(1.0, 1.0)
+    assert peer.recv(100) == b"bye"
+    assert peer.recv(100) == b""
+
+
+def test_a_failed_write_asks_for_the_last_words_by_itself(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    got: list[bytes] = []
+    wrapper.attach(got.append, lambda: None)
+    peer.sendall(b"last words")
+    peer.close()
+    with gevent.Timeout(5):
+        while not got:
+            wrapper.send(b"into the void")
+            gevent.sleep(0.01)
+    assert wrapper.write_failed
+    assert got == [b"last words"]
+
+
+def test_failed_write_leaves_the_last_words_readable(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, peer = pair
+    peer.sendall(b"last words")
+    peer.close()
+    with gevent.Timeout(5):
+        while not wrapper.write_failed:
+            wrapper.send(b"into the void")
+            gevent.sleep(0.01)
+    owner = Owner(wrapper)
+    owner.wait_for(2)
+    assert owner.got == [b"last words", b""]

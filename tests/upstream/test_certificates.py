@@ -1,0 +1,136 @@
+"""STARTTLS and direct TLS: whose certificate is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.certificates import Certificate
+from tests.support.gateway import Gateway
+from tests.support.wire import XmppServer
+from tests.upstream.scripted import (
+    Hello,
+    accept_tls,
+    assert_fails,
+    assert_relays,
+    logged,
+    open_stream,
+    server_context,
+    tls_options,
+)
+
+
+def test_good_certificate(
+    secure: Gateway, xmpp_server: XmppServer, certificates: Callable[..., Certificate], scheme: str
+) -> None:
+    """Signed by an authority of ``upstream_cafile``, for the XMPP domain, whatever address it is at."""
+    hello = Hello()
+    browser = open_stream(secure)
+    server = accept_tls(xmpp_server, scheme, server_context(certificates(), hello))
+    assert isinstance(server.socket, ssl.SSLSocket)
+    assert hello.name == "localhost"
+    assert server.socket.selected_alpn_protocol() == ("xmpp-client" if scheme == "tls" else None)
+    assert_relays(browser, server)
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        (("127.0.0.1.example",), "hostname mismatch: its subjectAltName must have DNS:localhost"),
+        (("localhost", "common name"), "its subjectAltName must have DNS:localhost; a Common Name alone"),
+        (("localhost", "other"), "unable to get"),
+        (("localhost", "expired"), "expired"),
+    ],
+    ids=["wrong name", "common name only", "unknown authority", "expired"],
+)
+def test_bad_certificate(
+    secure: Gateway,
+    xmpp_server: XmppServer,
+    certificates: Callable[..., Certificate],
+    scheme: str,
+    shown: tuple[str, ...],
+    reason: str,
+) -> None:
+    browser = open_stream(secure)
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        accept_tls(xmpp_server, scheme, server_context(certificates(*shown), Hello())).read(1)
+    assert_fails(browser)
+    logged(secure, f"certificate verify failed: .*{reason}")
+
+
+@pytest.mark.parametrize(
+    ("where", "scheme"), [("certfiles", "tls"), ("domain_certfile", "starttls"), ("c2s certfile", "starttls")]
+)
+def test_certificate_that_the_configuration_names(
+    start: Callable[..., Gateway],
+    xmpp_server: XmppServer,
+    certificates: Callable[..., Certificate],
+    scheme: str,
+    where: str,
+) -> None:
+    """It is trusted as it stands: of an unknown authority, for another name, expired."""
+    own = certificates("somebody.example", kind="own", days="0")
+    settings = {
+        "certfiles": {"top_level": f'{{certfiles, ["{own.pem}"]}}.\n'},
+        "domain_certfile": {"top_level": f'{{domain_certfile, "localhost", "{own.pem}"}}.\n'},
+        "c2s certfile": {"c2s_options": f'{{certfile, "{own.pem}"}}, '},
+    }[where]
+    browser = open_stream(start(tls_options(xmpp_server, scheme, None), **settings))
+    assert_relays(browser, accept_tls(xmpp_server, scheme, server_context(own, Hello())))
+
+
+def test_named_certificate_with_a_common_name_only(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
+) -> None:
+    """What the configuration names is trusted as it stands, whatever names are in it."""
+    own = certificates(kind="common name")
+    browser = open_stream(
+        start(tls_options(xmpp_server, "tls", None), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
+    )
+    assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
+
+
+def test_named_certificate_and_another_of_a_known_authority(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
+) -> None:
+    """Both are trusted; the second client comes without the first's detour."""
+    own, good = certificates("somebody.example", kind="own", days="0"), certificates()
+    gateway = start(tls_options(xmpp_server, "tls", good), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
+    context = server_context(good, Hello())
+    browser = open_stream(gateway)
+    detour = accept_tls(xmpp_server, "tls", context)
+    assert_relays(browser, accept_tls(xmpp_server, "tls", context))
+    with contextlib.suppress(OSError):
+        assert detour.read_to_end() == b"", "nothing is said to a server that is not trusted"
+    assert_relays(open_stream(gateway), accept_tls(xmpp_server, "tls", context))
+    browser = open_stream(gateway)
+    with pytest.raises(ssl.SSLError):
+        accept_tls(xmpp_server, "tls", server_context(own, Hello())).read(1)
+    assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
+
+
+def test_named_certificate_and_a_strangers(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
+) -> None:
+    own, other = certificates("somebody.example", kind="own", days="0"), certificates(kind="other")
+    gateway = start(tls_options(xmpp_server, "tls", None), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
+    browser = open_stream(gateway)
+    first = accept_tls(xmpp_server, "tls", server_context(other, Hello()))
+    with contextlib.suppress(OSError):
+        assert first.read_to_end() == b""
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        accept_tls(xmpp_server, "tls", server_context(other, Hello())).read(1)
+    assert_fails(browser)
+
+
+def test_without_verification(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
+) -> None:
+    gateway = start(tls_options(xmpp_server, "tls", None, "{upstream_verify, false}, "))
+    logged(gateway, "WARNING .*upstream_verify false")
+    browser = open_stream(gateway)
+    other = certificates(kind="other")
+    assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(other, Hello())))

@@ -1,0 +1,108 @@
+"""Deadlines of a stream: its opening, its login, the answer to its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.wire import CLOSE_7395, END, SERVER_HEADER
+from tests.websocket_xmpp.dialogue import FEATURES, STAY, Dialogue, before_login, in_state
+
+
+def test_no_stream_in_time() -> None:
+    dialogue = Dialogue()
+    dialogue.xmpp.tick(9.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(10.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1000 connection-timeout"
+
+
+def test_no_login_in_time() -> None:
+    dialogue = in_state("wait_for_upstream")
+    dialogue.xmpp.upstream_connected()
+    dialogue.server_says(SERVER_HEADER + FEATURES)
+    dialogue.heard()
+    dialogue.xmpp.tick(59.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(60.0, reading=True)
+    browser, server = dialogue.heard()
+    assert browser[-1] == b"Close 1008 policy-violation"
+    assert server.endswith(b"</stream:error>" + END)
+
+
+REGISTER = b"<iq xmlns='jabber:client' type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>"
+FORM = b"<iq type='result' id='r1'><query xmlns='jabber:iq:register'><username/></query></iq>"
+
+
+def test_a_result_before_the_login_restarts_its_deadline() -> None:
+    """A person fills in a registration form; in all it is five times as long at most."""
+    dialogue = before_login()
+    for now in (59.0, 118.0, 177.0, 236.0, 299.0):
+        dialogue.xmpp.process_request(REGISTER)
+        dialogue.server_says(FORM)
+        dialogue.xmpp.tick(now, reading=True)
+        assert dialogue.xmpp.state_name == "loop"
+    dialogue.heard()
+    dialogue.xmpp.tick(299.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(FORM)
+    dialogue.xmpp.tick(300.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+def test_the_restarted_deadline_ends_too() -> None:
+    dialogue = before_login()
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(FORM)
+    dialogue.xmpp.tick(30.0, reading=True)
+    dialogue.heard()
+    dialogue.xmpp.tick(89.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(90.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FORM.replace(b"result", b"error"),
+        FORM.replace(b"r1", b"unasked"),
+        b"<message id='r1' type='result'/>",
+        b"<x xmlns='u'>" + FORM + b"</x>",
+    ],
+    ids=["error", "unasked", "message", "inside"],
+)
+def test_what_restarts_no_deadline(answer: bytes) -> None:
+    dialogue = before_login()
+    dialogue.xmpp.process_request(REGISTER)
+    dialogue.server_says(answer)
+    dialogue.xmpp.tick(59.0, reading=True)
+    dialogue.heard()
+    dialogue.xmpp.tick(60.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+def test_login_has_no_deadline_left() -> None:
+    dialogue = in_state("loop")
+    dialogue.xmpp.tick(1e9, reading=True)
+    assert dialogue.heard() == STAY
+
+
+def test_server_has_two_seconds_to_answer_the_end() -> None:
+    dialogue = in_state("closing")
+    dialogue.xmpp.tick(100.0, reading=True)
+    dialogue.xmpp.tick(101.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(102.0, reading=True)
+    assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")
+
+
+def test_the_wait_for_the_answer_rests_while_the_server_is_not_read() -> None:
+    """A slow browser pauses the server; its answer may be lying there already."""
+    dialogue = in_state("closing")
+    dialogue.xmpp.tick(100.0, reading=True)
+    dialogue.xmpp.tick(110.0, reading=False)
+    dialogue.xmpp.tick(111.9, reading=True)
+    assert dialogue.heard() == STAY
+    dialogue.xmpp.tick(112.0, reading=True)
+    assert dialogue.heard() == ([CLOSE_7395, b"Close 1000"], b"")

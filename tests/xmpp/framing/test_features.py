@@ -1,0 +1,108 @@
+"""What is dropped from the server's features, and what is learnt from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, answered
+
+STARTTLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+REQUIRED = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
+COMPRESSION = b"<compression xmlns='http://jabber.org/features/compress'><method>zlib</method></compression>"
+SASL = (
+    b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-1-PLUS</mechanism>"
+    b"<mechanism>PLAIN</mechanism></mechanisms>"
+)
+BINDING = (
+    b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/>"
+    b"</sasl-channel-binding>"
+)
+LOOKALIKE = b"<starttls xmlns='urn:x'><required/></starttls>"
+
+FEATURES = {
+    "nothing to drop": ([SASL, BINDING], [], False),
+    "STARTTLS first": ([STARTTLS], [SASL], False),
+    "STARTTLS required": ([REQUIRED], [SASL], True),
+    "STARTTLS in other words": (
+        [b'<t:starttls  xmlns:t = "urn:ietf:params:xml:ns:xmpp-tls"\n><t:required /></t:starttls >'],
+        [SASL],
+        True,
+    ),
+    "compression": ([COMPRESSION], [SASL], False),
+    "compression in other words": (
+        [b'<compression\n xmlns="http://jabber.org/features/compress" ><method>lzw</method></compression >'],
+        [SASL],
+        False,
+    ),
+    "both, several times": ([STARTTLS, COMPRESSION, STARTTLS, REQUIRED], [], True),
+    "both, around the rest": ([REQUIRED, COMPRESSION], [BINDING], True),
+    "a look-alike in another namespace stays": ([], [LOOKALIKE], False),
+    "required as another word": (
+        [STARTTLS[:-2] + b" note='required'/>", STARTTLS[:-2] + b"><required xmlns='urn:r'/></starttls>"],
+        [SASL],
+        False,
+    ),
+    "required in text or deeper": (
+        [STARTTLS[:-2] + b"><a><required/></a>required</starttls>"], [SASL], False,
+    ),
+    "required elsewhere says nothing": ([STARTTLS], [b"<a xmlns='urn:a'><required/></a>"], False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", [OPEN, OLD_STROPHE], ids=["rfc7395", "legacy"])
+@pytest.mark.parametrize("space", [b"", b" ", b"\r\n  "])
+@pytest.mark.parametrize(("dropped", "kept", "required"), FEATURES.values(), ids=FEATURES)
+def test_features_lose_starttls_and_compression_only(
+    dropped: list[bytes], kept: list[bytes], required: bool, space: bytes, message: bytes
+) -> None:
+    """RFC 7395 section 3.9; the lists of mechanisms and channel bindings are hashed by clients."""
+    if dropped == [SASL, BINDING]:
+        dropped, kept = [], dropped
+    framing = answered(message)
+    for order in (dropped + kept, kept + dropped, dropped[:1] + kept + dropped[1:]):
+        before = b"<stream:features>" + space.join(order) + b"</stream:features>"
+        expected = b"<stream:features>" + space.join(b"" if part in dropped else part for part in order)
+        assert framing.features(before) == (expected + b"</stream:features>", required)
+
+
+@pytest.mark.parametrize(
+    ("features", "offered"),
+    [
+        (SASL, True),
+        (SASL.replace(b"PLUS", b"PLU&#83;"), True),
+        (SASL.replace(b"-PLUS<", b"-PLUS\n<"), True),
+        (SASL.replace(b"<mechanism", b"<m:mechanism").replace(b"</mechanism", b"</m:mechanism").replace(
+            b"xmlns=", b"xmlns:m="), True),
+        (BINDING, True),
+        (b"<authentication xmlns='urn:xmpp:sasl:2'><mechanism>X-PLUS</mechanism></authentication>", True),
+        (b"<authentication xmlns='urn:xmpp:sasl:2'>" + BINDING + b"</authentication>", True),
+        (SASL.replace(b"-PLUS", b""), False),
+        (SASL.replace(b"SCRAM-SHA-1-PLUS", b"A-PLUS-B"), False),
+        (SASL.replace(b"-sasl'", b"-saslx'"), False),
+        (SASL.replace(b"SCRAM-SHA-1-PLUS", b"X<!" + b"[CDATA[-PLUS<]]>"), False),
+        (b"<a xmlns='urn:a' b='urn:xmpp:sasl-cb:0'>urn:xmpp:sasl-cb:0 -PLUS</a>", False),
+        (b"<sasl-channel-binding xmlns='urn:x'/>", False),
+        (b"", False),
+    ],
+)  # fmt: skip
+def test_whether_channel_binding_is_offered(features: bytes, offered: bool) -> None:
+    element = b"<stream:features>" + features + b"</stream:features>"
+    assert answered().offers_channel_binding(element) is offered
+
+
+def test_only_the_child_itself_is_dropped() -> None:
+    """Not what merely has the same bytes: inside another feature, or in CDATA."""
+    inside = b"<other xmlns='urn:o'>" + STARTTLS + b"<![CDATA[" + STARTTLS + b"]]></other>"
+    element = b"<stream:features>" + inside + STARTTLS + b"</stream:features>"
+    assert answered().features(element) == (b"<stream:features>" + inside + b"</stream:features>", False)
+
+
+@pytest.mark.parametrize("element", [b"<stream:features/>", b"<stream:features></stream:features>"])
+def test_empty_features(element: bytes) -> None:
+    assert answered().features(element) == (element, False)
+
+
+def test_features_in_the_default_namespace() -> None:
+    start = b"<features xmlns='http://etherx.jabber.org/streams'>"
+    element = start + REQUIRED + SASL + b"</features>"
+    assert answered().features(element) == (start + SASL + b"</features>", True)
