@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from wsgw.config import load
+from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigError
-from wsgw.net.tls import PemFiles
 from wsgw.telemetry.tally import Tally
 from wsgw.upstream import Upstream
 

@@ -22,11 +22,12 @@ from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
 from wsgw.config.cross_checks import session_limit
 from wsgw.config.model import Config, ListenerConfig
+from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
 from wsgw.listener.entrance import Entrance
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, open_sockets, places
-from wsgw.net.tls import PemFiles, browser_context, check_tls
+from wsgw.net.tls import browser_context, check_tls
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.http_server import AdminServer

@@ -21,9 +21,10 @@ import gevent
 import gevent.socket
 
 from wsgw.config.model import ListenerConfig, UpstreamAddress
+from wsgw.config.pem import PemFiles
 from wsgw.errors import SessionError, UpstreamFailed
 from wsgw.net import srv
-from wsgw.net.tls import ALPN_XMPP_CLIENT, PemFiles, UpstreamTls
+from wsgw.net.tls import ALPN_XMPP_CLIENT, UpstreamTls
 from wsgw.opening.proxy_protocol import Endpoint, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.element import read_element

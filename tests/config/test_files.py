@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.snippets import CERTIFICATE, KEY, unprivileged, write
+from tests.config.snippets import unprivileged, write
 from wsgw.config import files
-from wsgw.config.files import check_certificate_and_key, check_certificates, find_config, read_bytes
+from wsgw.config.files import find_config, read_bytes
 from wsgw.errors import ConfigError
 
 
@@ -59,18 +59,3 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_bytes(Path("/dev/zero"))
     with pytest.raises(ValueError, match="cannot be read"):
         read_bytes(Path("a\0b"))
-
-
-def test_certificates(tmp_path: Path) -> None:
-    both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
-    check_certificate_and_key(both)
-    check_certificates(both)
-    for content, reason in (
-        (CERTIFICATE, "no private key"),
-        (KEY, "no PEM certificate"),
-        ("", "no PEM certificate"),
-        (CERTIFICATE + KEY.replace("BEGIN", "BEGIN ENCRYPTED"), "passphrase"),
-        (CERTIFICATE + "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", "passphrase"),
-    ):
-        with pytest.raises(ValueError, match=reason):
-            check_certificate_and_key(write(tmp_path / "x.pem", content))

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.certificates import Certificate, make_certificate
 from wsgw.config import from_arguments, load
+from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigProblem
 from wsgw.net.certificate import certificates_in
-from wsgw.net.tls import PemFiles
 from wsgw.ops.findings import findings
 
 DAY = 86_400.0

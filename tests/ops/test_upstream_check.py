@@ -25,7 +25,7 @@ from tests.support.wire import END, OPENINGS, SECONDS, SERVER_HEADER, Browser, X
 from tests.upstream.scripted import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
-from wsgw.net.tls import PemFiles
+from wsgw.config.pem import PemFiles
 from wsgw.ops.upstream_check import ask, questions
 
 UNKNOWN_HOST = (

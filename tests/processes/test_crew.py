@@ -10,8 +10,8 @@ import pytest
 from wsgw.capacity.accept_share import LOOKS, Beats, Turn
 from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles
 from wsgw.gateway import Shared
-from wsgw.net.tls import PemFiles
 from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
 from wsgw.processes.crew import START_TIMEOUT, Crew

@@ -5,6 +5,7 @@
                      the two readers
     files, command_line
                      where the settings come from: a file, or the options of the command line
+    pem              certificates and keys in the files that the settings name
     document, includes, macros
                      ejabberd's layer: includes, macros, options of single hosts
     own_files        what is no option in the gateway's own file, or nearly one in ejabberd's

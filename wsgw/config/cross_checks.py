@@ -10,9 +10,9 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
-from wsgw.config.files import check_certificate_and_key, check_certificates
 from wsgw.config.model import AdminListener, ListenerConfig
 from wsgw.config.network_types import HANDLER
+from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
 from wsgw.errors import ConfigProblem

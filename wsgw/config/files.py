@@ -17,11 +17,8 @@ SEARCHED = (
     Path("/etc/ejabberd/ejabberd.cfg"),
     Path("/etc/ejabberd/ejabberd.yml"),
 )
-#: Far above any configuration or certificate; whoever names /dev/zero hears of it.
+#: Far above any configuration or certificate; /dev/zero is above it too.
 _MAX_SIZE = 8 * 1024 * 1024
-_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
-_KEY = b" KEY-----"
-_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
@@ -90,19 +87,3 @@ def _group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
-
-
-def check_certificates(path: Path) -> None:
-    """Raise ValueError unless ``path`` is a readable PEM file with a certificate in it."""
-    if _CERTIFICATE not in read_bytes(path):
-        raise ValueError("holds no PEM certificate")
-
-
-def check_certificate_and_key(path: Path) -> None:
-    """Raise ValueError unless the PEM file ``path`` holds a certificate and its key, not encrypted."""
-    check_certificates(path)
-    content = read_bytes(path)
-    if _KEY not in content:
-        raise ValueError("holds a certificate but no private key")
-    if any(sign in content for sign in _ENCRYPTED):
-        raise ValueError(f"holds a private key under a passphrase: take it off with openssl pkey -in {path}")

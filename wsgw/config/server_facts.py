@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from wsgw.config.document import Document
-from wsgw.config.files import check_certificate_and_key, check_certificates
 from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.model import UpstreamAddress
 from wsgw.config.network_types import parse_address
 from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
+from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
 #: A wildcard over a whole disk is not meant.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from wsgw.capacity.admission import Caps
 from wsgw.config.model import ListenerConfig
+from wsgw.config.pem import PemFiles
 from wsgw.mod_websocket import Supervisor, caps
-from wsgw.net.tls import PemFiles
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.upstream import Upstream
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from datetime import datetime
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from asn1crypto import x509
 
-from wsgw.net.tls import pem_certificates
+from wsgw.config.pem import der_of, pem_certificates
 
 
 class Certificate(NamedTuple):
@@ -43,7 +42,7 @@ def certificates_in(pem: bytes) -> list[Certificate]:
     found = []
     for text in pem_certificates(pem):
         try:
-            found.append(certificate_of(ssl.PEM_cert_to_DER_cert(text)))
+            found.append(certificate_of(der_of(text)))
         except ValueError:  # OpenSSL takes what the library of this module does not, and says so itself
             continue
     return found

@@ -9,7 +9,6 @@ trusted as it stands.
 from __future__ import annotations
 
 import os
-import re
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
 
 #: ALPN of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
-_PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-
-
 _OTHER_KEY = ": the key belongs to another certificate; the file needs the key that this one was made for"
 #: By a part of OpenSSL's reason.
 _ADVICE = (
@@ -34,33 +31,6 @@ _ADVICE = (
     ("MD_TOO_WEAK", ": get one that is signed with SHA-256"),
     ("BAD_DECRYPT", ": the key has a passphrase; take it off with openssl pkey"),
 )
-
-
-class PemFiles:
-    """The PEM files of a configuration, as they were when it was read; others are read when asked for.
-
-    Whoever has read them hands them on to processes that may not, or that should not see newer ones.
-    """
-
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
-        self._contents: dict[Path, bytes | OSError] = {path: _content(path) for path in set(paths)}
-
-    @classmethod
-    def of(cls, config: Config) -> PemFiles:
-        """Read all that ``config`` names."""
-        named: list[Path | None] = [*config.certfiles]
-        for listener in config.listeners:
-            named += [listener.certfile, listener.upstream_cafile, *listener.upstream_certfiles]
-        return cls(path for path in named if path is not None)
-
-    def read(self, path: Path) -> bytes:
-        """The content of ``path``. Raises OSError, as reading it did."""
-        content = self._contents.get(path)
-        if content is None:
-            content = _content(path)
-        if isinstance(content, OSError):
-            raise content
-        return content
 
 
 def check_tls(config: Config, files: PemFiles) -> None:
@@ -188,27 +158,6 @@ def _as_file(content: bytes) -> Iterator[str]:
         memory.write(content)
         memory.flush()
         yield f"/proc/self/fd/{memory.fileno()}"
-
-
-def _content(path: Path) -> bytes | OSError:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        return error
-
-
-def pem_certificates(content: bytes) -> list[str]:
-    """The certificates of a PEM file as text, in their order."""
-    return _PEM_CERTIFICATE.findall(content.decode("ascii", "replace"))
-
-
-def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
-    """The first certificate of a PEM file, DER; None if there is none to be read."""
-    try:
-        match = _PEM_CERTIFICATE.search(files.read(path).decode("ascii", "replace"))
-        return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
-    except (OSError, ValueError):
-        return None
 
 
 def _why(error: OSError) -> str:

@@ -14,8 +14,8 @@ import gevent
 from gevent.pool import Pool
 
 from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles
 from wsgw.net.listen_sockets import Place, places
-from wsgw.net.tls import PemFiles
 from wsgw.ops.certificates import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
 from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.net.certificate import certificate_of
-from wsgw.net.tls import PemFiles, leaf_certificate
 
 
 def expiries(config: Config, files: PemFiles) -> dict[str, float]:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import Config, ListenerConfig
+from wsgw.config.pem import PemFiles
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem
 from wsgw.net.certificate import Certificate, certificates_in
-from wsgw.net.tls import PemFiles
 
 
 def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:

@@ -20,10 +20,10 @@ from typing import NamedTuple
 import gevent
 
 from wsgw.config.model import Config, ListenerConfig, UpstreamAddress
+from wsgw.config.pem import PemFiles
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem, SessionError
 from wsgw.net.certificate import certificate_of
-from wsgw.net.tls import PemFiles
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAM, expanded_name, split_name

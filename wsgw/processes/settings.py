@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from wsgw.config.model import Config
-from wsgw.net.tls import PemFiles, check_tls
+from wsgw.config.pem import PemFiles
+from wsgw.net.tls import check_tls
 from wsgw.ops.findings import findings
 
 

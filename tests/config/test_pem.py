@@ -1,0 +1,60 @@
+"""PEM files: cut into certificates, and checked for what they must hold."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.config.snippets import CERTIFICATE, KEY, write
+from tests.support.certificates import Certificate
+from wsgw.config.pem import (
+    PemFiles,
+    check_certificate_and_key,
+    check_certificates,
+    der_of,
+    leaf_certificate,
+    pem_certificates,
+)
+
+
+def test_certificates_in_their_order(certificate: Certificate) -> None:
+    leaf, authority = certificate.chain.read_text(), certificate.ca.read_text()
+    found = pem_certificates(f"subject=a\n{leaf}text between\n{authority}".encode())
+    assert [der_of(one) for one in found] == [ssl.PEM_cert_to_DER_cert(one) for one in (leaf, authority)]
+
+
+def test_leaf_certificate(certificate: Certificate, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\n\u2603A===\n-----END CERTIFICATE-----\n")
+    leaf = leaf_certificate(certificate.pem, PemFiles())
+    assert leaf == ssl.PEM_cert_to_DER_cert(certificate.chain.read_text())
+    for path in (broken, tmp_path / "none", tmp_path, certificate.key):
+        assert leaf_certificate(path, PemFiles()) is None
+
+
+def test_files_are_kept_as_they_were_read(tmp_path: Path) -> None:
+    there, later = tmp_path / "there.pem", tmp_path / "later.pem"
+    there.write_text("old")
+    files = PemFiles([there, later])
+    there.write_text("new")
+    later.write_text("new")
+    assert files.read(there) == b"old"
+    with pytest.raises(FileNotFoundError):
+        files.read(later)
+
+
+def test_certificates(tmp_path: Path) -> None:
+    both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    check_certificate_and_key(both)
+    check_certificates(both)
+    for content, reason in (
+        (CERTIFICATE, "no private key"),
+        (KEY, "no PEM certificate"),
+        ("", "no PEM certificate"),
+        (CERTIFICATE + KEY.replace("BEGIN", "BEGIN ENCRYPTED"), "passphrase"),
+        (CERTIFICATE + "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", "passphrase"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            check_certificate_and_key(write(tmp_path / "x.pem", content))

@@ -1,0 +1,89 @@
+"""PEM files (RFC 7468): kept as they were read, cut into certificates, checked for what they must hold.
+
+Reading only: whether OpenSSL takes a certificate is found out in ``net.tls``, what stands in it is read by
+``net.certificate``.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsgw.config.files import read_bytes
+from wsgw.config.model import Config
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_KEY = b" KEY-----"
+_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+
+
+class PemFiles:
+    """The PEM files of a configuration, as they were when it was read; others are read on demand.
+
+    The parent reads them and hands them to workers, which may not read them, and must not see newer ones.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        self._contents: dict[Path, bytes | OSError] = {path: _content(path) for path in set(paths)}
+
+    @classmethod
+    def of(cls, config: Config) -> PemFiles:
+        """Read all that ``config`` names."""
+        named: list[Path | None] = [*config.certfiles]
+        for listener in config.listeners:
+            named += [listener.certfile, listener.upstream_cafile, *listener.upstream_certfiles]
+        return cls(path for path in named if path is not None)
+
+    def read(self, path: Path) -> bytes:
+        """The content of ``path``. Raises OSError, as reading it did."""
+        content = self._contents.get(path)
+        if content is None:
+            content = _content(path)
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+
+def pem_certificates(content: bytes) -> list[str]:
+    """The certificates of a PEM file in their order: the base64 between BEGIN and END, as it stands."""
+    return _CERTIFICATE.findall(content.decode("ascii", "replace"))
+
+
+def der_of(certificate: str) -> bytes:
+    """The bytes of one of ``pem_certificates``. Raises ValueError if it is not base64."""
+    return base64.decodebytes(certificate.encode("ascii"))
+
+
+def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
+    """The first certificate of a PEM file, DER; None if it has none, or cannot be read."""
+    try:
+        found = pem_certificates(files.read(path))
+        return der_of(found[0]) if found else None
+    except (OSError, ValueError):
+        return None
+
+
+def check_certificates(path: Path) -> None:
+    """Raise ValueError unless ``path`` is a readable PEM file with a certificate in it."""
+    if _BEGIN not in read_bytes(path):
+        raise ValueError("holds no PEM certificate")
+
+
+def check_certificate_and_key(path: Path) -> None:
+    """Raise ValueError unless the PEM file ``path`` holds a certificate and its key, not encrypted."""
+    check_certificates(path)
+    content = read_bytes(path)
+    if _KEY not in content:
+        raise ValueError("holds a certificate but no private key")
+    if any(sign in content for sign in _ENCRYPTED):
+        raise ValueError(f"holds a private key under a passphrase: take it off with openssl pkey -in {path}")
+
+
+def _content(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
