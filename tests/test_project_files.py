@@ -1,0 +1,58 @@
+"""The files that tools and maintainers read agree with one another: versions, and the scripts they name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+import wsgw
+from tests.support.processes import ROOT
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def found(pattern: str, name: str) -> str:
+    """The first group of the only match of ``pattern`` in the file ``name``."""
+    (match,) = re.findall(pattern, text(name), re.MULTILINE)
+    assert isinstance(match, str)
+    return match
+
+
+def test_every_place_names_the_same_versions_of_python() -> None:
+    versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text("pyproject.toml"))
+    workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
+    oldest, newest = versions[0], versions[-1]
+    assert found(r'^requires-python = ">=(.+)"', "pyproject.toml") == oldest
+    assert found(r'^python_version = "(.+)"', "pyproject.toml") == oldest
+    assert found(r'^target-version = "py(.+)"', "pyproject.toml") == oldest.replace(".", "")
+    assert found(r"Python (\S+) or newer", "README.md") == oldest
+    assert f"Python {oldest} to {newest} on Linux" in " ".join(text("docs/deployment.md").split())
+    assert set(re.findall(r"^FROM python:([\d.]+)-", text("Dockerfile"), re.MULTILINE)) <= set(versions)
+
+
+def test_the_changelog_has_a_heading_for_this_version() -> None:
+    headings = re.findall(
+        r"^## \[(.+?)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", text("CHANGELOG.md"), re.MULTILINE
+    )
+    assert headings[0] == wsgw.__version__
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Makefile",
+        ".pre-commit-config.yaml",
+        ".github/workflows/ci.yml",
+        "CONTRIBUTING.md",
+        "docs/releasing.md",
+    ],
+)
+def test_every_script_that_is_named_exists(name: str) -> None:
+    named = re.findall(r"(?<![\w/])(?:scripts|tests|\.ci)/[\w./-]*\w", text(name))
+    assert named
+    assert not [path for path in named if not (ROOT / path).exists()]
