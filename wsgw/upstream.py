@@ -31,7 +31,8 @@ from wsgw.stanzas.element import read_element
 from wsgw.stanzas.parser import STREAM, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Attempt, Tally
-from wsgw.xmpp.framing import FEATURES, STARTTLS, STARTTLS_PROCEED, starttls_header
+from wsgw.xmpp.features import FEATURES, STARTTLS, STARTTLS_PROCEED
+from wsgw.xmpp.header import starttls_header
 
 log = logging.getLogger("wsgw.upstream")
 

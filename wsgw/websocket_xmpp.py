@@ -20,22 +20,13 @@ from typing import NamedTuple, Protocol
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
 from wsgw.stanzas.client import ClientStanzas, client_stanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.stanzas.parser import (
-    STANZAS,
-    STREAM,
-    WHITESPACE,
-    Opening,
-    parse_opening,
-    split_name,
-    without_declaration,
-)
+from wsgw.stanzas.parser import STANZAS, STREAM, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements, ServerStream
+from wsgw.stanzas.start_tag import Opening, parse_opening, without_declaration
 from wsgw.xmpp.domain import is_domain
+from wsgw.xmpp.features import FEATURES, for_client, offers_channel_binding, warn_of_channel_binding
 from wsgw.xmpp.framing import (
     CLOSE,
-    ERROR,
-    FEATURES,
-    IQ,
     OPEN,
     Framing,
     LegacyFraming,
@@ -43,9 +34,9 @@ from wsgw.xmpp.framing import (
     choose_framing,
     is_legacy,
     require_opening,
-    warn_of_channel_binding,
 )
-from wsgw.xmpp.login import ENABLED, MAX_AUTH_TIMES, Login
+from wsgw.xmpp.header import ERROR, condition_of
+from wsgw.xmpp.login import ENABLED, IQ, MAX_AUTH_TIMES, Login
 
 log = logging.getLogger("wsgw.websocket_xmpp")
 
@@ -412,20 +403,21 @@ class WebSocketXmpp:
             self._browser.send(self._framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
-        offers_channel_binding = self._framing.offers_channel_binding(element)
-        element, requires_starttls = self._framing.features(element, self._browser.max_message_size)
+        root = self._framing.server_root
+        binds_channel = offers_channel_binding(root, element)
+        element, requires_starttls = for_client(root, element, self._browser.max_message_size)
         if requires_starttls:
             log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", self.domain)
             self.fail(
                 UpstreamFailed("the XMPP server requires STARTTLS (upstream starttls://)", Farewell.END)
             )
             return
-        if offers_channel_binding:
+        if binds_channel:
             warn_of_channel_binding(self.domain)
         self._browser.send(self._framing.stanza(element))
 
     def _server_error(self, element: bytes) -> None:
-        condition, data = self._framing.condition(element)
+        condition, data = condition_of(self._framing.server_root, element)
         other = self._see_other_uri(data.strip()) if condition == "see-other-host" else None
         self._browser_header()
         if other is not None:

@@ -12,9 +12,10 @@ import pytest
 from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
-from wsgw.stanzas.parser import parse_opening
+from wsgw.stanzas.start_tag import parse_opening
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
-from wsgw.xmpp import framing as xmpp_framing
+from wsgw.xmpp import features as xmpp_features
+from wsgw.xmpp.features import for_client
 from wsgw.xmpp.framing import Framing, choose_framing
 
 FRAMINGS = ("rfc7395", "legacy")
@@ -295,7 +296,7 @@ def test_0478_only_the_number_is_edited(inside: bytes, expected: bytes | None) -
         after = end + b"<b xmlns='u'><max-bytes>99999</max-bytes></b></stream:features>"
         features = before + inside + after
         wanted = before + (inside if expected is None else expected) + after
-        assert answered().features(features, LIMIT) == (wanted, False)
+        assert for_client(answered().server_root, features, LIMIT) == (wanted, False)
 
 
 # -- channel binding -------------------------------------------------------------------------------
@@ -337,7 +338,7 @@ def test_0440_channel_binding_passes_and_is_warned_of_once(
 ) -> None:
     """The lists are hashed by clients (XEP-0474) and compared with what they chose: not a byte changes.
     Once a domain and process the log says what to switch off."""
-    monkeypatch.setattr(xmpp_framing, "_warned_of_channel_binding", set())
+    monkeypatch.setattr(xmpp_features, "_warned_of_channel_binding", set())
     declared = b'<stream:features xmlns:stream="http://etherx.jabber.org/streams">'
     with caplog.at_level(logging.WARNING):
         for domain in ("a.example", "b.example", "a.example"):

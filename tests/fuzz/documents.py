@@ -14,9 +14,13 @@ from wsgw.errors import ConfigError, SessionError
 from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import STREAM_END
 from wsgw.stanzas.fast_path import SHALLOW_SIZE
-from wsgw.stanzas.parser import STREAM, parse_opening, without_declaration
+from wsgw.stanzas.parser import STREAM
 from wsgw.stanzas.server import ServerStream
-from wsgw.xmpp.framing import ERROR, FEATURES, Framing, LegacyFraming, Rfc7395Framing, choose_framing
+from wsgw.stanzas.start_tag import parse_opening, without_declaration
+from wsgw.xmpp import features
+from wsgw.xmpp.features import FEATURES
+from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing, choose_framing
+from wsgw.xmpp.header import ERROR, condition_of
 
 #: The least at which a server's stanzas are recognised without a parser.
 LIMIT = SHALLOW_SIZE
@@ -78,10 +82,10 @@ def _frame_all(framing: Framing, events: list[tuple[str, bytes]]) -> None:
             if isinstance(framing, Rfc7395Framing):
                 assert is_one_element(tree(message))
         elif name == ERROR:
-            framing.condition(element)
+            condition_of(framing.server_root, element)
             _same(framing, root, element)
         elif name == FEATURES:
-            element, _ = framing.features(element)
+            element, _ = features.for_client(framing.server_root, element, LIMIT)
             _same(framing, root, element)
         elif name != STREAM_END:
             _same(framing, root, element)

@@ -274,7 +274,7 @@ def xmpp(data: bytes) -> None:
     """XMPP: ``b``rowser or ``s``erver says; ``c``onnected, ``u``pstream lost, ``l``ost,
     ``f``ault, ``t``ick."""
     # The stream id is the only chance in the machines; without it two runs can be compared.
-    with mock.patch.object(framing, "_stream_id", return_value="0123456789abcdef"):
+    with mock.patch.object(framing, "stream_id", return_value="0123456789abcdef"):
         _same_in_pieces(_play_xmpp, data)
 
 

@@ -16,7 +16,8 @@ from wsgw.errors import CloseCode, SessionError
 from wsgw.stanzas.client import ClientStanzas, client_stanzas
 from wsgw.stanzas.cutter import MAX_PARSED
 from wsgw.stanzas.element import read_element
-from wsgw.stanzas.parser import STREAM, STREAMS, expanded_name, first_tag, parse_opening
+from wsgw.stanzas.parser import STREAM, STREAMS, expanded_name
+from wsgw.stanzas.start_tag import first_tag, parse_opening
 
 KIB = 1024
 MESSAGE = expanded_name("jabber:client", "message")

@@ -18,11 +18,10 @@ from wsgw.stanzas.parser import (
     end_of_tag,
     expanded_name,
     make_parser,
-    parse_opening,
     split_name,
-    undeclared_prefixes,
-    without_declaration,
 )
+from wsgw.stanzas.prefixes import undeclared_prefixes
+from wsgw.stanzas.start_tag import parse_opening, without_declaration
 
 OPEN = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.org' version='1.0'/>"
 HEADER = b"<stream:stream to='a' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"

@@ -18,7 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from wsgw.errors import SessionError
-from wsgw.stanzas.parser import without_declaration
+from wsgw.stanzas.start_tag import without_declaration
 
 #: Deeper trees are refused; it keeps every recursion over a tree shallow.
 MAX_DEPTH = 100

@@ -30,7 +30,8 @@ from wsgw.stanzas.parser import STREAM, expanded_name, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Tally
 from wsgw.upstream import Failure, Upstream
-from wsgw.xmpp.framing import ERROR, FEATURES, STARTTLS, starttls_header
+from wsgw.xmpp.features import FEATURES, STARTTLS
+from wsgw.xmpp.header import ERROR, starttls_header
 
 _REQUIRED = expanded_name(split_name(STARTTLS)[0], "required")
 _MECHANISMS = (

@@ -26,9 +26,9 @@ from wsgw.stanzas.parser import (
     not_well_formed,
     parse,
     refused,
-    without_declaration,
 )
 from wsgw.stanzas.plain_text import LONG_TEXT, without_plain_text
+from wsgw.stanzas.start_tag import without_declaration
 
 
 class LongNamespace(Exception):

@@ -29,9 +29,9 @@ from wsgw.stanzas.parser import (
     not_well_formed,
     parse,
     refused,
-    without_declaration,
 )
 from wsgw.stanzas.plain_text import LONG_TEXT, without_plain_text
+from wsgw.stanzas.start_tag import without_declaration
 
 #: The event of a stream's closing tag; no element can have this name.
 STREAM_END = ""

@@ -64,15 +64,11 @@ def read_element(root: bytes, document: bytes) -> Element:
 
     Raises SessionError if it takes too much to be read, or is no such element.
     """
-    if len(document) > MAX_SIZE:
-        raise _too_much(f"an element of a login above {MAX_SIZE} bytes")
-    if costly_tag(document) >= 0:
-        raise _too_much("a long namespace and many attributes in an element of a login")
+    if len(document) > MAX_SIZE or costly_tag(document) >= 0:
+        raise _costly(document)
     parser = make_parser(root)
-    base = len(root)
-    whole = Element("", {}, 0)
-    path = [whole]
-    depth = 0
+    base, depth = len(root), 0
+    path = [Element("", {}, 0)]
 
     def start_element(name: str, attributes: list[str]) -> None:
         nonlocal depth
@@ -105,9 +101,15 @@ def read_element(root: bytes, document: bytes) -> Element:
         raise refused(error, document, max(parser.ErrorByteIndex - base, 0)) from None
     finally:  # they hold each other
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
-    if depth or len(whole.children) != 1:
+    if depth or len(path[0].children) != 1:
         raise not_well_formed("not one whole element")
-    return whole.children[0]
+    return path[0].children[0]
+
+
+def _costly(document: bytes) -> SessionError:
+    if len(document) > MAX_SIZE:
+        return _too_much(f"an element of a login above {MAX_SIZE} bytes")
+    return _too_much("a long namespace and many attributes in an element of a login")
 
 
 def _bound_namespace(_prefix: str | None, namespace: str | None) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from wsgw.stanzas.parser import CLIENT, expanded_name, first_tag
+from wsgw.stanzas.parser import CLIENT, expanded_name
 from wsgw.stanzas.plain_text import is_text
+from wsgw.stanzas.start_tag import first_tag
 
 #: Levels of a stanza that can match (an archived or carbon-copied message has five), attributes of each of
 #: its elements, and bytes of it: what a match remembers of its way grows with the elements.

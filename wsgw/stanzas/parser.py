@@ -1,22 +1,19 @@
 """The one place where expat parsers are made, behind defusedxml's guards (RFC 6120 section 11).
 
-It also names what expat refuses in XMPP's own terms, and reads the one message that opens a
-stream. ``client`` and ``server`` cut and check stanzas.
+It names what expat refuses in XMPP's own terms, and holds what all readers of XML share: expanded names,
+where a tag ends, which tag costs too much to be read. ``client`` and ``server`` cut and check stanzas.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.expatreader import DefusedExpatParser
 
-from wsgw.errors import CloseCode, SessionError
+from wsgw.errors import SessionError
 
 CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"
@@ -68,11 +65,6 @@ VALUE_ESCAPES = str.maketrans(
 
 #: One complete tag; ``>`` inside a quoted attribute value does not end it.
 _TAG = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>""")
-_XML_DECLARATION = re.compile(
-    rb"""<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:"1\.[0-9]+"|'1\.[0-9]+')"""
-    rb"""(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z0-9._-]+)["'])?"""
-    rb"""(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*["'](?:yes|no)["'])?[ \t\r\n]*\?>"""
-)
 
 #: pyexpat hands more than this to expat in pieces that end anywhere.
 _MAX_PIECE = 1024 * 1024
@@ -178,23 +170,6 @@ def refused(error: Exception, chunk: bytes | bytearray, position: int) -> Sessio
     return not_well_formed(expat.ErrorString(error.code) or "not well-formed")
 
 
-def without_declaration(text: bytes) -> bytes:
-    """Return ``text`` without white space around it and without a leading XML declaration.
-
-    Raises SessionError ``unsupported-encoding`` for a declared encoding that is not UTF-8
-    (RFC 6120 section 11.6).
-    """
-    text = text.strip(WHITESPACE)
-    if not text.startswith(b"<?xml") or text[5:6] not in (b" ", b"\t", b"\r", b"\n"):
-        return text
-    match = _XML_DECLARATION.match(text)
-    if match is None:
-        raise not_well_formed("malformed XML declaration")
-    if match[1] is not None and match[1].lower() != b"utf-8":
-        raise SessionError("unsupported-encoding", "XMPP is UTF-8 only", CloseCode.INVALID_PAYLOAD)
-    return text[match.end() :].lstrip(WHITESPACE)
-
-
 def attribute(name: str, value: str) -> str:
     """Return `` name='value'``, escaped (the original module did not)."""
     return f" {name}='{value.translate(VALUE_ESCAPES)}'"
@@ -257,156 +232,3 @@ def end_of_element(text: bytes | bytearray, start: int, position: int) -> int:
     if start >= 0 and text[position - 2 : position] == b"/>" and end_of_tag(text, start) == position:
         return position
     return text.index(b">", position) + 1
-
-
-def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
-    """Return the expanded name and the attributes of the element that ``text`` begins with.
-
-    ``root`` is a start tag with the bindings it relies on. What follows the tag is not looked at.
-    Raises SessionError.
-    """
-    text = without_declaration(text)
-    tag = text[: max(end_of_tag(text), 0)]
-    if costly_tag(tag) >= 0:
-        raise long_namespace()
-    parser = make_parser(root)
-    seen: list[tuple[str, list[str]]] = []
-    parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
-    try:
-        parser.Parse(tag)
-    except (expat.ExpatError, DefusedXmlException) as error:
-        raise refused(error, tag, len(tag)) from None
-    if not seen:
-        raise not_well_formed("a message starts with its element")
-    name, attributes = seen[0]
-    return name, dict(zip(attributes[::2], attributes[1::2], strict=True))
-
-
-def declared_prefixes(element: bytes) -> frozenset[str]:
-    """Return the prefixes that the first tag of a well-formed ``element`` declares.
-
-    The empty prefix is among them if it declares a default namespace.
-    """
-    parser = make_parser(namespaces=False)
-    seen: list[list[str]] = []
-    parser.StartElementHandler = lambda _name, attributes: seen.append(_declared(attributes[::2]))
-    parser.Parse(element[: end_of_tag(element)])
-    return frozenset(seen[0])
-
-
-def _declared(names: list[str]) -> list[str]:
-    """The prefixes that attributes of these names declare."""
-    return [name.partition(":")[2] for name in names if name == "xmlns" or name.startswith("xmlns:")]
-
-
-def undeclared_prefixes(element: bytes) -> frozenset[str]:
-    """Return the prefixes that a well-formed ``element`` uses without declaring them.
-
-    The empty prefix is among them if an element relies on a default namespace from outside.
-    """
-    parser = make_parser(namespaces=False)
-    #: How often each prefix is declared around here; copies of it, one a level, would be quadratic.
-    scope = Counter(("xml", "xmlns"))
-    declarations: list[list[str]] = []
-    missing: set[str] = set()
-
-    def start_element(name: str, attributes: list[str]) -> None:
-        names = attributes[::2]
-        declared = _declared(names)
-        declarations.append(declared)
-        scope.update(declared)
-        used = {key.partition(":")[0] for key in names if ":" in key}
-        used.add(name.rpartition(":")[0])
-        missing.update(prefix for prefix in used if not scope[prefix])
-
-    def end_element(_name: str) -> None:
-        scope.subtract(declarations.pop())
-
-    parser.StartElementHandler = start_element
-    parser.EndElementHandler = end_element
-    parser.Parse(element, True)
-    return frozenset(missing)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A start tag read on its own: a stream header, or RFC 7395's ``<open/>``."""
-
-    #: Expanded name, and the prefix it was written with (empty for none).
-    name: str
-    prefix: str
-    #: (name as written, value) in order; namespace declarations are not among them.
-    attributes: tuple[tuple[str, str], ...]
-    #: (prefix, namespace) of every declaration; the prefix of the default namespace is empty.
-    namespaces: tuple[tuple[str, str], ...]
-    #: The tag's own bytes.
-    tag: bytes
-    #: Whether the element ended in the same message; a stream header in legacy framing may be left open.
-    closed: bool
-
-    def get(self, attribute: str) -> str:
-        """Return an attribute's value, empty if it is not there."""
-        return self.attribute(attribute) or ""
-
-    def attribute(self, attribute: str) -> str | None:
-        """Return an attribute's value, None if it is not there."""
-        return next((value for name, value in self.attributes if name == attribute), None)
-
-
-def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Opening:
-    """Read a message that opens a stream: one element without content, self-closed or left open.
-
-    ``text`` is what ``without_declaration`` gave. ``judge`` hears the element's expanded name, and may
-    raise SessionError, before its content is looked at. Raises SessionError.
-    """
-    if text.startswith(b"<?xml"):
-        raise restricted("a second XML declaration")
-    if costly_tag(text) >= 0:
-        raise long_namespace()
-    parser = make_parser(prefixes=True)
-    seen: list[tuple[str, list[str]]] = []
-    namespaces: list[tuple[str, str]] = []
-
-    def start(name: str, attributes: list[str]) -> None:
-        if seen:
-            raise not_well_formed("a stream header has no content")
-        if judge is not None:
-            judge(_split_prefix(name)[0])
-        seen.append((name, attributes))
-
-    def declare(prefix: str | None, uri: str | None) -> None:
-        namespaces.append((prefix or "", uri or ""))
-
-    parser.StartElementHandler = start
-    parser.StartNamespaceDeclHandler = declare
-    try:
-        parser.Parse(text)
-    except (expat.ExpatError, DefusedXmlException) as error:
-        raise refused(error, text, max(parser.ErrorByteIndex - len(FIRST_LINE), 0)) from None
-    end = end_of_tag(text)
-    if not seen or end < 0:
-        raise not_well_formed("a message starts with its element")
-    rest = text[end:].strip(WHITESPACE)
-    if not _is_nothing_or_end_tag(rest):
-        raise not_well_formed("text after the stream header")
-    name, prefix = _split_prefix(seen[0][0])
-    values = iter(seen[0][1])
-    attributes = tuple((_as_written(key), value) for key, value in zip(values, values, strict=True))
-    return Opening(
-        name, prefix, attributes, tuple(namespaces), text[:end], bool(rest) or text[:end].endswith(b"/>")
-    )
-
-
-def _is_nothing_or_end_tag(rest: bytes) -> bool:
-    """expat has checked that an end tag matches; what is left to see is that it stands alone."""
-    return not rest or (rest.startswith(b"</") and rest.find(b">") == len(rest) - 1)
-
-
-def _split_prefix(triplet: str) -> tuple[str, str]:
-    parts = triplet.split(SEPARATOR)
-    return SEPARATOR.join(parts[:2]), parts[2] if len(parts) == 3 else ""
-
-
-def _as_written(triplet: str) -> str:
-    parts = triplet.split(SEPARATOR)
-    return f"{parts[2]}:{parts[1]}" if len(parts) == 3 else parts[-1]

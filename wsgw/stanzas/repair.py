@@ -21,42 +21,29 @@ from wsgw.stanzas.namespaces import Namespaces
 from wsgw.stanzas.parser import (
     CDATA,
     CDATA_END,
-    CLIENT,
     FIRST_LINE,
     STANZAS,
     STREAM,
-    attribute,
     end_of_element,
     end_of_tag,
-    expanded_name,
     long_namespace,
     make_parser,
     not_well_formed,
     parse,
     refused,
 )
+from wsgw.stanzas.stanza_tag import StanzaTag, read_tag, tag_anew
 from wsgw.stanzas.tag_counter import TagCounter
 
 #: Why something is taken out of a stanza: its names, and the bounds below.
 NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names", "size", "memory")
 
-#: What is kept of a stanza's own tag if that is written anew (RFC 6120 section 8.1).
-_KEPT = ("from", "to", "id", "type", "xml:lang")
-_IQ = expanded_name(CLIENT, "iq")
 #: What holds another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
 _FORWARD = "urn:xmpp:forward:0"
-_ERROR = (
-    b"<error xmlns='jabber:client' type='cancel'>"
-    b"<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
-)
-#: What a request holds whose own content is gone: no client knows it, so that each answers with an error.
-_UNREADABLE = b"<unreadable xmlns='urn:wsgw:stanza'/>"
 
 #: A tag, or the beginning of a CDATA section.
 _MARKUP = re.compile(rb"""<!\[CDATA\[|<[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)*>""")
 _NAME = re.compile(rb"""(?:<|\s)([^\s=<>"'/]+)(?:\s*=\s*(?:"[^"]*"|'[^']*'))?""")
-#: A tag, or as much of one as is whole: its name and its first attributes.
-_BEGUN_TAG = re.compile(rb"""<[^\s=<>"'/]+(?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*""")
 #: A tag that opens an element.
 _ANY_TAG = b"<a>"
 _SLASH, _EXCLAMATION = b"/!"
@@ -73,74 +60,6 @@ def long_tag(chunk: bytes) -> int:
         elif position - found.start() > TAG_LIMIT:
             return found.start()
     return -1
-
-
-class StanzaTag:
-    """A stanza's own tag: what stays whatever becomes of its content."""
-
-    __slots__ = ("_attributes", "_declared", "_written", "name", "tag")
-
-    def __init__(self, names: Namespaces, written: str, attributes: list[str], tag: bytes) -> None:
-        #: The tag as it is passed on.
-        self.tag = tag
-        self._written = written
-        self._attributes = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        fault = names.start(written, attributes)
-        self._declared = names.declared
-        #: Expanded name; nothing but a stanza may have a fault.
-        self.name = names.expanded(written) if names.knows(written) else ""
-        if fault:
-            self.require_stanza(fault)
-            self.write_anew()
-
-    def require_stanza(self, fault: str) -> None:
-        """Raise SessionError unless it is a stanza: what else the server says is its own."""
-        if self.name not in STANZAS:
-            raise not_well_formed(fault)
-
-    def get(self, attribute: str) -> str:
-        """The value of an attribute, empty if it is not there."""
-        return self._attributes.get(attribute, "")
-
-    def write_anew(self, **changed: str) -> None:
-        """Keep of the tag only what every stanza has, with some of it ``changed``."""
-        values = {**self._attributes, **changed}
-        self.tag = _tag_anew(self._written, self._declared, values, "/>" if self.is_empty else ">")
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the tag is the whole element."""
-        return self.tag.endswith(b"/>")
-
-    def around(self, content: bytes) -> bytes:
-        """The element, with other content than its own."""
-        start = self.tag[:-2] if self.is_empty else self.tag[:-1]
-        return b"%s>%s</%s>" % (start, content, self._written.encode()) if content else start + b"/>"
-
-    @property
-    def must_have_content(self) -> bool:
-        """Whether the stanza says something else without its content."""
-        return self.name == _IQ and self.get("type") in ("get", "set", "result")
-
-    def emptied(self) -> bytes:
-        """The element once all its content is taken out.
-
-        A result without content would say something else than it did; a request without content must be
-        answered, by whom it was sent to. No message or presence becomes an error: those are taken for the
-        word of the sender that they name.
-        """
-        if not self.must_have_content:
-            return self.around(b"")
-        if self.get("type") != "result":
-            return self.around(_UNREADABLE)
-        self.write_anew(type="error")
-        return self.around(_ERROR)
-
-
-def _tag_anew(written: str, declared: list[tuple[str, str]], values: dict[str, str], end: str) -> bytes:
-    attributes = [(f"xmlns:{prefix}" if prefix else "xmlns", uri) for prefix, uri in declared]
-    attributes += [(name, values[name]) for name in _KEPT if name in values]
-    return f"<{written}{''.join(attribute(name, value) for name, value in attributes)}{end}".encode()
 
 
 class StanzaRepair:
@@ -371,7 +290,7 @@ class StanzaRepair:
         end = end_of_tag(self._read, start)
         closing = "/>" if self._read[end - 2] == _SLASH else ">"
         values = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        self._cuts.append((start, end, _tag_anew(name, names.declared, values, closing)))
+        self._cuts.append((start, end, tag_anew(name, names.declared, values, closing)))
 
     def _take_tag(self, name: str, attributes: list[str]) -> None:
         written = bytes(self._read[: end_of_tag(self._read)])
@@ -415,7 +334,7 @@ class SkippedStanza:
         #: Why, as in ``StanzaRepair``.
         self.reasons = reasons
         self._counter = TagCounter(depth)
-        self._tag = _read_tag(bindings, begun, min(limit, TAG_LIMIT))
+        self._tag = read_tag(bindings, begun, min(limit, TAG_LIMIT))
         self._tag.require_stanza("too large")
 
     def skip(self, data: bytes) -> int:
@@ -425,28 +344,3 @@ class SkippedStanza:
     def stanza(self) -> tuple[str, bytes, str]:
         """(expanded name, bytes, sender) of the stanza."""
         return self._tag.name, self._tag.emptied(), self._tag.get("from")
-
-
-def _read_tag(bindings: bytes, begun: bytes, most: int) -> StanzaTag:
-    """The tag that ``begun`` starts with; if it is above ``most`` bytes, what of it matters and is whole."""
-    end = end_of_tag(begun)
-    tag = begun[:end]
-    if not 0 < end <= most:
-        whole = _BEGUN_TAG.match(begun, 0, most)
-        tag = whole[0] + b">" if whole else b""
-    seen: list[tuple[str, list[str]]] = []
-    parser = make_parser(namespaces=False)
-    parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
-    try:
-        parser.Parse(bindings)
-        parser.Parse(tag)
-    except (expat.ExpatError, DefusedXmlException) as error:
-        raise refused(error, tag, len(tag)) from None
-    if len(seen) != 2:
-        raise not_well_formed("not well-formed")
-    names = Namespaces()
-    names.start(*seen[0])
-    read = StanzaTag(names, *seen[1], tag)
-    if end != len(tag):
-        read.write_anew()
-    return read

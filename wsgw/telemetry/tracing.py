@@ -16,8 +16,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from wsgw.config.model import Traced
 from wsgw.errors import SessionError
-from wsgw.stanzas.parser import STANZAS, WHITESPACE, first_tag, split_name
+from wsgw.stanzas.parser import STANZAS, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements
+from wsgw.stanzas.start_tag import first_tag
 from wsgw.telemetry.peer import Peer
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession

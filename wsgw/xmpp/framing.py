@@ -9,81 +9,53 @@ No sockets, no state of a session: see ``websocket_xmpp``.
 
 from __future__ import annotations
 
-import logging
 import re
-import secrets
-import sys
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from functools import lru_cache
-from xml.sax.saxutils import escape
 
 from wsgw.errors import SessionError
-from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import (
     CLIENT,
     STREAM,
     STREAMS,
     VALUE_ESCAPES,
     WHITESPACE,
-    Opening,
     attribute,
-    declared_prefixes,
     expanded_name,
     not_well_formed,
-    parse_opening,
     split_name,
-    undeclared_prefixes,
 )
-
-log = logging.getLogger(__name__)
+from wsgw.stanzas.prefixes import declared_prefixes, undeclared_prefixes
+from wsgw.stanzas.start_tag import Opening, parse_opening
+from wsgw.xmpp.header import (
+    DECLARATION,
+    ELEMENT_NAME,
+    bindings,
+    header_attributes,
+    left_open,
+    sent_to,
+    stream_error,
+    stream_id,
+)
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = expanded_name(FRAMING, "open")
 CLOSE = expanded_name(FRAMING, "close")
-IQ = expanded_name(CLIENT, "iq")
-FEATURES = expanded_name(STREAMS, "features")
-ERROR = expanded_name(STREAMS, "error")
-_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
-_TLS = "urn:ietf:params:xml:ns:xmpp-tls"
-#: What features hold when TLS is offered, and the answer to asking for it (RFC 6120 section 5.4).
-STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
-STARTTLS = expanded_name(_TLS, "starttls")
-_REQUIRED = expanded_name(_TLS, "required")
-_COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
-_LIMITS = expanded_name("urn:xmpp:stream-limits:0", "limits")
-_MAX_BYTES = expanded_name("urn:xmpp:stream-limits:0", "max-bytes")
-#: More digits than that are a number above every limit; Python converts no more than 4300.
-_MAX_DIGITS = 20
-#: XEP-0440, and where mechanisms are listed (RFC 6120 section 6.4.1, XEP-0388).
-_CHANNEL_BINDING = expanded_name("urn:xmpp:sasl-cb:0", "sasl-channel-binding")
-_MECHANISMS = (
-    expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanism"),
-    expanded_name("urn:xmpp:sasl:2", "mechanism"),
-)
 
-_DECLARATION = b"<?xml version='1.0'?>"
-#: In an element that is well-formed, or begins so, these find what the parser finds; a property test holds
-#: them to that. A tag's name ends at white space, "/" or ">"; white space in a tag is XML's, since no other
-#: character that ``\s`` stands for may be there.
-_ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
+#: In an element that is well-formed, or begins so, these two and ``ELEMENT_NAME`` find what the parser finds;
+#: a property test holds them to that.
 _STREAM_TAG = re.compile(rb"<(?:[^\s/>:]+:)?stream(?=[\s/>]|$)")
-#: Above so many bytes it takes longer to look for a word in all of an element than to read its root tag.
-_LONG = 1024
 #: The default namespace's declaration among a tag's attributes, from the end of the tag's name on. Each
 #: attribute is taken whole, so that nothing inside a value is; names cannot be written in any other way.
 _DECLARES_DEFAULT = re.compile(
     rb"""(?:\s+(?!xmlns[\s=])[^\s=<>"'/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
 )
-
-
-#: A server says the same of its features to everyone: what is that short is read once, not at each login.
-_REMEMBERED = 8 * 1024
-_remembered_element = lru_cache(maxsize=16)(read_element)
+#: Above so many bytes it takes longer to look for a word in all of an element than to read its root tag.
+_LONG = 1024
 #: Of a longer element only the root's tag is read: other sessions wait meanwhile.
 _MAX_READ = 64 * 1024
-#: The domains whose servers' channel binding was warned of in this process.
-_warned_of_channel_binding: set[str] = set()
+#: A server sends the same short elements to all its clients at login: their prefixes are found once.
+_REMEMBERED = 8 * 1024
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
@@ -118,21 +90,6 @@ def is_legacy(text: bytes) -> bool:
     return _STREAM_TAG.match(text) is not None
 
 
-def starttls_header(domain: str) -> bytes:
-    """Return the stream header that is sent to the server before TLS."""
-    header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
-    return _DECLARATION + f"{header}{attribute('to', domain)} version='1.0'>".encode()
-
-
-def stream_error(prefix: str, condition: str, text: str, declaration: str = "") -> bytes:
-    """Return a stream error (RFC 6120 section 4.9.2) whose root is written with ``prefix``."""
-    root = f"{prefix}:error" if prefix else "error"
-    return (
-        f"<{root}{declaration}><{condition} xmlns='{_CONDITIONS}'/>"
-        f"<text xmlns='{_CONDITIONS}' xml:lang='en'>{escape(text)}</text></{root}>"
-    ).encode()
-
-
 class Framing(ABC):
     """How one client's messages and one server's stream translate into each other."""
 
@@ -144,13 +101,10 @@ class Framing(ABC):
     client_root: bytes
 
     def __init__(self, opening: Opening) -> None:
+        #: The client's header.
         self.opening = opening
-        self._server_root = b""
-
-    @property
-    def server_root(self) -> bytes:
-        """The tag whose bindings the server's elements may rely on; empty before it has come."""
-        return self._server_root
+        #: The tag whose bindings the server's elements may rely on; empty before the server's header.
+        self.server_root = b""
 
     @property
     @abstractmethod
@@ -178,11 +132,11 @@ class Framing(ABC):
         Without a ``to`` it is for the first one's domain. The server is told so: it may serve several.
         """
         to = self.opening.attribute("to")
-        self.opening = opening if opening.attribute("to") is not None or to is None else _sent_to(opening, to)
+        self.opening = opening if opening.attribute("to") is not None or to is None else sent_to(opening, to)
 
     def server_header(self, tag: bytes) -> bytes:
         """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
-        self._server_root = _bindings(parse_opening(tag).namespaces)
+        self.server_root = bindings(parse_opening(tag).namespaces)
         return tag
 
     @abstractmethod
@@ -205,44 +159,6 @@ class Framing(ABC):
         """What ends the stream and sends the client elsewhere, where the framing can say so."""
         return self.close
 
-    def features(self, element: bytes, max_stanza_size: int = sys.maxsize) -> tuple[bytes, bool]:
-        """Return the server's features without STARTTLS and compression, and whether STARTTLS is required.
-
-        TLS with the browser is the WebSocket's (RFC 7395 section 3.9). A size limit that the server
-        announces (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is touched. Raises
-        SessionError if they take too much to be read.
-        """
-        requires_starttls = False
-        for child in reversed(self._read_features(element).children):
-            if child.name in (STARTTLS, _COMPRESSION):
-                if child.name == STARTTLS:
-                    requires_starttls |= any(inner.name == _REQUIRED for inner in child.children)
-                element = element[: child.start] + element[child.end :]
-            elif child.name == _LIMITS:
-                element = _lowered(element, child, max_stanza_size)
-        return element, requires_starttls
-
-    def offers_channel_binding(self, features: bytes) -> bool:
-        """Whether the server's features offer to bind the login to its own TLS (RFC 5802, XEP-0440)."""
-        if len(features) <= _REMEMBERED:
-            return _remembered_binding(self._server_root, features)
-        return _offers_channel_binding(self._server_root, features)
-
-    def _read_features(self, element: bytes) -> Element:
-        read = _remembered_element if len(element) <= _REMEMBERED else read_element
-        return read(self._server_root, element)
-
-    def condition(self, element: bytes) -> tuple[str, str]:
-        """Return the (condition, character data) of a server's stream error.
-
-        Raises SessionError if it takes too much to be read.
-        """
-        for child in read_element(self._server_root, element).children:
-            namespace, local = split_name(child.name)
-            if namespace == _CONDITIONS and local != "text":
-                return local, child.text
-        return "undefined-condition", ""
-
 
 class Rfc7395Framing(Framing):
     """RFC 7395: each message one document, with all its declarations in it."""
@@ -264,13 +180,13 @@ class Rfc7395Framing(Framing):
 
     @property
     def upstream_header(self) -> bytes:
-        written = _attributes(self.opening, bound="stream")
+        written = header_attributes(self.opening, bound="stream")
         header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'{written}>"
-        return _DECLARATION + header.encode()
+        return DECLARATION + header.encode()
 
     def server_header(self, tag: bytes) -> bytes:
         opening = parse_opening(tag)
-        self._server_root = _bindings(opening.namespaces)
+        self.server_root = bindings(opening.namespaces)
         bound = dict(opening.namespaces)
         default = bound.pop("", "")
         self._default_declaration = attribute("xmlns", default).encode() if default else b""
@@ -278,11 +194,11 @@ class Rfc7395Framing(Framing):
             (f"{prefix}:".encode(), f' xmlns:{prefix}="{namespace.translate(VALUE_ESCAPES)}"'.encode())
             for prefix, namespace in bound.items()
         )
-        return f"<open xmlns='{FRAMING}'{_attributes(opening)}/>".encode()
+        return f"<open xmlns='{FRAMING}'{header_attributes(opening)}/>".encode()
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
-        return f"<open xmlns='{FRAMING}'{sender} id='{_stream_id()}' version='1.0' xml:lang='en'/>".encode()
+        return f"<open xmlns='{FRAMING}'{sender} id='{stream_id()}' version='1.0' xml:lang='en'/>".encode()
 
     def stanza(self, element: bytes) -> bytes:
         """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``.
@@ -290,7 +206,7 @@ class Rfc7395Framing(Framing):
         A word is searched for in the bytes only to save a parser: where ``xmlns`` or ``prefix:`` is not
         among them, nothing is declared or used. Where it is, the tag or the whole element is read.
         """
-        match = _ELEMENT_NAME.match(element)
+        match = ELEMENT_NAME.match(element)
         assert match is not None
         name = match[0]
         if b":" in name or self._may_use_prefix(element):
@@ -340,7 +256,7 @@ class LegacyFraming(Framing):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self.client_root = _bindings(opening.namespaces)
+        self.client_root = bindings(opening.namespaces)
 
     @property
     def upstream_prefix(self) -> str:
@@ -348,17 +264,17 @@ class LegacyFraming(Framing):
 
     @property
     def upstream_header(self) -> bytes:
-        return _DECLARATION + _left_open(self.opening.tag)
+        return DECLARATION + left_open(self.opening.tag)
 
     def restart(self, opening: Opening) -> None:
         super().restart(opening)
-        self.client_root = _bindings(opening.namespaces)
+        self.client_root = bindings(opening.namespaces)
 
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
         return (
             f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
-            f"{sender} id='{_stream_id()}' version='1.0' xml:lang='en'>"
+            f"{sender} id='{stream_id()}' version='1.0' xml:lang='en'>"
         ).encode()
 
     def stanza(self, element: bytes) -> bytes:
@@ -371,87 +287,3 @@ class LegacyFraming(Framing):
         # Nothing but white space may stand in an end tag behind its name (XML 1.0 section 3.1).
         message = message.rstrip(WHITESPACE)
         return message.endswith(b">") and message[:-1].rstrip(WHITESPACE) == self.upstream_end[:-1]
-
-
-def _attributes(opening: Opening, bound: str = "") -> str:
-    """Every attribute of a header and the declarations they rely on; the prefix ``bound`` has its own."""
-    used = {name.partition(":")[0] for name, _ in opening.attributes if ":" in name}
-    declared = "".join(
-        attribute(f"xmlns:{prefix}", namespace)
-        for prefix, namespace in opening.namespaces
-        if prefix in used and prefix != bound
-    )
-    return declared + "".join(attribute(name, value) for name, value in opening.attributes)
-
-
-def _sent_to(opening: Opening, to: str) -> Opening:
-    """The same header with a ``to``, after the name of its tag."""
-    name = _ELEMENT_NAME.match(opening.tag)
-    assert name is not None
-    tag = name[0] + attribute("to", to).encode() + opening.tag[name.end() :]
-    return replace(opening, attributes=(("to", to), *opening.attributes), tag=tag)
-
-
-def _lowered(features: bytes, limits: Element, size: int) -> bytes:
-    """The features with a number of bytes in their ``limits`` (XEP-0478) that is not above ``size``."""
-    for child in reversed(limits.children):
-        number = child.text.strip()
-        if child.name == _MAX_BYTES and _is_above(number, size):
-            start, end = child.content(features)
-            written, ours = features[start:end], str(size).encode()
-            plain = written.strip(WHITESPACE) == number.encode()  # or it has references, CDATA, children
-            features = (
-                features[:start]
-                + (written.replace(number.encode(), ours) if plain else ours)
-                + features[end:]
-            )
-    return features
-
-
-def _is_above(number: str, size: int) -> bool:
-    if not (number.isascii() and number.isdigit()):
-        return False
-    significant = number.lstrip("0")
-    return len(significant) > _MAX_DIGITS or int(significant or "0") > size
-
-
-def _offers_channel_binding(root: bytes, features: bytes) -> bool:
-    offered = read_element(root, features).children
-    inside = (inner for child in offered for inner in child.children)
-    return any(map(_binds_channel, offered)) or any(map(_binds_channel, inside))
-
-
-def _binds_channel(feature: Element) -> bool:
-    if feature.name == _CHANNEL_BINDING:
-        return True
-    return feature.name in _MECHANISMS and feature.text.strip().endswith("-PLUS")
-
-
-_remembered_binding = lru_cache(maxsize=16)(_offers_channel_binding)
-
-
-def warn_of_channel_binding(domain: str) -> None:
-    """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
-    if domain not in _warned_of_channel_binding:
-        _warned_of_channel_binding.add(domain)
-        log.warning(
-            "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
-            " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
-            " or reach it at a plain tcp:// upstream on loopback",
-            domain,
-        )
-
-
-@lru_cache(maxsize=64)
-def _bindings(namespaces: tuple[tuple[str, str], ...]) -> bytes:
-    """A start tag that binds (prefix, namespace) each, the same for all sessions that bind the same."""
-    declared = (attribute(f"xmlns:{prefix}" if prefix else "xmlns", name) for prefix, name in namespaces)
-    return f"<root{''.join(declared)}>".encode()
-
-
-def _left_open(tag: bytes) -> bytes:
-    return tag[:-2].rstrip() + b">" if tag.endswith(b"/>") else tag
-
-
-def _stream_id() -> str:
-    return secrets.token_hex(8)

@@ -28,7 +28,7 @@ MAX_ID = 256
 #: ``auth_timeout`` may be restarted, but in all it is no more than so many times as long.
 MAX_AUTH_TIMES = 5
 
-_IQ = expanded_name(CLIENT, "iq")
+IQ = expanded_name(CLIENT, "iq")
 _SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 _SASL2 = "urn:xmpp:sasl:2"
 _AUTHORIZED = expanded_name(_SASL2, "authorization-identifier")
@@ -196,7 +196,7 @@ class Login:
 
 #: What is looked at of the server's elements, by their names.
 _LOOKS: dict[str, Callable[[Login, bytes, bytes], None]] = {
-    _IQ: Login._iq,
+    IQ: Login._iq,
     expanded_name(_SASL, "success"): Login._sasl_success,
     expanded_name(_SASL2, "success"): Login._sasl2_success,
     expanded_name(_SASL, "failure"): Login._sasl_failure,
@@ -216,7 +216,7 @@ def _claim(iq: Element, domain: str) -> str | None:
 
     An ``iq`` has one child (RFC 6120 section 8.2.3). With a second one, the server might answer that.
     """
-    if iq.name != _IQ or iq.attributes.get("type") != "set" or len(iq.children) != 1:
+    if iq.name != IQ or iq.attributes.get("type") != "set" or len(iq.children) != 1:
         return None
     (query,) = iq.children
     names = {child.name for child in query.children}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsgw.stanzas.parser import parse_opening, without_declaration
+from wsgw.stanzas.start_tag import parse_opening, without_declaration
 from wsgw.xmpp.framing import Framing, choose_framing
 
 OPEN = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.org' version='1.0'/>"

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, STANZAS_NS, framing_of
 from wsgw.errors import SessionError
-from wsgw.stanzas.parser import STREAMS, parse_opening
-from wsgw.xmpp.framing import Rfc7395Framing, attribute, choose_framing, starttls_header
+from wsgw.stanzas.parser import STREAMS, attribute
+from wsgw.stanzas.start_tag import parse_opening
+from wsgw.xmpp.framing import Rfc7395Framing, choose_framing
+from wsgw.xmpp.header import starttls_header
 
 
 def test_every_attribute_of_open_reaches_the_server() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from tests.xmpp.framing.examples import DEFAULT, OLD_STROPHE, PREFIX, SERVER_HEADER, answered
 from wsgw.errors import SessionError
-from wsgw.stanzas.parser import end_of_tag, parse_opening
+from wsgw.stanzas.parser import end_of_tag
+from wsgw.stanzas.start_tag import parse_opening
 from wsgw.xmpp import framing
+from wsgw.xmpp.header import ELEMENT_NAME, bindings
 
 #: In each, ``DEFAULT`` or ``PREFIX`` stands where it has to be inserted, and nowhere else.
 RESTORED = {
@@ -198,7 +200,7 @@ def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: s
     data = tag.encode()
     parser.Parse(data)
     name, *attributes = names
-    match = framing._ELEMENT_NAME.match(data)
+    match = ELEMENT_NAME.match(data)
     assert match is not None
     assert match[0] == f"<{name}".encode()
     assert bool(framing._DECLARES_DEFAULT.match(data, match.end())) == ("xmlns" in attributes)
@@ -219,7 +221,7 @@ def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
         opening = parse_opening(tag.encode())
     except SessionError:  # a prefix that is not bound
         return
-    assert declared(framing._bindings(opening.namespaces)) == declared(tag.encode())
+    assert declared(bindings(opening.namespaces)) == declared(tag.encode())
 
 
 @given(_stanzas)

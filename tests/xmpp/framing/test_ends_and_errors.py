@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, STANZAS_NS, answered, framing_of
-from wsgw.xmpp.framing import LegacyFraming, Rfc7395Framing, stream_error
+from wsgw.xmpp.framing import LegacyFraming, Rfc7395Framing
+from wsgw.xmpp.header import condition_of, stream_error
 
 
 def test_close_is_the_string_that_strophe_compares() -> None:
@@ -68,4 +69,4 @@ def test_errors_in_the_gateways_own_name() -> None:
 )
 def test_the_condition_of_a_servers_error(message: bytes, element: bytes, condition: tuple[str, str]) -> None:
     element = element.replace(b"%s", STANZAS_NS.encode())
-    assert answered(message).condition(element) == condition
+    assert condition_of(answered(message).server_root, element) == condition

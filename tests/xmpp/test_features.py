@@ -1,10 +1,20 @@
-"""What is dropped from the server's features, and what is learnt from them."""
+"""What a browser gets of a server's features: all but what the WebSocket does itself, byte for byte."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, answered
+from wsgw.stanzas.parser import CLIENT, STREAMS
+from wsgw.xmpp.features import for_client, offers_channel_binding
+from wsgw.xmpp.header import bindings
+
+#: Start tags that bind what a server's header does.
+ROOTS = (
+    bindings((("stream", STREAMS), ("", CLIENT))),
+    b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+)
 
 STARTTLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 REQUIRED = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
@@ -49,20 +59,19 @@ FEATURES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("message", [OPEN, OLD_STROPHE], ids=["rfc7395", "legacy"])
+@pytest.mark.parametrize("root", ROOTS, ids=["as bindings", "as a header"])
 @pytest.mark.parametrize("space", [b"", b" ", b"\r\n  "])
 @pytest.mark.parametrize(("dropped", "kept", "required"), FEATURES.values(), ids=FEATURES)
 def test_features_lose_starttls_and_compression_only(
-    dropped: list[bytes], kept: list[bytes], required: bool, space: bytes, message: bytes
+    dropped: list[bytes], kept: list[bytes], required: bool, space: bytes, root: bytes
 ) -> None:
     """RFC 7395 section 3.9; the lists of mechanisms and channel bindings are hashed by clients."""
     if dropped == [SASL, BINDING]:
         dropped, kept = [], dropped
-    framing = answered(message)
     for order in (dropped + kept, kept + dropped, dropped[:1] + kept + dropped[1:]):
         before = b"<stream:features>" + space.join(order) + b"</stream:features>"
         expected = b"<stream:features>" + space.join(b"" if part in dropped else part for part in order)
-        assert framing.features(before) == (expected + b"</stream:features>", required)
+        assert for_client(root, before, sys.maxsize) == (expected + b"</stream:features>", required)
 
 
 @pytest.mark.parametrize(
@@ -87,22 +96,25 @@ def test_features_lose_starttls_and_compression_only(
 )  # fmt: skip
 def test_whether_channel_binding_is_offered(features: bytes, offered: bool) -> None:
     element = b"<stream:features>" + features + b"</stream:features>"
-    assert answered().offers_channel_binding(element) is offered
+    assert offers_channel_binding(ROOTS[0], element) is offered
 
 
 def test_only_the_child_itself_is_dropped() -> None:
     """Not what merely has the same bytes: inside another feature, or in CDATA."""
     inside = b"<other xmlns='urn:o'>" + STARTTLS + b"<![CDATA[" + STARTTLS + b"]]></other>"
     element = b"<stream:features>" + inside + STARTTLS + b"</stream:features>"
-    assert answered().features(element) == (b"<stream:features>" + inside + b"</stream:features>", False)
+    assert for_client(ROOTS[0], element, sys.maxsize) == (
+        b"<stream:features>" + inside + b"</stream:features>",
+        False,
+    )
 
 
 @pytest.mark.parametrize("element", [b"<stream:features/>", b"<stream:features></stream:features>"])
 def test_empty_features(element: bytes) -> None:
-    assert answered().features(element) == (element, False)
+    assert for_client(ROOTS[0], element, sys.maxsize) == (element, False)
 
 
 def test_features_in_the_default_namespace() -> None:
     start = b"<features xmlns='http://etherx.jabber.org/streams'>"
     element = start + REQUIRED + SASL + b"</features>"
-    assert answered().features(element) == (start + SASL + b"</features>", True)
+    assert for_client(ROOTS[0], element, sys.maxsize) == (start + SASL + b"</features>", True)

@@ -1,0 +1,88 @@
+"""Stream headers and stream errors: what both framings write, and the bindings that a header brings.
+
+RFC 6120 sections 4.7 (attributes of a header), 4.8 (namespaces) and 4.9 (errors).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import replace
+from functools import lru_cache
+from xml.sax.saxutils import escape
+
+from wsgw.stanzas.element import read_element
+from wsgw.stanzas.parser import CLIENT, STREAMS, attribute, expanded_name, split_name
+from wsgw.stanzas.start_tag import Opening
+
+_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
+ERROR = expanded_name(STREAMS, "error")
+DECLARATION = b"<?xml version='1.0'?>"
+#: In an element that is well-formed, or begins so, this finds what the parser finds; a property test holds it
+#: to that. A tag's name ends at white space, "/" or ">"; white space in a tag is XML's, since no other
+#: character that ``\s`` stands for may be in a tag.
+ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
+
+
+def starttls_header(domain: str) -> bytes:
+    """Return the stream header that is sent to the server before TLS."""
+    header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
+    return DECLARATION + f"{header}{attribute('to', domain)} version='1.0'>".encode()
+
+
+def stream_error(prefix: str, condition: str, text: str, declaration: str = "") -> bytes:
+    """Return a stream error (RFC 6120 section 4.9.2) whose root is written with ``prefix``."""
+    root = f"{prefix}:error" if prefix else "error"
+    return (
+        f"<{root}{declaration}><{condition} xmlns='{_CONDITIONS}'/>"
+        f"<text xmlns='{_CONDITIONS}' xml:lang='en'>{escape(text)}</text></{root}>"
+    ).encode()
+
+
+def header_attributes(opening: Opening, bound: str = "") -> str:
+    """Every attribute of a header and the declarations they rely on; the prefix ``bound`` has its own."""
+    used = {name.partition(":")[0] for name, _ in opening.attributes if ":" in name}
+    declared = "".join(
+        attribute(f"xmlns:{prefix}", namespace)
+        for prefix, namespace in opening.namespaces
+        if prefix in used and prefix != bound
+    )
+    return declared + "".join(attribute(name, value) for name, value in opening.attributes)
+
+
+def sent_to(opening: Opening, to: str) -> Opening:
+    """The same header with a ``to``, after the name of its tag."""
+    name = ELEMENT_NAME.match(opening.tag)
+    assert name is not None
+    tag = name[0] + attribute("to", to).encode() + opening.tag[name.end() :]
+    return replace(opening, attributes=(("to", to), *opening.attributes), tag=tag)
+
+
+@lru_cache(maxsize=64)
+def bindings(namespaces: tuple[tuple[str, str], ...]) -> bytes:
+    """A start tag that binds (prefix, namespace) each, the same for all sessions that bind the same."""
+    declared = (attribute(f"xmlns:{prefix}" if prefix else "xmlns", name) for prefix, name in namespaces)
+    return f"<root{''.join(declared)}>".encode()
+
+
+def left_open(tag: bytes) -> bytes:
+    """The start tag, also if it was written as an empty element."""
+    return tag[:-2].rstrip() + b">" if tag.endswith(b"/>") else tag
+
+
+def stream_id() -> str:
+    """An id that cannot be guessed (RFC 6120 section 4.7.3)."""
+    return secrets.token_hex(8)
+
+
+def condition_of(root: bytes, error: bytes) -> tuple[str, str]:
+    """Return the (condition, character data) of a server's stream error.
+
+    ``root`` is a start tag with the bindings that ``error`` relies on. Raises SessionError if it takes too
+    much to be read.
+    """
+    for child in read_element(root, error).children:
+        namespace, local = split_name(child.name)
+        if namespace == _CONDITIONS and local != "text":
+            return local, child.text
+    return "undefined-condition", ""
