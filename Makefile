@@ -33,7 +33,7 @@ types: | .venv ## mypy
 .PHONY: docs
 docs: | .venv ## write the pages that are made from the code and from the rules
 	$(python) -m wsgw options >docs/options.md
-	$(python) tests/checklist.py >docs/protocol.md
+	$(python) -m tests.rules >docs/protocol.md
 
 .PHONY: demo
 demo: ## a gateway and an XMPP server on loopback

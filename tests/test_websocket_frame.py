@@ -150,6 +150,7 @@ _MADE = [
 ]
 
 
+@pytest.mark.rule("6455-5.1")
 @pytest.mark.parametrize(("maker", "opcode", "size"), _MADE)
 def test_what_is_made_is_the_client_frame_without_its_mask(
     maker: Callable[[bytes], bytes], opcode: Opcode, size: int
@@ -173,6 +174,7 @@ def test_binary_is_taken_where_it_is_accepted() -> None:
         assert outcome(chunks, binary=True) == ([(2, b"\xff\xfe")], 0)
 
 
+@pytest.mark.rule("regression-fragments")
 def test_a_stanza_of_200_kib_in_64_fragments() -> None:
     stanza = ("ä€𝄞x" * 20480).encode()
     assert len(stanza) == 200 * KIB
@@ -253,6 +255,7 @@ def test_compressed_frame_names_what_a_proxy_may_have_done() -> None:
     assert len(caught.value.reason) <= 123
 
 
+@pytest.mark.rule("6455-5.2", "6455-5.5")
 @pytest.mark.parametrize(("data", "code", "_taken"), VIOLATIONS.values(), ids=VIOLATIONS)
 def test_violation_whole_byte_by_byte_and_with_trailing_data(data: bytes, code: int, _taken: int) -> None:
     good = text(b"good")
@@ -262,6 +265,7 @@ def test_violation_whole_byte_by_byte_and_with_trailing_data(data: bytes, code: 
     assert messages[0] == (1, b"good"), "what came before is delivered"
 
 
+@pytest.mark.rule("6455-5.1", "6455-8.1", "6455-10.4")
 @pytest.mark.parametrize(("data", "_code", "taken"), VIOLATIONS.values(), ids=VIOLATIONS)
 def test_violation_is_seen_at_the_earliest_byte(data: bytes, _code: int, taken: int) -> None:
     assert earliest_violation(data) == taken
@@ -308,6 +312,7 @@ def close_body(code: int, reason: bytes = b"") -> bytes:
     return code.to_bytes(2, "big") + reason
 
 
+@pytest.mark.rule("6455-7.4")
 @pytest.mark.parametrize(
     "code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999], ids="code {}".format
 )
@@ -332,6 +337,7 @@ BAD_CLOSES = {
 }
 
 
+@pytest.mark.rule("6455-7.4")
 @pytest.mark.parametrize(("body", "code"), BAD_CLOSES.values(), ids=BAD_CLOSES)
 def test_a_bad_close(body: bytes, code: int) -> None:
     with pytest.raises(WebSocketViolation) as caught:
@@ -339,6 +345,7 @@ def test_a_bad_close(body: bytes, code: int) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.rule("6455-5.5.1-reason")
 @pytest.mark.parametrize(
     ("reason", "sent"),
     [
@@ -380,6 +387,7 @@ def test_any_chunking_has_the_same_outcome(data: bytes, places: list[int], binar
     assert outcome(byte_by_byte(data), limit=150, binary=binary) == whole
 
 
+@pytest.mark.rule("6455-5.4")
 @given(st.text(), st.lists(st.integers(0, 1000), max_size=6))
 def test_any_text_survives_any_fragments(message: str, places: list[int]) -> None:
     pieces = cut(message.encode(), places)

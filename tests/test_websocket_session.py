@@ -114,6 +114,7 @@ WS_SESSION = {
 ENDS_CLOSING = {"close", "empty close", "lost", "bad frame", "bad text", "big text", "binary"}
 
 
+@pytest.mark.rule("6455-5.5.3")
 @pytest.mark.parametrize("event", EVENTS)
 def test_ws_session(event: str) -> None:
     session, xmpp = session_in("ws_session")
@@ -231,6 +232,7 @@ def test_fragments_count_as_work() -> None:
     assert xmpp.told == ["text <a/>"]
 
 
+@pytest.mark.rule("6455-5.5.1")
 def test_nothing_is_processed_after_the_close() -> None:
     session, xmpp = session_in("ws_session")
     EVENTS["close"](session)
@@ -247,6 +249,7 @@ def test_close_reason_is_cut_to_whole_characters() -> None:
 # -- deadlines -------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("bytes-ping")
 def test_ping_after_outbound_quiet() -> None:
     session, _ = session_in("ws_session")
     session.tick(29.9, reading=True)
@@ -267,6 +270,7 @@ def test_ping_although_we_send_all_the_time() -> None:
     assert session.data_to_send == [make_ping()]
 
 
+@pytest.mark.rule("bytes-ping")
 def test_missing_pong_loses_the_browser() -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)

@@ -11,6 +11,7 @@ from wsgw.config.cross_checks import session_limit
 from wsgw.errors import ConfigError
 
 
+@pytest.mark.rule("6120-13.12")
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

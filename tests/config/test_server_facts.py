@@ -47,6 +47,7 @@ def test_the_first_c2s_listener_is_the_upstream(listeners: str, upstream: list[s
     assert _upstream(listeners) == upstream
 
 
+@pytest.mark.rule("6120-13.12")
 @pytest.mark.parametrize(
     ("option", "size"),
     [

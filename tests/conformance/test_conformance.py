@@ -25,6 +25,7 @@ def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     started.stop()
 
 
+@pytest.mark.rule("6455-5.2", "6455-5.4", "6455-5.5.2", "6455-8.1")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_case(harness: Harness, case: Case) -> None:
     harness.play(case)

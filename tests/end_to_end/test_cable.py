@@ -100,6 +100,7 @@ def session(
         server.close()
 
 
+@pytest.mark.rule("bytes-ping")
 def test_silence_is_noticed_by_the_ping(session: tuple[Connection, Callable[[], None]]) -> None:
     """Within ping interval, pong deadline and a sweep the server sees FIN, and no end tag."""
     connection, pull = session

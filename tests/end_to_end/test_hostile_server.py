@@ -130,6 +130,7 @@ def assert_failed(browser: Browser, framing: str) -> list[bytes]:
     return messages[:-2]
 
 
+@pytest.mark.rule("6120-4.9.1.2")
 @pytest.mark.parametrize("data", INSTEAD_OF_A_HEADER.values(), ids=INSTEAD_OF_A_HEADER)
 def test_instead_of_a_header(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes
@@ -144,6 +145,7 @@ def test_instead_of_a_header(
     server.close()
 
 
+@pytest.mark.rule("6120-11.1", "xml-cost")
 @pytest.mark.parametrize("data", INSTEAD_OF_A_STANZA.values(), ids=INSTEAD_OF_A_STANZA)
 def test_instead_of_a_stanza(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes
@@ -164,6 +166,7 @@ def test_instead_of_a_stanza(
     pair.close()
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize(("data", "expected"), HOSTILE_STANZAS.values(), ids=HOSTILE_STANZAS)
 def test_a_hostile_stanza_costs_no_session(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes, expected: bytes
@@ -184,6 +187,7 @@ def test_a_hostile_stanza_costs_no_session(
     pair.close()
 
 
+@pytest.mark.rule("xml-cost")
 def test_several_at_once(edge: Gateway, xmpp_server: XmppServer, witness: Pair) -> None:
     """Eight servers send an element without end while a bystander is served."""
     pairs = [Pair(edge, xmpp_server, FRAMINGS[number % 2]) for number in range(8)]
@@ -200,6 +204,7 @@ def test_several_at_once(edge: Gateway, xmpp_server: XmppServer, witness: Pair) 
             pair.close()
 
 
+@pytest.mark.rule("end-upstream")
 @pytest.mark.parametrize(
     "part",
     [b"", SERVER_HEADER[:10], SERVER_HEADER[:-1], SERVER_HEADER, SERVER_HEADER + b"<stream:fea"],
@@ -251,6 +256,7 @@ def test_says_nothing(start_edge: StartEdge, xmpp_server: XmppServer, framing: s
     server.close()
 
 
+@pytest.mark.rule("6120-11.7")
 def test_white_space_without_end(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     """RFC 6120 section 11.7: between stanzas it is legal, of any length; it is kept nowhere."""
     pair = Pair(edge, xmpp_server, framing)
@@ -276,6 +282,7 @@ def test_single_bytes(edge: Gateway, xmpp_server: XmppServer, witness: Pair, fra
     server.close()
 
 
+@pytest.mark.rule("7395-3.3.3-each")
 def test_ten_thousand_elements_at_once(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
 ) -> None:
@@ -335,6 +342,7 @@ def test_two_ends(edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing
     pair.close()
 
 
+@pytest.mark.rule("6455-5.5.1-reason")
 def test_stream_error_of_another_kind(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     """Conditions nobody defined, names beyond a Close's 123 bytes, and none at all."""
     namespace = b"urn:ietf:params:xml:ns:xmpp-streams"

@@ -158,6 +158,9 @@ def assert_ended(pair: Pair, condition: str, code: int) -> None:
     pair.close()
 
 
+@pytest.mark.rule(
+    "7395-3.3.3-first", "6120-4.9.3", "6120-11.1", "6120-11.3", "6120-11.6", "end-xml", "end-reason"
+)
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize(("message", "condition", "code"), KINDS.values(), ids=KINDS)
 def test_in_a_session(
@@ -205,6 +208,7 @@ def test_as_the_first_message(edge: Gateway, witness: Pair, kind: str) -> None:
     witness.goes_on()
 
 
+@pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize(
     ("inside", "condition"),
     [
@@ -243,6 +247,7 @@ def test_a_long_namespace_in_a_header(edge: Gateway, xmpp_server: XmppServer, fr
     server.close()
 
 
+@pytest.mark.rule("6120-11.1")
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("message", HARMLESS.values(), ids=HARMLESS)
 def test_harmless(
@@ -258,6 +263,7 @@ def test_harmless(
     pair.close()
 
 
+@pytest.mark.rule("7395-3.3.3-declaration")
 @pytest.mark.parametrize(
     "declaration", [b"<?xml version='1.0'?>", b"  <?xml version='1.0' encoding='UTF-8'?>\n"]
 )
@@ -290,6 +296,7 @@ BURSTS = (
 )
 
 
+@pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize("kind", BURSTS)
 def test_burst(edge: Gateway, xmpp_server: XmppServer, witness: Pair, kind: str) -> None:
     """Twenty at once: memory and time stay bounded, a bystander is served meanwhile."""

@@ -167,6 +167,7 @@ def parts_left() -> list[str]:
     return parts
 
 
+@pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("end", ENDS)
 def test_nothing_is_left(gateway: Gateway, server: XmppServer, end: str) -> None:
     port = gateway.listeners[0].server_port

@@ -41,6 +41,7 @@ def message_of(size: int) -> bytes:
     return stanza % (b"x" * (size - len(stanza) + 2))
 
 
+@pytest.mark.rule("6455-10.4")
 def test_a_stanza_before_login_may_be_ten_thousand_bytes(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_stanza_after_login_may_be_larger(start_edge: StartEdge, xmpp_server: 
     assert server.read_to_end().endswith(END)
 
 
+@pytest.mark.rule("6455-10.4")
 def test_fragments_count_together(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{max_stanza_size, 20000}, ")
     browser, _ = opened(gateway, xmpp_server)
@@ -146,6 +148,7 @@ def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> 
     slow.close()
 
 
+@pytest.mark.rule("7395-3.6.1")
 def test_server_sends_the_browser_elsewhere(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options='{see_other_uri, "wss://@HOST@:5443/ws"}, ')
     browser = Browser(gateway.ws_port)

@@ -80,6 +80,7 @@ def raw_upgrade(edge: Gateway, headers: dict[str, list[str]]) -> str:
     return head
 
 
+@pytest.mark.rule("fault-01")
 @pytest.mark.parametrize(
     "connection", ["keep-alive,Upgrade", "Upgrade,keep-alive", "keep-alive ,\tupgrade", "upgrade"]
 )
@@ -88,6 +89,7 @@ def test_01_header_lists_without_blanks(edge: Gateway, connection: str) -> None:
     assert " 101 " in raw_upgrade(edge, {"Connection": [connection]})
 
 
+@pytest.mark.rule("fault-02", "regression-offer")
 def test_02_repeated_headers(edge: Gateway) -> None:
     """They were duplicated and reordered: a list in two lines is one list."""
     assert " 101 " in raw_upgrade(edge, {"Sec-WebSocket-Protocol": ["foo", "xmpp"]})
@@ -95,6 +97,7 @@ def test_02_repeated_headers(edge: Gateway) -> None:
     assert " 400 " in raw_upgrade(edge, {"Sec-WebSocket-Version": ["13", "13"]})
 
 
+@pytest.mark.rule("fault-03")
 @pytest.mark.parametrize(
     ("forwarded", "client"),
     [
@@ -118,6 +121,7 @@ def test_03_forwarded_for(edge: Gateway, xmpp_server: XmppServer, forwarded: str
     server.close()
 
 
+@pytest.mark.rule("6455-5.5.3", "fault-04")
 def test_04_frames_that_crashed(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Continuations and pongs are served, reserved opcodes and short Closes are answered."""
     pair = Pair(edge, xmpp_server, "legacy")
@@ -132,6 +136,7 @@ def test_04_frames_that_crashed(edge: Gateway, xmpp_server: XmppServer) -> None:
         pair.close()
 
 
+@pytest.mark.rule("fault-05")
 def test_05_fin_was_ignored(pair: Pair) -> None:
     """And a frame that came in pieces was lost."""
     data = frame(b"<presence id='1'/>")
@@ -143,6 +148,7 @@ def test_05_fin_was_ignored(pair: Pair) -> None:
     assert pair.browser.read_to_end() == b""
 
 
+@pytest.mark.rule("6455-10.4", "fault-06")
 @pytest.mark.parametrize(
     ("broken", "code"),
     [
@@ -159,6 +165,7 @@ def test_06_frames_unchecked(pair: Pair, broken: bytes, code: int) -> None:
     assert pair.browser.until_close()[1] == code
 
 
+@pytest.mark.rule("fault-07")
 def test_07_closing_never_ended(hasty_pair: Pair) -> None:
     """It had no timer, crashed on a ping, and waited for a second Close."""
     pair = hasty_pair
@@ -170,11 +177,13 @@ def test_07_closing_never_ended(hasty_pair: Pair) -> None:
         assert pair.browser.read_to_end() == b""
 
 
+@pytest.mark.rule("6455-7.1.1", "fault-07", "regression-fin")
 def test_07_one_close_of_the_client_is_enough(pair: Pair) -> None:
     pair.browser.close_frame(1001)
     assert pair.browser.read_to_end() == b"\x88\x02\x03\xe9"
 
 
+@pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("how", ["reset", "fin"])
 def test_08_browser_gone(pair: Pair, how: str) -> None:
     """Nobody was told, and the user stayed online as a ghost for hours."""
@@ -185,10 +194,12 @@ def test_08_browser_gone(pair: Pair, how: str) -> None:
     assert pair.server.read_to_end() == b""
 
 
+@pytest.mark.rule("fault-08")
 def test_08_browser_silent(hasty_pair: Pair) -> None:
     assert hasty_pair.server.read_to_end() == b""
 
 
+@pytest.mark.rule("fault-09")
 def test_09_stream_over(pair: Pair) -> None:
     """The WebSocket stayed open after a kick."""
     conflict = b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
@@ -198,6 +209,7 @@ def test_09_stream_over(pair: Pair) -> None:
     assert (messages[1], code, reason) == (CLOSINGS[pair.framing], 1000, "conflict")
 
 
+@pytest.mark.rule("fault-10")
 @pytest.mark.parametrize(
     ("first", "condition"),
     [
@@ -218,6 +230,7 @@ def test_10_first_messages_that_crashed(edge: Gateway, first: bytes, condition: 
     browser.close()
 
 
+@pytest.mark.rule("fault-10")
 def test_10_blank_before_the_header(edge: Gateway, xmpp_server: XmppServer) -> None:
     """It crashed; now it is passed over, and answered once the server is there."""
     browser = Browser(edge.ws_port)
@@ -232,6 +245,7 @@ def test_10_blank_before_the_header(edge: Gateway, xmpp_server: XmppServer) -> N
     server.close()
 
 
+@pytest.mark.rule("fault-11")
 @pytest.mark.parametrize(
     ("message", "condition"),
     [(b"<a></b>", "not-well-formed"), (b"<m>%s</m>" % (b"x" * 65_536), "policy-violation")],
@@ -246,6 +260,7 @@ def test_11_bad_xml_was_dropped(pair: Pair, message: bytes, condition: str) -> N
     assert pair.server.read_to_end().startswith(b"<stream:error><" + condition.encode())
 
 
+@pytest.mark.rule("xep-0198-count", "fault-12")
 def test_12_order(pair: Pair) -> None:
     """Queued output went out newest first."""
     down = b"".join(b"<message id='%d'/>" % number for number in range(2000))
@@ -258,6 +273,7 @@ def test_12_order(pair: Pair) -> None:
     assert pair.server.read(len(up)) == up
 
 
+@pytest.mark.rule("fault-13", "fault-14")
 def test_13_and_14_attributes_of_the_header(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Only ``to`` and ``version`` survived, and values were not escaped."""
     browser = Browser(edge.ws_port)
@@ -277,6 +293,7 @@ def test_13_and_14_attributes_of_the_header(edge: Gateway, xmpp_server: XmppServ
     server.close()
 
 
+@pytest.mark.rule("fault-15")
 def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
     """Request, first stream header, login: each had for ever, and has more than a read here by default."""
     silent = raw(hasty.ws_port)
@@ -292,6 +309,7 @@ def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
     server.close()
 
 
+@pytest.mark.rule("fault-16")
 def test_16_passwords_in_the_debug_log(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:
@@ -321,6 +339,7 @@ def test_16_passwords_in_the_debug_log(
     assert "restricted-xml" in gateway.log.read_text()
 
 
+@pytest.mark.rule("fault-17")
 def test_17_handlers_origin_sockets_and_addresses(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:

@@ -44,6 +44,7 @@ def connected(edge: Gateway, server: XmppServer, framing: str) -> tuple[Browser,
 # -- streams -------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("6120-4.3.3")
 def test_4_3_3_a_restart_discards_what_the_old_stream_bound(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Prefixes of the old header are unknown after the new one, in both directions."""
     browser, server, _ = connected(edge, xmpp_server, "legacy")
@@ -65,6 +66,7 @@ def test_4_3_3_a_restart_discards_what_the_old_stream_bound(edge: Gateway, xmpp_
     browser.close()
 
 
+@pytest.mark.rule("6120-4.3.3")
 def test_4_3_3_a_restart_brings_new_bindings_of_the_server(edge: Gateway, xmpp_server: XmppServer) -> None:
     pair = Pair(edge, xmpp_server)
     pair.server.send(
@@ -76,6 +78,7 @@ def test_4_3_3_a_restart_brings_new_bindings_of_the_server(edge: Gateway, xmpp_s
     pair.close()
 
 
+@pytest.mark.rule("6120-4.7")
 def test_4_7_the_servers_id_is_relayed(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     """And every other attribute of its header, one it will invent later too."""
     browser, server, _ = connected(edge, xmpp_server, framing)
@@ -88,6 +91,7 @@ def test_4_7_the_servers_id_is_relayed(edge: Gateway, xmpp_server: XmppServer, f
     server.close()
 
 
+@pytest.mark.rule("6120-4.8.1")
 @pytest.mark.parametrize("prefix", [b"stream", b"s", b"x-y", b"streams.1"])
 def test_4_8_1_any_prefix_names_the_stream(edge: Gateway, xmpp_server: XmppServer, prefix: bytes) -> None:
     """The browser's errors and features keep the server's prefix, and declare it."""
@@ -106,6 +110,7 @@ def test_4_8_1_any_prefix_names_the_stream(edge: Gateway, xmpp_server: XmppServe
     server.close()
 
 
+@pytest.mark.rule("6120-4.9.1.2")
 def test_4_9_1_2_an_error_before_the_servers_header_follows_one(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -118,6 +123,7 @@ def test_4_9_1_2_an_error_before_the_servers_header_follows_one(
     assert server.read_to_end().endswith(END)
 
 
+@pytest.mark.rule("6120-6.3.5", "xep-0198-count")
 def test_6_3_5_nothing_is_added_to_what_the_client_says(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -144,6 +150,7 @@ def test_6_3_5_nothing_is_added_to_what_the_client_says(
     server.close()
 
 
+@pytest.mark.rule("6120-11.7")
 def test_11_7_white_space_between_stanzas_is_no_message(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -155,6 +162,7 @@ def test_11_7_white_space_between_stanzas_is_no_message(
     pair.close()
 
 
+@pytest.mark.rule("6120-13.12")
 def test_13_12_ten_thousand_bytes_are_always_allowed(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Before login already; one more is a policy violation."""
     for size, allowed in ((PREAUTH, True), (PREAUTH + 1, False)):
@@ -175,6 +183,7 @@ def test_13_12_ten_thousand_bytes_are_always_allowed(edge: Gateway, xmpp_server:
 # -- XEP-0198: stream management -------------------------------------------------------------------
 
 
+@pytest.mark.rule("xep-0198-count")
 def test_0198_nothing_is_held_back(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     """Requests and answers pass at once, alone or behind a stanza, and keep their place."""
     pair = Pair(edge, xmpp_server, framing)
@@ -189,6 +198,7 @@ def test_0198_nothing_is_held_back(edge: Gateway, xmpp_server: XmppServer, frami
     pair.close()
 
 
+@pytest.mark.rule("xep-0198-violation")
 def test_0198_policy_violation_ends_the_session_too(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Else a client that resumes would send the same stanza again, for ever."""
     pair = Pair(edge, xmpp_server)
@@ -199,6 +209,7 @@ def test_0198_policy_violation_ends_the_session_too(edge: Gateway, xmpp_server: 
     assert farewell.endswith(END)
 
 
+@pytest.mark.rule("xep-0388")
 def test_0388_the_from_of_the_header_reaches_the_server(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Servers offer SASL2 to clients that say who they are; there is no restart after its success."""
     browser = Browser(edge.ws_port)
@@ -229,6 +240,7 @@ def limits(size: bytes) -> bytes:
     )
 
 
+@pytest.mark.rule("xep-0478-bytes")
 def test_0478_announced_limits_are_lowered_to_our_own(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -255,6 +267,7 @@ def answered() -> Framing:
     return framing
 
 
+@pytest.mark.rule("xep-0478-bytes")
 @pytest.mark.parametrize(
     ("inside", "expected"),
     [
@@ -330,6 +343,7 @@ class Mute:
         raise AssertionError(f"closed: {code} {reason}")
 
 
+@pytest.mark.rule("xep-0440")
 @pytest.mark.parametrize(
     ("features", "warns"), [(PLUS, True), (BINDING, True), (PLAIN, False)], ids=["-PLUS", "XEP-0440", "none"]
 )

@@ -33,6 +33,7 @@ def pair(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
     pair.close()
 
 
+@pytest.mark.rule("7395-3.1")
 def test_3_1_the_subprotocol_is_named_alone(edge: Gateway) -> None:
     """Whatever else the client offers, the answer is ``xmpp`` and nothing more, once."""
     for further in ((), ("Sec-WebSocket-Protocol: foo, bar",)):
@@ -42,6 +43,14 @@ def test_3_1_the_subprotocol_is_named_alone(edge: Gateway) -> None:
         browser.close()
 
 
+@pytest.mark.rule(
+    "7395-3.2",
+    "7395-3.3.3-whole",
+    "7395-3.3.3-declaration",
+    "7395-3.3.3-first",
+    "7395-3.3.3-each",
+    "bytes-features",
+)
 def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> None:
     """Text frames, whole; each first-level element its own message, that means alone what it meant in the
     stream; it starts with ``<`` and no XML declaration is sent."""
@@ -68,6 +77,7 @@ def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> Non
         )
 
 
+@pytest.mark.rule("7395-3.4-answer", "regression-open")
 @pytest.mark.parametrize(
     "opening",
     [
@@ -93,6 +103,7 @@ def test_3_3_3_spellings_of_open(edge: Gateway, xmpp_server: XmppServer, opening
     server.close()
 
 
+@pytest.mark.rule("7395-3.4-attributes", "6120-4.7", "6120-lang", "regression-open")
 def test_3_4_attributes_of_the_opening(edge: Gateway, xmpp_server: XmppServer) -> None:
     """``<open/>`` has the attributes of a stream header, and each reaches the other side (RFC 6120 4.7)."""
     browser = Browser(edge.ws_port)
@@ -121,6 +132,7 @@ def test_3_4_attributes_of_the_opening(edge: Gateway, xmpp_server: XmppServer) -
     server.close()
 
 
+@pytest.mark.rule("7395-3.4-first", "7395-3.4-answer", "7395-3.5", "regression-first")
 def test_3_4_the_first_message_opens(edge: Gateway) -> None:
     """Anything else gets the gateway's own ``<open/>``, the error, ``<close/>`` and Close, in order."""
     browser = Browser(edge.ws_port)
@@ -133,6 +145,7 @@ def test_3_4_the_first_message_opens(edge: Gateway) -> None:
     browser.close()
 
 
+@pytest.mark.rule("7395-3.3.3-prefix", "7395-3.5", "bytes-features")
 def test_3_5_an_error_is_one_message(pair: Pair) -> None:
     """The server's own bytes, the prefix declared; its children keep their namespace."""
     error = (
@@ -148,6 +161,7 @@ def test_3_5_an_error_is_one_message(pair: Pair) -> None:
     assert (code, reason) == (1000, "conflict")
 
 
+@pytest.mark.rule("7395-3.6-close")
 def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
     """``<close/>``, then the Close frame; and after the client's own ``<close/>`` nothing of it counts."""
     pair.browser.text(b"<close xmlns='%s'/>" % FRAMING.encode())
@@ -162,12 +176,14 @@ def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
     assert pair.browser.read_to_end() == b""
 
 
+@pytest.mark.rule("7395-3.6-lost")
 def test_3_6_lost_without_close(pair: Pair) -> None:
     """No end tag for the server, so that the session can be resumed (XEP-0198)."""
     pair.browser.reset()
     assert pair.server.read_to_end() == b""
 
 
+@pytest.mark.rule("7395-3.6.1")
 def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
     """On ``<close/>``, before features; the server's host in the configured URI."""
     options = '{see_other_uri, "wss://@HOST@/ws-xmpp"}, '
@@ -191,6 +207,7 @@ def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_serv
         gateway.close()
 
 
+@pytest.mark.rule("7395-3.7")
 def test_3_7_a_restart_is_two_opens_and_no_close(edge: Gateway, xmpp_server: XmppServer) -> None:
     browser = Browser(edge.ws_port)
     browser.text(OPEN)
@@ -214,6 +231,7 @@ def test_3_7_a_restart_is_two_opens_and_no_close(edge: Gateway, xmpp_server: Xmp
     server.close()
 
 
+@pytest.mark.rule("7395-3.8")
 def test_3_8_no_white_space_as_keepalive(pair: Pair) -> None:
     """Neither way: a blank message is not forwarded nor answered, the server's white space is no frame."""
     for blank in (b"", b" ", b"\r\n"):
@@ -222,6 +240,7 @@ def test_3_8_no_white_space_as_keepalive(pair: Pair) -> None:
     pair.goes_on()
 
 
+@pytest.mark.rule("7395-3.8", "6455-5.5.2")
 def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
     options = "{websocket_ping_interval, 1}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
@@ -242,6 +261,7 @@ def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_ser
         gateway.close()
 
 
+@pytest.mark.rule("7395-3.9")
 def test_3_9_starttls_is_not_offered(edge: Gateway, xmpp_server: XmppServer) -> None:
     """Stripped out of the features, whose other bytes stay; compression, which TLS replaces, too."""
     mechanisms = (
@@ -265,6 +285,7 @@ def test_3_9_starttls_is_not_offered(edge: Gateway, xmpp_server: XmppServer) -> 
     server.close()
 
 
+@pytest.mark.rule("bytes-own", "bytes-pyjabber")
 @pytest.mark.parametrize(
     ("element", "message"),
     [
@@ -288,6 +309,7 @@ def test_servers_own_spelling(pair: Pair, element: bytes, message: bytes) -> Non
     assert pair.browser.message() == message
 
 
+@pytest.mark.rule("6455-5.4", "regression-fragments")
 def test_a_stanza_of_200_kib_in_64_fragments(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:

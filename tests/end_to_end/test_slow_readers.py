@@ -77,6 +77,7 @@ def test_small_answers_do_not_cut_a_browser_that_has_yet_to_read(unread: Unread)
     assert list(unread.frames()) == [(PONG, b"?"), (TEXT, b" ")][: 1 + (unread.framing == "legacy")]
 
 
+@pytest.mark.rule("6455-5.5.3")
 def test_of_the_pings_behind_an_unsent_pong_the_latest_is_answered(unread: Unread) -> None:
     for number in range(50):
         unread.browser.send(frame(b"%d" % number, PING))

@@ -46,6 +46,7 @@ def test_request_line_without_end(edge: Gateway) -> None:
     assert answer(edge.ws_port, b"G" * 100_000) == refusal(414, "URI Too Long")
 
 
+@pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -71,12 +72,14 @@ def test_garbage(edge: Gateway, garbage: bytes) -> None:
     assert answer(edge.ws_port, garbage) == refusal(400, "Bad request")
 
 
+@pytest.mark.rule("9110-7.8")
 def test_http_2(edge: Gateway) -> None:
     """From a proxy that knows, as it believes, that HTTP/2 is spoken here."""
     got = answer(edge.ws_port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     assert got == refusal(400, "Bad request", body=HTTP2)
 
 
+@pytest.mark.rule("9112-2.2")
 @pytest.mark.parametrize("split", [1, 2, 3, 10])
 def test_one_empty_line_before_the_request_is_passed_over(edge: Gateway, split: int) -> None:
     connection = connect(edge.ws_port)

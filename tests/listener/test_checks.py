@@ -27,6 +27,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.rule("6455-4.2.1")
 def test_checks_in_their_order(edge: Gateway) -> None:
     lines = list(GOOD)
     for number, line, status, phrase in FAULTS:
@@ -34,6 +35,7 @@ def test_checks_in_their_order(edge: Gateway) -> None:
         assert answer(edge.ws_port, request(*lines)) == expected_refusal(status, phrase)
 
 
+@pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(("number", "line", "status", "phrase"), FAULTS[1:-2])
 def test_one_check(edge: Gateway, number: int, line: str, status: int, phrase: str) -> None:
     assert answer(edge.ws_port, changed(number, line)) == expected_refusal(status, phrase)
@@ -61,6 +63,7 @@ def test_upgrade_with_a_body(edge: Gateway, body: str) -> None:
     assert got == refusal(400, "Bad request: unexpected body")
 
 
+@pytest.mark.rule("6455-4.4")
 @pytest.mark.parametrize("version", ["7", "8", "14", "", "13.0", "013", "abc"])
 def test_version(edge: Gateway, version: str) -> None:
     got = answer(edge.ws_port, changed(6, f"Sec-WebSocket-Version: {version}"))
@@ -68,6 +71,7 @@ def test_version(edge: Gateway, version: str) -> None:
     assert got == refusal(426, phrase, "Sec-WebSocket-Version: 13", "Upgrade: websocket")
 
 
+@pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(
     "key", ["", "short", "!" * 24, base64.b64encode(b"x" * 15).decode(), KEY + KEY, "\xff"]
 )
@@ -83,6 +87,7 @@ def test_header_that_must_be_alone(edge: Gateway, number: int) -> None:
     assert got == refusal(400, f"Bad request: need exactly one '{name}' header")
 
 
+@pytest.mark.rule("6455-4.2.2-origin")
 def test_origin(start_edge: StartEdge) -> None:
     port = start_edge(ws_options='{websocket_origin, ["https://chat.example"]}, ').ws_port
     assert accepts(port, request(*GOOD))

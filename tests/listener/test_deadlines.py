@@ -26,6 +26,7 @@ def test_slow_head_over_tls(hasty: Gateway, context: ssl.SSLContext) -> None:
         assert connection.read_to_end() == refusal(408, "Request Timeout")
 
 
+@pytest.mark.rule("fault-15")
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"], ids=["nothing", "some"])
 def test_slow_tls_handshake(hasty: Gateway, begun: bytes) -> None:
     assert answer(hasty.wss_port, begun) == b""

@@ -34,6 +34,7 @@ from wsgw.config import from_arguments
 from wsgw.listener.accept import MAX_ACCEPT, Listener
 
 
+@pytest.mark.rule("end-full")
 def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_sessions_per_ip, 2}, ").ws_port
     browsers = [Browser(port, headers=from_("192.0.2.1")) for _ in range(2)]
@@ -50,6 +51,7 @@ def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
         browser.close()
 
 
+@pytest.mark.rule("end-full", "fault-15")
 def test_max_sessions_holds_for_everyone(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_sessions, 3}, ").ws_port
     browsers: list[Browser] = []

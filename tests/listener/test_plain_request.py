@@ -13,6 +13,7 @@ from tests.support.wire import CLOSE, Browser
 from wsgw.opening.advice import WELCOME
 
 
+@pytest.mark.rule("9110-7.8")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -32,6 +33,7 @@ def test_plain_request(edge: Gateway, lines: tuple[str, ...]) -> None:
     assert head + WELCOME.encode() == WELCOMED
 
 
+@pytest.mark.rule("9110-7.8")
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [

@@ -62,6 +62,7 @@ SMUGGLED = {
 }
 
 
+@pytest.mark.rule("9112-2.2")
 @pytest.mark.parametrize("head", SMUGGLED.values(), ids=SMUGGLED)
 def test_head_that_is_read_in_two_ways(edge: Gateway, head: bytes) -> None:
     got = answer(edge.ws_port, head)

@@ -12,6 +12,7 @@ from tests.support.gateway import Gateway
 from tests.support.wire import CLOSE_7395, Browser, XmppServer, frame
 
 
+@pytest.mark.rule("7395-3.1", "6455-4.2.2-subprotocol", "regression-offer")
 @pytest.mark.parametrize(
     ("number", "lines"),
     [
@@ -39,12 +40,14 @@ def test_accepted(edge: Gateway, number: int, lines: list[str]) -> None:
     connection.close()
 
 
+@pytest.mark.rule("7395-3.1", "6455-4.2.2-subprotocol", "regression-offer")
 @pytest.mark.parametrize("offer", ["foo", "xmpp2", "xmppfoo, foo", "XMPP", "", "\x0bxmpp", "xmpp\xa0"])
 def test_subprotocol_is_compared_whole(edge: Gateway, offer: str) -> None:
     got = answer(edge.ws_port, changed(4, f"Sec-WebSocket-Protocol: {offer}"))
     assert got == refusal(400, "Bad request: 'Sec-WebSocket-Protocol' doesn't include 'xmpp'")
 
 
+@pytest.mark.rule("6455-4.2.2-resource")
 @pytest.mark.parametrize(
     "target",
     [
@@ -64,6 +67,7 @@ def test_path_accepted(edge: Gateway, target: str) -> None:
     assert accepts(edge.ws_port, changed(0, f"GET {target} HTTP/1.1"))
 
 
+@pytest.mark.rule("6455-4.2.2-resource")
 @pytest.mark.parametrize(
     "target",
     [
@@ -88,6 +92,7 @@ def test_nul_in_the_path(edge: Gateway) -> None:
     assert got == refusal(400, "Bad request: invalid path")
 
 
+@pytest.mark.rule("regression-segment")
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_first_frame_in_the_same_segment(
     edge: Gateway, xmpp_server: XmppServer, context: ssl.SSLContext, secure: bool

@@ -91,6 +91,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("fault-02", "fault-03")
 @pytest.mark.parametrize(("peer", "headers", "trusted", "client"), CASES.values(), ids=CASES)
 def test_client_address(
     peer: str, headers: list[tuple[str, str]], trusted: TrustedProxies, client: str

@@ -68,6 +68,7 @@ PARTS = st.sampled_from(
 )
 
 
+@pytest.mark.rule("9112-2.2")
 @given(st.lists(PARTS | st.binary(max_size=3), max_size=20).map(b"".join), st.integers(0, 60))
 def test_a_head_that_passes_has_one_reading(data: bytes, cut: int) -> None:
     """However lines are found, CRLF, LF or CR: they are the same lines."""

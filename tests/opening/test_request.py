@@ -69,6 +69,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.rule("fault-01")
 @pytest.mark.parametrize("accepted", ACCEPTED.values(), ids=ACCEPTED)
 def test_accepted(accepted: UpgradeRequest) -> None:
     assert judge(accepted, is_served) == KEY
@@ -121,6 +122,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(("refused", "status", "phrase"), REFUSED.values(), ids=REFUSED)
 def test_refused(refused: UpgradeRequest, status: int, phrase: str) -> None:
     error = refusal(refused)
@@ -129,6 +131,7 @@ def test_refused(refused: UpgradeRequest, status: int, phrase: str) -> None:
     assert "\r" not in phrase
 
 
+@pytest.mark.rule("6455-4.4")
 def test_a_wrong_version_is_told_the_right_one() -> None:
     """RFC 6455 section 4.4; RFC 9110 section 15.5.22 wants the protocol in Upgrade."""
     error = refusal(request(sec_websocket_version="7"))
@@ -173,6 +176,7 @@ def test_the_checks_stand_in_the_original_order() -> None:
         assert (error.status, error.phrase) == (status, phrase)
 
 
+@pytest.mark.rule("6455-4.2.2-origin")
 @pytest.mark.parametrize(
     ("origins", "allowed"),
     [

@@ -121,6 +121,7 @@ def test_every_hidden_character_is_escaped(log_format: str) -> None:
         assert line.count("é") == 6
 
 
+@pytest.mark.rule("fault-16")
 def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> None:
     secret = "Tr0ub4dor&3"
     plain = base64.b64encode(f"\0alice\0{secret}".encode()).decode()

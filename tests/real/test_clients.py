@@ -73,6 +73,7 @@ def accounts(server: Server, new_account: Callable[[Server], Account]) -> dict[s
     return {name: {"user": one.user, "password": one.password} for name, one in pair.items()}
 
 
+@pytest.mark.rule("7395-3.6-lost", "xep-0198-loss")
 @pytest.mark.parametrize("mechanism", ["SCRAM", "PLAIN"])
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 @pytest.mark.parametrize("client", ["strophe", "xmpp-client", "sleek"])

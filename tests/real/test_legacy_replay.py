@@ -36,6 +36,7 @@ def account(server: Server, new_account: Callable[[Server], Account]) -> Account
     return new_account(server)
 
 
+@pytest.mark.rule("bytes-own")
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 @pytest.mark.parametrize("opening", [OPEN_SELF_CLOSED, OPEN_LEFT_OPEN], ids=["self-closed", "left-open"])
 def test_whole_session_is_the_servers_own_bytes(
@@ -66,6 +67,7 @@ def test_whole_session_is_the_servers_own_bytes(
         assert browser.receive_end().code == 1000
 
 
+@pytest.mark.rule("7395-3.9")
 def test_starttls_is_not_offered(server: Server, gateway: Gateway) -> None:
     with LegacyClient(gateway.ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain=server.domain))
@@ -76,12 +78,14 @@ def test_starttls_is_not_offered(server: Server, gateway: Gateway) -> None:
     assert "starttls" not in features
 
 
+@pytest.mark.rule("regression-segment")
 def test_first_frame_in_the_segment_of_the_request(server: Server, gateway: Gateway) -> None:
     first = masked(TEXT, OPEN_SELF_CLOSED.format(domain=server.domain).encode())
     with LegacyClient(gateway.ws_port, first=first) as browser:
         assert len(browser.receive_until("</stream:features>")) == 2
 
 
+@pytest.mark.rule("end-host")
 def test_unknown_host_is_told_in_three_frames(server: Server, gateway: Gateway) -> None:
     with LegacyClient(gateway.ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain="nowhere.example"))
@@ -121,6 +125,7 @@ def logged_in_the_oldest_way(gateway: Gateway, server: Server, **fields: str) ->
         return answer, browser.receive_end().code != 1009
 
 
+@pytest.mark.rule("xep-0078")
 def test_login_of_the_oldest_way(
     prosody: Server,
     start_gateway: Callable[[Server], Gateway],
@@ -145,6 +150,7 @@ def test_login_of_the_oldest_way(
     )
 
 
+@pytest.mark.rule("xep-0078")
 def test_registration_that_is_answered_with_the_id_of_a_login(
     prosody: Server, start_gateway: Callable[[Server], Gateway]
 ) -> None:

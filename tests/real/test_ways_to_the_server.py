@@ -58,6 +58,7 @@ def test_security_of_the_files_own_c2s_listener(
     log_in(gateway, new_account(ejabberd))
 
 
+@pytest.mark.rule("6120-5.4.3.3")
 @pytest.mark.parametrize(("scheme", "port"), [("starttls", "c2s_port"), ("tls", "c2s_tls_port")])
 def test_upstream_option_with_a_cafile(
     prosody: Server, new_account: Callable[[Server], Account], start: StartGateway, scheme: str, port: str
@@ -67,6 +68,7 @@ def test_upstream_option_with_a_cafile(
     log_in(start(1, ws_options=options), new_account(prosody))
 
 
+@pytest.mark.rule("6120-13.7.2")
 def test_unknown_authority_is_refused(
     prosody: Server, start: StartGateway, tmp_path: Path, certificate: Certificate
 ) -> None:

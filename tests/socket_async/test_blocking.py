@@ -51,6 +51,7 @@ def test_sendall_waits_for_a_slow_peer(pair: tuple[SocketAsync, socket.socket]) 
     assert wrapper.progress == size
 
 
+@pytest.mark.rule("bytes-vanish")
 def test_sendall_to_a_gone_peer_fails(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     reset(peer)

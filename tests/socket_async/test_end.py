@@ -45,6 +45,7 @@ def test_linger_flushes_and_sends_fin(pair: tuple[SocketAsync, socket.socket]) -
     assert wrapper.closed
 
 
+@pytest.mark.rule("6455-7.1.1")
 def test_linger_reads_what_would_make_it_an_rst(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"unread" * 1000)

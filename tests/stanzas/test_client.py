@@ -139,6 +139,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("7395-3.3.3-whole", "7395-3.3.3-first", "6120-11.3")
 @pytest.mark.parametrize(("message", "condition"), REFUSED.values(), ids=REFUSED)
 def test_refused(message: bytes, condition: str) -> None:
     for before in (0, 3):
@@ -207,6 +208,7 @@ def test_a_namespace_may_have_any_length(root: bytes, size: int) -> None:
             assert caught.value.condition == condition, content
 
 
+@pytest.mark.rule("xml-cost")
 def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
     """expat writes it out before every name in it: half namespace, half elements took seconds."""
     message = b"<m xmlns='%s'>%s</m>" % (b"u" * 128 * KIB, b"<a/>" * 32 * KIB)
@@ -215,6 +217,7 @@ def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
     assert time.process_time() - start < 1.5
 
 
+@pytest.mark.rule("xml-cost")
 def test_attributes_in_a_long_namespace_cost_no_more_than_their_bytes() -> None:
     """expat writes it out before each name within one tag, where no handler stops it."""
     attributes = b" ".join(b"p:a%d=''" % number for number in range(10_000))

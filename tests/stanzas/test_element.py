@@ -135,6 +135,7 @@ def _read(element: Element) -> tuple[object, ...]:
     return element.name, element.attributes, element.text, [_read(child) for child in element.children]
 
 
+@pytest.mark.rule("login-read")
 @given(_documents.filter(lambda document: document.startswith("<") and not document.startswith("<!")))
 def test_any_element_means_what_another_reader_says(document: str) -> None:
     written = document.encode()

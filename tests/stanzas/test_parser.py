@@ -36,6 +36,7 @@ def condition_of(call: Callable[[], object]) -> str:
 # -- the guards (section 11.1) ---------------------------------------------------------------------
 
 
+@pytest.mark.rule("6120-11.1")
 @pytest.mark.parametrize(
     "text",
     [
@@ -92,6 +93,7 @@ def test_a_namespace_may_hold_any_character(separator: str) -> None:
 # -- the XML declaration (sections 11.5 and 11.6) --------------------------------------------------
 
 
+@pytest.mark.rule("7395-3.3.3-declaration")
 @pytest.mark.parametrize(
     "declaration",
     [
@@ -109,6 +111,7 @@ def test_a_declaration_is_taken_off(declaration: bytes) -> None:
     assert without_declaration(declaration) == b""
 
 
+@pytest.mark.rule("6120-11.6")
 @pytest.mark.parametrize(
     ("text", "condition"),
     [
@@ -224,6 +227,7 @@ def test_an_opening_is_read_whole() -> None:
     assert opening.get("version") == ""
 
 
+@pytest.mark.rule("regression-open")
 @pytest.mark.parametrize(
     "text",
     [

@@ -23,6 +23,7 @@ from tests.upstream.scripted import (
 )
 
 
+@pytest.mark.rule("6120-5.4.3.3", "6120-13.7.2", "xep-0368")
 def test_good_certificate(
     secure: Gateway, xmpp_server: XmppServer, certificates: Callable[..., Certificate], scheme: str
 ) -> None:
@@ -36,6 +37,7 @@ def test_good_certificate(
     assert_relays(browser, server)
 
 
+@pytest.mark.rule("6120-13.7.2")
 @pytest.mark.parametrize(
     ("shown", "reason"),
     [
@@ -61,6 +63,7 @@ def test_bad_certificate(
     logged(secure, f"certificate verify failed: .*{reason}")
 
 
+@pytest.mark.rule("6120-13.7.2")
 @pytest.mark.parametrize(
     ("where", "scheme"), [("certfiles", "tls"), ("domain_certfile", "starttls"), ("c2s certfile", "starttls")]
 )

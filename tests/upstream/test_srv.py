@@ -67,6 +67,7 @@ def name_server() -> Iterator[NameServer]:
     server.close()
 
 
+@pytest.mark.rule("xep-0368")
 def test_srv(name_server: NameServer) -> None:
     for _ in range(3):
         found = [str(address) for address in srv.look_up("both.example", 20.0)]
@@ -80,6 +81,7 @@ def test_srv(name_server: NameServer) -> None:
     assert [str(address) for address in srv.look_up("bare.example", 20.0)] == ["starttls://bare.example:5222"]
 
 
+@pytest.mark.rule("xep-0368")
 def test_srv_that_offers_nothing(name_server: NameServer) -> None:
     with pytest.raises(OSError, match="no server for clients"):
         srv.look_up("none.example", 20.0)

@@ -23,6 +23,7 @@ from tests.upstream.scripted import (
 )
 
 
+@pytest.mark.rule("6120-5.4.2")
 @pytest.mark.parametrize(
     ("features", "answer", "reason"),
     [

@@ -33,6 +33,7 @@ REGISTER = b"<iq xmlns='jabber:client' type='get' id='r1'><query xmlns='jabber:i
 FORM = b"<iq type='result' id='r1'><query xmlns='jabber:iq:register'><username/></query></iq>"
 
 
+@pytest.mark.rule("end-policy")
 def test_a_result_before_the_login_restarts_its_deadline() -> None:
     """A person fills in a registration form; in all it is five times as long at most."""
     dialogue = before_login()
@@ -62,6 +63,7 @@ def test_the_restarted_deadline_ends_too() -> None:
     assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
 
 
+@pytest.mark.rule("end-policy")
 @pytest.mark.parametrize(
     "answer",
     [

@@ -29,6 +29,7 @@ def test_legacy_login_and_end() -> None:
     assert dialogue.heard() == ([END, b"Close 1000"], b"")
 
 
+@pytest.mark.rule("7395-3.8")
 @pytest.mark.parametrize("blank", [b"", b" ", b"   "])
 def test_blank_ping_is_answered(blank: bytes) -> None:
     dialogue = in_state("loop", LEGACY)
@@ -50,6 +51,7 @@ def test_end_tag_of_another_name_is_not_the_end() -> None:
     assert dialogue.heard()[0][-1] == b"Close 1008 not-well-formed"
 
 
+@pytest.mark.rule("6120-4.8.1")
 def test_header_with_a_prefix_of_its_own() -> None:
     dialogue = Dialogue()
     opening = b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' to='localhost'>"

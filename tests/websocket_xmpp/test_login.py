@@ -31,6 +31,7 @@ ATTEMPT = (
 )
 
 
+@pytest.mark.rule("xep-0078")
 def test_a_refused_login_leaves_every_limit_as_it_was() -> None:
     dialogue = before_login()
     dialogue.xmpp.process_request(ATTEMPT)
@@ -56,6 +57,7 @@ def test_another_request_with_the_same_id_is_no_login(namespace: bytes) -> None:
     assert not dialogue.xmpp.authenticated
 
 
+@pytest.mark.rule("xep-0388")
 def test_sasl2_success_counts() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()

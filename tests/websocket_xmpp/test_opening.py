@@ -8,6 +8,7 @@ from tests.support.wire import CLOSE_7395, END, SERVER_HEADER, SUCCESS
 from tests.websocket_xmpp.dialogue import LEGACY, OPEN, UPSTREAM_HEADER, Dialogue, in_state
 
 
+@pytest.mark.rule("7395-3.4-first")
 @pytest.mark.parametrize(
     ("first", "condition"),
     [
@@ -88,6 +89,7 @@ def test_spellings_of_open(opening: bytes) -> None:
 # -- a later header is for the first one's domain ---------------------------------------------------------
 
 
+@pytest.mark.rule("6120-4.7-to")
 @pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
 @pytest.mark.parametrize(
     "to", [b"elsewhere.example", b"localhost.", b"", b" localhost", b"localhost/x", b"&#10;"]
@@ -104,6 +106,7 @@ def test_a_later_header_cannot_move_to_another_domain(opening: bytes, to: bytes)
     assert server.endswith(b"</stream:error>" + END)
 
 
+@pytest.mark.rule("6120-4.7-to")
 def test_a_later_header_cannot_move_to_another_served_domain() -> None:
     dialogue = in_state("loop")
     dialogue.xmpp._serves = lambda to: to
@@ -111,6 +114,7 @@ def test_a_later_header_cannot_move_to_another_served_domain() -> None:
     assert dialogue.heard()[0][-1] == b"Close 1008 host-unknown"
 
 
+@pytest.mark.rule("6120-4.7-to")
 @pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
 def test_a_later_header_without_to_is_for_the_first_ones_domain(opening: bytes) -> None:
     """The server, which may serve several, is told so."""

@@ -19,6 +19,7 @@ from wsgw.stanzas.element import MAX_SIZE
 from wsgw.websocket_xmpp import WebSocketXmpp
 
 
+@pytest.mark.rule("7395-3.7")
 def test_login_and_restart() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
@@ -40,6 +41,7 @@ def test_login_and_restart() -> None:
     assert dialogue.heard() == ([OPEN_ANSWER], b"")
 
 
+@pytest.mark.rule("7395-3.7")
 def test_success_and_new_header_in_one_chunk() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()

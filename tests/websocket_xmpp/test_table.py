@@ -107,6 +107,7 @@ IMPOSSIBLE = {
 STATES = ("wait_for_stream", "wait_for_upstream", "loop", "closing")
 
 
+@pytest.mark.rule("6120-4.9.3", "end-fault")
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("state", STATES)
 def test_table(state: str, event: str) -> None:

@@ -59,6 +59,7 @@ FEATURES = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("7395-3.9", "xep-0440")
 @pytest.mark.parametrize("root", ROOTS, ids=["as bindings", "as a header"])
 @pytest.mark.parametrize("space", [b"", b" ", b"\r\n  "])
 @pytest.mark.parametrize(("dropped", "kept", "required"), FEATURES.values(), ids=FEATURES)
@@ -74,6 +75,7 @@ def test_features_lose_starttls_and_compression_only(
         assert for_client(root, before, sys.maxsize) == (expected + b"</stream:features>", required)
 
 
+@pytest.mark.rule("login-read")
 @pytest.mark.parametrize(
     ("features", "offered"),
     [
@@ -114,6 +116,7 @@ def test_empty_features(element: bytes) -> None:
     assert for_client(ROOTS[0], element, sys.maxsize) == (element, False)
 
 
+@pytest.mark.rule("bytes-pyjabber")
 def test_features_in_the_default_namespace() -> None:
     start = b"<features xmlns='http://etherx.jabber.org/streams'>"
     element = start + REQUIRED + SASL + b"</features>"

@@ -124,6 +124,7 @@ def nothing_is_known(login: Login) -> bool:
     return (login.succeeded, login.jid, login.over, login.resumable) == (False, "", False, False)
 
 
+@pytest.mark.rule("xep-0078")
 @pytest.mark.parametrize(
     ("content", "jid"),
     [
@@ -146,6 +147,7 @@ def test_the_oldest_way(content: str, jid: str) -> None:
     assert (login.succeeded, login.jid, login.over) == (True, jid, True)
 
 
+@pytest.mark.rule("login-read")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -161,6 +163,7 @@ def test_spellings_of_the_answer(answer: str) -> None:
     assert told(IQ, answer, asks(Login(), auth(NAMED))).succeeded
 
 
+@pytest.mark.rule("xep-0078")
 @pytest.mark.parametrize(
     "request_",
     [
@@ -192,6 +195,7 @@ def test_what_is_no_attempt(request_: bytes | str, answer: str) -> None:
     assert nothing_is_known(told(IQ, answer, asks(Login(), request_)))
 
 
+@pytest.mark.rule("xep-0078")
 @pytest.mark.parametrize(
     ("answer", "refused"),
     [
@@ -213,6 +217,7 @@ def test_what_is_no_success(answer: str, refused: int) -> None:
     assert login.refused == refused
 
 
+@pytest.mark.rule("xep-0078")
 def test_a_list_of_fields_is_no_success() -> None:
     """So Prosody answers an attempt that lacks a field, with type ``result``."""
     login = asks(Login(), auth("<username>admin</username><password>x</password>"))
@@ -220,6 +225,7 @@ def test_a_list_of_fields_is_no_success() -> None:
     assert nothing_is_known(login)
 
 
+@pytest.mark.rule("xep-0078")
 def test_a_refused_attempt_leaves_nothing_behind() -> None:
     login = asks(Login(), auth(NAMED))
     told(IQ, "<iq type='error' id='a1'/>", login)
@@ -234,6 +240,7 @@ def test_a_refused_attempt_leaves_nothing_behind() -> None:
 PING = "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
+@pytest.mark.rule("xep-0078")
 @pytest.mark.parametrize(
     "others",
     [
@@ -261,6 +268,7 @@ def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...
     assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id is as good as ever"
 
 
+@pytest.mark.rule("xep-0078")
 @pytest.mark.parametrize(
     ("reference", "written"),
     [("&#9;", "\t"), ("&#10;", "\n"), ("&#13;", "\r"), ("&#13;&#10;", "\r\n"), ("&#xA;&#xd;", "\n\r")],
@@ -354,6 +362,7 @@ SM = "urn:xmpp:sm:3"
 ENABLED = expanded_name(SM, "enabled")
 
 
+@pytest.mark.rule("login-read")
 @pytest.mark.parametrize(
     ("name", "element", "resumable"),
     [

@@ -29,6 +29,7 @@ from wsgw.relay.life import FLUSH_FOR_LOST
 # -- the client ends its stream ------------------------------------------------------------------
 
 
+@pytest.mark.rule("7395-3.6-close", "6455-7.1.1", "end-client")
 def test_client_closes_and_the_server_answers(session: Pair) -> None:
     session.browser.text(session.closing)
     assert session.server.read_until(END) == END
@@ -41,6 +42,7 @@ def test_client_closes_and_the_server_answers(session: Pair) -> None:
     assert session.browser.read_to_end() == b""
 
 
+@pytest.mark.rule("end-client")
 def test_client_closes_and_the_server_does_not_answer(
     hasty: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -53,6 +55,7 @@ def test_client_closes_and_the_server_does_not_answer(
     assert session.server.read_to_end() == b""
 
 
+@pytest.mark.rule("bytes-vanish")
 def test_client_closes_and_its_socket_too(session: Pair) -> None:
     session.browser.text(session.closing)
     session.browser.close_frame()
@@ -63,16 +66,19 @@ def test_client_closes_and_its_socket_too(session: Pair) -> None:
 # -- the browser is lost: FIN and no end tag, so that the session can be resumed -------------------
 
 
+@pytest.mark.rule("7395-3.6-lost", "xep-0198-loss", "end-lost", "regression-rst")
 def test_rst(session: Pair) -> None:
     session.browser.reset()
     assert session.server.read_to_end() == b""
 
 
+@pytest.mark.rule("7395-3.6-lost", "xep-0198-loss", "end-lost")
 def test_fin(session: Pair) -> None:
     session.browser.fin()
     assert session.server.read_to_end() == b""
 
 
+@pytest.mark.rule("6455-5.5.1", "end-lost", "regression-fin")
 def test_close_frame_without_close(session: Pair) -> None:
     session.browser.close_frame(3001, b"bye")
     assert session.server.read_to_end() == b""
@@ -80,11 +86,13 @@ def test_close_frame_without_close(session: Pair) -> None:
     assert session.browser.read_to_end() == b""
 
 
+@pytest.mark.rule("6455-5.5.1")
 def test_empty_close_frame_is_answered_with_1000(session: Pair) -> None:
     session.browser.send(frame(b"", 8))
     assert session.browser.until_close()[1] == 1000
 
 
+@pytest.mark.rule("xep-0198-loss", "end-lost")
 def test_no_pong(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """By default a ping comes after half a minute."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {pong_timeout, 1}, ")
@@ -100,6 +108,7 @@ def test_rst_after_a_stanza_loses_nothing(session: Pair) -> None:
     assert session.server.read_to_end() in (stanza, b"")  # an RST may overtake what it follows
 
 
+@pytest.mark.rule("end-lost")
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
 def test_browser_lost_while_it_is_not_read(
     edge: Gateway, certificate: Certificate, tmp_path: Path, framing: str, vanish: str
@@ -135,6 +144,7 @@ def test_a_paused_browsers_loss_is_told_within_a_second() -> None:
 # -- the browser breaks RFC 6455 -----------------------------------------------------------------
 
 
+@pytest.mark.rule("7395-3.2", "6455-5.1", "6455-5.5", "end-6455")
 @pytest.mark.parametrize(
     ("broken", "code"),
     [
@@ -173,6 +183,9 @@ def test_websocket_violation(session: Pair, broken: bytes, code: int) -> None:
 # -- the client breaks XMPP: the session ends, at the server too -----------------------------------
 
 
+@pytest.mark.rule(
+    "6455-8.1", "6120-4.9.3", "xep-0198-violation", "end-utf8", "end-policy", "end-xml", "end-reason"
+)
 @pytest.mark.parametrize(
     ("broken", "condition", "code"),
     [
@@ -197,6 +210,7 @@ def test_xmpp_violation(session: Pair, broken: bytes, condition: str, code: int)
     assert farewell.endswith(b"</stream:error>" + END)
 
 
+@pytest.mark.rule("7395-3.3.2")
 @pytest.mark.parametrize("name", ["open", "close"])
 def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: str) -> None:
     session = Pair(edge, xmpp_server, "rfc7395")
@@ -207,6 +221,7 @@ def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: s
     assert session.server.read_to_end().endswith(END)
 
 
+@pytest.mark.rule("end-policy")
 def test_no_login_in_time(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     browser = Browser(hasty.ws_port)
     browser.text(OPENINGS[framing])

@@ -13,6 +13,7 @@ from tests.support.gateway import Gateway
 from tests.support.wire import END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer, frame, within
 
 
+@pytest.mark.rule("7395-3.5", "end-host", "regression-host")
 @pytest.mark.parametrize("to", ["elsewhere.example", "", "local host", "x" * 2000])
 def test_host_not_served(edge: Gateway, framing: str, to: str) -> None:
     browser = Browser(edge.ws_port)
@@ -24,6 +25,7 @@ def test_host_not_served(edge: Gateway, framing: str, to: str) -> None:
     assert (code, reason) == (1008, "host-unknown")
 
 
+@pytest.mark.rule("7395-3.3.2", "7395-3.4-first", "regression-first")
 @pytest.mark.parametrize(
     ("first", "condition"),
     [
@@ -54,6 +56,7 @@ def test_no_stream_in_time(hasty: Gateway) -> None:
     assert (code, reason) == (1000, "connection-timeout")
 
 
+@pytest.mark.rule("end-idle", "fault-15")
 def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
     options = "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
@@ -68,6 +71,7 @@ def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer,
         gateway.close()
 
 
+@pytest.mark.rule("end-idle")
 def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """Longer than ``websocket_timeout``: a client that answers pings stays."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {websocket_timeout, 3}, ")
@@ -80,6 +84,7 @@ def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppSe
     assert session.server.read_until(b"/>")
 
 
+@pytest.mark.rule("xep-0198-loss", "end-drain")
 def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
     gateway = Gateway(tmp_path, certificate, xmpp_server.port).start()
     try:
@@ -140,6 +145,7 @@ def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert good.browser.message() == b"<message xmlns='jabber:client'><body>still here</body></message>"
 
 
+@pytest.mark.rule("bytes-open")
 def test_header_reaches_the_browser_whole(session: Pair) -> None:
     if session.framing == "legacy":
         assert session.header == SERVER_HEADER.partition(b"?>")[2]

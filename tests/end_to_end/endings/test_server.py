@@ -14,6 +14,7 @@ from tests.support.processes import ReservedPort
 from tests.support.wire import END, OPENINGS, Browser, XmppServer
 
 
+@pytest.mark.rule("end-server")
 def test_server_error(session: Pair) -> None:
     conflict = b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
     session.server.send(b"<stream:error>" + conflict + b"</stream:error>" + END)
@@ -27,12 +28,14 @@ def test_server_error(session: Pair) -> None:
     assert session.server.read_to_end() == END
 
 
+@pytest.mark.rule("7395-3.6-close", "bytes-close", "end-server")
 def test_server_end(session: Pair) -> None:
     session.server.send(END)
     assert session.browser.until_close() == ([session.closing], 1000, "")
     assert session.server.read_to_end() == END
 
 
+@pytest.mark.rule("end-upstream")
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
 def test_server_lost(session: Pair, vanish: str) -> None:
     if vanish == "reset":
@@ -44,6 +47,7 @@ def test_server_lost(session: Pair, vanish: str) -> None:
     assert (code, reason) == (1011, "remote-connection-failed")
 
 
+@pytest.mark.rule("end-upstream")
 def test_server_lost_after_last_words(session: Pair) -> None:
     """What the server said before it went is delivered, also when a write to it has failed meanwhile."""
     session.server.send(b"<message id='last'/>")
@@ -66,6 +70,7 @@ def test_server_is_no_xmpp_server(edge: Gateway, xmpp_server: XmppServer, framin
     assert code == 1011
 
 
+@pytest.mark.rule("6120-4.9.1.2", "end-upstream")
 def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> None:
     nobody = ReservedPort()
     options = "{connect_timeout, 60}, "
@@ -84,6 +89,7 @@ def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> 
         nobody.release()
 
 
+@pytest.mark.rule("7395-3.5")
 def test_server_sends_error_before_its_header(edge: Gateway, xmpp_server: XmppServer) -> None:
     """The gateway's own header goes first, whatever comes (RFC 6120 section 4.9.1.2)."""
     browser = Browser(edge.ws_port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ _PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.rule("xml-stanza")
 @given(
     st.lists(_PIECES, max_size=9).map(b"".join),
     st.sampled_from([b"message", b"presence"]),

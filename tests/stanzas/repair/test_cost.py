@@ -51,6 +51,7 @@ print(memory / length, seconds / shorter)
 """
 
 
+@pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
     """At most fifty times the stanza's size, and linear in it, whatever it holds."""
@@ -87,6 +88,7 @@ def turns_of(stream: ServerStream, data: bytes) -> list[list[bytes]]:
     return turns
 
 
+@pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize(
     "stanza",
     [
@@ -117,6 +119,7 @@ def test_many_faulty_stanzas_in_one_chunk(stanza: bytes, monkeypatch: pytest.Mon
     assert looked_at < 20 * len(data)
 
 
+@pytest.mark.rule("xml-cost")
 def test_narrower_bounds_leave_time_for_others() -> None:
     """When a stanza turns out to be large, what was read of it is read again: in parts, too."""
     much = b"<a/>" * (ANYTHING_UP_TO // 4 - 10_000)

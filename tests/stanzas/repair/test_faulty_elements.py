@@ -67,6 +67,7 @@ FAULTY = {
 _DEEP = SMALL.depth - 1
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("name", FAULTY)
 @pytest.mark.parametrize("around", [b"%s", b"<a><b/>%s</a><c/>", b"<x xmlns='urn: '>t%st</x>"])
 def test_the_smallest_faulty_element_is_taken_out(name: str, around: bytes) -> None:
@@ -84,6 +85,7 @@ def test_the_smallest_faulty_element_is_taken_out(name: str, around: bytes) -> N
     assert set(stream.faults[0].reasons) == {"depth" if name == "one too deep" else "namespace"}
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("stanza", ["message", "presence", "iq"])
 @pytest.mark.parametrize(
     ("attributes", "kept"),
@@ -116,6 +118,7 @@ FORWARDS = {
 }
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize(("before", "after"), FORWARDS.values(), ids=FORWARDS)
 def test_a_faulty_tag_of_a_forwarded_stanza_is_written_anew(before: bytes, after: bytes) -> None:
     """A client that gets nothing in ``<forwarded/>`` may show no page of the archive at all."""
@@ -142,6 +145,7 @@ def test_what_is_no_forwarded_stanza_is_taken_out(faulty: bytes) -> None:
     assert passed(message(b"<a>%s</a>" % faulty)) == [message(b"<a></a>")]
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -170,6 +174,7 @@ def test_a_prefixed_iq_that_loses_its_content(prefixed: bytes) -> None:
     assert result == b"<c:iq xmlns:c='jabber:client' id='1' type='error'>" + ERROR + b"</c:iq>"
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("kind", ["chat", "groupchat", "normal"])
 def test_no_message_or_presence_becomes_an_error(kind: str) -> None:
     for name in ("message", "presence"):
@@ -197,6 +202,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 def test_what_is_no_xml_or_no_stanza_ends_the_stream(data: bytes) -> None:
     for size in (1 << 30, 7):

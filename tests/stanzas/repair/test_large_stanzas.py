@@ -11,6 +11,7 @@ from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT
 FILLING = b"<body>" + b"x" * ANYTHING_UP_TO + b"</body>"
 
 
+@pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize("first", [True, False])
 def test_a_large_stanza_has_narrower_bounds(first: bool) -> None:
     """They hold for all of it, also for what came before it was seen to be large."""
@@ -52,6 +53,7 @@ def test_what_is_too_deep_goes_on_for_long(bounds: str) -> None:
     assert passed(stanza) == [message(kept)]
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("where", ["its own tag", "another", "the text"])
 def test_a_stanza_above_the_limit_becomes_its_own_tag(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     much = b"x" * 9 * MIB if where == "the text" else b"x" * (TAG_LIMIT + 1)

@@ -30,6 +30,7 @@ WELL_FORMED = {
 }
 
 
+@pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("content", WELL_FORMED.values(), ids=WELL_FORMED)
 def test_the_well_formed_passes_byte_for_byte(content: bytes) -> None:
     stanza = message(content)

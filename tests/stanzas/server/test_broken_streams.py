@@ -78,6 +78,7 @@ def test_a_broken_stream_fails_after_delivering_what_came_before(data: bytes, co
         assert stream.feed(b"<message/>") == [], "nothing more is read"
 
 
+@pytest.mark.rule("6120-11.7")
 @pytest.mark.parametrize("text", [b"x", b" x ", b"<![CDATA[x]]>", b"&#120;", b"\xc2\xa0"])
 @pytest.mark.parametrize("after", [b"", b"<b/>", b"</stream:stream>", EJABBERD_HEADER])
 @pytest.mark.parametrize("before", [b"", b"<a/>", b"<a></a>"])

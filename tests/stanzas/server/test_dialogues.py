@@ -52,6 +52,7 @@ def test_byte_by_byte(dialogue: Dialogue) -> None:
     assert stream.failure is None
 
 
+@pytest.mark.rule("7395-3.3.3-each")
 @given(st.sampled_from([EJABBERD, PROSODY]), st.lists(st.integers(0, 3000), max_size=12))
 def test_any_chunking_gives_the_same_events(dialogue: Dialogue, places: list[int]) -> None:
     data = octets(dialogue)
@@ -70,6 +71,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.rule("6120-4.8.1")
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_headers(header: bytes) -> None:
     for chunks in ([b" \n" + XML + header], cut(XML + b"\n" + header, list(range(len(header) + 22)))):

@@ -34,6 +34,7 @@ STANZAS = {
 }
 
 
+@pytest.mark.rule("bytes-own")
 @pytest.mark.parametrize("stanza", STANZAS.values(), ids=STANZAS)
 @pytest.mark.parametrize("before", [b"", b"<presence/>", b" "])
 def test_a_stanza_passes_byte_for_byte(stanza: bytes, before: bytes) -> None:

@@ -26,11 +26,13 @@ CHOICES = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("7395-3.4-first")
 @pytest.mark.parametrize(("message", "name"), CHOICES.values(), ids=CHOICES)
 def test_the_first_root_decides(message: bytes, name: str) -> None:
     assert framing_of(message).name == name
 
 
+@pytest.mark.rule("7395-3.3.2")
 @pytest.mark.parametrize(
     ("message", "condition"),
     [

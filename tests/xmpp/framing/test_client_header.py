@@ -17,6 +17,7 @@ from wsgw.xmpp.framing import Rfc7395Framing, choose_framing
 from wsgw.xmpp.header import starttls_header
 
 
+@pytest.mark.rule("7395-3.4-attributes")
 def test_every_attribute_of_open_reaches_the_server() -> None:
     """RFC 6120 section 4.7, in the order given; what a prefix is bound to comes along."""
     message = (
@@ -35,6 +36,7 @@ def test_a_prefixed_open_leaves_no_trace_of_its_prefix() -> None:
     assert framing_of(message).upstream_header == framing_of(OPEN).upstream_header
 
 
+@pytest.mark.rule("fault-14")
 def test_values_are_escaped() -> None:
     assert attribute("a", "'\"<>&\t\n\r€") == " a='&apos;&quot;&lt;&gt;&amp;&#9;&#10;&#13;€'"
     message = OPEN.replace(b"example.org", b"&apos;/&gt;&lt;a b=&quot;&amp;amp;&#10;")

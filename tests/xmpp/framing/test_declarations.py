@@ -66,6 +66,7 @@ RESTORED = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("7395-3.3.3-whole")
 @pytest.mark.parametrize(("name", "missing", "rest"), RESTORED.values(), ids=RESTORED)
 def test_missing_declarations_are_inserted_in_the_root_tag(name: bytes, missing: bytes, rest: bytes) -> None:
     element = name + rest
@@ -84,6 +85,7 @@ def meaning(document: bytes) -> tuple[str, object, list[object], str]:
     return of(ElementTree.fromstring(document))
 
 
+@pytest.mark.rule("7395-3.3.3-prefix")
 def test_any_prefix_of_the_servers_header_is_restored() -> None:
     header = (
         b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' "
@@ -190,6 +192,7 @@ _tags = st.builds(
 )
 
 
+@pytest.mark.rule("login-read")
 @given(_tags)
 def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: str) -> None:
     """Its name, whether it declares a default namespace, and whether it is a stream's."""
@@ -208,6 +211,7 @@ def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: s
     assert end_of_tag(data + b"<a b='>'/>") == len(data)
 
 
+@pytest.mark.rule("login-read")
 @given(_tags)
 def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
     def declared(data: bytes) -> list[tuple[str | None, str | None]]:
@@ -224,6 +228,7 @@ def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
     assert declared(bindings(opening.namespaces)) == declared(tag.encode())
 
 
+@pytest.mark.rule("7395-3.3.3-whole")
 @given(_stanzas)
 def test_any_stanza_means_the_same_alone(stanza: str) -> None:
     header = SERVER_HEADER.replace(b" xmlns:stream", b" xmlns:p='urn:p' xmlns:stream")

@@ -9,11 +9,13 @@ from wsgw.xmpp.framing import LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import condition_of, stream_error
 
 
+@pytest.mark.rule("bytes-close")
 def test_close_is_the_string_that_strophe_compares() -> None:
     assert Rfc7395Framing.close == b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" />'
     assert LegacyFraming.close == b"</stream:stream>"
 
 
+@pytest.mark.rule("7395-3.6.1")
 def test_close_may_send_elsewhere() -> None:
     """RFC 7395 section 3.6.1."""
     assert framing_of(OPEN).close_towards('wss://b/?c="&') == (
@@ -37,6 +39,7 @@ def test_errors_in_the_gateways_own_name() -> None:
     assert stream_error("", "host-unknown", "a < b & c") == b"<error>" + children + b"</error>"
 
 
+@pytest.mark.rule("login-read")
 @pytest.mark.parametrize("message", [OPEN, OLD_STROPHE], ids=["rfc7395", "legacy"])
 @pytest.mark.parametrize(
     ("element", "condition"),

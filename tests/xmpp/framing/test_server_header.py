@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, SERVER_HEADER, framing_of
 from wsgw.stanzas.parser import CLIENT, STREAMS
 from wsgw.xmpp.framing import FRAMING
 
 
+@pytest.mark.rule("6120-lang", "bytes-open")
 def test_open_as_clients_expect_it() -> None:
     framing = framing_of(OPEN)
     message = framing.server_header(SERVER_HEADER)
@@ -19,6 +22,7 @@ def test_open_as_clients_expect_it() -> None:
     )
 
 
+@pytest.mark.rule("7395-3.4-attributes")
 def test_open_carries_every_attribute_and_what_it_needs() -> None:
     header = SERVER_HEADER.replace(
         b" id='1'", b" id=\"&lt;'&quot;&amp;\" xmlns:x='urn:x' x:y=\"&#10;\" unknown=''"
@@ -41,6 +45,7 @@ def test_in_legacy_framing_the_servers_tag_passes_as_it_is() -> None:
     assert framing.server_header(SERVER_HEADER) == SERVER_HEADER
 
 
+@pytest.mark.rule("bytes-open")
 def test_a_header_in_the_gateways_own_name() -> None:
     """RFC 6120 section 4.9.1.2: an error during setup still follows an opening header."""
     own = framing_of(OPEN).own_header("a&b")

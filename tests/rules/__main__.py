@@ -1,0 +1,5 @@
+"""``python -m tests.rules > docs/protocol.md``."""
+
+from tests.rules.page import page
+
+print(page(), end="")
