@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from wsgw import __version__
-from wsgw.config import describe, find_config, from_arguments, load, options_table
-from wsgw.config.model import Config
+from wsgw.config import describe, from_arguments, options_table
 from wsgw.config.options import LOG_FORMATS, LOG_LEVELS
-from wsgw.config.terms import Mark
-from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.config.source import Source
+from wsgw.errors import ConfigError
 from wsgw.ops.logs import log_directly, start_logging
 
 #: What a configuration that cannot be run exits with.
@@ -35,12 +34,12 @@ Ready: both accounts have logged in through the gateway and one message has arri
 DEMO_DRAIN_TIMEOUT = 1.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    arguments = parser.parse_args(argv)
     try:
-        status = int(chosen.run(chosen))
+        status = int(arguments.run(arguments))
         sys.stdout.flush()
         return status
     except ConfigError as error:
@@ -96,32 +95,18 @@ def _add_log(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     parser.add_argument("--log-format", choices=LOG_FORMATS, default=default, help="default: plain")
 
 
-def _settings(chosen: argparse.Namespace) -> Config:
-    """The configuration, and what the command line says beside it."""
-    config = _configuration(chosen)
-    said = {"log_level": chosen.log_level, "log_format": chosen.log_format, "user": chosen.user}
-    said = {name: value for name, value in said.items() if value is not None}
-    marks = {name: Mark(f"--{name.replace('_', '-')}", 0) for name in said}
-    origins = replace(config.origins, options={**config.origins.options, **marks})
-    return replace(config, origins=origins, **said)
+def _source(arguments: argparse.Namespace) -> Source:
+    overrides = {name: getattr(arguments, name) for name in ("log_level", "log_format", "user")}
+    return Source(
+        file=arguments.config,
+        listen=arguments.listen,
+        domains=arguments.domain or (),
+        upstreams=arguments.upstream or (),
+        overrides={name: value for name, value in overrides.items() if value is not None},
+    )
 
 
-def _configuration(chosen: argparse.Namespace) -> Config:
-    given = (chosen.listen, chosen.domain, chosen.upstream)
-    if any(given):
-        if chosen.config:
-            raise _misuse("--config cannot be combined with --listen, --domain and --upstream")
-        if not all(given):
-            raise _misuse("--listen, --domain and --upstream are needed together")
-        return from_arguments(chosen.listen, chosen.domain, chosen.upstream)
-    return load(find_config(chosen.config, os.environ))
-
-
-def _misuse(reason: str) -> ConfigError:
-    return ConfigError([ConfigProblem("command line", 0, reason)])
-
-
-def _serve(chosen: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGHUP, signal.SIGUSR2):  # nothing has been read yet that could be old
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the parent catches them
@@ -130,23 +115,22 @@ def _serve(chosen: argparse.Namespace) -> int:
     metrics = MetricsFiles()  # before anything imports prometheus-client
     try:
         from wsgw.processes.parent import Parent
-        from wsgw.processes.settings import Settings
 
-        log_directly("info", chosen.log_format or "plain")
-        return Parent(lambda: Settings.read(lambda: _settings(chosen)), metrics, offline=chosen.offline).run()
+        log_directly("info", arguments.log_format or "plain")
+        return Parent(_source(arguments), metrics, offline=arguments.offline).run()
     finally:
         metrics.remove()
 
 
-def _check(chosen: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from wsgw.net.listen_sockets import unavailable
     from wsgw.processes.settings import Settings
 
-    settings = Settings.read(lambda: _settings(chosen))
+    settings = Settings.read(_source(arguments))
     config = settings.config
     print(describe(config), flush=True)
     _warn(config.warnings)
-    if not chosen.offline:
+    if not arguments.offline:
         from wsgw.ops.upstream_check import ask
 
         _warn(unavailable(config))
@@ -159,21 +143,21 @@ def _warn(warnings: Iterable[object]) -> None:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
-def _options(_chosen: argparse.Namespace) -> int:
+def _options(_arguments: argparse.Namespace) -> int:
     print(options_table())
     return 0
 
 
-def _demo(chosen: argparse.Namespace) -> int:
+def _demo(arguments: argparse.Namespace) -> int:
     from wsgw.demo import DEMO_ACCOUNTS, DemoServer
     from wsgw.gateway import Gateway, listener_url
     from wsgw.probe import ProbeFailed, prove
 
-    writer = start_logging(chosen.log_level or "info", chosen.log_format or "plain")
+    writer = start_logging(arguments.log_level or "info", arguments.log_format or "plain")
     try:
         with DemoServer() as server:
             upstream = f"tcp://127.0.0.1:{server.port}"
-            config = from_arguments(f"127.0.0.1:{chosen.port}", [server.domain], [upstream])
+            config = from_arguments(f"127.0.0.1:{arguments.port}", [server.domain], [upstream])
             gateway = Gateway.alone(replace(config, drain_timeout=DEMO_DRAIN_TIMEOUT))
             url = listener_url(config.listeners[0])
             alice, bob = DEMO_ACCOUNTS.items()

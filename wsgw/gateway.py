@@ -26,7 +26,7 @@ from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
 from wsgw.listener.entrance import Entrance
 from wsgw.mod_websocket import Supervisor
-from wsgw.net.listen_sockets import Place, open_sockets, places
+from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import browser_context, check_tls
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
@@ -188,7 +188,8 @@ class Gateway:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         return {
             place: Listener(sockets[place], self._entrance(listener, trusted, files))
-            for place, listener in zip(places(config), config.listeners, strict=False)
+            for place, listener in by_place(config).items()
+            if isinstance(listener, ListenerConfig)
         }
 
     def _entrance(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> Entrance:

@@ -3,7 +3,7 @@
     terms            the form both file formats are read into, each term with its line
     erlang_scanner, erlang_terms, yaml_terms
                      the two readers
-    files, command_line
+    source, files, command_line
                      where the settings come from: a file, or the options of the command line
     pem              certificates and keys in the files that the settings name
     document, includes, macros

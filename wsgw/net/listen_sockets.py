@@ -30,12 +30,12 @@ class Place(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
-def places(config: Config) -> list[Place]:
-    """The places of ``config.all_listeners``, in their order."""
-    found: list[Place] = []
+def by_place(config: Config) -> dict[Place, ListenerConfig | AdminListener]:
+    """Every listener of ``config``, in their order, by the place that is the key of its socket too."""
+    found: dict[Place, ListenerConfig | AdminListener] = {}
     for listener in config.all_listeners:
         number = sum(place[:2] == (listener.ip, listener.port) for place in found)
-        found.append(Place(listener.ip, listener.port, number))
+        found[Place(listener.ip, listener.port, number)] = listener
     return found
 
 
@@ -47,7 +47,7 @@ def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
     found: dict[Place, socket.socket] = {}
     problems: list[ConfigProblem] = []
     with ExitStack() as undo:
-        for place, listener in zip(places(config), config.all_listeners, strict=True):
+        for place, listener in by_place(config).items():
             try:
                 found[place] = held.get(place) or undo.enter_context(_bind(listener, config, held))
             except ConfigError as error:
@@ -89,7 +89,7 @@ def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
 
 def listen(config: Config, sockets: Mapping[Place, socket.socket]) -> None:
     """Let the system take connections. Raises ConfigError if another program listens there by now."""
-    for place, listener in zip(places(config), config.all_listeners, strict=True):
+    for place, listener in by_place(config).items():
         with _reported(listener, config):
             sockets[place].listen(listener.backlog)
 

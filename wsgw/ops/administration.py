@@ -13,9 +13,9 @@ from pathlib import Path
 import gevent
 from gevent.pool import Pool
 
-from wsgw.config.model import Config
+from wsgw.config.model import AdminListener, Config
 from wsgw.config.pem import PemFiles
-from wsgw.net.listen_sockets import Place, places
+from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.certificates import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
 from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages
@@ -73,10 +73,11 @@ class Administration:
         self._config = config
         self._certificates = expiries(config, files)
         former, self._servers = self._servers, {}
-        wanted = places(config)[len(config.listeners) :]
         for server in former.values():
             server.release()
-        for place in wanted:
+        for place, listener in by_place(config).items():
+            if not isinstance(listener, AdminListener):
+                continue
             self._servers[place] = AdminServer(sockets[place], place, self.pages, self._answering)
             self._servers[place].start()
         for place in former.keys() - self._servers.keys():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
-from wsgw.net.listen_sockets import Place, places
+from wsgw.net.listen_sockets import Place, by_place
 from wsgw.processes.control import Channel
 from wsgw.processes.systemd import activated_sockets
 
@@ -53,9 +53,9 @@ class Inherited(NamedTuple):
 
     def wanted(self, config: Config) -> dict[Place, socket.socket]:
         """Those that listeners of ``config`` ask for."""
-        found = {place: self.handed_over[place] for place in places(config) if place in self.handed_over}
+        found = {place: self.handed_over[place] for place in by_place(config) if place in self.handed_over}
         for sock in self.activated:
-            place = _match(sock, [place for place in places(config) if place not in found])
+            place = _match(sock, [place for place in by_place(config) if place not in found])
             if place is not None:
                 found[place] = sock
                 log.info("takes over the socket on %s from systemd", _name(sock))

@@ -25,9 +25,10 @@ from contextlib import ExitStack
 from wsgw import __version__
 from wsgw.capacity.accept_share import LOOK_EVERY
 from wsgw.config.options import MAX_WORKERS
+from wsgw.config.source import Source
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared, log_start
-from wsgw.net.listen_sockets import bind_sockets, listen, open_sockets, places
+from wsgw.net.listen_sockets import bind_sockets, listen, open_sockets
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
 from wsgw.ops.upstream_check import Question, questions
@@ -50,12 +51,12 @@ STOPPED, FAILURE = 0, 1
 class Parent:
     """Runs a gateway; ``run`` returns its exit status."""
 
-    def __init__(self, read: Callable[[], Settings], metrics: MetricsFiles, *, offline: bool = False) -> None:
-        """``read`` gives the settings, at the start and whenever they are to be read again.
+    def __init__(self, source: Source, metrics: MetricsFiles, *, offline: bool = False) -> None:
+        """``source`` is read at the start and at every reload.
 
         With ``offline`` the XMPP servers are not asked whether they can be used.
         """
-        self._read = read
+        self._source = source
         self._offline = offline
         #: What they have been asked.
         self._asked: frozenset[Question] = frozenset()
@@ -89,7 +90,7 @@ class Parent:
         inherited = Inherited.find(os.environ)
         self._predecessor = inherited.predecessor
         self._activated = inherited.activated
-        settings = self._read()
+        settings = Settings.read(self._source)
         change_logging(settings.config.log_level, settings.config.log_format)
         account = worker_account(settings.config.user)
         self._sockets = bind_sockets(settings.config, inherited.wanted(settings.config))
@@ -291,7 +292,7 @@ class Parent:
     def _try_to_reload(self) -> list[str]:
         """Take new settings, if all of them are right; returns what is wrong with them."""
         try:
-            self._take(self._read())
+            self._take(Settings.read(self._source))
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
         except Exception as error:
@@ -310,7 +311,7 @@ class Parent:
             if account != self._crew.account:
                 self._metrics.give_to(account)
             new = [place for place in sockets if place not in self._sockets]
-            body = pickle.dumps((settings, places(settings.config), new))
+            body = pickle.dumps((settings, new))
             self._crew.tell(self._crew.serving, SETTINGS, body, [sockets[place] for place in new])
             undo.pop_all()
         for place in self._sockets.keys() - sockets.keys():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
+from wsgw.config.source import Source
 from wsgw.net.tls import check_tls
 from wsgw.ops.findings import findings
 
@@ -20,9 +20,9 @@ class Settings(NamedTuple):
     files: PemFiles
 
     @classmethod
-    def read(cls, read_config: Callable[[], Config]) -> Settings:
+    def read(cls, source: Source) -> Settings:
         """Read and check everything. Raises ConfigError with every problem."""
-        config = read_config()
+        config = source.read()
         files = PemFiles.of(config)
         check_tls(config, files)
         found = map(str, findings(config, files, time.time()))

@@ -23,7 +23,7 @@ from gevent.event import Event
 
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.gateway import Gateway, Shared, log_unhandled
-from wsgw.net.listen_sockets import Place
+from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.logs import change_logging, start_logging
 from wsgw.ops.upstream_check import ask
 from wsgw.processes.control import Channel, Message
@@ -147,12 +147,12 @@ class Worker:
             self._over.set()
 
     def _take_settings(self, message: Message) -> None:
-        """The body is (settings, the places of all listeners, those of the sockets that come along)."""
-        settings, places, new = pickle.loads(message.body)
+        """The body is (settings, the places of the sockets that come along)."""
+        settings, new = pickle.loads(message.body)
         for place, sock in zip(new, message.sockets, strict=True):
             sock.setblocking(False)
             self._sockets[place] = sock
-        wanted = {place: self._sockets[place] for place in places}
+        wanted = {place: self._sockets[place] for place in by_place(settings.config)}
         try:
             self._gateway.apply(settings.config, settings.files, wanted)
         except ConfigError as error:
