@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.wire import BINARY, CLOSE, PING, PONG, TEXT, frame
 from wsgw.errors import HandshakeRefused, SessionError
+from wsgw.errors.causes import Cause, Ending
 from wsgw.websocket_frame import make, make_close, make_ping, make_pong
 from wsgw.websocket_session import Timers, WebSocketSession
 
@@ -37,8 +38,8 @@ class XmppSide:
     def process_request(self, text: bytes) -> None:
         self.told.append(f"text {text.decode()}")
 
-    def browser_lost(self, cause: str) -> None:
-        self.told.append(f"lost {cause}")
+    def browser_lost(self, cause: Cause, detail: str = "") -> None:
+        self.told.append(f"lost {Ending(cause, detail)}")
 
     def fail(self, error: SessionError) -> None:
         self.told.append(f"fail {error.condition}")

@@ -22,7 +22,6 @@ from gevent.event import Event
 from wsgw.capacity.accept_share import Turn
 from wsgw.capacity.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
-from wsgw.errors import CloseCode, Farewell, SessionError
 from wsgw.relay.life import Relay
 from wsgw.socket_async import LAST_WORDS, SocketAsync
 from wsgw.telemetry import session_log
@@ -155,14 +154,8 @@ class Supervisor:
             self.wait_until_idle()
 
     def _end(self, relay: Relay) -> None:
-        if relay not in self.sessions:
-            return
-        if relay.dropped_when_draining:
-            relay.drop("system-shutdown: the gateway stops")
-        else:
-            relay.end(
-                SessionError("system-shutdown", "the gateway stops", CloseCode.SERVICE_RESTART, Farewell.FIN)
-            )
+        if relay in self.sessions:
+            relay.gateway_stops()
 
     def wait_until_idle(self) -> None:
         """Return when no connection is left, those still shaking hands included."""
@@ -209,7 +202,7 @@ class Supervisor:
 
     def _note_end(self, relay: Relay) -> None:
         found, xmpp = survey([relay], self.tally), relay.xmpp
-        self.tally.session_ended(xmpp.cause, found.passed, authenticated=xmpp.authenticated)
+        self.tally.session_ended(xmpp.ending.cause, found.passed, authenticated=xmpp.authenticated)
 
     def survey(self) -> Survey:
         """Look at every session; what passed in those before them is in it too."""

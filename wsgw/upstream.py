@@ -22,7 +22,7 @@ import gevent.socket
 
 from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.config.pem import PemFiles
-from wsgw.errors import SessionError, UpstreamFailed
+from wsgw.errors import StreamError, UpstreamFailed, causes
 from wsgw.net import srv
 from wsgw.net.tls import ALPN_XMPP_CLIENT, UpstreamTls
 from wsgw.opening.proxy_protocol import Endpoint, header_v1, header_v2
@@ -79,7 +79,7 @@ class Upstream:
                 return connection
         reasons = "; ".join(f"{address}: {error}" for address, error in problems)
         log.warning("%s: no connection to the XMPP server: %s", domain, reasons)
-        raise UpstreamFailed("the XMPP server cannot be reached")
+        raise UpstreamFailed(causes.UPSTREAM_UNREACHABLE)
 
     def try_out(self, domain: str) -> tuple[SocketAsync | None, list[Failure]]:
         """A connection to the first server of ``domain`` that can be connected to, for no client.
@@ -266,7 +266,7 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     header, features = _expect(sock, stream, FEATURES)
     try:
         offered = read_element(header, features).children
-    except SessionError as error:  # it takes too much to be read
+    except StreamError as error:  # it takes too much to be read
         raise ConnectionError(str(error)) from None
     if all(child.name != STARTTLS for child in offered):
         raise ConnectionError("the server does not offer STARTTLS")

@@ -16,15 +16,8 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from wsgw.browser_queue import BLANK, NO_CONNECTION, BrowserQueue, Connection
-from wsgw.errors import (
-    CloseCode,
-    Farewell,
-    HandshakeRefused,
-    InvalidText,
-    MessageTooBig,
-    SessionError,
-    WebSocketViolation,
-)
+from wsgw.errors import CloseCode, Farewell, HandshakeRefused, SessionError, WebSocketViolation, causes
+from wsgw.errors.causes import Cause
 from wsgw.opening.request import UpgradeRequest, judge
 from wsgw.websocket_frame import (
     FRAGMENT,
@@ -89,7 +82,7 @@ class XmppSide(Protocol):
     def process_request(self, text: bytes) -> None:
         """Take one text message (UTF-8)."""
 
-    def browser_lost(self, cause: str) -> None:
+    def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """The browser is gone, or leaves without closing its stream."""
 
     def fail(self, error: SessionError) -> None:
@@ -296,14 +289,10 @@ class WebSocketSession:
             self._last_received = now  # to take something is a sign of life too
             self._ping_sent = None if self._ping_sent is None else now
         elif unanswered:
-            self._xmpp.browser_lost("no pong")
+            self._xmpp.browser_lost(causes.NO_PONG)
             self._finish()
         elif quiet >= self._timers.idle_timeout:
-            self._xmpp.fail(
-                SessionError(
-                    "connection-timeout", "nothing was heard from you", CloseCode.NORMAL, Farewell.FIN
-                )
-            )
+            self._xmpp.fail(SessionError(causes.IDLE, code=CloseCode.NORMAL, farewell=Farewell.FIN))
         elif self._ping_sent is None and max(quiet, now - self._last_sent) >= self._timers.ping_interval:
             self._ping_sent = self._last_sent = now
             self._queue.taken_since()
@@ -382,10 +371,10 @@ class WebSocketSession:
             code, reason = parse_close(data)
             self._send_close(code, reason)
             self._finish()
-            self._xmpp.browser_lost(f"Close {code}")
+            self._xmpp.browser_lost(causes.BROWSER_LEFT, str(code))
         elif event is Event.LOST:
             self._finish()
-            self._xmpp.browser_lost("connection lost")
+            self._xmpp.browser_lost(causes.BROWSER_LOST)
 
     def ws_closing(self, event: Event, data: bytes) -> None:
         """Our Close is out and the browser's is awaited; nothing else counts any more."""
@@ -409,13 +398,12 @@ class WebSocketSession:
     def _violated(self, violation: WebSocketViolation) -> None:
         """The stream of frames is out of step: say why, and read no more (RFC 6455 section 7.1.7)."""
         if self._state is WebSocketSession.ws_session:
-            if isinstance(violation, MessageTooBig):
-                self._xmpp.fail(SessionError("policy-violation", violation.reason, violation.code))
-            elif isinstance(violation, InvalidText):
-                self._xmpp.fail(SessionError("unsupported-encoding", violation.reason, violation.code))
+            cause, detail = violation.ending
+            if cause.condition:
+                self._xmpp.fail(SessionError(cause, detail, code=violation.code))
             else:
                 self._send_close(violation.code, violation.reason.encode())
-                self._xmpp.browser_lost(f"{violation.code} {violation.reason}")
+                self._xmpp.browser_lost(cause, detail)
         self._finish()
 
 
@@ -426,7 +414,7 @@ class _NoXmpp:
 
     def process_request(self, text: bytes) -> None: ...
 
-    def browser_lost(self, cause: str) -> None: ...
+    def browser_lost(self, cause: Cause, detail: str = "") -> None: ...
 
     def fail(self, error: SessionError) -> None: ...
 

@@ -17,7 +17,8 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.errors import CloseCode, Farewell, SessionError, StreamError, UpstreamFailed, causes
+from wsgw.errors.causes import NOT_ENDED, Cause, Ending
 from wsgw.stanzas.client import ClientStanzas, client_stanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.stanzas.parser import STANZAS, STREAM, WHITESPACE, split_name
@@ -87,9 +88,9 @@ class WebSocketXmpp:
         "_serves",
         "_state",
         "_upstream_open",
-        "cause",
         "connect_to",
         "domain",
+        "ending",
         "login",
         "pauses",
         "repaired",
@@ -122,8 +123,8 @@ class WebSocketXmpp:
         self.domain = ""
         #: Whether it succeeded, and whose session it is.
         self.login = Login()
-        #: Why the session ended, for logs; the first cause counts.
-        self.cause = ""
+        #: Why the session ended; the first cause counts.
+        self.ending = NOT_ENDED
         #: What was taken out of the server's stanzas, until the owner takes it from here.
         self.repaired: tuple[Fault, ...] = ()
         #: What follows is to come to the client a little later.
@@ -195,10 +196,10 @@ class WebSocketXmpp:
         except SessionError as error:
             self.fail(error)
 
-    def browser_lost(self, cause: str) -> None:
+    def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """The browser is gone without ending its stream: the server hears FIN, and may wait for it."""
         if self._state is not WebSocketXmpp.closed:
-            self._end(cause, b"")
+            self._end(Ending(cause, detail), b"")
 
     def fail(self, error: SessionError) -> None:
         """End the session: a stream error to the browser, and what the error says to the server."""
@@ -208,7 +209,7 @@ class WebSocketXmpp:
         self._browser.send(self._framing.error(error.condition, error.text))
         self._browser.send(self._framing.close)
         self._browser.close(error.code, error.condition)
-        self._end(f"{error.condition}: {error.text}", self._farewell(error))
+        self._end(error.ending, self._farewell(error))
 
     def _farewell(self, error: SessionError) -> bytes:
         if error.farewell is Farewell.FIN or self._state is WebSocketXmpp.closing:
@@ -230,7 +231,7 @@ class WebSocketXmpp:
         self._framing = choose_framing(opening)
         domain = self._serves(opening.get("to"))
         if domain is None:
-            raise SessionError("host-unknown", "this domain is not served here", farewell=Farewell.FIN)
+            raise SessionError(causes.HOST_NOT_SERVED, farewell=Farewell.FIN)
         self.domain = self.connect_to = domain
         self._expect_stanzas()
         self._deadline += self._limits.auth_timeout - self._limits.open_timeout
@@ -240,7 +241,7 @@ class WebSocketXmpp:
         """A header is limited too: in legacy framing every element inherits its bindings."""
         opening = parse_opening(text, judge)
         if len(opening.attributes + opening.namespaces) > MAX_HEADER_ATTRIBUTES:
-            raise SessionError("policy-violation", "too many attributes")
+            raise SessionError(causes.MANY_ATTRIBUTES)
         return opening
 
     def wait_for_upstream(self, text: bytes) -> None:
@@ -279,9 +280,9 @@ class WebSocketXmpp:
         elif name == CLOSE and not legacy:
             self._client_closes()
         elif name == STREAM:
-            raise SessionError("bad-format", "this stream was opened in RFC 7395 framing")
+            raise SessionError(causes.OTHER_FRAMING)
         elif not legacy and split_name(name)[1] in ("open", "close"):
-            raise SessionError("invalid-namespace", "that is not the framing namespace of RFC 7395")
+            raise SessionError(causes.NO_FRAMING)
         else:
             if not self.login.succeeded and split_name(name)[1] == "iq":
                 self.login.client_iq(self._framing.client_root, element, self.domain)
@@ -291,7 +292,7 @@ class WebSocketXmpp:
         """A new stream on the same connection, which is to the server of the first one's domain."""
         to, before = opening.attribute("to"), self._framing.opening.attribute("to")
         if to is not None and to != before and not is_domain(to, self.domain):
-            raise SessionError("host-unknown", "this connection is for another domain")
+            raise SessionError(causes.OTHER_HOST)
         self._framing.restart(opening)
         self._expect_stanzas()
         self.to_upstream.append(self._framing.upstream_header)
@@ -309,7 +310,7 @@ class WebSocketXmpp:
 
     def _client_closes(self) -> None:
         self.to_upstream.append(self._framing.upstream_end)
-        self.cause = "closed by the client"
+        self.ending = Ending(causes.CLOSED_BY_CLIENT)
         self._deadline = 0.0
         self._state = WebSocketXmpp.closing
 
@@ -372,13 +373,12 @@ class WebSocketXmpp:
         repaired, self.repaired = self.repaired + self._server_stream.take_faults(), ()
         return repaired
 
-    def _server_failed(self, failure: SessionError) -> None:
+    def _server_failed(self, failure: StreamError) -> None:
         log.warning("%s: the XMPP server broke the protocol: %s", self.domain, failure)
-        text = "the XMPP server sent what is not XMPP"
-        self.fail(SessionError("remote-connection-failed", text, CloseCode.INTERNAL_ERROR, Farewell.END))
+        self.fail(UpstreamFailed(causes.UPSTREAM_NO_XMPP, Farewell.END))
 
-    def upstream_lost(self, cause: str) -> None:
-        """The server's connection is gone, or could not be made; ``cause`` may be read by the client."""
+    def upstream_lost(self, cause: Cause) -> None:
+        """The server's connection is gone, or could not be made; the client may read why."""
         if self._state is WebSocketXmpp.closing:
             self._answer_close()
         else:
@@ -392,11 +392,11 @@ class WebSocketXmpp:
             if self._state is WebSocketXmpp.closing:
                 self._answer_close()
             else:
-                self._server_closes("closed by the server", "")
+                self._server_closes(Ending(causes.CLOSED_BY_SERVER))
         elif name in (ERROR, FEATURES):
             try:
                 (self._server_error if name == ERROR else self._server_features)(element)
-            except SessionError as failure:  # it takes too much to be read
+            except StreamError as failure:  # it takes too much to be read
                 self._server_failed(failure)
         else:
             self._follow_login(name, element)
@@ -408,9 +408,7 @@ class WebSocketXmpp:
         element, requires_starttls = for_client(root, element, self._browser.max_message_size)
         if requires_starttls:
             log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", self.domain)
-            self.fail(
-                UpstreamFailed("the XMPP server requires STARTTLS (upstream starttls://)", Farewell.END)
-            )
+            self.fail(UpstreamFailed(causes.UPSTREAM_WANTS_TLS, Farewell.END))
             return
         if binds_channel:
             warn_of_channel_binding(self.domain)
@@ -421,23 +419,23 @@ class WebSocketXmpp:
         other = self._see_other_uri(data.strip()) if condition == "see-other-host" else None
         self._browser_header()
         if other is not None:
-            self._server_closes("see-other-host", condition, self._framing.close_towards(other))
+            self._server_closes(Ending(causes.SEE_OTHER_HOST), condition, self._framing.close_towards(other))
             return
         self._browser.send(self._framing.stanza(element))
-        self._server_closes(f"server: {condition}", condition)
+        self._server_closes(Ending(causes.SERVER_ERROR, condition), condition)
 
-    def _server_closes(self, cause: str, reason: str, close: bytes = b"") -> None:
+    def _server_closes(self, ending: Ending, reason: str = "", close: bytes = b"") -> None:
         self._browser_header()
         self._browser.send(close or self._framing.close)
         self._browser.close(CloseCode.NORMAL, reason)
-        self._end(cause, b"" if self._state is WebSocketXmpp.closing else self._framing.upstream_end)
+        self._end(ending, b"" if self._state is WebSocketXmpp.closing else self._framing.upstream_end)
 
     def _answer_close(self) -> None:
         """The server has answered the end of the client's stream, or will not."""
         self._browser_header()
         self._browser.send(self._framing.close)
         self._browser.close(CloseCode.NORMAL, "")
-        self._end(self.cause, b"")
+        self._end(self.ending, b"")
 
     # -- login ---------------------------------------------------------------------------------
 
@@ -469,11 +467,9 @@ class WebSocketXmpp:
         if self._state is WebSocketXmpp.closing:
             self._answer_close()
         elif self._state is WebSocketXmpp.wait_for_stream:
-            self.fail(
-                SessionError("connection-timeout", "no stream was opened", CloseCode.NORMAL, Farewell.FIN)
-            )
+            self.fail(SessionError(causes.NO_STREAM, code=CloseCode.NORMAL, farewell=Farewell.FIN))
         elif self._state is WebSocketXmpp.loop:
-            self.fail(SessionError("policy-violation", "no login in time"))
+            self.fail(SessionError(causes.NO_LOGIN))
 
     def _browser_header(self) -> None:
         """An error during opening still follows an opening header (RFC 6120 section 4.9.1.2)."""
@@ -481,10 +477,11 @@ class WebSocketXmpp:
             self._header_sent = True
             self._browser.send(self._framing.own_header(self.domain))
 
-    def _end(self, cause: str, farewell: bytes) -> None:
+    def _end(self, ending: Ending, farewell: bytes) -> None:
         if farewell and self._upstream_open:
             self.to_upstream.append(farewell)
-        self.cause = self.cause or cause
+        if self.ending is NOT_ENDED:
+            self.ending = ending
         self.connect_to = None
         self.upstream_finished = True
         self._server_stream.drop_parser()

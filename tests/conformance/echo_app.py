@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from wsgw.errors import SessionError
+from wsgw.errors.causes import Cause
 from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import SocketAsync
 from wsgw.websocket_frame import FrameParser, Opcode, make_binary
@@ -123,7 +124,7 @@ class Echo:
         else:
             self._session.send(text)
 
-    def browser_lost(self, cause: str) -> None:
+    def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """Nobody else has to hear of it."""
 
     def fail(self, error: SessionError) -> None:

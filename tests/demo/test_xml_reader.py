@@ -8,7 +8,7 @@ import pytest
 
 from tests.demo.raw_client import END, HEADER
 from wsgw.demo.xml_reader import StreamClosed, StreamOpened, StreamReader
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 STANZAS = (
     "<message to='a@b' title=\"x > 'y'\">"
@@ -65,17 +65,17 @@ def test_what_is_forbidden_is_seen_at_its_first_bytes() -> None:
     for data in (b"<!-", b"<!D", b"<?x", b"<message><?", b"<message>text<!E"):
         reader = StreamReader(10_000)
         list(reader.feed(HEADER))
-        with pytest.raises(SessionError, match="restricted-xml"):
+        with pytest.raises(StreamError, match="restricted-xml"):
             list(reader.feed(data))
 
 
 def test_a_declaration_only_at_the_start() -> None:
     reader = StreamReader(10_000)
-    with pytest.raises(SessionError, match="restricted-xml"):
+    with pytest.raises(StreamError, match="restricted-xml"):
         list(reader.feed(b"<?xml version='1.0'?><?xml version='1.0'?>" + HEADER))
     reader = StreamReader(10_000)
     list(reader.feed(HEADER))
-    with pytest.raises(SessionError, match="restricted-xml"):
+    with pytest.raises(StreamError, match="restricted-xml"):
         list(reader.feed(b"<?xml version='1.0'?>"))
 
 
@@ -96,7 +96,7 @@ def test_limit_is_of_one_stanza() -> None:
     stanza = b"<m>" + b"x" * 293 + b"</m>"
     assert len(stanza) == 300
     assert len(list(reader.feed((stanza + b" ") * 20))) == 20
-    with pytest.raises(SessionError, match="policy-violation"):
+    with pytest.raises(StreamError, match="policy-violation"):
         list(reader.feed(stanza.replace(b"x", b"xx", 1)))
 
 
@@ -112,7 +112,7 @@ def test_depth() -> None:
     reader = StreamReader(10_000)
     list(reader.feed(HEADER))
     assert len(list(reader.feed(b"<a>" * 99 + b"</a>" * 99))) == 1
-    with pytest.raises(SessionError, match="policy-violation"):
+    with pytest.raises(StreamError, match="policy-violation"):
         list(reader.feed(b"<a>" * 100))
 
 

@@ -10,7 +10,8 @@ from xml.parsers import expat
 
 from tests.fuzz.oracles import StreamReader, chunkings, is_one_element, records, server_frames, tree
 from tests.support.wire import CLOSE, TEXT
-from wsgw.errors import CloseCode, Farewell, SessionError
+from wsgw.errors import CloseCode, Farewell, SessionError, causes
+from wsgw.errors.causes import Cause
 from wsgw.stanzas.parser import STREAM
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -25,7 +26,7 @@ _LIMITS = XmppLimits(
     max_stanza_size=3000, max_depth=10, max_attributes=10, open_timeout=10.0, auth_timeout=60.0
 )
 _MAX_MESSAGE = 1000
-_FAULT = SessionError("internal-server-error", "ours", CloseCode.INTERNAL_ERROR, Farewell.FIN)
+_FAULT = SessionError(causes.FAULT, code=CloseCode.INTERNAL_ERROR, farewell=Farewell.FIN)
 _SPLITS: tuple[Split, ...] = (lambda data: next(chunkings(data)), lambda data: list(chunkings(data))[1])
 
 
@@ -60,8 +61,8 @@ class _XmppSide:
         elif text == b"wait":
             self.ready = False
 
-    def browser_lost(self, cause: str) -> None:
-        self.told.append(("lost", cause))
+    def browser_lost(self, cause: Cause, detail: str = "") -> None:
+        self.told.append(("lost", cause, detail))
 
     def fail(self, error: SessionError) -> None:
         self.told.append(("fail", error.condition))
@@ -201,7 +202,7 @@ class _World:
             b"s": self._server_says,
             b"c": self._connect,
             b"u": self._lose_server,
-            b"l": lambda _: self.machine.browser_lost("connection lost"),
+            b"l": lambda _: self.machine.browser_lost(causes.BROWSER_LOST),
             b"f": lambda _: self.machine.fail(_FAULT),
             b"t": self._tick,
         }
@@ -237,7 +238,7 @@ class _World:
     def _lose_server(self, _payload: bytes) -> None:
         if self.connected or self.machine.connect_to is not None:
             self.connected = False
-            self.machine.upstream_lost("the XMPP server closed the connection")
+            self.machine.upstream_lost(causes.UPSTREAM_LOST)
 
     def _tick(self, payload: bytes) -> None:
         self.now += sum(payload)
@@ -252,7 +253,7 @@ class _World:
         if self.machine.upstream_finished:
             self.connected = False
             assert self.machine.state_name == "closed"
-            assert self.machine.cause
+            assert self.machine.ending is not causes.NOT_ENDED
         if self.browser.closed is not None:
             assert self.machine.state_name == "closed"
             assert self.browser.got[-1].startswith((b"<close ", b"</stream:stream>"))
@@ -283,4 +284,4 @@ def _play_xmpp(data: bytes, split: Split) -> object:
     for record in records(data):
         world.tell(record[:1], record[1:])
     machine = world.machine
-    return world.browser.got, world.browser.closed, b"".join(world.sent), machine.state_name, machine.cause
+    return world.browser.got, world.browser.closed, b"".join(world.sent), machine.state_name, machine.ending

@@ -19,9 +19,9 @@ from tests.ops.conftest import StartAdmin
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT, wait_until
 from tests.support.traffic import Traffic
-from wsgw.causes import CAUSES, OTHER, classified
 from wsgw.config.options import BY_NAME
-from wsgw.ops.catalogue import COUNTED, METRICS, Metric, table
+from wsgw.errors.causes import CAUSES, LABELS, LIMITS
+from wsgw.ops.catalogue import COUNTED, METRICS, Metric, causes_table, table
 from wsgw.telemetry.tally import LIMITS_HIT, LIMITS_OF_CONNECTIONS, REFUSALS
 
 PAGE = ROOT / "docs" / "metrics.md"
@@ -198,63 +198,20 @@ def test_the_page_has_the_table() -> None:
     assert table() in PAGE.read_text("utf-8")
 
 
-def test_the_page_has_the_causes() -> None:
-    text = PAGE.read_text("utf-8")
-    assert [cause for cause in CAUSES if f"`{cause}`" not in text] == []
-
-
 # -- causes -------------------------------------------------------------------------------------------
 
 
-def causes_in_the_code() -> list[str]:
-    """``condition: text`` of every SessionError, and what ``browser_lost`` and its like are given."""
-    found = []
-    for path in sorted(set((ROOT / "wsgw").rglob("*.py")) - set((ROOT / "wsgw" / "demo").iterdir())):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            words = [_literal(argument) for argument in node.args]
-            if name == "SessionError" and words[0]:
-                found.append(f"{words[0]}: {words[1]}")
-            elif name in ("browser_lost", "_cut_browser", "drop", "_server_closes") and words[0]:
-                found.append(words[0])
-    return found
+def test_the_page_has_the_causes() -> None:
+    assert causes_table() + "\n\n" in PAGE.read_text("utf-8")
 
 
-def _literal(node: ast.expr) -> str:
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_literal(value) for value in node.values)
-    if isinstance(node, ast.FormattedValue):
-        return "1003"
-    return str(node.value) if isinstance(node, ast.Constant) else ""
-
-
-def test_every_cause_has_a_label() -> None:
-    causes = causes_in_the_code()
-    assert len(causes) > 25
-    unknown = [cause for cause in causes if classified(cause)[0] == OTHER]
-    assert unknown == []
-
-
-@pytest.mark.parametrize(
-    ("cause", "label", "limit"),
-    [
-        ("Close 4999", "browser_left", ""),
-        ("server: anything at all", "server_error", ""),
-        ("1002 reserved bits are set", "bad_websocket", ""),
-        ("remote-connection-failed: whatever", "upstream_failed", ""),
-        ("policy-violation: stanza above 262144 bytes", "policy_violation", "max_stanza_size"),
-        ("", OTHER, ""),
-        ("something nobody has thought of", OTHER, ""),
-    ],
-)
-def test_a_cause_and_its_label(cause: str, label: str, limit: str) -> None:
-    assert classified(cause) == (label, limit)
-    assert label in CAUSES
+def test_every_label_is_a_causes_and_there_from_the_start(alone: Admin) -> None:
+    assert {cause.label for cause in CAUSES} == set(LABELS)
+    name = "wsgw_sessions_closed_total"
+    found = {labels for told, labels in alone.metrics() if told == name}
+    assert found == {frozenset({("cause", label)}) for label in LABELS}
 
 
 def test_limits_are_options() -> None:
-    limits = {classified(cause)[1] for cause in causes_in_the_code()} - {""}
-    assert len(limits) > 5
-    assert limits <= LIMITS_HIT <= set(BY_NAME)
+    assert len(LIMITS) > 5
+    assert LIMITS <= LIMITS_HIT <= set(BY_NAME)

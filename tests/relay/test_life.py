@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from tests.support.wire import OPENINGS, Browser, XmppServer
 from wsgw.config import from_arguments
-from wsgw.errors import UpstreamFailed
+from wsgw.errors import UpstreamFailed, causes
 from wsgw.gateway import Gateway
 from wsgw.relay.life import Relay
 from wsgw.socket_async import PeerState, SocketAsync
@@ -49,7 +49,7 @@ class Gate:
         self.waiting.set()
         self._opened.wait()
         if self.fails:
-            raise UpstreamFailed("the XMPP server cannot be reached")
+            raise UpstreamFailed(causes.UPSTREAM_UNREACHABLE)
         return self.connected[0]
 
     def open(self) -> None:
@@ -107,7 +107,7 @@ def test_a_browser_lost_as_its_server_answers(
     relay, browser = connecting(gateway, gate)
     reset_seen(relay, browser)
     gate.open()
-    relay.drop("connection lost")
+    relay.drop(causes.BROWSER_LOST)
     over(gateway)
     gevent.sleep(0)
     assert faults == []
@@ -119,8 +119,8 @@ def test_a_lost_browsers_greenlet_waits_no_longer_for_the_server(
 ) -> None:
     relay, browser = connecting(gateway, gate)
     reset_seen(relay, browser)
-    relay.drop("connection lost")
-    relay.drop("connection lost")
+    relay.drop(causes.BROWSER_LOST)
+    relay.drop(causes.BROWSER_LOST)
     over(gateway)
     gevent.sleep(0)
     assert faults == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.element import LEVELS, MAX_NAMESPACE, MAX_SIZE, Element, read_element
 from wsgw.stanzas.parser import CLIENT, STREAMS, end_of_tag, expanded_name
 
@@ -89,7 +89,7 @@ def test_deep_elements_are_not_followed() -> None:
     ids=["size", "namespace", "inner namespace", "half", "prefix", "DOCTYPE"],
 )
 def test_what_cannot_be_read_is_a_documented_error(document: bytes) -> None:
-    with pytest.raises(SessionError):
+    with pytest.raises(StreamError):
         read_element(ROOT, document)
 
 

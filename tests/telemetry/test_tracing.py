@@ -14,6 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.wire import PING, SUCCESS, XmppServer, frame
 from tests.telemetry.played import Played, bound, events
 from wsgw.config.model import Traced
+from wsgw.errors import causes
 from wsgw.telemetry.tracing import Tracing
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -203,7 +204,7 @@ def test_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
         while xmpp.process_upstream(256):
             pass
     assert len(xmpp.repaired) == 300
-    assert xmpp.cause == ""
+    assert xmpp.ending is causes.NOT_ENDED
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.endswith("server>gateway message") for line in lines) == 301
     assert sum(line.endswith("gateway>browser message") for line in lines) == 300

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
-from wsgw.errors import CloseCode, Farewell, SessionError
+from wsgw.errors import CloseCode, Farewell, SessionError, causes
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 
 LIMITS = XmppLimits(
@@ -21,7 +21,7 @@ OPEN_ANSWER = (
 )
 FEATURES = b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></stream:features>"
 ERROR = b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-FAULT = SessionError("internal-server-error", "ours", CloseCode.INTERNAL_ERROR, Farewell.FIN)
+FAULT = SessionError(causes.FAULT, code=CloseCode.INTERNAL_ERROR, farewell=Farewell.FIN)
 
 
 class Browser:
@@ -74,7 +74,7 @@ def in_state(state: str, opening: bytes = OPEN) -> Dialogue:
     if state == "closing":
         dialogue.xmpp.process_request(CLOSE_7395 if opening is OPEN else END)
     elif state == "closed":
-        dialogue.xmpp.browser_lost("gone")
+        dialogue.xmpp.browser_lost(causes.NO_PONG)
     dialogue.heard()
     assert dialogue.xmpp.state_name == state
     return dialogue

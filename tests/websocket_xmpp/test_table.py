@@ -18,6 +18,7 @@ from tests.websocket_xmpp.dialogue import (
     fatal,
     in_state,
 )
+from wsgw.errors import causes
 
 Event = Callable[[Dialogue], None]
 EVENTS: dict[str, Event] = {
@@ -31,8 +32,8 @@ EVENTS: dict[str, Event] = {
     "server error": lambda d: d.server_says(ERROR),
     "server end": lambda d: d.server_says(END),
     "server garbage": lambda d: d.server_says(b"<a></b>"),
-    "server lost": lambda d: d.xmpp.upstream_lost("the XMPP server cannot be reached"),
-    "browser lost": lambda d: d.xmpp.browser_lost("connection lost"),
+    "server lost": lambda d: d.xmpp.upstream_lost(causes.UPSTREAM_UNREACHABLE),
+    "browser lost": lambda d: d.xmpp.browser_lost(causes.BROWSER_LOST),
     "fault": lambda d: d.xmpp.fail(FAULT),
 }
 
@@ -135,7 +136,7 @@ def test_closed_stays_closed(event: str) -> None:
     EVENTS[event](dialogue)
     assert dialogue.xmpp.state_name == "closed"
     assert dialogue.heard() == STAY
-    assert dialogue.xmpp.cause == "gone"
+    assert dialogue.xmpp.ending.cause is causes.NO_PONG
 
 
 def test_a_message_while_connecting_is_a_fault_of_ours() -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from xml.etree.ElementTree import Element
 
 from wsgw.demo.elements import NS_SM, make
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 _MODULUS = 2**32
 
@@ -17,7 +17,7 @@ _MODULUS = 2**32
 MAX_UNACKNOWLEDGED = 2000
 
 
-class HandledCountTooHigh(SessionError):
+class HandledCountTooHigh(StreamError):
     """The client acknowledges stanzas never sent to it (XEP-0198 section 4)."""
 
     def __init__(self, handled: int, sent: int) -> None:
@@ -45,9 +45,9 @@ class Acknowledgements:
         self._handled = (self._handled + 1) % _MODULUS
 
     def keep(self, stanza: Element) -> None:
-        """Remember a stanza sent, or due to be sent. Raises SessionError when they are too many."""
+        """Remember a stanza sent, or due to be sent. Raises StreamError when they are too many."""
         if len(self.unacknowledged) >= MAX_UNACKNOWLEDGED:
-            raise SessionError("policy-violation", "Too many stanzas were left unacknowledged.")
+            raise StreamError("policy-violation", "Too many stanzas were left unacknowledged.")
         self.unacknowledged.append(stanza)
 
     def acknowledge(self, handled: int) -> None:

@@ -13,7 +13,7 @@ from gevent import Greenlet, getcurrent, spawn_later
 
 from wsgw.demo.acknowledgements import Acknowledgements
 from wsgw.demo.session import Overflow, Session, Wire
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 
 class Bindings:
@@ -88,7 +88,7 @@ class Bindings:
         self._stop_timer(session)
         holder, session.wire = session.wire, wire
         if holder is not None:
-            holder.end(SessionError("conflict", "The session was resumed elsewhere."))
+            holder.end(StreamError("conflict", "The session was resumed elsewhere."))
 
     def _stop_timer(self, session: Session) -> None:
         timer = self._timers.pop(session, None)

@@ -22,7 +22,7 @@ from wsgw.demo.routing import Router
 from wsgw.demo.session import Session, Wire
 from wsgw.demo.stanzas import StanzaError, error_reply, is_request, parse_jid
 from wsgw.demo.subscriptions import Subscriptions
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 
 class Host:
@@ -61,11 +61,11 @@ class Host:
         jid = parse_jid(f"{localpart}@{self.domain}/{wanted}")
         holder = self.bindings.find(jid)
         if holder is not None:
-            self.end(holder, SessionError("conflict", "Another client has bound this resource."))
+            self.end(holder, StreamError("conflict", "Another client has bound this resource."))
         return self.bindings.add(jid, wire)
 
     def dispatch(self, session: Session, stanza: Element) -> None:
-        """Handle one stanza of a client. Raises SessionError ``invalid-from``."""
+        """Handle one stanza of a client. Raises StreamError ``invalid-from``."""
         if stanza.get("from") is not None:
             _check_sender(session, stanza.get("from", ""))
         stanza.set("from", session.full)
@@ -91,7 +91,7 @@ class Host:
             return
         self.bindings.detach(session, self.end)
 
-    def end(self, session: Session, fault: SessionError | None = None) -> None:
+    def end(self, session: Session, fault: StreamError | None = None) -> None:
         """End the session for good; its stream, if it has one, ends with ``fault``.
 
         Contacts learn that it is unavailable, and its unacknowledged stanzas go to other sessions.
@@ -119,11 +119,11 @@ class Host:
         """Remove the account, its subscriptions and its sessions (XEP-0077 section 3.2)."""
         self._subscriptions.cancel_all(localpart)
         for session in self.bindings.of(localpart):
-            self.end(session, SessionError("not-authorized", "The account is gone."))
+            self.end(session, StreamError("not-authorized", "The account is gone."))
         self._rosters.remove(localpart)
         self.accounts.remove(localpart)
 
-    def _overflow(self, session: Session, stanza: Element, fault: SessionError) -> None:
+    def _overflow(self, session: Session, stanza: Element, fault: StreamError) -> None:
         self.end(session, fault)
         self._router.undelivered(stanza)
 
@@ -133,6 +133,6 @@ def _check_sender(session: Session, sender: str) -> None:
     try:
         jid = parse_jid(sender)
     except StanzaError as error:
-        raise SessionError("invalid-from", "That is not your address.") from error
+        raise StreamError("invalid-from", "That is not your address.") from error
     if str(jid) not in (session.full, session.bare):
-        raise SessionError("invalid-from", "That is not your address.")
+        raise StreamError("invalid-from", "That is not your address.")

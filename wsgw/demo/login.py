@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 from wsgw.demo.accounts import Accounts
 from wsgw.demo.elements import NS_SASL, make, split_tag
 from wsgw.demo.sasl import MECHANISMS, Exchange, SaslFailure, begin, decode, encode
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 #: RFC 6120 section 6.4.5 wants between two and five.
 MAX_FAILURES = 5
@@ -34,7 +34,7 @@ class Login:
     def handle(self, element: Element) -> str | None:
         """One ``<auth/>``, ``<response/>`` or ``<abort/>``; the localpart once the login has succeeded.
 
-        Raises SessionError after too many failures.
+        Raises StreamError after too many failures.
         """
         try:
             return self._advance(split_tag(element.tag)[1], element)
@@ -72,4 +72,4 @@ class Login:
         self._send(element)
         self._failures += 1
         if self._failures >= MAX_FAILURES:
-            raise SessionError("policy-violation", "Too many failed logins.")
+            raise StreamError("policy-violation", "Too many failed logins.")

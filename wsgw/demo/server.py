@@ -16,7 +16,7 @@ from gevent.socket import socket
 from wsgw.demo.connection import LINGER, Connection
 from wsgw.demo.host import Host
 from wsgw.demo.stream import Stream
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 DEMO_ACCOUNTS: Mapping[str, str] = {"alice": "wonderland", "bob": "builder"}
 
@@ -66,7 +66,7 @@ class DemoServer:
         """Stop listening, end every stream with ``system-shutdown``, leave no greenlet behind."""
         self._server.close()
         for stream in list(self._streams):
-            stream.end(SessionError("system-shutdown", "The server stops."))
+            stream.end(StreamError("system-shutdown", "The server stops."))
         self._connections.join(2 * LINGER)
         self._connections.kill()
         self._writers.kill()

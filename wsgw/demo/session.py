@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from wsgw.demo.acknowledgements import Acknowledgements
 from wsgw.demo.elements import NS_SM, make
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 
 class Wire(Protocol):
@@ -21,12 +21,12 @@ class Wire(Protocol):
     def send(self, element: Element) -> None:
         """Queue one element; never blocks."""
 
-    def end(self, fault: SessionError) -> None:
+    def end(self, fault: StreamError) -> None:
         """Queue the stream error ``fault`` and the closing tag."""
 
 
 #: The session, the stanza it could not take, and why.
-Overflow = Callable[["Session", Element, SessionError], None]
+Overflow = Callable[["Session", Element, StreamError], None]
 
 
 class Session:
@@ -77,7 +77,7 @@ class Session:
         if self.acknowledgements is not None:
             try:
                 self.acknowledgements.keep(stanza)
-            except SessionError as fault:
+            except StreamError as fault:
                 self._overflow(self, stanza, fault)
                 return
         if self.wire is not None:

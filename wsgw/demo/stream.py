@@ -38,7 +38,7 @@ from wsgw.demo.stanzas import (
 )
 from wsgw.demo.stream_management import StreamManagement
 from wsgw.demo.xml_reader import Event, StreamClosed, StreamOpened, StreamReader
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +81,11 @@ class Stream:
                 self._handle(event)
                 if self._closed:
                     return
-        except SessionError as fault:
+        except StreamError as fault:
             self.end(fault)
         except Exception:
             log.exception("a stream of the demo server failed")
-            self.end(SessionError("internal-server-error", "The server made a mistake."))
+            self.end(StreamError("internal-server-error", "The server made a mistake."))
 
     def end_of_file(self) -> None:
         """The connection is gone; without a closing tag before it the session may be resumed."""
@@ -101,7 +101,7 @@ class Stream:
         """Queue one first-level element."""
         self._outgoing.send(serialise(element).encode())
 
-    def end(self, fault: SessionError) -> None:
+    def end(self, fault: StreamError) -> None:
         """End stream and session with a stream error (RFC 6120 section 4.9)."""
         if self._closed:
             return
@@ -144,9 +144,9 @@ class Stream:
         self._send_header()
         self._check_header(event)
         if not recipient:
-            raise SessionError("improper-addressing", "The stream header names no domain in 'to'.")
+            raise StreamError("improper-addressing", "The stream header names no domain in 'to'.")
         if not self._host.serves(recipient):
-            raise SessionError("host-unknown", f"Only {self._host.domain} is served here.")
+            raise StreamError("host-unknown", f"Only {self._host.domain} is served here.")
         self.send(self._features())
         self._state = self.wait_for_feature_request if self._localpart is None else self.wait_for_bind
 
@@ -188,14 +188,14 @@ class Stream:
     def _check_header(self, event: StreamOpened) -> None:
         namespace, name = split_tag(event.tag)
         if namespace != NS_STREAM:
-            raise SessionError("invalid-namespace", "That is not the namespace of streams.")
+            raise StreamError("invalid-namespace", "That is not the namespace of streams.")
         if name != "stream":
-            raise SessionError("bad-format", "A stream begins with a stream header.")
+            raise StreamError("bad-format", "A stream begins with a stream header.")
         if event.default_namespace not in ("", NS_CLIENT):
-            raise SessionError("invalid-namespace", "The content namespace is jabber:client.")
+            raise StreamError("invalid-namespace", "The content namespace is jabber:client.")
         major = event.attributes.get("version", "0.9").partition(".")[0]
         if not major.isdigit() or int(major) < 1:
-            raise SessionError("unsupported-version", "This server speaks XMPP 1.0.")
+            raise StreamError("unsupported-version", "This server speaks XMPP 1.0.")
 
     def _send_header(self) -> None:
         self._header_sent = True
@@ -266,7 +266,7 @@ class Stream:
         namespace, _ = split_tag(element.tag)
         if element.tag in STANZA_TAGS and self._session is None:
             # RFC 6120 sections 4.9.3.12 and 7.1.
-            raise SessionError("not-authorized", "Log in and bind a resource first.")
+            raise StreamError("not-authorized", "Log in and bind a resource first.")
         if namespace in ("", NS_CLIENT):
-            raise SessionError("unsupported-stanza-type", "There is no such stanza.")
-        raise SessionError("invalid-namespace", "That namespace has no place here.")
+            raise StreamError("unsupported-stanza-type", "There is no such stanza.")
+        raise StreamError("invalid-namespace", "That namespace has no place here.")

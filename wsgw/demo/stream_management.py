@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from wsgw.demo.bindings import Bindings
 from wsgw.demo.elements import NS_SM, make, split_tag
 from wsgw.demo.session import Session, Wire
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 
 _NS_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
@@ -25,7 +25,7 @@ class StreamManagement:
     def handle(self, session: Session, element: Element) -> None:
         """An element of the stream that ``session`` is bound to.
 
-        Raises SessionError for a wrong count, or for more acknowledgements than stanzas.
+        Raises StreamError for a wrong count, or for more acknowledgements than stanzas.
         """
         name = split_tag(element.tag)[1]
         counters = session.acknowledgements
@@ -43,7 +43,7 @@ class StreamManagement:
         """An element of a stream without a session: ``<resume/>``, by the account ``localpart``.
 
         Returns the session, now on this stream, after sending its unacknowledged stanzas again; None after
-        answering ``<failed/>``. Raises SessionError as ``handle`` does.
+        answering ``<failed/>``. Raises StreamError as ``handle`` does.
         """
         if element.tag != f"{{{NS_SM}}}resume":
             self._wire.send(_failed("unexpected-request"))
@@ -78,5 +78,5 @@ def _failed(condition: str) -> Element:
 def _count(element: Element) -> int:
     value = element.get("h", "")
     if not (value.isascii() and value.isdigit() and int(value) < 2**32):
-        raise SessionError("bad-format", "h is a count.")
+        raise StreamError("bad-format", "h is a count.")
     return int(value)

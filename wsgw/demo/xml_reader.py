@@ -17,7 +17,7 @@ from xml.parsers.expat import errors as expat_errors
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.start_tag import without_declaration
 
 #: Deeper trees are refused; it keeps every recursion over a tree shallow.
@@ -80,7 +80,7 @@ class StreamReader:
     def feed(self, data: bytes) -> Iterator[Event]:
         """Yield each event that ``data`` completes, as it is parsed, so that ``reset`` may come in between.
 
-        Raises SessionError with the stream error condition that the bytes deserve.
+        Raises StreamError with the stream error condition that the bytes deserve.
         """
         self._buffer += data
         while (token := self._next_token()) is not None:
@@ -94,7 +94,7 @@ class StreamReader:
 
     def _grow(self, size: int, keep: bool = True) -> None:
         if self._stanza_size + size > self._stanza_limit:
-            raise SessionError("policy-violation", f"A stanza may have {self._stanza_limit} bytes.")
+            raise StreamError("policy-violation", f"A stanza may have {self._stanza_limit} bytes.")
         if keep:
             self._stanza_size += size
 
@@ -106,7 +106,7 @@ class StreamReader:
         start = self._buffer.find(b"<")
         if self._buffer and start != 0 and self._target.depth <= 1:
             condition = "bad-format" if self._target.depth else "not-well-formed"
-            raise SessionError(condition, "Text stands outside of every element.")
+            raise StreamError(condition, "Text stands outside of every element.")
         if start < 0:
             return None
         match = self._pattern_at(start).match(self._buffer, start)
@@ -129,7 +129,7 @@ class StreamReader:
             and head[5:6] in (b" ", b"\t", b"\r", b"\n")
         ):
             return _DECLARATION
-        raise SessionError(
+        raise StreamError(
             "restricted-xml", "Comments, processing instructions and declarations have no place here."
         )
 
@@ -150,9 +150,9 @@ class StreamReader:
             self._parser.feed(token)
         except ParseError as error:
             condition = _EXPAT_CONDITIONS.get(error.code, "not-well-formed")
-            raise SessionError(condition, "The XML is not well-formed.") from error
+            raise StreamError(condition, "The XML is not well-formed.") from error
         except DefusedXmlException as error:
-            raise SessionError("restricted-xml", "Declarations have no place here.") from error
+            raise StreamError("restricted-xml", "Declarations have no place here.") from error
 
 
 class _Target:
@@ -171,7 +171,7 @@ class _Target:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise SessionError("policy-violation", f"Elements may nest {MAX_DEPTH} deep.")
+            raise StreamError("policy-violation", f"Elements may nest {MAX_DEPTH} deep.")
         if self.depth == 1:
             self.events.append(StreamOpened(tag, attributes, self._default_namespace))
             return
@@ -183,7 +183,7 @@ class _Target:
         if self.depth > 1:
             self._builder.data(text)
         elif text.strip(" \t\r\n"):
-            raise SessionError("bad-format", "Text stands outside of every element.")
+            raise StreamError("bad-format", "Text stands outside of every element.")
 
     def end(self, tag: str) -> None:
         self.depth -= 1

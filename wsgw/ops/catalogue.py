@@ -1,12 +1,14 @@
 """Every metric there is: its name, what kind it is, its labels and its meaning.
 
-``docs/metrics.md`` holds this table. Names and units follow Prometheus' conventions. All labels have a
-fixed set of values, or those the configuration gives them.
+``docs/metrics.md`` holds this table, and that of the causes of sessions' ends. Names and units follow
+Prometheus' conventions. All labels have a fixed set of values, or those the configuration gives them.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
+
+from wsgw.errors.causes import LABELS
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -140,8 +142,14 @@ STANDING: Final = (
 METRICS: Final = (*COUNTED, *STANDING)
 
 
+def causes_table() -> str:
+    """The labels of ``wsgw_sessions_closed_total`` as Markdown."""
+    rows = ["| cause | the session ended because |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{label}` | {meaning} |" for label, meaning in LABELS.items())])
+
+
 def table() -> str:
-    """All of it as Markdown."""
+    """All metrics as Markdown."""
     rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for metric in METRICS:
         labels = ", ".join(f"`{label}`" for label in metric.labels)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Histogram, values
 
-from wsgw.causes import CAUSES
+from wsgw.errors.causes import LABELS
 from wsgw.ops.catalogue import COUNTED
 from wsgw.stanzas.repair import REASONS
 from wsgw.telemetry.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
@@ -24,7 +24,7 @@ _KINDS = {"counter": Counter, "histogram": Histogram}
 _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
 #: What is known to be countable is there from the start, with 0: or its first would be no increase.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
-    "wsgw_sessions_closed_total": [(cause,) for cause in CAUSES],
+    "wsgw_sessions_closed_total": [(cause,) for cause in LABELS],
     "wsgw_connections_refused_total": [(reason, str(status or "")) for reason, status in sorted(REFUSALS)],
     "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],

@@ -22,7 +22,7 @@ import gevent
 from wsgw.config.model import Config, ListenerConfig, UpstreamAddress
 from wsgw.config.pem import PemFiles
 from wsgw.config.terms import Mark
-from wsgw.errors import ConfigProblem, SessionError
+from wsgw.errors import ConfigProblem, StreamError
 from wsgw.net.certificate import certificate_of
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.element import Element, read_element
@@ -247,7 +247,7 @@ def _wants_starttls(features: Element) -> bool:
 def _read(header: bytes, element: bytes) -> Element | str:
     try:
         return read_element(header, element)
-    except SessionError as error:  # it takes too much to be read
+    except StreamError as error:  # it takes too much to be read
         return error.text
 
 

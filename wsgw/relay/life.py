@@ -20,7 +20,8 @@ import gevent
 from gevent.event import Event
 
 from wsgw.config.model import ListenerConfig
-from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed
+from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed, causes
+from wsgw.errors.causes import Cause
 from wsgw.relay.progress import Progress
 from wsgw.socket_async import LAST_WORDS, PeerState, SocketAsync
 from wsgw.telemetry import session_log
@@ -159,7 +160,7 @@ class Relay:
         except gevent.GreenletExit:
             return  # thrown by _stop_connecting: the session is over
         except UpstreamFailed as error:
-            self.xmpp.upstream_lost(error.text)
+            self.xmpp.upstream_lost(error.ending.cause)
             self._settle()
             return
         except Exception:
@@ -177,7 +178,7 @@ class Relay:
 
     def _end(self) -> None:
         self.session.lost()
-        self.xmpp.browser_lost("gateway stopped")
+        self.xmpp.browser_lost(causes.GATEWAY_STOPPED)
         self._settle()
         self.session.detach()
         session_log.closed(self, self._browser, self._config.port, monotonic() - self._started)
@@ -245,7 +246,7 @@ class Relay:
         more = session.process(BUDGET)
         self._settle()
         if self._draining and self._upstream_queued() > self._config.send_buffer_hard:
-            self.xmpp.browser_lost("connection lost: send_buffer_hard")
+            self.xmpp.browser_lost(causes.LEFT_TOO_MUCH)
             session.lost()  # its last words are more than the server takes
             self._settle()
         if session.finished or self._browser_must_wait():
@@ -278,7 +279,7 @@ class Relay:
                 self.xmpp.upstream_data(data)
                 self._process_upstream()
             else:
-                self.xmpp.upstream_lost("the XMPP server closed the connection")
+                self.xmpp.upstream_lost(causes.UPSTREAM_LOST)
                 self._settle()
         except Exception:
             self._fault()
@@ -321,9 +322,7 @@ class Relay:
     def _fault(self) -> None:
         """End the session for what is being handled: an exception of ours."""
         log.exception("%s ! fault in the gateway", self.peer)
-        error = SessionError(
-            "internal-server-error", "fault in the gateway", CloseCode.INTERNAL_ERROR, Farewell.FIN
-        )
+        error = SessionError(causes.FAULT, code=CloseCode.INTERNAL_ERROR, farewell=Farewell.FIN)
         try:
             self.xmpp.fail(error)
             self._settle()
@@ -403,7 +402,7 @@ class Relay:
         if progress.beyond_last_words(now):
             self.session.lost()
         elif progress.stalled(now) >= self._config.send_timeout:
-            self._cut_browser("slow consumer: send_timeout")
+            self._cut_browser(causes.SLOW_CONSUMER)
         elif not browser.armed:
             self._look_at_unread_browser()
         if self._upstream_progress is not None:
@@ -423,20 +422,15 @@ class Relay:
 
     def _sweep_upstream(self, progress: Progress, now: float) -> None:
         if progress.beyond_last_words(now):
-            self.xmpp.upstream_lost("the XMPP server closed the connection")
+            self.xmpp.upstream_lost(causes.UPSTREAM_LOST)
         elif progress.stalled(now) >= self._config.send_timeout:
-            self.xmpp.upstream_lost("the XMPP server does not read")
+            self.xmpp.upstream_lost(causes.UPSTREAM_STALLED)
 
-    def _cut_browser(self, cause: str) -> None:
+    def _cut_browser(self, cause: Cause) -> None:
         """It does not read: nothing can be said to it any more."""
         self.xmpp.browser_lost(cause)
         self.session.lost()
         self.session.finished = True
-
-    @property
-    def dropped_when_draining(self) -> bool:
-        """Whether the client loses this session, to resume it elsewhere, when the gateway stops."""
-        return self.xmpp.login.resumable and self._config.drain_resumable == "drop"
 
     @property
     def queued(self) -> tuple[int, int, bool]:
@@ -453,12 +447,16 @@ class Relay:
 
     # -- from outside ------------------------------------------------------------------------------
 
-    def end(self, error: SessionError) -> None:
-        """End the session in the gateway's own name (drain, limits)."""
+    def gateway_stops(self) -> None:
+        """End the session: a client that can resume it elsewhere (XEP-0198) may lose it without a word."""
+        if self.xmpp.login.resumable and self._config.drain_resumable == "drop":
+            self.drop(causes.GATEWAY_STOPS)
+            return
+        error = SessionError(causes.GATEWAY_STOPS, code=CloseCode.SERVICE_RESTART, farewell=Farewell.FIN)
         self._guarded(lambda: self.xmpp.fail(error))
         self._guarded(self._settle)
 
-    def drop(self, cause: str) -> None:
-        """Lose the browser without a word: who can resume its session does so elsewhere (XEP-0198)."""
+    def drop(self, cause: Cause) -> None:
+        """Lose the browser without a word."""
         self._guarded(lambda: self._cut_browser(cause))
         self._guarded(self._settle)

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.errors import SessionError
+from wsgw.errors import SessionError, causes
 from wsgw.stanzas.cutter import MAX_NAMES, MAX_PARSED, StreamHeader
 from wsgw.stanzas.fast_path import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, shallow_stanzas
 from wsgw.stanzas.namespaces import Namespaces
@@ -172,9 +172,9 @@ class ClientStanzas:
             if name == STREAM:
                 raise StreamHeader
         elif self._depth > self._max_depth:
-            raise SessionError("policy-violation", "elements nested too deeply")
+            raise SessionError(causes.DEEP_ELEMENTS)
         if len(attributes) + self._declared > self._max_attributes:
-            raise SessionError("policy-violation", "too many attributes")
+            raise SessionError(causes.MANY_ATTRIBUTES)
         self._declared = 0
 
     def _end_element(self, _name: str) -> None:

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.parser import (
     FIRST_LINE,
     MAX_NAMESPACE,
@@ -147,7 +147,7 @@ class StanzaCutter:
         """Add to ``events`` what ``chunk``, which ends in complete markup, completes.
 
         Returns what is left when a new stream begins or a stanza is refused, from its first byte on: this one
-        is of no more use then. Raises SessionError for what breaks the stream's own rules.
+        is of no more use then. Raises StreamError for what breaks the stream's own rules.
         """
         if not self.depth:
             chunk = self._without_declaration(chunk)
@@ -274,7 +274,7 @@ class StanzaCutter:
 
     def _take_header(self, name: str) -> None:
         if name != STREAM:
-            raise SessionError("invalid-namespace", "the server does not open an XMPP stream")
+            raise StreamError("invalid-namespace", "the server does not open an XMPP stream")
         start = self._parser.CurrentByteIndex - self._base
         self._border = end_of_tag(self._chunk, start)
         tag = self._chunk[start : self._border]

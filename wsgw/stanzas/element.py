@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.parser import costly_tag, end_of_element, end_of_tag, make_parser, not_well_formed, refused
 
 #: Levels below the root that are read: children and grandchildren.
@@ -62,7 +62,7 @@ class Element:
 def read_element(root: bytes, document: bytes) -> Element:
     """Read the well-formed element ``document``; ``root`` is a start tag with the bindings it relies on.
 
-    Raises SessionError if it takes too much to be read, or is no such element.
+    Raises StreamError if it takes too much to be read, or is no such element.
     """
     if len(document) > MAX_SIZE or costly_tag(document) >= 0:
         raise _costly(document)
@@ -106,7 +106,7 @@ def read_element(root: bytes, document: bytes) -> Element:
     return path[0].children[0]
 
 
-def _costly(document: bytes) -> SessionError:
+def _costly(document: bytes) -> StreamError:
     if len(document) > MAX_SIZE:
         return _too_much(f"an element of a login above {MAX_SIZE} bytes")
     return _too_much("a long namespace and many attributes in an element of a login")
@@ -117,5 +117,5 @@ def _bound_namespace(_prefix: str | None, namespace: str | None) -> None:
         raise _too_much(f"a namespace above {MAX_NAMESPACE} characters in an element of a login")
 
 
-def _too_much(what: str) -> SessionError:
-    return SessionError("policy-violation", what)
+def _too_much(what: str) -> StreamError:
+    return StreamError("policy-violation", what)

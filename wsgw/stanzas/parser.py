@@ -13,7 +13,7 @@ from xml.parsers import expat
 from defusedxml.common import DefusedXmlException
 from defusedxml.expatreader import DefusedExpatParser
 
-from wsgw.errors import SessionError
+from wsgw.errors import SessionError, StreamError, causes
 
 CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"
@@ -139,25 +139,25 @@ def _refuse_processing_instruction(_target: str, _data: str) -> NoReturn:
 
 def restricted(what: str) -> SessionError:
     """The error for a feature of XML that XMPP forbids (RFC 6120 section 11.1)."""
-    return SessionError("restricted-xml", f"{what} is not allowed in XMPP")
+    return SessionError(causes.RESTRICTED_XML, what)
 
 
 def long_namespace() -> SessionError:
     """The error for a namespace above ``MAX_NAMESPACE``."""
-    return SessionError("policy-violation", f"a namespace above {MAX_NAMESPACE} characters")
+    return SessionError(causes.LONG_NAMESPACE, str(MAX_NAMESPACE))
 
 
 def not_well_formed(what: str) -> SessionError:
     """The error for XML that breaks XML's own rules (RFC 6120 section 4.9.3.13)."""
-    return SessionError("not-well-formed", what)
+    return SessionError(causes.NOT_WELL_FORMED, what)
 
 
-def refused(error: Exception, chunk: bytes | bytearray, position: int) -> SessionError:
+def refused(error: Exception, chunk: bytes | bytearray, position: int) -> StreamError:
     """The stream error for what a parser raised at ``position`` of ``chunk``.
 
     Inside an element a DOCTYPE fires no handler, it is a syntax error at ``<!``.
     """
-    if isinstance(error, SessionError):
+    if isinstance(error, StreamError):
         return error
     if not isinstance(error, expat.ExpatError):
         return restricted("a document type")

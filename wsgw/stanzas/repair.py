@@ -3,7 +3,7 @@
 Other users wrote what a server relays, and none of it may end the session of its receiver. So the stanza is
 the unit of failure: it is never dropped (XEP-0198 counts it), and of its content only the smallest element
 that holds a fault is taken out. The rest stays as it came, byte for byte. Only what is not XML at all, or
-breaks the stream's own rules, still raises SessionError.
+breaks the stream's own rules, still raises StreamError.
 
 ``StanzaRepair`` reads with a parser without namespaces and judges names by ``Namespaces``; ``SkippedStanza``
 passes over what is too large to be kept.
@@ -136,7 +136,7 @@ class StanzaRepair:
     def feed(self, chunk: bytes) -> bytes | None:
         """Take more of it, in complete markup; return what follows the stanza, None if there is more of it.
 
-        Raises SessionError.
+        Raises StreamError.
         """
         kept, end = self._within_bounds(chunk)
         self._read += kept
@@ -318,7 +318,7 @@ class SkippedStanza:
     """A stanza that is too large: it becomes its own tag.
 
     ``begun`` is its first bytes, which may end within its tag; ``depth`` its open elements where it is gone
-    on with, 0 before its own; ``limit`` what it may have in bytes. Raises SessionError unless it is a stanza.
+    on with, 0 before its own; ``limit`` what it may have in bytes. Raises StreamError unless it is a stanza.
     """
 
     __slots__ = ("_counter", "_tag", "reasons")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.cutter import (
     SERVER_STANZA_LIMIT,
     TAG_LIMIT,
@@ -47,7 +47,7 @@ class ServerElements(Protocol):
     """Where the server's elements come from: ``ServerStream``, or what stands before it."""
 
     @property
-    def failure(self) -> SessionError | None:
+    def failure(self) -> StreamError | None:
         """Why nothing more can be read."""
 
     @property
@@ -94,7 +94,7 @@ class ServerStream:
         #: Bytes of one stanza.
         self.limit = limit
         #: Why nothing more can be read from this server.
-        self.failure: SessionError | None = None
+        self.failure: StreamError | None = None
         #: What was taken out of stanzas.
         self.faults: tuple[Fault, ...] = ()
         #: It has failed, or has faults, or is busy.
@@ -124,9 +124,9 @@ class ServerStream:
         if (data or self._backlog is not None) and self.failure is None:
             try:
                 self._read(data, events)
-            except SessionError as error:
+            except StreamError as error:
                 # Another one: what was raised holds the frames it came through, and they hold this stream.
-                self.failure = SessionError(error.condition, error.text, error.code, error.farewell)
+                self.failure = StreamError(error.condition, error.text)
                 self.drop_parser()
         return events
 
@@ -289,7 +289,7 @@ class ServerStream:
         """Skip the stanza under way, or the one that ``rest`` begins with; return what is to be skipped."""
         cutter = self._cutter
         if not self._bindings or (cutter is not None and not cutter.depth):
-            raise SessionError("policy-violation", "the server sent a header that is too large")
+            raise StreamError("policy-violation", "the server sent a header that is too large")
         if cutter is None:
             rest = rest.lstrip(WHITESPACE)
             self._skipped = SkippedStanza(self._bindings, rest, 0, self.limit)

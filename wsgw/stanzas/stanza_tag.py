@@ -55,7 +55,7 @@ class StanzaTag:
             self.write_anew()
 
     def require_stanza(self, fault: str) -> None:
-        """Raise SessionError unless it is a stanza: what else the server says is its own."""
+        """Raise StreamError unless it is a stanza: what else the server says is its own."""
         if self.name not in STANZAS:
             raise not_well_formed(fault)
 

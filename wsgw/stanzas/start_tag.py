@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.errors import CloseCode, SessionError
+from wsgw.errors import CloseCode, SessionError, causes
 from wsgw.stanzas.parser import (
     FIRST_LINE,
     SEPARATOR,
@@ -48,7 +48,7 @@ def without_declaration(text: bytes) -> bytes:
     if match is None:
         raise not_well_formed("malformed XML declaration")
     if match[1] is not None and match[1].lower() != b"utf-8":
-        raise SessionError("unsupported-encoding", "XMPP is UTF-8 only", CloseCode.INVALID_PAYLOAD)
+        raise SessionError(causes.OTHER_ENCODING, code=CloseCode.INVALID_PAYLOAD)
     return text[match.end() :].lstrip(WHITESPACE)
 
 

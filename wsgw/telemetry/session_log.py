@@ -91,7 +91,7 @@ def closed(session: Session, browser: SocketAsync, port: int, duration: float) -
                 "framing": xmpp.framing_name or None,
                 "duration": round(duration, 3),
                 "close_code": int(websocket.close_code) or None,
-                "cause": xmpp.cause,
+                "cause": str(xmpp.ending),
                 "stanzas_from_client": xmpp.stanzas_from_client,
                 "stanzas_to_client": xmpp.stanzas_to_client,
                 "frames_from_browser": websocket.frames_received,

@@ -10,7 +10,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wsgw.causes import LIMITS, classified
+from wsgw.errors import causes
+from wsgw.errors.causes import LIMITS, Cause
 
 #: Reasons to refuse a connection that are names of options.
 LIMITS_OF_CONNECTIONS = frozenset(
@@ -118,14 +119,13 @@ class Tally:
         self.connect_failures: Counter[str] = Counter()
         self.attempts: dict[str, Attempt] = {}
 
-    def session_ended(self, cause: str, passed: Passed, *, authenticated: bool) -> None:
+    def session_ended(self, cause: Cause, passed: Passed, *, authenticated: bool) -> None:
         """A session is over, for ``cause``."""
-        label, limit = classified(cause)
-        if limit == "max_stanza_size" and not authenticated:
-            limit = _BEFORE_LOGIN
-        self.closed[label] += 1
-        if limit:
-            self.limits_hit[limit] += 1
+        self.closed[cause.label] += 1
+        if cause is causes.LARGE_STANZA and not authenticated:
+            self.limits_hit[_BEFORE_LOGIN] += 1
+        elif cause.limit:
+            self.limits_hit[cause.limit] += 1
         self.passed = self.passed.plus(passed)
 
     def connection_refused(self, reason: str, status: int) -> None:

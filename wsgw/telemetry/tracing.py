@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from wsgw.config.model import Traced
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.parser import STANZAS, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements
 from wsgw.stanzas.start_tag import first_tag
@@ -161,7 +161,7 @@ def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
         return _Said("end of the stream")
     try:
         written, attributes = first_tag(root, text)
-    except SessionError as error:
+    except StreamError as error:
         if not name:
             return _Said("long tag" if error.condition == "policy-violation" else "no XML")
         written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
@@ -252,7 +252,7 @@ class _TracedServer:
         self._trace = trace
 
     @property
-    def failure(self) -> SessionError | None:
+    def failure(self) -> StreamError | None:
         return self.inner.failure
 
     @property

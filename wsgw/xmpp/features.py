@@ -43,7 +43,7 @@ def for_client(root: bytes, features: bytes, max_stanza_size: int) -> tuple[byte
 
     ``root`` is a start tag with the bindings that ``features`` relies on. TLS with the browser is the
     WebSocket's (RFC 7395 section 3.9), and so is compression. A size limit that the server announces
-    (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is changed. Raises SessionError if the
+    (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is changed. Raises StreamError if the
     features take too much to be read.
     """
     read = _remembered_element if len(features) <= _REMEMBERED else read_element
@@ -84,7 +84,7 @@ def _is_above(number: str, size: int) -> bool:
 def offers_channel_binding(root: bytes, features: bytes) -> bool:
     """Whether features offer to bind the login to the server's own TLS (RFC 5802, XEP-0440).
 
-    ``root`` is a start tag with the bindings that ``features`` relies on. Raises SessionError.
+    ``root`` is a start tag with the bindings that ``features`` relies on. Raises StreamError.
     """
     look = _remembered_binding if len(features) <= _REMEMBERED else _offers_channel_binding
     return look(root, features)

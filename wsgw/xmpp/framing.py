@@ -13,7 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
-from wsgw.errors import SessionError
+from wsgw.errors import SessionError, causes
 from wsgw.stanzas.parser import (
     CLIENT,
     STREAM,
@@ -81,8 +81,8 @@ def require_opening(name: str) -> None:
     if name in (OPEN, STREAM):
         return
     if split_name(name)[1] in ("open", "stream"):
-        raise SessionError("invalid-namespace", "that namespace opens no XMPP stream")
-    raise SessionError("bad-format", "the first message must open a stream")
+        raise SessionError(causes.OTHER_NAMESPACE)
+    raise SessionError(causes.NO_OPENING)
 
 
 def is_legacy(text: bytes) -> bool:

@@ -78,7 +78,7 @@ def stream_id() -> str:
 def condition_of(root: bytes, error: bytes) -> tuple[str, str]:
     """Return the (condition, character data) of a server's stream error.
 
-    ``root`` is a start tag with the bindings that ``error`` relies on. Raises SessionError if it takes too
+    ``root`` is a start tag with the bindings that ``error`` relies on. Raises StreamError if it takes too
     much to be read.
     """
     for child in read_element(root, error).children:

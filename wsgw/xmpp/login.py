@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from wsgw.errors import SessionError
+from wsgw.errors import StreamError
 from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import CLIENT, expanded_name
 
@@ -111,7 +111,7 @@ class Login:
             return
         try:
             iq = read_element(root, element)
-        except SessionError:  # it takes too much to be read
+        except StreamError:  # it takes too much to be read
             self._requests = None
             return
         number = _number(iq)
@@ -135,7 +135,7 @@ class Login:
         if look is None:
             return
         was_over = self.over
-        with suppress(SessionError):
+        with suppress(StreamError):
             look(self, root, element)
         if self.succeeded or self.over:
             self._requests = None

@@ -7,10 +7,11 @@
      ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
      │    ├── InvalidText       1007; the stream ends with an error
      │    └── MessageTooBig     1009; the stream ends with an error
-     └── SessionError           a stream error (RFC 6120 section 4.9.3) and a Close code
-          └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
+     └── StreamError            a stream error (RFC 6120 section 4.9.3)
+          └── SessionError      and a Close code: the gateway ends the session
+               └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
 
-This module knows nothing of sockets, frames or XML.
+``causes`` is the table of why sessions end. This room knows nothing of sockets, frames or XML.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+
+from wsgw.errors.causes import BAD_WEBSOCKET, LARGE_STANZA, NOT_UTF8, Cause, Ending
 
 
 class CloseCode(IntEnum):
@@ -106,42 +109,54 @@ class PlainRequest(HandshakeRefused):
 class WebSocketViolation(WsgwError):
     """The browser broke RFC 6455, or sent what this endpoint does not take: Close with ``code``."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, ending: Ending | None = None) -> None:
         super().__init__(f"{code} {reason}")
         self.code = code
         self.reason = reason
+        self.ending = ending or Ending(BAD_WEBSOCKET, str(self))
 
 
 class InvalidText(WebSocketViolation):
     """A text message is not UTF-8 (RFC 6455 section 8.1)."""
 
     def __init__(self) -> None:
-        super().__init__(CloseCode.INVALID_PAYLOAD, "text is not UTF-8")
+        ending = Ending(NOT_UTF8)
+        super().__init__(CloseCode.INVALID_PAYLOAD, ending.text, ending)
 
 
 class MessageTooBig(WebSocketViolation):
     """A message is above ``limit`` bytes (RFC 6455 section 10.4); seen on its header."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(CloseCode.MESSAGE_TOO_BIG, f"stanza above {limit} bytes")
+        ending = Ending(LARGE_STANZA, str(limit))
+        super().__init__(CloseCode.MESSAGE_TOO_BIG, ending.text, ending)
 
 
-class SessionError(WsgwError):
-    """The session ends with the stream error ``condition`` and the Close code ``code``.
+class StreamError(WsgwError):
+    """A stream error: its ``condition``, and a ``text`` for people, which never holds a peer's payload."""
 
-    ``text`` is the human-readable cause that both sides may read; it never holds a peer's payload.
+    def __init__(self, condition: str, text: str) -> None:
+        super().__init__(f"{condition}: {text}")
+        self.condition = condition
+        self.text = text
+
+
+class SessionError(StreamError):
+    """The session ends for ``cause``, with the cause's stream error and the Close code ``code``.
+
+    Both sides may read the text of the cause, in which ``detail`` takes its place.
     """
 
     def __init__(
         self,
-        condition: str,
-        text: str,
+        cause: Cause,
+        detail: str = "",
+        *,
         code: int = CloseCode.POLICY_VIOLATION,
         farewell: Farewell = Farewell.ERROR,
     ) -> None:
-        super().__init__(f"{condition}: {text}")
-        self.condition = condition
-        self.text = text
+        self.ending = Ending(cause, detail)
+        super().__init__(cause.condition, self.ending.text)
         self.code = code
         self.farewell = farewell
 
@@ -149,5 +164,5 @@ class SessionError(WsgwError):
 class UpstreamFailed(SessionError):
     """No usable connection to the XMPP server; the browser hears ``remote-connection-failed``."""
 
-    def __init__(self, text: str, farewell: Farewell = Farewell.FIN) -> None:
-        super().__init__("remote-connection-failed", text, CloseCode.INTERNAL_ERROR, farewell)
+    def __init__(self, cause: Cause, farewell: Farewell = Farewell.FIN) -> None:
+        super().__init__(cause, code=CloseCode.INTERNAL_ERROR, farewell=farewell)
