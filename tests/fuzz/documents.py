@@ -173,10 +173,11 @@ def yaml(data: bytes) -> None:
 
 
 def _configuration(data: bytes, name: str) -> None:
-    path = Path(_folder.name) / name
-    path.write_bytes(data)
     try:
-        config = load(path)
+        with tempfile.NamedTemporaryFile(suffix=name) as file:
+            file.write(data)
+            file.flush()
+            config = load(Path(file.name))
     except ConfigError as error:
         problems = error.problems
     else:
@@ -186,7 +187,3 @@ def _configuration(data: bytes, name: str) -> None:
     for problem in problems:
         assert problem.reason
         assert 0 <= problem.line <= data.count(b"\n") + data.count(b"\r") + 2
-
-
-#: In memory where the system has such a place.
-_folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)

@@ -1,14 +1,16 @@
-"""Fuzz one target: ``python -m tests.fuzz.run TARGET [SECONDS [FOLDER]]``.
+"""Fuzz targets: ``python -m tests.fuzz.run TARGET[,TARGET...] [SECONDS [FOLDER]]``.
 
 Guided by the coverage of ``wsgw`` where ``atheris`` is installed. Starts from the committed corpus;
 what it learns stays in FOLDER/corpus/TARGET, what fails goes to FOLDER/TARGET-*. With ``FILE...`` in the
 place of SECONDS it runs those inputs and nothing else. Exits with 0, or with another status for a find.
+Several targets run one after the other, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -23,15 +25,16 @@ LONG_TEXT = 16
 
 def main(arguments: list[str]) -> None:
     logging.disable(logging.CRITICAL)
-    name, *rest = arguments
+    names, *rest = arguments
     if rest and not rest[0].isdecimal():
-        _replay(name, rest)
+        _replay(names, rest)
         return
     import atheris
 
     with atheris.instrument_imports(include=["wsgw"]):
         from tests.fuzz.targets import FOLDER, TARGETS
     _call_long(LONG_TEXT)
+    name = names if "," not in names else _in_a_process_each(names.split(","))
     target = TARGETS[name]
     seconds = rest[0] if rest else "600"
     finds = Path(rest[1] if len(rest) > 1 else tempfile.mkdtemp(prefix="wsgw-fuzz-"))
@@ -52,6 +55,19 @@ def main(arguments: list[str]) -> None:
     existing = [folder for folder in folders if Path(folder).is_dir()]
     atheris.Setup([sys.argv[0], *flags, *existing], target.run)
     atheris.Fuzz()
+
+
+def _in_a_process_each(names: list[str]) -> str:
+    """Returns in a child for each of the names; the parent ends here, when all have."""
+    failed = False
+    for name in names:
+        pid = os.fork()
+        if pid == 0:
+            return name
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(f"{name}: {f'FAILED with {status}' if status else 'ok'}", file=sys.stderr, flush=True)
+        failed = failed or status != 0
+    sys.exit(failed)
 
 
 def _call_long(size: int) -> None:

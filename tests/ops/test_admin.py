@@ -21,6 +21,9 @@ from wsgw.ops.http_server import MOST_CONNECTIONS
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
 
+#: How soon it asks again a server that did not answer.
+SOON = {"wsgw.ops.administration.PROBE_PAUSE": 0.5}
+
 
 @pytest.fixture
 def traffic() -> Traffic:
@@ -100,7 +103,7 @@ def test_bounds_of_a_request(alone: Admin, request_: bytes, status: bytes) -> No
 
 def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
-        admin = start(traffic.port)
+        admin = start(traffic.port, constants={"wsgw.ops.http_server.REQUEST_TIMEOUT": 2.0})
         more_than_fit = 2 * MOST_CONNECTIONS + 1
         silent = [socket.create_connection(("127.0.0.1", admin.port), PATIENCE) for _ in range(more_than_fit)]
         try:
@@ -138,7 +141,7 @@ def test_no_descriptors_left_for_an_admin(start: StartAdmin, tmp_path: Path) -> 
 def test_not_ready_until_a_server_answers(start: StartAdmin) -> None:
     port = ReservedPort()
     try:
-        admin = start(port.number)
+        admin = start(port.number, constants=SOON)
         answer = admin.ask("/readyz")
         assert answer.status == 503
         assert f"tcp://127.0.0.1:{port.number}" in answer.text
@@ -159,7 +162,7 @@ def test_an_upstream_that_no_user_needs_is_asked_too(start: StartAdmin) -> None:
     with socket.create_server(("127.0.0.1", 0)) as first:
         upstreams = [f"tcp://127.0.0.1:{number}" for number in (first.getsockname()[1], port.number)]
         options = "{upstream, [" + ", ".join(f'"{one}"' for one in upstreams) + "]}, "
-        admin = start(1, ws_options=options)
+        admin = start(1, ws_options=options, constants=SOON)
 
         def up() -> list[float | None]:
             metrics = admin.metrics()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.soak.reset import reset
-from tests.soak.script import CLOSINGS, STREAMS, browser_form, stanza
+from tests.soak.script import CLOSINGS, STREAMS, browser_form, pause_share, stanza
 
 SESSIONS, INTRUDERS = 24, 4
 #: For what is waited for of a gateway that works.
@@ -53,9 +53,10 @@ def client_frame(payload: bytes, opcode: int = _TEXT, fin: bool = True) -> bytes
 
 
 class Session:
-    """One browser with a plan."""
+    """One browser with a plan; a slow reader's pauses take ``share`` of their time."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, share: float) -> None:
+        self._share = share
         chance = self.chance = random.Random(number)
         self.framing = chance.choice(("rfc7395", "legacy"))
         self.secure = chance.random() < 0.4
@@ -194,7 +195,7 @@ class Session:
                     self.code = int.from_bytes(payload[:2], "big")
                     self.writer.write(client_frame(payload, _CLOSE))
                 if self.traffic == "slow reader" and self.chance.random() < 0.03:
-                    await asyncio.sleep(2)
+                    await asyncio.sleep(2 * self._share)
         except (asyncio.IncompleteReadError, OSError, ssl.SSLError):
             self.how = self.how or "end"
 
@@ -280,7 +281,7 @@ async def main(ws: int, wss: int, ca: str, seconds: float, first: int, path: str
 
     async def sessions(books: IO[str]) -> None:
         while time.monotonic() < until:
-            session = Session(next(numbers))
+            session = Session(next(numbers), pause_share(seconds))
             await session.run((ws, wss), context)
             print(session.books(), file=books, flush=True)
             if not session.opened:

@@ -27,6 +27,11 @@ _CONTENTS = (
 _SIZES = ((0.85, 1, 300), (0.97, 300, 5_000), (1.0, 5_000, 60_000))
 
 
+def pause_share(seconds: float) -> float:
+    """What share of their long pauses peers make under a load of so many seconds, to end soon after it."""
+    return min(1.0, seconds / 20)
+
+
 def stanza(session: str, direction: str, number: int) -> bytes:
     """The ``number``-th element of a session, ``up`` from the browser or ``down`` from the server."""
     chance = random.Random(f"{session}/{direction}/{number}")

@@ -1,8 +1,8 @@
-"""The XMPP server of the soak: ``python -m tests.soak.server PORT BOOKS``.
+"""The XMPP server of the soak: ``python -m tests.soak.server PORT BOOKS SHARE``.
 
 A session's name is the ``from`` of its header: NUMBER-FRAMING-MODE-COUNT. The server says COUNT stanzas and
-behaves as MODE wants. One line of JSON a session goes to the file BOOKS. SIGTERM: dies with all its
-connections reset.
+behaves as MODE wants; its long pauses take SHARE of their time. One line of JSON a session goes to the file
+BOOKS. SIGTERM: dies with all its connections reset.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _BATCH = 20
 class Session:
     """One stream of the gateway."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, share: float) -> None:
         self.reader, self.writer = reader, writer
+        self._share = share
         self.name = self.mode = ""
         self.sent = self.planned = 0
         self.end = "died"
@@ -69,7 +70,7 @@ class Session:
             if mode == "slow":
                 await asyncio.sleep(chance.random() / 20)
             elif mode == "stall" and chance.random() < 0.2:
-                await asyncio.sleep(3)
+                await asyncio.sleep(3 * self._share)
         if self.expected.rest.startswith(b"<stream:error>") or self.expected.off_script:
             self.expected.note_mismatch()
         self.end = "died" if self.dead else "fin"
@@ -118,14 +119,14 @@ class Session:
         )
 
 
-async def serve(port: int, path: str) -> None:
+async def serve(port: int, path: str, share: float) -> None:
     sessions: set[Session] = set()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     with Path(path).open("a", encoding="utf-8") as books:
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            session = Session(reader, writer)
+            session = Session(reader, writer, share)
             sessions.add(session)
             try:
                 await session.run()
@@ -151,4 +152,4 @@ async def serve(port: int, path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2], float(sys.argv[3])))

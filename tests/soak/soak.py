@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.soak.script import pause_share
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, Child, ReservedPort, wait_until
@@ -192,9 +193,10 @@ class Soak:
         """The XMPP server lives and dies until the load is over; not in the load's last moments."""
         until = time.monotonic() + seconds
         lives_for = min(LIVES_FOR, seconds / 3)
+        share = str(pause_share(seconds))
         while True:
             server = self._start(
-                "server", *("-m", "tests.soak.server", str(self._port.number), str(self._books))
+                "server", *("-m", "tests.soak.server", str(self._port.number), str(self._books), share)
             )
             server.wait_for_ports(self._port.number)
             life = min(until, time.monotonic() + lives_for)

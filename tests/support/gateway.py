@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -47,6 +48,17 @@ ERLANG_CONFIG = """\
 ]}}.
 {top_level}"""
 
+#: ``python -c _CHANGED JSON ...``: the gateway, after constants of its modules got other values.
+_CHANGED = """
+import importlib, json, runpy, sys
+for name, value in json.loads(sys.argv.pop(1)).items():
+    module, _, constant = name.rpartition(".")
+    module = importlib.import_module(module)
+    assert hasattr(module, constant), name
+    setattr(module, constant, value)
+runpy.run_module("wsgw", run_name="__main__", alter_sys=True)
+"""
+
 
 class Gateway:
     """One running gateway. Without ``config`` it gets ``ERLANG_CONFIG`` for the XMPP server at ``c2s_port``.
@@ -55,6 +67,8 @@ class Gateway:
     followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener. The
     workers run as ``user`` if the test does as root: what tests make is for root only. Without ``asks``
     the server is left alone at the start: a scripted one takes the first connection for a client's.
+    ``constants`` are deadlines in seconds that no option shortens, by dotted name: for tests of what follows
+    such a deadline.
     """
 
     path = "/ws-xmpp"
@@ -75,11 +89,13 @@ class Gateway:
         user: str = "root",
         asks: bool = False,
         env: Mapping[str, str] | None = None,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "wsgw.log"
         self.config = folder / "ejabberd.cfg"
         self._env = dict(env or {})
+        self._program = ["-c", _CHANGED, json.dumps(constants)] if constants else ["-m", "wsgw"]
         self._arguments = [*arguments, *(["--user", user] if os.geteuid() == 0 else [])]
         self._arguments += [] if asks else ["--offline"]
         self._flags = flags
@@ -125,7 +141,7 @@ class Gateway:
         if self._flags:
             source = ["--listen", f"127.0.0.1:{self.ws_port}", "--domain", self._domain]
             source += ["--upstream", self._upstream]
-        argv = [sys.executable, "-m", "wsgw", *source, *self._arguments]
+        argv = [sys.executable, *self._program, *source, *self._arguments]
         self._child = Child(argv, self.log, {"PYTHONUNBUFFERED": "1", **self._env}, cwd=ROOT)
         self._child.wait_for_ports(*([self.ws_port] if self._flags else [self.ws_port, self.wss_port]))
         return self
