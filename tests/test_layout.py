@@ -40,7 +40,7 @@ HOMES = {
     "asn1crypto": {"net"},
 }
 #: Imports from one room into another, counted once for each pair of rooms.
-MAX_ARROWS = 95
+MAX_ARROWS = 93
 #: Lines of a module and of a function, by the top folder. A longer one gives the reason in its docstring:
 #: "Longer than 400 lines because ...".
 MAX_LINES = {"wsgw": 400, "tests": 500}
@@ -50,7 +50,6 @@ STILL_TOO_LONG = {
     "wsgw/processes/parent.py",
     "wsgw/relay/life.py",
     "wsgw/socket_async.py",
-    "wsgw/websocket_session.py",
     "wsgw/websocket_xmpp.py",
 }
 

@@ -12,12 +12,8 @@ types are not ported: pywsgi reads the request, ``listener`` turns it into the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import Enum
-from typing import NamedTuple, Protocol
 
-from wsgw.browser_queue import BLANK, NO_CONNECTION, BrowserQueue, Connection
 from wsgw.errors import CloseCode, Farewell, HandshakeRefused, SessionError, WebSocketViolation, causes
-from wsgw.errors.causes import Cause
 from wsgw.opening.request import UpgradeRequest, judge
 from wsgw.websocket_frame import (
     FRAGMENT,
@@ -28,65 +24,13 @@ from wsgw.websocket_frame import (
     make_ping,
     parse_close,
 )
-
-
-class Event(Enum):
-    """What a state method is asked to handle."""
-
-    TEXT = Opcode.TEXT
-    BINARY = Opcode.BINARY
-    CLOSE_FRAME = Opcode.CLOSE
-    PING = Opcode.PING
-    PONG = Opcode.PONG
-    #: From the XMPP side: the original's ``{send, Text}`` and ``{close, Code, Reason}``.
-    SEND = "send"
-    CLOSE = "close"
-    #: The browser's connection is gone.
-    LOST = "lost"
-
+from wsgw.websocket_session.browser_queue import BLANK, NO_CONNECTION, BrowserQueue, Connection
+from wsgw.websocket_session.sides import NO_XMPP, Event, Frames, Timers, XmppSide
 
 _FRAME_EVENTS: dict[int, Event] = {
     opcode: Event(opcode) for opcode in Opcode if opcode != Opcode.CONTINUATION
 }
 _TEXT = int(Opcode.TEXT)
-
-
-class Timers(NamedTuple):
-    """Deadlines of a WebSocket, in seconds; ``math.inf`` for none."""
-
-    ping_interval: float
-    pong_timeout: float
-    idle_timeout: float
-    close_timeout: float
-
-
-class Frames(Protocol):
-    """Where frames come from: ``websocket_frame``'s parser, or what stands before it."""
-
-    max_message_size: int
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes of the browser."""
-
-    def parse_stream(self) -> tuple[int, bytes] | None:
-        """Return the next message or control frame."""
-
-
-class XmppSide(Protocol):
-    """What the session needs of the XMPP side."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the next message can be taken now."""
-
-    def process_request(self, text: bytes) -> None:
-        """Take one text message (UTF-8)."""
-
-    def browser_lost(self, cause: Cause, detail: str = "") -> None:
-        """The browser is gone, or leaves without closing its stream."""
-
-    def fail(self, error: SessionError) -> None:
-        """End the session with a stream error."""
 
 
 class WebSocketSession:
@@ -130,7 +74,7 @@ class WebSocketSession:
         self.ping_time: float | None = None
         self._timers = timers
         self._parser: Frames = FrameParser(max_message_size)
-        self._xmpp: XmppSide = _NO_XMPP
+        self._xmpp: XmppSide = NO_XMPP
         self._queue = BrowserQueue(NO_CONNECTION)
         #: A message that came while the XMPP side was not ready.
         self._held: tuple[int, bytes] | None = None
@@ -190,7 +134,7 @@ class WebSocketSession:
 
     def detach(self) -> None:
         """The session is over: let go of the XMPP side and of the connection."""
-        self._xmpp = _NO_XMPP
+        self._xmpp = NO_XMPP
         self._queue = BrowserQueue(NO_CONNECTION)
 
     @property
@@ -405,18 +349,3 @@ class WebSocketSession:
                 self._send_close(violation.code, violation.reason.encode())
                 self._xmpp.browser_lost(cause, detail)
         self._finish()
-
-
-class _NoXmpp:
-    """Stands in until ``attach``."""
-
-    ready = False
-
-    def process_request(self, text: bytes) -> None: ...
-
-    def browser_lost(self, cause: Cause, detail: str = "") -> None: ...
-
-    def fail(self, error: SessionError) -> None: ...
-
-
-_NO_XMPP = _NoXmpp()
