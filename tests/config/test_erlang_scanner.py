@@ -2,35 +2,35 @@ from __future__ import annotations
 
 import pytest
 
-from wsgw.config.erlang_scanner import BadSyntax, Kind, Scanner
+from wsgw.config.erlang_scanner import BadSyntax, Scanner, TokenKind
 
 
-def _tokens(text: str) -> list[tuple[Kind, object]]:
+def _tokens(text: str) -> list[tuple[TokenKind, object]]:
     scanner = Scanner(text)
     found = []
-    while (token := scanner.next_token()).kind is not Kind.END:
+    while (token := scanner.next_token()).kind is not TokenKind.END:
         found.append((token.kind, token.value))
     return found
 
 
 def test_tokens_of_a_term() -> None:
     assert _tokens("{a, 'B', 1.5, 7}. % end") == [
-        (Kind.PUNCTUATION, "{"),
-        (Kind.ATOM, "a"),
-        (Kind.PUNCTUATION, ","),
-        (Kind.ATOM, "B"),
-        (Kind.PUNCTUATION, ","),
-        (Kind.FLOAT, 1.5),
-        (Kind.PUNCTUATION, ","),
-        (Kind.INTEGER, 7),
-        (Kind.PUNCTUATION, "}"),
-        (Kind.DOT, "."),
+        (TokenKind.PUNCTUATION, "{"),
+        (TokenKind.ATOM, "a"),
+        (TokenKind.PUNCTUATION, ","),
+        (TokenKind.ATOM, "B"),
+        (TokenKind.PUNCTUATION, ","),
+        (TokenKind.FLOAT, 1.5),
+        (TokenKind.PUNCTUATION, ","),
+        (TokenKind.INTEGER, 7),
+        (TokenKind.PUNCTUATION, "}"),
+        (TokenKind.DOT, "."),
     ]
 
 
 def test_a_dot_ends_a_term_only_before_a_blank_a_comment_or_the_end() -> None:
-    assert _tokens("1.") == [(Kind.INTEGER, 1), (Kind.DOT, ".")]
-    assert _tokens("1.%x")[1] == (Kind.DOT, ".")
+    assert _tokens("1.") == [(TokenKind.INTEGER, 1), (TokenKind.DOT, ".")]
+    assert _tokens("1.%x")[1] == (TokenKind.DOT, ".")
     with pytest.raises(BadSyntax):
         _tokens("a.b")
 

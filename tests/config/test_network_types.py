@@ -17,7 +17,7 @@ from wsgw.config.network_types import (
     Upstreams,
     parse_upstream,
 )
-from wsgw.config.option_types import Context, Kind
+from wsgw.config.option_types import Context, OptionType
 from wsgw.config.terms import Misfit, Term
 
 WS = RequestHandler(("ws-xmpp",), "mod_websocket")
@@ -87,7 +87,7 @@ WS = RequestHandler(("ws-xmpp",), "mod_websocket")
         (SeeOtherUri(), term('"ws://a.example"'), "ws://a.example"),
     ],
 )
-def test_values(kind: Kind, value: Term, expected: object) -> None:
+def test_values(kind: OptionType, value: Term, expected: object) -> None:
     assert kind.parse(value, Context()) == expected
 
 
@@ -138,7 +138,7 @@ def test_values(kind: Kind, value: Term, expected: object) -> None:
         (SeeOtherUri(), term("true"), "expected a wss:// or ws:// address"),
     ],
 )
-def test_misfits(kind: Kind, value: Term, reason: str) -> None:
+def test_misfits(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, Context())
     ((_, told),) = caught.value.faults

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.snippets import term, yaml_value
-from wsgw.config.option_types import Choice, Context, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
+from wsgw.config.option_types import Choice, Context, Count, FilePath, Flag, OptionType, Rate, Seconds, Shaper
 from wsgw.config.terms import Mark, Misfit, Term
 
 SHAPERS = Context(
@@ -64,7 +64,7 @@ SHAPERS = Context(
         (Shaper(), term("free"), None),
     ],
 )
-def test_values(kind: Kind, value: Term, expected: object) -> None:
+def test_values(kind: OptionType, value: Term, expected: object) -> None:
     found = kind.parse(value, SHAPERS)
     assert (found, type(found)) == (expected, type(expected))
 
@@ -108,7 +108,7 @@ def test_values(kind: Kind, value: Term, expected: object) -> None:
         (Shaper(), term("{maxrate, 1}"), "expected a shaper"),
     ],
 )
-def test_misfits(kind: Kind, value: Term, reason: str) -> None:
+def test_misfits(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, SHAPERS)
     ((_, told),) = caught.value.faults

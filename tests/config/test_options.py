@@ -34,7 +34,7 @@ def test_every_row_is_whole() -> None:
     assert len(BY_NAME) == len(OPTIONS)
     for option in OPTIONS:
         assert option.meaning.endswith("."), option.name
-        assert option.kind.label, option.name
+        assert option.type.label, option.name
         assert option.precedent, option.name
 
 

@@ -1,25 +1,25 @@
 """Configuration: Erlang terms or YAML, or the command line, into the frozen settings of ``model``.
 
-    terms            the form both file formats are read into, each term with its line
+    terms            the terms that both file formats are read into, each with its line
     erlang_scanner, erlang_terms, yaml_terms
                      the two readers
     source, files, command_line
                      where the settings come from: a file, or the options of the command line
-    pem              certificates and keys in the files that the settings name
+    pem              the certificates and keys in the files that the settings name
     document, includes, macros
                      ejabberd's layer: includes, macros, options of single hosts
-    own_files        what is no option in the gateway's own file, or nearly one in ejabberd's
+    own_files        which files are wsgw's own, and the names in a file that are no options
     placeholder_syntax, placeholders
-                     what was never filled in
+                     placeholders of a template that was never filled in
     listeners, hosts, server_facts
-                     what of it concerns the gateway
+                     the parts of an ejabberd configuration that wsgw uses
     ejabberd_names, spelling
-                     what is ejabberd's own, and what is nearly ours
+                     the names that only ejabberd knows, and misspelled names
     option_types, network_types, options
                      the option table
     precedence, cross_checks, origins, interpret, advice
-                     from terms to settings, all mistakes at once
-    describe         what ``check`` and ``options`` print
+                     from terms to settings; every mistake is collected
+    describe         the output of ``wsgw check`` and ``wsgw options``
 
 Its errors are ``ConfigError``. It opens no socket.
 """
@@ -40,9 +40,10 @@ __all__ = ["describe", "find_config", "from_arguments", "load", "options_table"]
 
 
 def load(path: Path) -> Config:
-    """Read the configuration ``path``; raises ConfigError with every problem of it and its includes.
+    """Read the configuration ``path``. Raises ConfigError with every mistake in it and in its includes.
 
-    ``.yml`` and ``.yaml`` are YAML, ``.cfg`` is Erlang terms; others are told apart by their beginning.
+    ``.yml`` and ``.yaml`` are YAML; ``.cfg``, ``.config`` and ``.terms`` are Erlang terms. The format of
+    any other file is recognised from its first option.
     """
     problems = Problems()
     config = interpret(read_document(path, problems), problems)

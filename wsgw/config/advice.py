@@ -1,4 +1,4 @@
-"""What to write where, for an admin whose configuration lacks the gateway's listener."""
+"""The lines to add, and the file to add them to, if a configuration has no listener of wsgw."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ _PLAIN: Final = re.compile(r"[\w./][\w./ -]*[\w./]")
 
 
 def missing_listener(document: Document, hint: str) -> str:
-    """That there is no listener of ours, and the lines that belong where; ``hint`` is on what comes near.
+    """The message that ``document`` has no listener of wsgw, with the lines to add and their file.
 
-    A modern ejabberd does not start with a listener of ours in its file; an old one has had it there.
+    ``hint`` names a module that looks misspelled, or is empty. A modern ejabberd refuses to start with a
+    listener of wsgw in its file, so the lines belong in a file of wsgw's own; an old ejabberd accepts them.
     """
     missing = f"no {LISTENER_MODULE} listener"
     path = Path(document.source).absolute()
     modules = {raw.module for raw in raw_listeners(document)}
     is_ejabberds = document.owner is Owner.EJABBERD and path.parent != OWN_FILE.parent
-    # A file of any name with ejabberd's listeners is likely ejabberd's.
+    # A file with ejabberd's listeners is probably ejabberd's, whatever its name.
     is_ejabberds = is_ejabberds or (
         document.owner is Owner.UNKNOWN and not hint and not modules.isdisjoint(LISTENERS)
     )
@@ -58,7 +59,7 @@ def missing_listener(document: Document, hint: str) -> str:
 
 
 def _listener(has_server: bool) -> tuple[str, str]:
-    """The listener in YAML and in Erlang; it names the XMPP server if the file does not."""
+    """The listener in YAML and in Erlang, with ``upstream`` unless the file has an XMPP server."""
     if has_server:
         return LISTENER_IN_YAML, LISTENER_IN_ERLANG
     in_erlang = LISTENER_IN_ERLANG.replace("]}]}", f']}}, {{upstream, "{_SERVER}"}}]}}')

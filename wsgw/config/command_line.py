@@ -15,7 +15,11 @@ _PATH = "ws-xmpp"
 
 
 def from_arguments(listen: str, domain: Sequence[str], upstream: Sequence[str]) -> Config:
-    """The settings of one listener on ``/ws-xmpp`` with all defaults; raises ConfigError."""
+    """One listener on the path ``/ws-xmpp``, all other options at their defaults. Raises ConfigError.
+
+    ``listen``: ``[IP:]PORT``, an IPv6 address in brackets. ``domain``: the domains to serve. ``upstream``:
+    URIs as in the option of that name.
+    """
     problems = Problems()
     settings = [_listen_setting(listen, upstream, problems)]
     if domain:

@@ -1,4 +1,4 @@
-"""What no single option can tell: options that contradict each other, and settings worth a warning."""
+"""Checks across options: contradictions, which are mistakes, and combinations that deserve a warning."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
 from wsgw.errors import ConfigProblem
 
-#: Descriptors for listening sockets, logs and what the gateway itself needs.
+#: Descriptors that are kept for listening sockets, logs and the event loop.
 _RESERVED_DESCRIPTORS = 200
 _MANY_DESCRIPTORS = 1_000_000
 
 
 def cpus() -> int:
-    """The CPUs this process may run on."""
+    """The number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def session_limit(workers: int = 1) -> int:
-    """Connections the limit of open files, which is a process's, leaves room for; each has two."""
+    """The connections that ``workers`` processes can hold within the limit of open files; each needs two."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         limit = _MANY_DESCRIPTORS
@@ -38,9 +38,9 @@ def session_limit(workers: int = 1) -> int:
 def check_listener(
     listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
 ) -> None:
-    """Add what is contradictory in ``listener`` to ``problems``, at the line of the option at fault.
+    """Add each contradiction in ``listener`` to ``problems``, with the line of the option at fault.
 
-    ``keyless`` says why the global certificates cannot serve.
+    ``keyless``: for each global PEM file that cannot serve TLS, the reason.
     """
     if listener.tls:
         _check_tls(listener, choices, keyless, problems)
@@ -88,9 +88,10 @@ def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool
 def warnings_about(
     listener: ListenerConfig, choices: Choices, unusable: tuple[tuple[Mark, str], ...], room: int
 ) -> list[str]:
-    """Whole sentences, each with its line, on what works and is yet likely not meant.
+    """Warnings about settings that work but are probably not intended, each a sentence with its line.
 
-    There is ``room`` for so many sessions.
+    ``unusable``: for each certificate file that cannot be used, its place and the reason. ``room``: the
+    sessions that the limit of open files allows.
     """
     where = f"The listener on port {listener.port}"
     found = _of_ejabberds_own(where, choices)
@@ -124,7 +125,7 @@ def _at(mark: Mark, sentence: str) -> str:
 
 
 def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
-    """What an ``ejabberd_http`` listener has and ours has not, a sentence for each thing to do about it."""
+    """Warnings about options and handlers of ``ejabberd_http`` that wsgw ignores, one for each advice."""
     advised: dict[str, list[str]] = {}
     for name in choices.ignored:
         advised.setdefault(instead_of_option(name), []).append(name)
@@ -168,7 +169,7 @@ def _upstream_warnings(
 
 
 def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
-    """What it shows is no secret, and yet nobody's but the admin's business."""
+    """The warning about an admin listener that other machines can reach; None on loopback."""
     if is_loopback(listener.ip):
         return None
     return _at(

@@ -1,4 +1,4 @@
-"""What ``check`` and ``options`` print, out of the option table."""
+"""The output of ``wsgw check`` and ``wsgw options``, made from the option table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/st
 [metrics.md](metrics.md). There is one option, `ip`, the address to listen on: by default it is `127.0.0.1`.
 """
 _TOP_HEADING: Final = "## At the top level\n"
-#: Of the options of the top level, those whose values are shown as they are.
+#: The options of the top level whose values ``check`` prints without conversion.
 _TOP_SHOWN: Final = ("user", "log_level", "log_format", "trace")
 _COLUMNS: Final = "| option | type | default | meaning | precedent |\n|---|---|---|---|---|"
 
@@ -74,7 +74,7 @@ def options_table() -> str:
 def _row(option: Option) -> str:
     star = "*" if option.scope is Scope.BOTH else ""
     default = option.default.text if isinstance(option.default, Computed) else f"`{_default(option)}`"
-    cells = (f"`{option.name}`{star}", option.kind.label, default, option.meaning, option.precedent)
+    cells = (f"`{option.name}`{star}", option.type.label, default, option.meaning, option.precedent)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -83,7 +83,7 @@ def _default(option: Option) -> str:
 
 
 def describe(config: Config) -> str:
-    """The settings in force, one line each; the warnings are ``config.warnings``."""
+    """The settings in force, one in a line; without the warnings, which are in ``config.warnings``."""
     values = {
         "hosts": config.hosts,
         "trusted_proxies": "all" if config.trust_all_proxies else config.trusted_proxies,
@@ -102,10 +102,10 @@ def describe(config: Config) -> str:
 
 
 def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
-    """The URLs clients are given, one for each path, as far as the gateway knows them.
+    """The URLs for clients, one for each path, unless a proxy in front of the gateway changes them.
 
-    The host is the address listened on; the first of ``hosts`` where that is every address, or where TLS
-    wants a name.
+    The host in the URL is the listener's address. It is the first of ``hosts`` if the listener is on all
+    addresses, or if TLS needs a name.
     """
     scheme = "wss" if listener.tls else "ws"
     named = listener.tls or listener.ip in ("0.0.0.0", "::")
@@ -118,7 +118,7 @@ def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
 
 
 def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
-    """The URLs; and what a client elsewhere uses, if only a proxy can reach this listener."""
+    """The URLs; for a plain listener on loopback also the URL through a proxy with TLS."""
     urls = client_urls(listener, hosts)
     shown = ", ".join(urls) or "none: there are no request_handlers"
     if urls and not listener.tls and is_loopback(listener.ip) and hosts:

@@ -1,8 +1,7 @@
-"""ejabberd's own layer over the terms: included files, macros, options of single hosts.
+"""From files to one flat list of settings: expands included files, macros and options of single hosts.
 
-After it, a configuration is a flat list of settings, whichever of the two formats its files have.
-What is malformed here is left out without complaint, as it is ejabberd's business; only files that
-cannot be read or parsed are mistakes.
+Both formats give the same list. A malformed part is left out without a message, as it may be an option that
+only ejabberd understands. Only a file that cannot be read or parsed is a mistake here.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from wsgw.config.terms import (
 )
 from wsgw.config.yaml_terms import read_yaml
 
-#: Files included, directly or not; more is a loop spelled with symbolic links.
+#: Included files, directly or not. A loop through symbolic links reaches this number.
 _MAX_FILES = 100
 _YAML_SUFFIXES = (".yml", ".yaml")
 _ERLANG_SUFFIXES = (".cfg", ".config", ".terms")
@@ -41,7 +40,10 @@ _ERLANG_START = re.compile(r"\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One top-level option; ``host`` if it stands in ``host_config``, ``adds`` if it does not replace."""
+    """One top-level option. ``host``: the host of the ``host_config`` that it is in.
+
+    ``adds``: it adds to the value for all hosts instead of replacing it.
+    """
 
     name: str
     value: Term
@@ -52,27 +54,29 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """The settings of a configuration, in file order; ``source`` is the name of its main file."""
+
     source: str
     settings: tuple[Setting, ...]
-    #: Whose file it is.
+    #: Whose file the main file is.
     owner: Owner = Owner.UNKNOWN
-    #: The files read that are the gateway's own, by name.
+    #: The names of the files read that are wsgw's own.
     own_files: frozenset[str] = frozenset()
-    #: Its format.
+    #: Whether the main file is YAML.
     yaml: bool = False
 
     @property
     def mark(self) -> Mark:
-        """The file as a whole."""
+        """The main file as a whole, line 0."""
         return Mark(self.source, 0, self.yaml)
 
     def all(self, name: str) -> list[Setting]:
-        """The settings of ``name`` that are for all hosts, in file order."""
+        """The settings of the option ``name`` for all hosts, in file order."""
         return [setting for setting in self.settings if setting.name == name and setting.host is None]
 
 
 def read_document(path: Path, problems: Problems) -> Document:
-    """Read ``path`` and what it includes; mistakes go to ``problems``."""
+    """Read ``path`` and the files that it includes; mistakes go to ``problems``."""
     source = Mark(str(path), 0)
     files = _Files(problems)
     terms = files.read(path, source, ())
@@ -90,7 +94,7 @@ def read_document(path: Path, problems: Problems) -> Document:
 
 
 def document_of(terms: list[Term], source: str) -> Document:
-    """The document ``terms`` come to."""
+    """The document of ``terms``, which include no files; ``source`` is the name that messages give it."""
     return Document(source, _all_settings(_expanded(terms)))
 
 
@@ -112,17 +116,17 @@ class _Files:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._count = 0
-        #: Whose the files read are, by name.
+        #: Whose file each file read is, by name.
         self.owners: dict[str, Owner] = {}
-        #: The names of those in YAML.
+        #: The names of the files in YAML.
         self.yaml: set[str] = set()
 
     def read(
         self, path: Path, named_at: Mark, including: tuple[Path, ...], includer: Owner = Owner.UNKNOWN
     ) -> list[Term]:
-        """The terms of ``path``, those of included files in the place of their include.
+        """The terms of ``path``; each include is replaced by the terms of its file.
 
-        ``includer`` says whose the file is that includes it.
+        ``includer``: whose file the including file is.
         """
         self._count += 1
         try:
@@ -192,7 +196,7 @@ def _starts_as(form: re.Pattern[str], text: str) -> bool:
 
 
 def _of_other_format(text: str, erlang: bool, suffix: str) -> str:
-    """Why ``text``, which has mistakes, seems to be of the other format than its name says; empty if not."""
+    """The reason why ``text``, which has mistakes, looks like the other format; empty if it does not."""
     if erlang and suffix in _ERLANG_SUFFIXES and _starts_as(_YAML_START, text):
         return f"holds YAML, and its name ends in {suffix}, as that of Erlang terms: rename it to .yml"
     if not erlang and suffix in _YAML_SUFFIXES and _starts_as_erlang(text):
@@ -201,7 +205,7 @@ def _of_other_format(text: str, erlang: bool, suffix: str) -> str:
 
 
 def _decode(content: bytes, must_be_utf8: bool) -> str:
-    """Old ``ejabberd.cfg`` files are Latin-1, as Erlang's sources were."""
+    """UTF-8, or Latin-1 as in old ``ejabberd.cfg`` files, since Erlang's sources were Latin-1."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -215,9 +219,9 @@ def _decode(content: bytes, must_be_utf8: bool) -> str:
 
 
 def _settings(term: Term, host: str | None, adds: bool) -> Iterator[Setting]:
-    """What one top-level term sets; ``host`` and ``adds`` while inside a host's own options."""
+    """The settings in one top-level term, or in one term of the options of ``host``."""
     if not isinstance(term, TupleTerm) or len(term.items) < 2:
-        return  # override_global and its like: nothing of ours can be overridden
+        return  # as override_global, which overrides no option of wsgw
     key, *values = term.items
     name = name_of(key)
     if isinstance(key, TupleTerm) and len(key.items) == 2 and name_of(key.items[0]) in ("add", "append"):

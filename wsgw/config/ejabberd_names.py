@@ -1,8 +1,7 @@
-"""Names that ejabberd knows and the gateway does not: what a configuration of ejabberd's may hold.
+"""The names in configurations of ejabberd, from version 2.1 (Erlang terms) to 26 (YAML).
 
-Collected over its generations: 2.1 (Erlang terms), 13 to 16, and 17 to 26 (YAML). They keep a warning
-about misspelled names from being one about ejabberd's own, and say what takes the place of an option of
-``ejabberd_http`` that has come into a listener of ours.
+A warning about a misspelled option must not name an option that ejabberd has. For an option of
+``ejabberd_http`` in a listener of wsgw, a warning says which option of wsgw takes its place.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Options of the top level.
+#: Options at the top level.
 TOP_LEVEL: Final = _words(
     """
     access access_rules acl acme allow_contrib_modules allow_multiple_connections anonymous_protocol
@@ -64,7 +63,7 @@ TOP_LEVEL: Final = _words(
     """
 )
 
-#: Modules of listeners.
+#: Modules of ejabberd's listeners.
 LISTENERS: Final = _words(
     """
     ejabberd_c2s ejabberd_frontend_socket ejabberd_http ejabberd_s2s_in ejabberd_service ejabberd_sip
@@ -79,7 +78,7 @@ _USERS: Final = "the rules of the XMPP server's ejabberd_c2s listener count for 
 _NO_COMPRESSION: Final = "wsgw compresses nothing"
 _NOT_NEEDED: Final = "nothing takes its place; take it out"
 
-#: Options of an ``ejabberd_http`` listener, or of any of ejabberd's: what takes their place.
+#: Option of any of ejabberd's listeners → its substitute, as the end of a sentence.
 LISTENER_OPTIONS: Final = {
     **dict.fromkeys(("captcha", "http_bind", "http_poll", "register", "web_admin"), _ELSEWHERE),
     **dict.fromkeys(("access_commands", "commands_admin_access", "docroot", "xmlrpc"), _ELSEWHERE),
@@ -113,15 +112,15 @@ _RULE: Final = (
     "here shaper is bytes a second, or the name of a shaper"
 )
 _OWN_WEBSOCKET: Final = "that is ejabberd's own WebSocket; for wsgw's write mod_websocket"
-#: Request handlers of which there is more to say.
+#: Request handlers with an advice of their own.
 _HANDLERS: Final = dict.fromkeys(("ejabberd_http_ws", "ejabberd_http_wsjson"), _OWN_WEBSOCKET)
 
 
 def instead_of_option(name: str) -> str:
-    """What takes the place of an option of ``LISTENER_OPTIONS``, or of ``shaper`` with a rule by user."""
+    """The substitute for an option of ``LISTENER_OPTIONS``, or for a ``shaper`` that names a rule by user."""
     return LISTENER_OPTIONS.get(name, _RULE)
 
 
 def instead_of_handler(module: str) -> str:
-    """What to do with a request handler that is not ours."""
+    """The advice for the request handler ``module``, which is not wsgw's."""
     return _HANDLERS.get(module, "leave it to an ejabberd_http listener on another port")

@@ -1,6 +1,6 @@
 """Tokens of Erlang terms, as ``file:consult/1`` reads them (Erlang Reference Manual, "Data Types").
 
-Knows tokens only; ``erlang_terms`` puts them together.
+It knows tokens only; ``erlang_terms`` makes terms of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from enum import Enum
 from math import isfinite
 
 
-class Kind(Enum):
+class TokenKind(Enum):
+    """The types of tokens; ``DOT`` ends a term, ``END`` is the end of the file."""
+
     ATOM = "atom"
     STRING = "string"
     INTEGER = "integer"
@@ -25,32 +27,34 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    kind: Kind
+    """One token; ``start`` is its offset in the text, and lines count from 1."""
+
+    kind: TokenKind
     value: str | int | float
     start: int
     line: int
-    #: Where the token ends; later than ``line`` only for quoted text over several lines.
+    #: The line of its end; after ``line`` only for quoted text over several lines.
     last_line: int
 
     def is_(self, punctuation: str) -> bool:
-        return self.kind is Kind.PUNCTUATION and self.value == punctuation
+        return self.kind is TokenKind.PUNCTUATION and self.value == punctuation
 
     def __str__(self) -> str:
-        """What a message calls it; the content of strings is not shown, it may be a password."""
+        """Its name in messages, without the content of a string, which may be a password."""
         match self.kind:
-            case Kind.DOT:
+            case TokenKind.DOT:
                 return "the '.'"
-            case Kind.END:
+            case TokenKind.END:
                 return "the end of the file"
-            case Kind.STRING:
+            case TokenKind.STRING:
                 return "a string"
-            case Kind.PUNCTUATION:
+            case TokenKind.PUNCTUATION:
                 return f"'{self.value}'"
         return str(self.value)
 
 
 class BadSyntax(Exception):
-    """The text is not an Erlang term at ``line``."""
+    """The text is not an Erlang term at ``line``; ``start`` is the offset of the fault."""
 
     def __init__(self, line: int, reason: str, start: int, unclosed_quote: bool = False) -> None:
         super().__init__(reason)
@@ -88,7 +92,7 @@ _NAMED_ESCAPES = {
 
 
 class Scanner:
-    """Reads tokens off ``text`` from ``offset``, which may be moved."""
+    """Reads the tokens of ``text`` from ``offset``, which the caller may change."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -96,21 +100,22 @@ class Scanner:
         self._newlines = [found.start() for found in re.finditer("\n", text)]
 
     def line_at(self, offset: int) -> int:
+        """The line of ``offset``, from 1."""
         return bisect_right(self._newlines, offset - 1) + 1
 
     def next_line(self, offset: int) -> int:
-        """Where the line after the one at ``offset`` begins."""
+        """The offset of the line after that of ``offset``."""
         newline = self.text.find("\n", offset)
         return len(self.text) if newline < 0 else newline + 1
 
     def next_token(self) -> Token:
-        """The next token; raises BadSyntax for what is none, with ``offset`` behind it."""
+        """The next token. Raises BadSyntax for text that is no token, with ``offset`` after that text."""
         blank = _BLANK.match(self.text, self.offset)
         if blank:
             self.offset = blank.end()
         start = self.offset
         if start >= len(self.text):
-            return self._token(Kind.END, "", start, start)
+            return self._token(TokenKind.END, "", start, start)
         if self.text[start] in _QUOTED:
             return self._quoted(start)
         if self.text[start] == "$":
@@ -119,7 +124,7 @@ class Scanner:
             return self._number(start)
         return self._plain(start)
 
-    def _token(self, kind: Kind, value: str | int | float, start: int, end: int) -> Token:
+    def _token(self, kind: TokenKind, value: str | int | float, start: int, end: int) -> Token:
         self.offset = end
         return Token(kind, value, start, self.line_at(start), self.line_at(max(start, end - 1)))
 
@@ -129,10 +134,10 @@ class Scanner:
 
     def _plain(self, start: int) -> Token:
         for pattern, kind in (
-            (_ATOM, Kind.ATOM),
-            (_VARIABLE, Kind.VARIABLE),
-            (_PUNCTUATION, Kind.PUNCTUATION),
-            (_DOT, Kind.DOT),
+            (_ATOM, TokenKind.ATOM),
+            (_VARIABLE, TokenKind.VARIABLE),
+            (_PUNCTUATION, TokenKind.PUNCTUATION),
+            (_DOT, TokenKind.DOT),
         ):
             found = pattern.match(self.text, start)
             if found:
@@ -148,14 +153,14 @@ class Scanner:
             reason = f"the quote {quote} opened here is never closed"
             raise self._fail(start, reason, len(self.text), unclosed_quote=True)
         value = self._unescaped(found.group()[1:-1], start, found.end())
-        return self._token(Kind.ATOM if quote == "'" else Kind.STRING, value, start, found.end())
+        return self._token(TokenKind.ATOM if quote == "'" else TokenKind.STRING, value, start, found.end())
 
     def _character(self, start: int) -> Token:
         found = _CHARACTER.match(self.text, start)
         if not found:
             raise self._fail(start, "'$' without a character", start + 1)
         value = self._unescaped(found.group()[1:], start, found.end())
-        return self._token(Kind.INTEGER, ord(value), start, found.end())
+        return self._token(TokenKind.INTEGER, ord(value), start, found.end())
 
     def _unescaped(self, text: str, start: int, end: int) -> str:
         if "\\" not in text:
@@ -174,7 +179,7 @@ class Scanner:
             value = float(fraction.group().replace("_", ""))
             if not isfinite(value):
                 raise self._fail(start, "the number is out of range", fraction.end())
-            return self._token(Kind.FLOAT, value, start, fraction.end())
+            return self._token(TokenKind.FLOAT, value, start, fraction.end())
         whole = _INTEGER.match(self.text, start)
         assert whole is not None, "called at a digit"
         return self._integer(start, whole.end(), whole.group(), 10)
@@ -186,7 +191,7 @@ class Scanner:
             value = int(digits.rstrip("_"), base)
         except ValueError as error:
             raise self._fail(start, f"not a number: {error}", end) from error
-        return self._token(Kind.INTEGER, value, start, end)
+        return self._token(TokenKind.INTEGER, value, start, end)
 
 
 def _unescape(found: re.Match[str]) -> str:

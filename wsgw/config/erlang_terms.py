@@ -1,26 +1,26 @@
 """Reads a file of Erlang terms, each ended by a dot, as ``file:consult/1`` does.
 
-A mistake does not end the reading: a missing or superfluous comma is noted and passed over, after
-anything worse the reading goes on behind the next dot, so that one run shows all mistakes.
+Reading goes on after a mistake, so that one run shows all of them: in place after a missing or superfluous
+comma, otherwise after the next dot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wsgw.config.erlang_scanner import BadSyntax, Kind, Scanner, Token
+from wsgw.config.erlang_scanner import BadSyntax, Scanner, Token, TokenKind
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 
-#: Deeper than any configuration, far from Python's own limit.
+#: Nested terms; deeper than any configuration, and far below Python's own limit.
 _MAX_DEPTH = 100
-#: A file of another kind altogether shall not fill the screen.
+#: Mistakes reported for one file: a file that is no configuration must not fill the screen.
 _MAX_SYNTAX_PROBLEMS = 50
 
 _CLOSERS = {"{": "}", "[": "]", "<<": ">>"}
 
 
 def read_erlang(text: str, file: str, problems: Problems) -> list[Term]:
-    """Return the terms of ``text``; its mistakes go to ``problems``, under the name ``file``."""
+    """The terms of ``text``; its mistakes go to ``problems``, with ``file`` as the name of the file."""
     return _Reader(text, file, problems).read()
 
 
@@ -30,11 +30,11 @@ class _Reader:
         self._file = file
         self._problems = problems
         self._found = 0
-        #: Mistakes passed over in this term; void where they turn out to stand inside a string.
+        #: Small mistakes in this term; dropped if they turn out to be inside a string.
         self._notes: list[tuple[int, str]] = []
         self._ahead: Token | None = None
         self._last_line = 1
-        #: The first quoted token of this term that runs over a line's end: a quote forgotten?
+        #: The first quoted token of this term that spans lines: its closing quote may be missing.
         self._suspect: Token | None = None
 
     def read(self) -> list[Term]:
@@ -42,7 +42,7 @@ class _Reader:
         while self._found < _MAX_SYNTAX_PROBLEMS:
             self._suspect = None
             try:
-                if self._peek().kind is Kind.END:
+                if self._peek().kind is TokenKind.END:
                     break
                 term = self._term(0)
                 terms.append(term)
@@ -88,7 +88,7 @@ class _Reader:
         self._notes.clear()
 
     def _recover(self, mistake: BadSyntax) -> None:
-        """Report ``mistake`` and go on behind the next dot."""
+        """Report ``mistake``, and go on after the next dot."""
         suspect_start = mistake.start if mistake.unclosed_quote else None
         if self._suspect is not None:
             suspect_start = self._suspect.start
@@ -110,7 +110,7 @@ class _Reader:
         self._suspect = None
         while True:
             try:
-                if self._next().kind in (Kind.DOT, Kind.END):
+                if self._next().kind in (TokenKind.DOT, TokenKind.END):
                     return
             except BadSyntax as mistake:
                 self._ahead = None
@@ -120,12 +120,12 @@ class _Reader:
     # Terms
 
     def _finish(self, term: Term) -> None:
-        """Take the dot behind a whole term."""
+        """Read the dot after a term."""
         last_line = self._last_line
         token = self._peek()
-        if token.kind is Kind.DOT:
+        if token.kind is TokenKind.DOT:
             self._next()
-        elif (token.is_("{") and token.line > last_line) or token.kind is Kind.END:
+        elif (token.is_("{") and token.line > last_line) or token.kind is TokenKind.END:
             self._note(last_line, "missing '.' behind this term")
         else:
             raise BadSyntax(token.line, f"expected '.' behind the term, found {token}", token.start)
@@ -135,28 +135,28 @@ class _Reader:
         if depth > _MAX_DEPTH:
             raise BadSyntax(token.line, f"nested more than {_MAX_DEPTH} deep", token.start)
         match token.kind:
-            case Kind.ATOM:
+            case TokenKind.ATOM:
                 return Atom(str(token.value), self._mark(token))
-            case Kind.STRING:
+            case TokenKind.STRING:
                 return Text(self._adjacent_strings(token), self._mark(token))
-            case Kind.INTEGER | Kind.FLOAT:
+            case TokenKind.INTEGER | TokenKind.FLOAT:
                 assert not isinstance(token.value, str)
                 return Number(token.value, self._mark(token))
-            case Kind.PUNCTUATION:
+            case TokenKind.PUNCTUATION:
                 return self._compound(token, depth)
-            case Kind.VARIABLE:
+            case TokenKind.VARIABLE:
                 reason = f"{token} is a variable here; a name in capitals stands in single quotes: '{token}'"
                 raise BadSyntax(token.line, reason, token.start)
         raise self._unexpected(token)
 
     def _unexpected(self, token: Token) -> BadSyntax:
-        if token.kind in (Kind.DOT, Kind.END):
-            self._ahead = token  # the skipping stops at this very dot
+        if token.kind in (TokenKind.DOT, TokenKind.END):
+            self._ahead = token  # so that skipping stops at this dot
         return BadSyntax(token.line, f"expected a term, found {token}", token.start)
 
     def _adjacent_strings(self, first: Token) -> str:
         parts = [str(first.value)]
-        while self._peek().kind is Kind.STRING:
+        while self._peek().kind is TokenKind.STRING:
             parts.append(str(self._next().value))
         return "".join(parts)
 
@@ -180,7 +180,7 @@ class _Reader:
         return ListTerm(tuple(items), self._mark(token), tail)
 
     def _sequence(self, opener: Token, depth: int) -> tuple[list[Term], Term | None]:
-        """The items up to the closing bracket, and the tail behind the bar of a list."""
+        """The items up to the closing bracket, and the tail of an improper list."""
         closer = _CLOSERS[str(opener.value)]
         items: list[Term] = []
         if self._accept(closer):
@@ -196,7 +196,7 @@ class _Reader:
                 return items, None
 
     def _sequence_ends(self, opener: Token, closer: str) -> bool:
-        """After an item: take the comma or the closing bracket, and say whether it was the latter."""
+        """After an item, read the comma or the closing bracket; returns whether it was the bracket."""
         if self._accept(closer):
             return True
         token = self._peek()
@@ -206,7 +206,9 @@ class _Reader:
             self._note(token.line, f"a ',' too many before '{closer}'")
             self._next()
             return True
-        if token.kind in (Kind.ATOM, Kind.STRING, Kind.INTEGER, Kind.FLOAT) or token.is_("{"):
+        if token.kind in (TokenKind.ATOM, TokenKind.STRING, TokenKind.INTEGER, TokenKind.FLOAT) or token.is_(
+            "{"
+        ):
             self._note(token.line, f"missing ',' before {token}")
             return False
         raise self._unclosed(opener, closer)
@@ -214,24 +216,24 @@ class _Reader:
     def _unclosed(self, opener: Token, closer: str) -> BadSyntax:
         token = self._peek()
         opened = f"the {opener} of line {opener.line}"
-        if token.kind in (Kind.DOT, Kind.END):
+        if token.kind in (TokenKind.DOT, TokenKind.END):
             return BadSyntax(token.line, f"{opened} is not closed before {token}", token.start)
         return BadSyntax(token.line, f"expected ',' or '{closer}' for {opened}, found {token}", token.start)
 
     def _signed(self, sign: Token) -> Term:
         token = self._next()
-        if token.kind not in (Kind.INTEGER, Kind.FLOAT):
+        if token.kind not in (TokenKind.INTEGER, TokenKind.FLOAT):
             raise BadSyntax(token.line, f"expected a number behind {sign}, found {token}", token.start)
         assert not isinstance(token.value, str)
         return Number(-token.value if sign.value == "-" else token.value, self._mark(sign))
 
     def _binary(self, opener: Token) -> Term:
-        """``<<"text", 10, "more"/utf8>>``; sizes in bits have no place in a configuration."""
+        """``<<"text", 10, "more"/utf8>>``; no configuration needs sizes in bits."""
         segments: list[str | int] = []
         while not self._accept(">>"):
             token = self._next()
-            octet = token.kind is Kind.INTEGER and 0 <= int(token.value) <= 255
-            if token.kind is not Kind.STRING and not octet:
+            octet = token.kind is TokenKind.INTEGER and 0 <= int(token.value) <= 255
+            if token.kind is not TokenKind.STRING and not octet:
                 raise BadSyntax(token.line, f"expected strings or bytes in <<>>, found {token}", token.start)
             segments.append(token.value if isinstance(token.value, str) else int(token.value))
             if self._accept("/"):
@@ -242,7 +244,7 @@ class _Reader:
 
 
 def _binary_text(segments: Sequence[str | int]) -> str:
-    """The text of a binary: strings as written, runs of byte values as UTF-8 if they are, else Latin-1."""
+    """The text of a binary: strings as they are; runs of byte values as UTF-8, or Latin-1 if that fails."""
     text, run = "", bytearray()
     for segment in [*segments, ""]:
         if isinstance(segment, int):

@@ -1,4 +1,4 @@
-"""Finding and reading files, with reasons an admin can act on when that fails."""
+"""Finds and reads files; errors say what an operator can change."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from wsgw.errors import ConfigError, ConfigProblem
 
-#: In this order; the first that exists is read.
+#: The places of a configuration; the first file that exists is read.
 SEARCHED = (
     Path("/etc/wsgw/wsgw.yml"),
     Path("/etc/wsgw/ejabberd.cfg"),
     Path("/etc/ejabberd/ejabberd.cfg"),
     Path("/etc/ejabberd/ejabberd.yml"),
 )
-#: Far above any configuration or certificate; /dev/zero is above it too.
+#: Bytes; far above any configuration or certificate, and a limit for /dev/zero.
 _MAX_SIZE = 8 * 1024 * 1024
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
-    """The file ``--config`` or ``$WSGW_CONFIG`` names, else the first of ``SEARCHED`` that exists.
+    """The file that ``--config`` or ``$WSGW_CONFIG`` names, or the first of ``SEARCHED`` that exists.
 
-    Raises ConfigError if there is none, saying where it looked.
+    ``explicit``: the value of ``--config``. Raises ConfigError with all the places if no file exists.
     """
     if explicit:
         return Path(explicit)
@@ -46,7 +46,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of ``path``; raises ValueError with the reason, owner and mode named if refused."""
+    """The content of ``path``. Raises ValueError with a reason as of ``why_unreadable``."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_SIZE + 1)
@@ -58,7 +58,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def why_unreadable(path: Path, error: Exception) -> str:
-    """Why ``path`` could not be opened: the owner and mode of it, or of the directory that bars the way."""
+    """The reason why ``path`` could not be opened, as the end of a sentence that begins with the path.
+
+    ``error``: the exception. A refusal names the owner and mode of the file, or of the first directory
+    above it that can be examined.
+    """
     if isinstance(error, PermissionError):
         for place in (path, *path.absolute().parents):
             try:

@@ -1,4 +1,4 @@
-"""The domains served: all ``hosts``, or those of them that have ``mod_websocket``."""
+"""The served domains: all ``hosts``, or only those that have ``mod_websocket``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsgw.xmpp.domain import normalise_domain
 
 
 def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
-    """The domains served, each once, in file order; having none is a mistake."""
+    """The served domains as lower-case A-labels, each once, in file order; none at all is a mistake."""
     before = len(problems)
     named: dict[str, None] = {}
     for setting in [*document.all("hosts"), *document.all("host")]:
@@ -28,7 +28,10 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
 
 
 def _check_single_hosts(document: Document, named: tuple[str, ...], problems: Problems) -> None:
-    """Note options of single hosts that are none of the hosts: in ejabberd's file, if they nearly are one."""
+    """Note each ``host_config`` whose host is not in ``hosts``.
+
+    In ejabberd's file only if the name looks like a misspelled one of ``hosts``.
+    """
     for setting in document.settings:
         if setting.host is None or any(_is_of(setting, host) for host in named):
             continue
@@ -55,7 +58,7 @@ def _modules(document: Document) -> list[Setting]:
 
 
 def _has_module(document: Document, host: str, everywhere: bool) -> bool:
-    """``modules`` of a host stand in place of the global ones; what is appended comes on top of either."""
+    """A host's ``modules`` replace the global ones; its appended modules are added to either."""
     has = everywhere
     own = [setting for setting in _modules(document) if _is_of(setting, host)]
     replacing = [setting for setting in own if not setting.adds]

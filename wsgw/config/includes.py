@@ -1,4 +1,4 @@
-"""``include_config_file``, in the forms both formats have for it, and what it takes of the file it names.
+"""``include_config_file`` in the forms of both formats, and its filters.
 
 {include_config_file, "other.cfg"}.      {include_config_file, "other.cfg", [{allow_only, [hosts]}]}.
 include_config_file: other.yml           include_config_file: {other.yml: {allow_only: [hosts]}}
@@ -19,7 +19,7 @@ _OPTIONS: Final = ("allow_only", "disallow")
 
 
 def check_include(term: TupleTerm, is_ours: bool, problems: Problems) -> None:
-    """Note what is wrong with an ``include_config_file``: as mistakes in the gateway's own file."""
+    """Note the faults of an ``include_config_file``: mistakes in a file of wsgw's own, otherwise warnings."""
     if is_ours and not any(True for _ in includes(term.items[1:])):
         problems.add(term.mark, f"{INCLUDE}: expected the name of a file")
     for _, options in includes(term.items[1:]):
@@ -45,7 +45,7 @@ def _check_filter(name: str, key: Term, value: Term | None, problems: Problems) 
 
 
 def includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
-    """The files an ``include_config_file`` names, each with its options, in any of its forms."""
+    """The name and the options of each included file; ``arguments`` in any of the forms above."""
     if not arguments:
         return
     single = text_of(arguments[0])
@@ -59,9 +59,9 @@ def includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
 
 
 def filtered(terms: list[Term], options: Term | None) -> list[Term]:
-    """Keep what ``allow_only`` names, and drop what ``disallow`` names.
+    """Keep the options that ``allow_only`` names, and drop those that ``disallow`` names.
 
-    Macros pass ``allow_only``: alone they do nothing, and what is allowed may need them.
+    Macros always pass ``allow_only``: an allowed option may use them.
     """
     for key, value in entries_of(options) if options is not None else ():
         names = {name_of(item) for item in one_or_more(value)} if value is not None else set()

@@ -1,4 +1,4 @@
-"""From a document to the gateway's settings; all that is ejabberd's own business is passed over."""
+"""Makes the settings from a document; options that only ejabberd understands are ignored."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
-#: Request handlers that are taken for listeners.
+#: Request handlers that are easily confused with listeners.
 _NO_LISTENERS = (HANDLER, "ejabberd_http_ws")
 _OWN_LISTENER = f"give it a {LISTENER_MODULE} listener of its own on another port"
 _N = TypeVar("_N", int, float)
-#: Names of the table that are no field of ``ListenerConfig``, or more than one.
+#: Names in the table without a field of the same name in ``ListenerConfig``.
 _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
 
 
 def interpret(document: Document, problems: Problems) -> Config:
-    """The settings ``document`` comes to; not to be used if ``problems`` has any."""
+    """The settings that ``document`` gives; unusable if ``problems`` then has any mistake."""
     check_placeholders(document, problems)
     facts = server_facts(document)
     context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
@@ -93,7 +93,7 @@ def interpret(document: Document, problems: Problems) -> Config:
 
 
 def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
-    """The listeners to serve; having none is a mistake."""
+    """The ``websocket_session`` listeners; none at all is a mistake."""
     every = list(raw_listeners(document))
     own = [raw for raw in every if raw.is_ours]
     if own:
@@ -105,7 +105,7 @@ def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
 
 
 def _check_modules(document: Document, every: list[RawListener], problems: Problems) -> None:
-    """Note listeners whose module is unknown in a file of the gateway's own, or nearly ours in ejabberd's."""
+    """Note each unknown module in a file of wsgw's own; in ejabberd's file each misspelled one of wsgw."""
     for raw in every:
         if raw.module in _OUR_LISTENERS:
             continue
@@ -126,7 +126,7 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
 
 
 def _check_servers_options(raw: RawListener, document: Document, problems: Problems) -> None:
-    """Note what is nearly an option of the server's listener that says how to reach the server."""
+    """Note misspelled options of the server's listener that say how to reach the server."""
     for key, _ in raw.options if raw.module == C2S else ():
         name = name_of(key)
         if name is None or name in SERVER_OPTIONS or name in LISTENER_OPTIONS or name in LISTENER_NAMES:
@@ -137,7 +137,7 @@ def _check_servers_options(raw: RawListener, document: Document, problems: Probl
 
 
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
-    """Where to look for the missing listener: one whose module is misspelled, or the list of them."""
+    """The place to report that no listener is wsgw's: a misspelled one or the whole list; and a hint."""
     for raw in every:
         if raw.module in _NO_LISTENERS or nearest(raw.module, [LISTENER_MODULE]):
             return raw.mark, f" (is {raw.module} meant to be one?)"
@@ -158,7 +158,7 @@ def _has_our_handler(raw: RawListener) -> bool:
 def _listener(
     raw: RawListener, chosen: Choices, facts: ServerFacts, room: int, problems: Problems
 ) -> ListenerConfig:
-    """One listener, with the computed defaults filled in; ``room`` is for how many sessions."""
+    """One listener with its computed defaults. ``room``: the sessions that the limit of open files allows."""
     computed: dict[str, Any] = {
         "ip": _ip(raw, chosen, problems),
         "request_handlers": tuple(one for one in chosen["request_handlers"] if one.module == HANDLER),
@@ -185,7 +185,7 @@ def _listener(
 def _admin_listeners(
     document: Document, places: dict[tuple[str, int], int], problems: Problems
 ) -> Iterator[tuple[RawListener, AdminListener]]:
-    """Those of ``wsgw_admin``, on loopback if they do not say otherwise; their one option is ``ip``."""
+    """The ``wsgw_admin`` listeners, by default on loopback; their only option is ``ip``."""
     for raw in raw_listeners(document):
         if raw.module != ADMIN_MODULE:
             continue
@@ -210,7 +210,7 @@ def _check_place(
     places: dict[tuple[str, int], int],
     problems: Problems,
 ) -> None:
-    """Note where ``listener`` listens; two in one place is a mistake, except on port 0, which is any."""
+    """Note a second listener on one address and port; port 0 means any free port, so it may repeat."""
     place = (listener.ip, listener.port)
     if listener.port and place in places:
         problems.add(raw.mark, f"port {listener.port} has its listener in line {places[place]} already")
@@ -231,7 +231,7 @@ def _port(raw: RawListener, problems: Problems) -> int:
 
 
 def _ip(raw: RawListener, chosen: Choices, problems: Problems) -> str:
-    """The address listened on: that of ``{Port, IP}``, of ``ip``, or every one."""
+    """The address to listen on: from ``{Port, IP}``, from ``ip``, or all addresses."""
     if raw.ip is not None:
         if "ip" in chosen:
             problems.add(chosen.mark("ip"), "ip is given twice: with the port already")
@@ -271,26 +271,26 @@ def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
 
 
 def _largest(name: str, choices: list[Choices], default: _N) -> _N:
-    """The largest of those given: the gateway stops, and is served, as a whole."""
+    """The largest value that a listener gives, as the option is for the whole gateway."""
     given: list[_N] = [chosen[name] for chosen in choices if name in chosen]
     return max(given, default=default)
 
 
 def _value(document: Document, name: str, default: Any, problems: Problems) -> Any:
-    """The value of an option of the top level; the main file wins over those it includes."""
+    """The value of an option at the top level; the main file overrides the files that it includes."""
     settings = document.all(name)
     own = [setting for setting in settings if setting.mark.file == document.source] or settings[:1]
     for again in own[1:]:
         problems.add(again.mark, f"{name} is given in line {own[0].mark.line} already")
     try:
-        return BY_NAME[name].kind.parse(own[0].value, Context()) if own else default
+        return BY_NAME[name].type.parse(own[0].value, Context()) if own else default
     except Misfit as misfit:
         problems.add_misfit(name, misfit)
         return default
 
 
 def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork, ...] | None:
-    """The networks of all ``trusted_proxies`` together, or None for ``all``."""
+    """The networks of every ``trusted_proxies``, or None for ``all``."""
     networks: dict[IPNetwork, None] = {}
     settings = document.all("trusted_proxies")
     everyone: list[Mark] = []
@@ -310,7 +310,7 @@ def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork,
 
 
 def _named(document: Document, *options: str) -> Mapping[str, Term]:
-    """``{shaper, normal, {maxrate, 1000}}`` or ``shaper: {normal: 1000}``, by name."""
+    """Definitions by name, from ``{shaper, fast, {maxrate, 1000}}`` or ``shaper: {fast: 1000}``."""
     found: dict[str, Term] = {}
     for setting in (setting for option in options for setting in document.all(option)):
         value = setting.value

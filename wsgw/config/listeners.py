@@ -1,4 +1,4 @@
-"""The listeners of a configuration, whoever's they are, out of the forms ejabberd has had for them.
+"""The listeners of a configuration, wsgw's and ejabberd's, in all forms that ejabberd has had for them.
 
 {5288, Module, Options}      {{5288, "::"}, Module, Options}      {{5288, {127,0,0,1}, tcp}, Module, Options}
 - {port: 5288, ip: "::", transport: tcp, module: Module, OPTION: VALUE, ...}
@@ -24,14 +24,14 @@ from wsgw.config.terms import (
     name_of,
 )
 
-#: What a YAML listener has beside its options.
+#: The keys of a YAML listener that are no options.
 PLACE = ("port", "module", "transport")
 _TRANSPORTS = ("tcp", "udp")
 
 
 @dataclass(frozen=True, slots=True)
 class RawListener:
-    """One listener, its options unread; an option that is a bare word has no value."""
+    """One listener with its options as terms; an option that is a bare word has the value None."""
 
     module: str
     mark: Mark
@@ -42,21 +42,23 @@ class RawListener:
 
     @property
     def is_ours(self) -> bool:
+        """Whether it is a listener of wsgw for browsers."""
         return self.module in LISTENER_MODULES
 
     def option(self, name: str) -> Term | None:
-        """The value of the first option of that name; for a bare word, the atom ``true``."""
+        """The value of the first option ``name``: the atom ``true`` for a bare word, None without one."""
         for key, value in self.options:
             if name_of(key) == name:
                 return Atom("true", key.mark) if value is None else value
         return None
 
     def flag(self, name: str) -> bool:
+        """Whether the option ``name`` is ``true``."""
         return name_of(self.option(name)) == "true"
 
 
 def raw_listeners(document: Document) -> Iterator[RawListener]:
-    """All listeners, in file order; what does not look like one is left out."""
+    """All listeners, in file order; malformed ones are left out."""
     for setting in document.all("listen"):
         items = (setting.value,) if isinstance(setting.value, MapTerm) else items_of(setting.value)
         for item in items or ():
@@ -103,7 +105,7 @@ def _of_map(term: Term) -> RawListener | None:
 
 
 def port_number(term: Term | None) -> int | None:
-    """A port to connect to, or None."""
+    """``term`` as a port to connect to; None if it is not a number from 1 to 65535."""
     if isinstance(term, Number) and isinstance(term.value, int) and 1 <= term.value <= 65535:
         return term.value
     return None

@@ -1,9 +1,9 @@
 """Macros of ejabberd's configuration: ``{define_macro, 'NAME', Value}`` and their use.
 
-A use is an atom of that name anywhere in any file read, or ``{use_macro, 'NAME', Default}``. Since ejabberd
-25.03 there are keywords too (``define_keyword``), used as ``@NAME@`` in a string, as macros can be. A macro
-that uses itself, or grows without measure, stays unexpanded; it is a mistake only where the gateway
-needs its value.
+A use is an atom of that name anywhere in any of the files, or ``{use_macro, 'NAME', Default}``. Since
+ejabberd 25.03, ``define_keyword`` defines keywords too; a string uses a keyword or a macro as ``@NAME@``. A
+macro that uses itself, or grows beyond the limits below, stays unexpanded. That is a mistake only in an
+option that wsgw reads.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from wsgw.config.terms import Atom, ListTerm, MapTerm, Number, Term, Text, TupleTerm, entries_of
 
-#: Terms a macro may come to, all macros in it expanded.
+#: Terms in one expanded macro, at most.
 _MAX_SIZE = 1_000_000
 _KEYWORD = re.compile(r"@([A-Za-z_]\w*)@")
-#: Macros within macros.
+#: Macros nested in macros, at most.
 _MAX_DEPTH = 8
 
 
@@ -26,7 +26,7 @@ class Macros:
 
     def __init__(self, terms: list[Term]) -> None:
         self._values: dict[str, Term] = {}
-        #: Those that may stand in a string: numbers, words, strings.
+        #: The values that a string can contain: numbers, words, strings.
         self._scalars: dict[str, Term] = {}
         self._expanded: dict[str, tuple[Term, int] | None] = {}
         self._depth = 0
@@ -38,7 +38,7 @@ class Macros:
                 self._scalars.setdefault(name, value)
 
     def expand(self, term: Term) -> Term:
-        """``term`` with every known macro replaced by its value, placed at the line of its use."""
+        """``term`` with each known macro replaced by its value, which gets the line of the use."""
         if not self._values and not self._scalars:
             return term
         self._size += 1
@@ -60,7 +60,7 @@ class Macros:
         return term
 
     def _filled(self, term: Term, text: str) -> Term:
-        """``term``, whose text is ``text``, with the values of the keywords and macros in it."""
+        """``term`` with the keywords and macros in its ``text`` replaced by their values."""
         alone = _KEYWORD.fullmatch(text)
         if alone and alone[1] in self._values:
             return self._use(alone[1], term)
@@ -79,7 +79,7 @@ class Macros:
 
     def _use(self, name: str, use: Term) -> Term:
         if name not in self._expanded:
-            self._expanded[name] = None  # while it is being expanded, and for good if that fails
+            self._expanded[name] = None  # stays None if it uses itself, or grows too large
             self._expanded[name] = self._expand_value(name)
         known = self._expanded[name]
         if known is None or self._size + known[1] > _MAX_SIZE:
@@ -99,7 +99,7 @@ class Macros:
 
 
 def _definitions(terms: list[Term]) -> Iterator[tuple[str, str, Term]]:
-    """Each as ``define_macro`` or ``define_keyword``, its name and its value."""
+    """(``define_macro`` or ``define_keyword``, name, value) of each definition."""
     for term in terms:
         match term:
             case TupleTerm((Atom("define_macro" | "define_keyword" as kind), Atom(name), value)):
@@ -111,7 +111,7 @@ def _definitions(terms: list[Term]) -> Iterator[tuple[str, str, Term]]:
 
 
 def _mapped(definitions: Term) -> Iterator[tuple[str, Term]]:
-    """YAML's form; newer ejabberd takes names in double quotes too."""
+    """The form of YAML; newer versions of ejabberd accept names in double quotes too."""
     for key, value in entries_of(definitions):
         if isinstance(key, Atom | Text) and value is not None and not isinstance(key, Number):
             yield (key.name if isinstance(key, Atom) else key.value), value

@@ -1,7 +1,7 @@
-"""The frozen settings of a gateway: what every source of configuration is read into.
+"""The frozen settings of a gateway, the same from a file and from the command line.
 
 Times are seconds (``math.inf`` for ``infinity``), sizes are bytes (``sys.maxsize`` for
-``infinity``). Nothing here reads a file; see ``load`` for that.
+``infinity``). Nothing here reads a file; ``load`` does.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 from wsgw.config.terms import Mark
 
-#: What a configuration calls our listeners.
+#: The module name of a listener for browsers.
 LISTENER_MODULE: Final = "websocket_session"
-#: Its names: the older one is that of the module it comes from.
+#: All names of that module; the second is the older one.
 LISTENER_MODULES: Final = (LISTENER_MODULE, "ejabberd_websocket")
 ADMIN_MODULE: Final = "wsgw_admin"
 UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
@@ -25,10 +25,10 @@ IPNetwork = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAddress:
-    """One way to the XMPP server.
+    """One address of the XMPP server.
 
-    ``host`` is a name or an address without brackets; for ``unix`` the socket's path, for
-    ``srv`` the domain whose SRV records are asked. ``port`` is 0 for ``unix`` and ``srv``.
+    ``host`` is a name or an IP address without brackets; for ``unix`` the path of the socket, for
+    ``srv`` the domain of the SRV records. ``port`` is 0 for ``unix`` and ``srv``.
     """
 
     scheme: UpstreamScheme
@@ -44,7 +44,7 @@ class UpstreamAddress:
 
 @dataclass(frozen=True, slots=True)
 class RequestHandler:
-    """A path prefix, as decoded segments, and the module that answers below it."""
+    """A path prefix as decoded segments, and the module that answers requests below it."""
 
     path: tuple[str, ...]
     module: str
@@ -52,7 +52,7 @@ class RequestHandler:
 
 @dataclass(frozen=True, slots=True)
 class ListenerConfig:
-    """One ``websocket_session`` listener; fields carry the option names of the table in ``options``."""
+    """One ``websocket_session`` listener; the fields have the names of the options in ``options``."""
 
     ip: str
     port: int
@@ -64,11 +64,11 @@ class ListenerConfig:
     upstream: tuple[UpstreamAddress, ...]
     upstream_cafile: Path | None
     upstream_verify: bool
-    #: PEM files named by the same configuration; their certificates are trusted as they stand.
+    #: PEM files of the same configuration; the server may present any certificate in them.
     upstream_certfiles: tuple[Path, ...]
     upstream_proxy_protocol: Literal["off", "v1", "v2"]
     use_proxy_protocol: bool
-    #: Allowed ``Origin`` values, lower-cased; empty allows any.
+    #: Allowed values of ``Origin``, in lower case; empty allows any.
     websocket_origin: tuple[str, ...]
     websocket_ping_interval: float
     websocket_timeout: float
@@ -87,21 +87,21 @@ class ListenerConfig:
     max_attributes: int
     max_sessions: int
     max_sessions_per_ip: int
-    #: New connections per second and address, and how many may come at once.
+    #: New connections a second from one address, and new connections at once.
     max_connect_rate_per_ip: float
     max_connect_burst_per_ip: int
     send_buffer_high: int
     send_buffer_hard: int
-    #: Bytes per second from one browser; None does not limit.
+    #: Bytes a second from one browser; None means no limit.
     shaper: int | None
-    #: ``@HOST@`` stands for the host the XMPP server names in ``see-other-host``.
+    #: ``@HOST@`` in it is replaced by the host in the XMPP server's ``see-other-host``.
     see_other_uri: str | None
     #: How a resumable session ends when the gateway stops.
     drain_resumable: Literal["close", "drop"]
 
     def serves(self, segments: tuple[str, ...]) -> bool:
-        """Whether a request handler's path is a prefix of the decoded ``segments`` of a request's path."""
-        for handler in self.request_handlers:  # noqa: SIM110 - any() takes a generator more
+        """Whether the path of a request, as decoded ``segments``, begins with that of a request handler."""
+        for handler in self.request_handlers:  # noqa: SIM110 - any() costs a generator
             if segments[: len(handler.path)] == handler.path:
                 return True
         return False
@@ -109,17 +109,20 @@ class ListenerConfig:
 
 @dataclass(frozen=True, slots=True)
 class AdminListener:
-    """One ``wsgw_admin`` listener: plain HTTP for the admin and the admin's programs."""
+    """One ``wsgw_admin`` listener: plain HTTP for operators and their monitoring."""
 
     ip: str
     port: int
-    #: Few ask, and seldom.
+    #: Few programs connect, and seldom.
     backlog: int = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """Whose sessions are traced: JIDs, bare or full, lower-cased up to the resource; addresses of clients."""
+    """The sessions to trace.
+
+    ``jids`` are bare or full, in lower case up to the resource; ``networks`` contain addresses of clients.
+    """
 
     jids: frozenset[str] = frozenset()
     networks: tuple[IPNetwork, ...] = ()
@@ -127,7 +130,7 @@ class Traced:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a listener stands, and by name its options that were given, or taken from the server's part."""
+    """The place of a listener, and of each option that it gives or takes from the XMPP server's part."""
 
     mark: Mark
     options: Mapping[str, Mark] = field(default_factory=dict)
@@ -135,13 +138,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where the settings of a configuration stand."""
+    """The places of the settings in the files of a configuration."""
 
-    #: One for each of ``Config.all_listeners``, in their order.
+    #: One for each of ``Config.all_listeners``, in the same order.
     listeners: tuple[Origin, ...] = ()
-    #: Options of the whole gateway that were given.
+    #: The given options that apply to the whole gateway.
     options: Mapping[str, Mark] = field(default_factory=dict)
-    #: The XMPP server's own listener, the upstream where no other is given; None if there is none.
+    #: The XMPP server's own listener, which is the default upstream; None without such a listener.
     server: Mark | None = None
     #: The certificate files of the top level and of the XMPP server.
     files: Mapping[Path, Mark] = field(default_factory=dict)
@@ -149,49 +152,49 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole gateway."""
+    """The settings of a whole gateway."""
 
-    #: Where it was read from; empty when it came from the command line.
+    #: The main file; empty for settings from the command line.
     source: str
-    #: Domains served, lower-cased A-labels without trailing dot.
+    #: The served domains: A-labels in lower case, without a trailing dot.
     hosts: tuple[str, ...]
     listeners: tuple[ListenerConfig, ...]
-    #: Every hop is believed (``{trusted_proxies, all}``).
+    #: Whether every proxy is trusted (``{trusted_proxies, all}``).
     trust_all_proxies: bool
     trusted_proxies: tuple[IPNetwork, ...]
     drain_timeout: float
     upgrade_timeout: float
-    #: Processes that serve.
+    #: The number of worker processes.
     workers: int
-    #: The account workers run under if the gateway was started as root; empty for the default.
+    #: The account of the workers if the gateway is started as root; empty for the default.
     user: str
     log_level: str
     log_format: str
     trace: Traced
-    #: Warnings to be logged at start, each a whole sentence.
+    #: Warnings to log at the start, each a whole sentence.
     warnings: tuple[str, ...]
-    #: Global PEM files holding both a certificate and its key, for a TLS listener to choose from by name.
+    #: Global PEM files with both a certificate and its key; a TLS listener chooses one by the requested name.
     certfiles: tuple[Path, ...] = ()
     admin_listeners: tuple[AdminListener, ...] = ()
-    #: No setting: two configurations may say the same in different places.
+    #: Not compared: two configurations can have the same settings in different places.
     origins: Origins = field(default=Origins(), compare=False)
 
     @property
     def all_listeners(self) -> tuple[ListenerConfig | AdminListener, ...]:
-        """Everything that needs a listening socket."""
+        """The listeners of both types: all that need a listening socket."""
         return (*self.listeners, *self.admin_listeners)
 
     @property
     def nowhere(self) -> Mark:
-        """The whole configuration, for what stands at no line of it."""
+        """The place of messages that concern no single line."""
         return Mark(self.source or "command line", 0)
 
     def origin(self, listener: ListenerConfig | AdminListener) -> Origin:
-        """Where ``listener``, one of ``all_listeners``, and its options stand."""
+        """The places of ``listener``, one of ``all_listeners``, and of its options."""
         known = dict(zip(self.all_listeners, self.origins.listeners, strict=False))
         return known.get(listener, Origin(self.nowhere))
 
     def mark(self, listener: ListenerConfig | AdminListener, *names: str) -> Mark:
-        """Where the first of the options ``names`` of ``listener`` was given, or the listener itself."""
+        """The place of the first given option of ``names`` in ``listener``, or that of the listener."""
         origin = self.origin(listener)
         return next((origin.options[name] for name in names if name in origin.options), origin.mark)

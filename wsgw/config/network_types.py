@@ -1,4 +1,4 @@
-"""Kinds of option values that name addresses, servers, origins and paths of URLs."""
+"""Types of option values: addresses, domains, servers, origins, and paths of URLs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from wsgw.config.terms import (
 )
 from wsgw.xmpp.domain import normalise_domain
 
-#: The module that answers below a path of our listener.
+#: The module that answers requests in ``request_handlers``.
 HANDLER = "mod_websocket"
-#: Its names: the older one is that of the module's listener.
+#: All its names; the second is the older one.
 HANDLER_NAMES = (HANDLER, "ejabberd_websocket")
 _MODULE_NAME = re.compile(r"[a-z]\w*", re.ASCII)
 
@@ -42,7 +42,7 @@ _UPSTREAM_FORMS = "tcp://HOST:PORT, starttls://HOST:PORT, tls://HOST:PORT, unix:
 
 
 def parse_address(term: Term) -> IPv4Address | IPv6Address:
-    """An IP address as a string, or as Erlang's tuple of four or eight numbers; raises Misfit."""
+    """An IP address, from a string or from Erlang's tuple of four or eight numbers. Raises Misfit."""
     try:
         if isinstance(term, TupleTerm):
             return _address_of_tuple(term)
@@ -65,6 +65,8 @@ def _address_of_tuple(term: TupleTerm) -> IPv4Address | IPv6Address:
 
 @dataclass(frozen=True, slots=True)
 class Address:
+    """An IP address, as a normalised string."""
+
     @property
     def label(self) -> str:
         return "an IP address"
@@ -75,7 +77,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Domains, as lower-cased A-labels, each once."""
+    """Domains as A-labels in lower case, each once."""
 
     @property
     def label(self) -> str:
@@ -96,7 +98,7 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Addresses and CIDR networks, or None for ``all``."""
+    """Networks, where an address is a network of one; None means ``all``."""
 
     @property
     def label(self) -> str:
@@ -122,7 +124,7 @@ def _network(term: Term) -> IPNetwork:
 
 @dataclass(frozen=True, slots=True)
 class TraceTargets:
-    """JIDs, addresses and CIDR networks."""
+    """JIDs, IP addresses and CIDR networks."""
 
     @property
     def label(self) -> str:
@@ -155,7 +157,7 @@ class TraceTargets:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Values of the ``Origin`` header (RFC 6454 section 6.2), lower-cased; empty for any."""
+    """Values of the ``Origin`` header (RFC 6454 section 6.2) in lower case; none means any."""
 
     @property
     def label(self) -> str:
@@ -168,7 +170,7 @@ class Origins:
         return tuple(dict.fromkeys(origin for several in origins for origin in several))
 
     def _origins(self, term: Term) -> tuple[str, ...]:
-        """ejabberd takes several origins in one string, separated by blanks."""
+        """The origins in one string, separated by blanks, as ejabberd accepts them."""
         text = text_of(term)
         if text is None or not text.strip():
             raise wrong_type(term, "an origin, as in https://example.org")
@@ -191,7 +193,7 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class RequestHandlers:
-    """Path prefixes and the modules that answer below them, those of other programs too."""
+    """Path prefixes and the modules that answer below them, also modules of ejabberd."""
 
     @property
     def label(self) -> str:
@@ -218,7 +220,7 @@ class RequestHandlers:
         return RequestHandler(path, self._module(value))
 
     def _module(self, term: Term) -> str:
-        """``HANDLER`` in either spelling, or a module that is not ours; raises Misfit for a slip of one."""
+        """``HANDLER`` for each of its names, or a module of ejabberd. Raises Misfit for a misspelled name."""
         module = text_of(term)
         if module in HANDLER_NAMES:
             return HANDLER
@@ -227,7 +229,7 @@ class RequestHandlers:
         return module
 
     def _path(self, term: Term) -> tuple[str, ...]:
-        """``"/a/b"``, ``"a/b"`` or ``["a", "b"]``."""
+        """The segments of ``"/a/b"``, ``"a/b"`` or ``["a", "b"]``."""
         parts = [term] if items_of(term) is None or isinstance(term, Text) else list(items_of(term) or ())
         texts = [text_of(part) for part in parts]
         segments = [segment for text in texts if text is not None for segment in text.split("/") if segment]
@@ -237,13 +239,13 @@ class RequestHandlers:
 
 
 def _is_meant(module: str) -> bool:
-    """Whether ``module`` is likely a misspelled ``HANDLER``."""
+    """Whether ``module`` is probably a misspelled ``HANDLER``."""
     return near(module, HANDLER_NAMES) is not None or "websock" in module
 
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """One or more ways to the XMPP server, tried in order."""
+    """One or more addresses of the XMPP server, tried in order."""
 
     @property
     def label(self) -> str:
@@ -306,7 +308,7 @@ def _port(text: str | None, scheme: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SeeOtherUri:
-    """A WebSocket address with ``@HOST@`` for a host (RFC 7395 section 3.6.1)."""
+    """A WebSocket URL that may contain ``@HOST@`` in place of a host (RFC 7395 section 3.6.1)."""
 
     @property
     def label(self) -> str:

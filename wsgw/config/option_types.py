@@ -1,7 +1,6 @@
-"""The kinds of value an option takes: each parses a term, and says in words what it accepts.
+"""The types of option values: each parses a term, and describes in words what it accepts.
 
-Here are numbers, times and words; addresses, paths and what else a network needs are in
-``network_types``.
+These are numbers, times, words, files and rates; ``network_types`` has addresses, domains, origins and URLs.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from wsgw.config.terms import (
 
 _T = TypeVar("_T")
 
-#: ejabberd's units of time.
+#: Seconds in ejabberd's units of time.
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(
     r"\s*(\d+(?:\.\d+)?)\s*"
@@ -44,23 +43,26 @@ _DURATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a value may refer to: the shapers and the rules that the same configuration defines."""
+    """The definitions that a value can refer to by name, from the same configuration."""
 
     shapers: Mapping[str, Term] = field(default_factory=dict)
-    #: By user, as ``c2s_shaper``: ejabberd's own listeners take them for a shaper.
+    #: Rules by user, as ``c2s_shaper``: ejabberd's own listeners accept them as a shaper.
     rules: Mapping[str, Term] = field(default_factory=dict)
 
 
-class Kind(Protocol):
+class OptionType(Protocol):
+    """One type of values."""
+
     @property
     def label(self) -> str:
-        """What is accepted, in words, for tables and messages."""
+        """The accepted values in words, for tables and messages."""
 
     def parse(self, term: Term, context: Context) -> Any:
-        """The setting's value; raises Misfit."""
+        """The value of the setting. Raises Misfit."""
 
 
 def wrong_type(term: Term, expected: str) -> Misfit:
+    """The Misfit for ``term`` where ``expected`` describes the accepted values."""
     if isinstance(term, Atom) and term.looks_like_macro:
         return Misfit.of_undefined(term.mark, f"expected {expected}; no macro {term.name!r} is defined")
     found = "nothing" if isinstance(term, Atom) and term.name == "undefined" else show(term)
@@ -68,11 +70,12 @@ def wrong_type(term: Term, expected: str) -> Misfit:
 
 
 def is_word(term: Term, *words: str) -> bool:
+    """Whether ``term`` is one of ``words``."""
     return name_of(term) in words
 
 
 def parse_each(terms: Sequence[Term], parse: Callable[[Term], _T]) -> tuple[_T, ...]:
-    """Parse every term; raises one Misfit with the faults of all."""
+    """The values of all ``terms``. Raises one Misfit with the faults of all of them."""
     values: list[_T] = []
     misfits: list[Misfit] = []
     for term in terms:
@@ -86,13 +89,15 @@ def parse_each(terms: Sequence[Term], parse: Callable[[Term], _T]) -> tuple[_T, 
 
 
 def one_or_more(term: Term) -> tuple[Term, ...]:
-    """The items of a list; anything else is a list of one."""
+    """The items of a list; any other term is the only item."""
     items = items_of(term)
     return (term,) if items is None else items
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
+    """``true`` or ``false``."""
+
     @property
     def label(self) -> str:
         return "true or false"
@@ -105,7 +110,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A whole number; ``infinity`` is read as ``sys.maxsize`` where it is allowed."""
+    """A whole number from ``lowest`` to ``highest``; where ``infinity`` is allowed, it is ``sys.maxsize``."""
 
     lowest: int
     highest: int
@@ -130,7 +135,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """A time in seconds, or with its unit as a string; ``infinity`` is read as ``math.inf``."""
+    """Seconds, from a number or a string with a unit; where ``infinity`` is allowed, it is ``math.inf``."""
 
     lowest: float
     highest: float
@@ -162,12 +167,14 @@ class Seconds:
         return float(found.group(1)) * _UNITS[found.lastgroup or "s"]
 
     def _small(self, value: int | float) -> float:
-        """``value`` as a float, whole numbers too long for one as out of bounds as they are."""
+        """``value`` as a float; a whole number that is too large for a float is out of bounds in any case."""
         return math.inf if isinstance(value, int) and value > sys.maxsize else float(max(value, -1))
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """One of ``words``."""
+
     words: tuple[str, ...]
 
     @property
@@ -185,7 +192,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The name of an account of this machine; one that there is."""
+    """The name of an existing account of this machine."""
 
     label: str = "an account's name"
 
@@ -202,7 +209,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """A file's name; if relative, from the directory of the file that names it."""
+    """A file name; a relative one starts at the directory of the file that contains it."""
 
     label: str = "a file name"
 
@@ -215,7 +222,7 @@ class FilePath:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Events a second and how many may come at once; a number alone allows four seconds' worth at once."""
+    """(events a second, events at once); a number alone allows four times itself at once."""
 
     @property
     def label(self) -> str:
@@ -247,7 +254,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """Bytes a second, or the name of a shaper the configuration defines; no limit is None."""
+    """Bytes a second, or the name of a defined shaper; None means no limit."""
 
     @property
     def label(self) -> str:
@@ -267,7 +274,7 @@ class Shaper:
         return self._named(context.shapers[name], term, context)
 
     def _named(self, shaper: Term, use: Term, context: Context) -> int | None:
-        """``{maxrate, 1000}``, ``1000``, ``{rate: 1000, burst_size: 9000}`` or ``none``."""
+        """A definition: ``{maxrate, 1000}``, ``1000``, ``{rate: 1000, burst_size: 9000}`` or ``none``."""
         if name_of(shaper) in ("none", "infinity"):
             return None
         if isinstance(shaper, TupleTerm) and len(shaper.items) == 2:

@@ -1,7 +1,7 @@
-"""The option table: one row per option gives its parsing, the output of ``check`` and ``options``, the docs.
+"""The option table: each row gives the parsing of an option, its line in ``check``, and its documentation.
 
-ejabberd's name wherever ejabberd has the option. Rows with a computed default say so in words; the
-values come from ``server_facts`` and ``interpret``.
+An option that ejabberd has too has ejabberd's name. A row with a computed default describes it in words;
+``server_facts`` and ``interpret`` compute the value.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from wsgw.config.network_types import (
     TraceTargets,
     Upstreams,
 )
-from wsgw.config.option_types import Account, Choice, Count, FilePath, Flag, Kind, Rate, Seconds, Shaper
+from wsgw.config.option_types import Account, Choice, Count, FilePath, Flag, OptionType, Rate, Seconds, Shaper
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 DAY: Final = 86400
-#: What RFC 6120 section 13.12 demands every server to take.
+#: Bytes: every server must accept stanzas of this size (RFC 6120 section 13.12).
 STANZA_FLOOR: Final = 10_000
 DEFAULT_STANZA_SIZE: Final = 262_144
-#: Least grave first.
+#: From the least severe to the most severe.
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("plain", "json")
-#: Worker processes at most: the tables they share have a column each.
+#: Worker processes, at most; each has a column in the shared tables.
 MAX_WORKERS: Final = 256
 
 
 class Scope(Enum):
-    """Where an option stands."""
+    """Where an option can be given."""
 
     #: In a ``websocket_session`` listener only.
     LISTENER = "listener"
-    #: At the top level for all our listeners, or in one, where it wins.
+    #: At the top level for all listeners, or in one listener, which overrides it.
     BOTH = "listener or top level"
     #: At the top level only.
     TOP = "top level"
@@ -50,7 +50,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A default that depends on the rest of the configuration or on the machine, in words."""
+    """A default that depends on the rest of the configuration or on the machine; ``text`` describes it."""
 
     text: str
 
@@ -58,10 +58,10 @@ class Computed:
 @dataclass(frozen=True, slots=True)
 class Option:
     name: str
-    kind: Kind
+    type: OptionType
     default: Any
     meaning: str
-    #: Who else has it, or the reason for the default.
+    #: Programs with the same option, or the reason for the default.
     precedent: str
     scope: Scope = Scope.LISTENER
 
@@ -382,7 +382,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
 )
 
 BY_NAME: Final = {option.name: option for option in OPTIONS}
-#: Options of listeners that mean the gateway as a whole: the largest value given counts.
+#: Options of listeners that apply to the whole gateway: the largest given value counts.
 GATEWAY_WIDE: Final = ("drain_timeout", "upgrade_timeout", "workers")
-#: Names that may stand in a ``websocket_session`` listener.
+#: The options that a ``websocket_session`` listener can have.
 LISTENER_NAMES: Final = tuple(option.name for option in OPTIONS if option.scope is not Scope.TOP)

@@ -1,4 +1,4 @@
-"""Where the settings of a configuration stand: for messages about them after the file has been read."""
+"""The place of each setting in its file, for messages about it after the file has been read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wsgw.config.precedence import Choices
 from wsgw.config.server_facts import ServerFacts
 from wsgw.config.terms import Mark
 
-#: Top-level options whose names in the file are others than those of the settings.
+#: Top-level options that have more than one name in a file.
 _ALSO = {"hosts": ("hosts", "host"), "certfiles": ("certfiles", "domain_certfile")}
 
 
 @dataclass
 class OriginsOfDocument:
-    """Collects the origins while the settings are worked out."""
+    """Collects the places while the settings are made."""
 
     document: Document
     facts: ServerFacts
@@ -28,7 +28,7 @@ class OriginsOfDocument:
     _wide: dict[str, Mark] = field(default_factory=dict)
 
     def add_listener(self, raw: RawListener, chosen: Choices) -> None:
-        """Note where a listener of ours and its options stand."""
+        """Note the places of a ``websocket_session`` listener and of its options."""
         marks = self._taken_from_the_server(chosen) | chosen.marks
         if raw.ip is not None:
             marks["ip"] = raw.ip.mark
@@ -38,11 +38,11 @@ class OriginsOfDocument:
         self._listeners.append(Origin(raw.mark, marks))
 
     def add_admin_listener(self, raw: RawListener) -> None:
-        """The same for one of the admin's."""
+        """Note the place of an admin listener."""
         self._listeners.append(Origin(raw.mark))
 
     def _taken_from_the_server(self, chosen: Choices) -> dict[str, Mark]:
-        """What the listener does not say and the XMPP server's part of the file does."""
+        """The places of the values that the listener takes from the XMPP server's part of the file."""
         marks: dict[str, Mark] = {}
         facts = self.facts
         if facts.mark is not None:
@@ -54,12 +54,12 @@ class OriginsOfDocument:
         return marks
 
     def _settings(self, name: str) -> list[Setting]:
-        """Where the option ``name`` may be set; a single host has certificates only."""
+        """The settings that can set ``name``: those of single hosts only for certificates."""
         every = self.document.settings
         return [one for one in every if one.host is None or name == "certfiles"]
 
     def done(self) -> Origins:
-        """All of them."""
+        """The collected places."""
         marks = dict(self._wide)
         for option in OPTIONS:
             if option.scope is Scope.TOP:

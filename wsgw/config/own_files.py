@@ -1,7 +1,7 @@
-"""Which files are the gateway's own, and what stands in them, or in ejabberd's, that is no option.
+"""Tells wsgw's own files from ejabberd's, and finds names at their top level that are no options.
 
-In a file of its own, every name the gateway does not know is a mistake. ejabberd's file is full of such
-names, and of names of modules from everywhere; there, one that is nearly ours is worth a warning.
+In a file of wsgw's own, every unknown name is a mistake. ejabberd's file contains many options and modules
+that wsgw does not know; there, only a name that looks like a misspelled option of wsgw gives a warning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from wsgw.config.terms import (
     show,
 )
 
-#: Parts of a file that the option table does not list.
+#: Names at the top level that the option table does not list.
 _STRUCTURE: Final = ("listen", "modules", "shaper", "host", "domain_certfile")
 MACROS: Final = ("define_macro", "define_keyword")
 _OF_HOSTS: Final = ("host_config", "append_host_config")
@@ -40,18 +40,18 @@ KNOWN: Final = (
     *(*_STRUCTURE, *MACROS, *_OF_HOSTS, INCLUDE),
 )
 OUR_NAMES: Final = tuple(dict.fromkeys((*KNOWN, *LISTENER_NAMES)))
-#: Names that ejabberd does not have.
+#: Names at the top level that ejabberd does not have.
 _ONLY_OURS: Final = frozenset(KNOWN).difference(TOP_LEVEL)
 _OUR_LISTENERS: Final = frozenset((*LISTENER_MODULES, ADMIN_MODULE))
-#: Those worth to be proposed for a misspelled one.
+#: The names that a message may propose for a misspelled one.
 SUGGESTED: Final = tuple(name for name in OUR_NAMES if name not in ("host", "domain_certfile"))
-#: What ``host_config`` may hold that the gateway looks at.
+#: The options in ``host_config`` that wsgw uses.
 _HOST_NAMES: Final = ("modules", "certfiles", "domain_certfile")
-#: May stand more than once in a file of ours: each adds to those before it.
+#: May appear more than once in a file of wsgw's own: each adds to those before it.
 _REPEATED: Final = (INCLUDE, *MACROS)
-#: The same in Erlang terms only, where each is about one name: ``{shaper, fast, ...}``.
+#: The same, but in Erlang terms only, where each defines one name: ``{shaper, fast, ...}``.
 _REPEATED_IN_ERLANG: Final = ("shaper", "domain_certfile", *_OF_HOSTS)
-#: Never twice, not in ejabberd's file either: ejabberd refuses it too.
+#: Never twice, also in ejabberd's file: ejabberd refuses it too.
 _ONCE: Final = ("hosts",)
 
 
@@ -64,9 +64,9 @@ class Owner(Enum):
 
 
 def owner_of(path: PurePath, terms: list[Term], includer: Owner) -> Owner:
-    """Whose file ``path`` is.
+    """Whose file ``path`` is, by its name, its folder, its options, or the owner of the including file.
 
-    Its name tells, or its folder, or what stands in it, or whose the file is that includes it.
+    ``terms``: its top-level terms. ``includer``: the owner of the file that includes it.
     """
     if path.name.startswith("wsgw"):
         return Owner.WSGW
@@ -84,7 +84,7 @@ def owner_of(path: PurePath, terms: list[Term], includer: Owner) -> Owner:
 
 
 def _has_listener_of_ours(terms: list[Term]) -> bool:
-    """Whether ``terms``, which may be of any form, have a listener whose module is ours."""
+    """Whether ``terms``, which may be malformed, have a listener of one of wsgw's modules."""
     return any(
         name_of(part) in _OUR_LISTENERS
         for term in terms
@@ -101,7 +101,7 @@ def _parts(listener: Term) -> Iterable[Term]:
 
 
 def term_name(term: Term) -> str | None:
-    """The name of a top-level term: its own, or that of the option it sets."""
+    """The name of the option that a top-level term sets, or of a term that is one word."""
     return name_of(term.items[0]) if isinstance(term, TupleTerm) and term.items else name_of(term)
 
 
@@ -109,7 +109,7 @@ def term_name(term: Term) -> str | None:
 
 
 def check_top_level(terms: Iterable[Term], own: frozenset[str], problems: Problems) -> None:
-    """Note what is no option at the top level; ``own`` are the names of the gateway's own files."""
+    """Note each name at the top level that is no option. ``own``: the names of wsgw's own files."""
     seen: dict[tuple[str, str], int] = {}
     for term in terms:
         is_ours = term.mark.file in own
@@ -122,7 +122,7 @@ def check_top_level(terms: Iterable[Term], own: frozenset[str], problems: Proble
 
 def _check_once(term: Term, is_ours: bool, seen: dict[tuple[str, str], int], problems: Problems) -> None:
     name = term_name(term)
-    if name == "host":  # ejabberd 1 had one
+    if name == "host":  # the form of ejabberd 1
         name = "hosts"
     if name is None or not isinstance(term, TupleTerm):
         return
@@ -137,7 +137,7 @@ def _check_once(term: Term, is_ours: bool, seen: dict[tuple[str, str], int], pro
 def _check_own(term: Term, problems: Problems) -> None:
     name = term_name(term)
     if isinstance(term, TupleTerm) and term.items and isinstance(term.items[0], TupleTerm):
-        name = name_of(term.items[0].items[-1]) if term.items[0].items else None  # {{add, modules}, [...]}
+        name = name_of(term.items[0].items[-1]) if term.items[0].items else None  # as {{add, modules}, [...]}
     if name is None or (name in KNOWN and (not isinstance(term, TupleTerm) or len(term.items) < 2)):
         shown = term.items[0] if isinstance(term, TupleTerm) and term.items and term.mark.yaml else term
         problems.add(term.mark, f"expected an option, {_form(term.mark)}, found {show(shown)}")
@@ -152,7 +152,7 @@ def _form(mark: Mark) -> str:
 
 
 def _no_option(name: str) -> str:
-    """Why ``name`` is no option of the top level of the gateway's own file."""
+    """The reason why ``name`` is no option at the top level of a file of wsgw's own."""
     if name in LISTENER_NAMES:
         return f"{name} belongs in a websocket_session listener, not at the top level"
     if name in TOP_LEVEL:
@@ -206,7 +206,7 @@ def _check_listen(value: Term, problems: Problems) -> None:
 
 
 def _definitions(value: Term) -> Iterator[bool]:
-    """Whether each part of ``shaper`` names one: ``{fast, {maxrate, 1}}`` or ``fast: 1``."""
+    """For each part of ``shaper``, whether it defines a name: ``{fast, {maxrate, 1}}`` or ``fast: 1``."""
     if isinstance(value, TupleTerm):
         yield len(value.items) == 2
     else:
@@ -214,7 +214,7 @@ def _definitions(value: Term) -> Iterator[bool]:
 
 
 def _host_options(term: TupleTerm) -> Iterator[Term]:
-    """The names of what ``{host_config, "h", [...]}`` or ``host_config: {h: {...}}`` sets."""
+    """The names of the options in ``{host_config, "h", [...]}`` or ``host_config: {h: {...}}``."""
     bodies = [term.items[2]] if len(term.items) > 2 else [body for _, body in entries_of(term.items[1])]
     for body in bodies:
         if body is not None:
@@ -222,13 +222,13 @@ def _host_options(term: TupleTerm) -> Iterator[Term]:
 
 
 def _meant(name: str | None, known: Iterable[str]) -> str:
-    """``; did you mean X?`` if ``name`` is one of ``known`` but for a slip."""
+    """``; did you mean X?`` if ``name`` is close to X, one of ``known``; otherwise empty."""
     meant = near(name, known) if name is not None else None
     return f"; did you mean {meant}?" if meant else ""
 
 
 def _is_slip(name: str, known: Iterable[str]) -> bool:
-    """Whether ``name`` is nearly one of ``known``, and not one of them."""
+    """Whether ``name`` looks like a misspelled one of ``known``."""
     known = tuple(known)
     return name not in known and near(name, known) is not None
 

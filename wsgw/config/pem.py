@@ -1,7 +1,7 @@
-"""PEM files (RFC 7468): kept as they were read, cut into certificates, checked for what they must hold.
+"""PEM files (RFC 7468): kept as they were read, cut into certificates, checked for certificate and key.
 
-Reading only: whether OpenSSL takes a certificate is found out in ``net.tls``, what stands in it is read by
-``net.certificate``.
+Reading only: ``net.tls`` finds out whether OpenSSL accepts a certificate, and ``net.certificate`` reads the
+fields of one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED
 class PemFiles:
     """The PEM files of a configuration, as they were when it was read; others are read on demand.
 
-    The parent reads them and hands them to workers, which may not read them, and must not see newer ones.
+    The parent reads them for the workers, which may lack the right to read them, and must not see newer ones.
     """
 
     def __init__(self, paths: Iterable[Path] = ()) -> None:
@@ -31,14 +31,14 @@ class PemFiles:
 
     @classmethod
     def of(cls, config: Config) -> PemFiles:
-        """Read all that ``config`` names."""
+        """Read all PEM files that ``config`` names."""
         named: list[Path | None] = [*config.certfiles]
         for listener in config.listeners:
             named += [listener.certfile, listener.upstream_cafile, *listener.upstream_certfiles]
         return cls(path for path in named if path is not None)
 
     def read(self, path: Path) -> bytes:
-        """The content of ``path``. Raises OSError, as reading it did."""
+        """The content of ``path``. Raises the OSError with which reading it failed."""
         content = self._contents.get(path)
         if content is None:
             content = _content(path)
@@ -48,17 +48,17 @@ class PemFiles:
 
 
 def pem_certificates(content: bytes) -> list[str]:
-    """The certificates of a PEM file in their order: the base64 between BEGIN and END, as it stands."""
+    """The certificates in a PEM file, in order: the base64 between BEGIN and END, unchanged."""
     return _CERTIFICATE.findall(content.decode("ascii", "replace"))
 
 
 def der_of(certificate: str) -> bytes:
-    """The bytes of one of ``pem_certificates``. Raises ValueError if it is not base64."""
+    """The DER of one of ``pem_certificates``. Raises ValueError if it is not base64."""
     return base64.decodebytes(certificate.encode("ascii"))
 
 
 def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
-    """The first certificate of a PEM file, DER; None if it has none, or cannot be read."""
+    """The DER of the first certificate in the PEM file ``path``; None if it cannot be read or has none."""
     try:
         found = pem_certificates(files.read(path))
         return der_of(found[0]) if found else None

@@ -1,4 +1,4 @@
-"""How placeholders of templates are spelled, and the text of a file with strings in the place of bare ones.
+"""The forms of placeholders in templates; replaces bare ones by strings, so that a file can be parsed.
 
 Known are the forms of scripts (``@@X@@``, ``@X@``, ``__X__``, ``%X%``, ``<X>``), of the environment
 (``${X}``, ``$X``, ``$(X)``), of Jinja, Mustache and Go (``{{ x }}``, ``{% ... %}``), of ERB (``<%= x %>``)
@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-#: A file of another kind altogether shall not fill the screen.
+#: Placeholders reported for one file: a file that is no configuration must not fill the screen.
 _MAX_FOUND: Final = 50
-#: How long one is at most; it also bounds the work on a file that is something else.
+#: The length of a placeholder; the limit also bounds the search in a file that is no configuration.
 _SHORT: Final = "{0,100}"
 _LONG: Final = "{0,200}"
 _NAME: Final = rf"[A-Za-z_][\w.-]{_SHORT}"
-#: Parts of a template that stand for no value: they go away.
+#: Parts of a template that give no value: they are removed.
 _STATEMENT: Final = "|".join(
     (
         rf"\{{%-?\s?[a-z_][^\n]{_LONG}?%\}}",
@@ -31,7 +31,7 @@ _VALUE: Final = "|".join(
         rf"@@{_NAME}@@",
         rf"@{_NAME}@",
         rf"\{{\{{\{{[^{{}}\n]{_LONG}\}}\}}\}}",
-        # No tuple within a tuple, whose first item a comma follows.
+        # Not a tuple in a tuple, where a comma follows the first item.
         rf"\{{\{{-?[ ]?(?!{_NAME}[ ]?,)[.$]?[A-Za-z_][^{{}}\n]{_LONG}\}}\}}",
         rf"<%=[^\n]{_LONG}?%>",
         rf"\$\{{[A-Za-z_]\w{_SHORT}(?::?[-=?][^{{}}\n]{_LONG})?\}}",
@@ -58,9 +58,9 @@ def in_text(text: str) -> Iterator[str]:
 
 
 def fill(text: str, yaml: bool) -> tuple[str, list[tuple[int, str]]]:
-    """``text`` of a file without its bare placeholders, and each of these with its line.
+    """(``text`` without its bare placeholders, (line, placeholder) for each of them).
 
-    A value is replaced by a string that spells it, a statement by blanks; lines stay where they are.
+    A string that contains it replaces a value, blanks replace a statement; line numbers stay the same.
     """
     found: list[tuple[int, str]] = []
 

@@ -1,7 +1,7 @@
-"""Placeholders that were not filled in before a file is used: ``@@HOST@@``, ``{{ host }}``, ``${HOST}``.
+"""Finds placeholders of a template that was never filled in: ``@@HOST@@``, ``{{ host }}``, ``${HOST}``.
 
-They are looked for in what the gateway needs only: a password of ejabberd's may look like one. Bare ones that
-break the syntax of a file are found when it is read (``placeholder_syntax``).
+Only the options that wsgw reads are searched: a password of ejabberd may look like a placeholder. A bare
+placeholder that breaks the syntax of a file is found when the file is read (``placeholder_syntax``).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from wsgw.config.placeholder_syntax import in_text
 from wsgw.config.terms import Atom, ListTerm, MapTerm, Mark, Problems, Term, Text, TupleTerm, name_of, show
 
 _TOP: Final = (*(option.name for option in OPTIONS if option.scope is not Scope.LISTENER), "host")
-#: What the gateway takes from the XMPP server's listener.
+#: The options that wsgw reads from the XMPP server's listener.
 _OF_SERVER: Final = ("ip", "certfile", "max_stanza_size", "tls", "starttls_required", "use_proxy_protocol")
 _OF_EJABBERD: Final = ("@HOST@", "@HOME@", "@VERSION@", "@SEMVER@")
-#: Those that stay in a file for good: the gateway fills in the first, ejabberd the others.
+#: Placeholders that belong in a file: wsgw replaces the first, ejabberd the others.
 _FILLED_IN_LATER: Final = {
     "see_other_uri": ("@HOST@",),
     **dict.fromkeys(("certfile", "certfiles", "domain_certfile"), _OF_EJABBERD),
@@ -29,7 +29,7 @@ _FILLED_IN_LATER: Final = {
 
 
 def check_placeholders(document: Document, problems: Problems) -> None:
-    """Note every placeholder in what the gateway takes from ``document``."""
+    """Note every placeholder in the options of ``document`` that wsgw reads."""
     for name in _TOP:
         for setting in document.all(name):
             _note(name, setting.value, problems)
@@ -39,9 +39,9 @@ def check_placeholders(document: Document, problems: Problems) -> None:
 
 
 def _needed(listener: RawListener) -> Iterator[tuple[str, Term]]:
-    """The terms of a listener that the gateway takes, with their option's name.
+    """(option, term) for each term of ``listener`` that wsgw reads.
 
-    Of listeners that are not its own only the XMPP server's counts.
+    wsgw reads its own listeners, and a few options of the XMPP server's.
     """
     is_ours = listener.is_ours or listener.module == ADMIN_MODULE
     is_known = is_ours or listener.module in LISTENERS
@@ -64,7 +64,7 @@ def _note(name: str, term: Term, problems: Problems) -> None:
 
 
 def _innermost(term: Term) -> str:
-    """What stands in the braces of ``{{ x }}`` or ``{{{ x }}}``, which both formats take for terms."""
+    """The ``x`` in ``{{ x }}`` or ``{{{ x }}}``, which both formats read as nested terms."""
     match term:
         case TupleTerm((inner,)) | MapTerm(((inner, _),)):
             return _innermost(inner)

@@ -1,4 +1,4 @@
-"""Which value each option has: the listener's own, else the top level's, else the default."""
+"""Chooses the value of each option: from the listener, or from the top level, or the default."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, in_syntax_of, 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A value and where it was given."""
+    """A value, and the place where the configuration gives it."""
 
     value: Any
     mark: Mark
 
 
 class Choices:
-    """The options of one listener: those given, by name, over the defaults of the table."""
+    """The options of one listener: the given values by name, and the table's defaults for all others.
+
+    ``named``: the options that the listener names, also those whose value is a mistake. ``listener``: where
+    the listener is in the file.
+    """
 
     def __init__(
         self,
@@ -36,14 +40,14 @@ class Choices:
         self._given = given
         self._named = named
         self._listener = listener
-        #: Options of ejabberd's own listeners, and where they stand.
+        #: The options of ejabberd's own listeners that this one has, with their places.
         self.ignored: Mapping[str, Mark] = ignored or {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._given
 
     def __getitem__(self, name: str) -> Any:
-        """The value given, or the table's default; a computed default is not the table's to give."""
+        """The given value, or the table's default; an option with a computed default must be given."""
         if name in self._given:
             return self._given[name].value
         default = BY_NAME[name].default
@@ -52,25 +56,26 @@ class Choices:
 
     @property
     def marks(self) -> dict[str, Mark]:
-        """Where each option was given that was."""
+        """The place of each given option, by name."""
         return {name: chosen.mark for name, chosen in self._given.items()}
 
     def names(self, name: str) -> bool:
-        """Whether the listener names the option at all, be its value a mistake."""
+        """Whether the listener names the option, also if its value is a mistake."""
         return name in self._named
 
     def get(self, name: str, default: Any) -> Any:
+        """The given value, or ``default``."""
         return self._given[name].value if name in self._given else default
 
     def mark(self, *names: str) -> Mark:
-        """Where the first of ``names`` was given, or the listener."""
+        """The place of the first of ``names`` that is given, or that of the listener."""
         return next((self._given[name].mark for name in names if name in self._given), self._listener)
 
 
 def top_choices(document: Document, context: Context, problems: Problems) -> dict[str, Chosen]:
-    """The options of ours at the top level that are for every listener.
+    """The options at the top level that are for every listener, by name.
 
-    The main file wins over those it includes, so that an included file need not be changed.
+    The main file overrides the files that it includes, so that an included file can stay unchanged.
     """
     chosen: dict[str, Chosen] = {}
     for option in OPTIONS:
@@ -93,7 +98,7 @@ def _only(settings: list[Setting], option: Option, context: Context, problems: P
 def listener_choices(
     raw: RawListener, top: Mapping[str, Chosen], context: Context, problems: Problems
 ) -> Choices:
-    """The options of a listener of ours; whatever is wrong with them goes to ``problems``."""
+    """The options of one of wsgw's listeners over those of the ``top`` level; mistakes go to ``problems``."""
     given: dict[str, Chosen] = {}
     seen: dict[str, int] = {}
     ignored: dict[str, Mark] = {}
@@ -136,13 +141,13 @@ def _unknown(key: Term) -> str:
 def _parse(
     option: Option, value: Term | None, mark: Mark, context: Context, problems: Problems
 ) -> Chosen | None:
-    if value is None and isinstance(option.kind, Flag):
+    if value is None and isinstance(option.type, Flag):
         value = Atom("true", mark)
     if value is None:
-        problems.add(mark, f"{option.name} needs a value: {option.kind.label}")
+        problems.add(mark, f"{option.name} needs a value: {option.type.label}")
         return None
     try:
-        return Chosen(option.kind.parse(value, context), mark)
+        return Chosen(option.type.parse(value, context), mark)
     except Misfit as misfit:
         problems.add_misfit(option.name, misfit)
     return None

@@ -1,6 +1,7 @@
-"""What the configuration of the XMPP server tells the gateway: its address, its limits, its certificates.
+"""The address, limits and certificates of the XMPP server, taken from its part of the configuration.
 
-It is the server's configuration, so nothing in it is a mistake here: what cannot be used is passed over.
+That part is written for the server, so nothing in it is a mistake here: a value that wsgw cannot use is
+ignored.
 """
 
 from __future__ import annotations
@@ -21,39 +22,42 @@ from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
-#: A wildcard over a whole disk is not meant.
+#: Files that one wildcard may name; more are ignored.
 _MAX_CERTFILES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    #: Ways to the first ``ejabberd_c2s`` listener, tried in order; empty if there is none.
+    """The values that serve as defaults for listeners of wsgw; sizes in bytes."""
+
+    #: Addresses of the first ``ejabberd_c2s`` listener, tried in order; empty without such a listener.
     upstream: tuple[UpstreamAddress, ...]
     upstream_proxy_protocol: Literal["off", "v2"]
     max_stanza_size: int
-    #: Global PEM files that hold both a certificate and its key.
+    #: Global PEM files that contain both a certificate and its key.
     certfiles: tuple[Path, ...]
-    #: Of the other global files, why they do not: a sentence each.
+    #: For each other global file the reason why not.
     keyless: tuple[str, ...]
-    #: PEM files with certificates, the c2s listener's among them.
+    #: PEM files with certificates, also that of the c2s listener.
     upstream_certfiles: tuple[Path, ...]
-    #: Of the files named for certificates, those without a usable one: a sentence each.
+    #: For each file that is named for certificates and cannot be used, the reason.
     unusable: tuple[str, ...]
-    #: The listener that is the upstream by default; None if there is none.
+    #: Where the c2s listener is in the file; None without such a listener.
     mark: Mark | None
-    #: The settings of ours that this listener decides, unless ours says otherwise.
+    #: The options of wsgw whose defaults that listener sets.
     told: tuple[str, ...]
-    #: Where each file stands that was named for certificates.
+    #: Where in the configuration each certificate file is named.
     marks: Mapping[Path, Mark]
 
     @property
     def unusable_at(self) -> tuple[tuple[Mark, str], ...]:
-        """``unusable``, each with its line."""
+        """``unusable``, each reason with the place that names the file."""
         places = [mark for path, mark in self.marks.items() if path not in self.upstream_certfiles]
         return tuple(zip(places, self.unusable, strict=True))
 
 
 def server_facts(document: Document) -> ServerFacts:
+    """Read the facts from ``document``, and from the certificate files that it names."""
     listener = next(filter(_is_usable_c2s, raw_listeners(document)), None)
     of_all = list(_global_certfiles(document))
     everywhere = list(dict.fromkeys(path for path, _ in of_all))
@@ -96,7 +100,7 @@ def _told(listener: RawListener | None) -> tuple[str, ...]:
 # Where it listens
 
 
-#: The module of the listener by which the server is reached, and its options that say how.
+#: The module of the server's listener for clients, and the options of that listener that matter to wsgw.
 C2S = "ejabberd_c2s"
 SERVER_OPTIONS = (
     "port", "module", "ip", "transport", "tls", "starttls", "starttls_required", "certfile",
@@ -130,10 +134,10 @@ def _addresses(listener: RawListener) -> tuple[UpstreamAddress, ...]:
 
 
 def _connectable(listener: RawListener) -> tuple[str, ...]:
-    """Addresses that reach a listener on this machine.
+    """The addresses under which this machine reaches its own ``listener``.
 
-    One on ``::`` takes IPv4 too unless the system says otherwise (net.ipv6.bindv6only), and in many
-    containers there is no ``::1``: both are tried.
+    A listener on ``::`` accepts IPv4 too, unless net.ipv6.bindv6only is set, and many containers have no
+    ``::1``: so both loopback addresses are tried.
     """
     term = listener.ip or listener.option("ip")
     address: IPv4Address | IPv6Address | None = None
@@ -160,14 +164,14 @@ def _max_stanza_size(listener: RawListener | None) -> int:
 
 
 def _global_certfiles(document: Document) -> Iterator[tuple[Path, Mark]]:
-    """Files of ``certfiles``, and of ``domain_certfile`` in any form, for all hosts or one."""
+    """The files of ``certfiles`` and of ``domain_certfile`` in any form, for all hosts or one."""
     for setting in document.settings:
         if setting.name == "certfiles" or setting.name == "domain_certfile":
             yield from _paths(setting.value)
 
 
 def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
-    """The files ``term`` names, each with the line it stands at."""
+    """The files that ``term`` names, each with its line."""
     if isinstance(term, TupleTerm) and term.items:  # {domain_certfile, "example.org", "/path.pem"}
         term = term.items[-1]
     for item in items_of(term) or (term,):
@@ -180,7 +184,7 @@ def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
 
 
 def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Those of ``paths`` that pass ``check``, and what is wrong with the others."""
+    """The ``paths`` that pass ``check``, and the faults of the others."""
     usable: list[Path] = []
     unusable: list[str] = []
     for path in paths:

@@ -1,17 +1,17 @@
-"""Names that are nearly others."""
+"""Finds the known name that a misspelled one is meant to be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-#: Up to how many letters one mistake is allowed, and above them two.
+#: Names of up to this many letters may have one mistake, longer ones two.
 _SHORT = 5
 _TOO_LONG = 60
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """``; did you mean X?`` if a known name is close, else nothing."""
+    """``; did you mean X?`` if X, one of ``known``, is close to ``name``; otherwise empty."""
     close = (
         near(name, known)
         or near(name.lower(), known)
@@ -21,7 +21,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` is but for a slip of the keyboard: one mistake, in longer names two."""
+    """The one of ``known`` that differs from ``name`` by one mistake, or by two in a longer name."""
     if len(name) > _TOO_LONG:
         return None
     allowed = 1 if len(name) <= _SHORT else 2
@@ -31,7 +31,7 @@ def near(name: str, known: Iterable[str]) -> str | None:
 
 
 def distance(first: str, second: str) -> int:
-    """Letters to add, take out, change or swap with their neighbour to get from one to the other."""
+    """Letters to add, remove, change or swap with the next one to get from ``first`` to ``second``."""
     before: list[int] = []
     last = list(range(len(second) + 1))
     for i, letter in enumerate(first, 1):

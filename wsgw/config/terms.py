@@ -1,10 +1,8 @@
-"""Located terms: the one form both file formats are read into.
+"""Terms with their places: both file formats are read into the same six classes.
 
-Erlang terms and YAML nodes become the same six classes, each with the file and line it stands at.
-As in ejabberd, a YAML word that is plain or in single quotes is an atom, one in double quotes a
-string; ``true``, ``false``, ``infinity`` and ``undefined`` (YAML's null) are atoms too.
-
-Nothing here knows what a term means; see ``document`` and ``options`` for that.
+As in ejabberd, a YAML word that is plain or in single quotes is an atom, and one in double quotes is a
+string; ``true``, ``false``, ``infinity`` and ``undefined`` (YAML's null) are atoms too. The meaning of a term
+is not known here; see ``document`` and ``options``.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 
 from wsgw.errors import ConfigError, ConfigProblem
 
-#: Atoms that are values of their own and never a name or a piece of text.
+#: Atoms that are values, and are never read as a name or as text.
 _VALUE_ATOMS = frozenset({"true", "false", "infinity", "undefined"})
 _MACRO_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _PLAIN_IN_YAML = re.compile(r"[\w/.@:-]+")
@@ -25,27 +23,29 @@ _SHOWN_DEPTH = 6
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a file; line 0 where there are no lines (the command line)."""
+    """A place in a file, with lines from 1; line 0 is the whole file, or the command line."""
 
     file: str
     line: int
-    #: Of a YAML file; what is said about the place is spelled likewise.
+    #: Whether the file is YAML; messages about the place then use its syntax.
     yaml: bool = field(default=False, compare=False)
 
 
 def in_syntax_of(mark: Mark, erlang: str, yaml: str) -> str:
-    """What an admin is to write at ``mark``, in the syntax of that file."""
+    """``erlang`` or ``yaml``, an example for a message, in the syntax of the file of ``mark``."""
     return yaml if mark.yaml else erlang
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
+    """A word."""
+
     name: str
     mark: Mark = field(compare=False)
 
     @property
     def looks_like_macro(self) -> bool:
-        """Whether it is spelled as macros are; an undefined one is worth a message of its own."""
+        """Whether it has the form of a macro's name; an undefined macro gets a message of its own."""
         return _MACRO_NAME.fullmatch(self.name) is not None
 
 
@@ -59,19 +59,23 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """A whole number or a fraction."""
+
     value: int | float
     mark: Mark = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TupleTerm:
+    """An Erlang tuple; an option of a YAML file is a tuple of its name and value."""
+
     items: tuple[Term, ...]
     mark: Mark = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ListTerm:
-    """``tail`` is what stands after the bar of an improper list ``[a | tail]``."""
+    """A list; ``tail`` is that of an improper list ``[a | tail]``."""
 
     items: tuple[Term, ...]
     mark: Mark = field(compare=False)
@@ -80,7 +84,7 @@ class ListTerm:
 
 @dataclass(frozen=True, slots=True)
 class MapTerm:
-    """A YAML mapping, repeated keys kept."""
+    """A YAML mapping, with its repeated keys."""
 
     pairs: tuple[tuple[Term, Term], ...]
     mark: Mark = field(compare=False)
@@ -95,44 +99,48 @@ class Problems:
     def __init__(self) -> None:
         self._found: set[ConfigProblem] = set()
         self._unfilled: set[ConfigProblem] = set()
-        #: Sentences on what is likely not meant, in file order.
+        #: Sentences about settings that are probably not intended, in file order.
         self.warnings: list[str] = []
-        #: Parts of a file could not be read: what seems missing may stand there.
+        #: Whether parts of a file could not be read: a missing option may be in them.
         self.incomplete = False
 
     def __len__(self) -> int:
         return len(self._found) + len(self._unfilled)
 
     def add(self, mark: Mark, reason: str) -> None:
+        """Add the mistake ``reason`` at ``mark``."""
         self._found.add(ConfigProblem(mark.file, mark.line, reason))
 
     def add_misfit(self, name: str, misfit: Misfit) -> None:
-        """Add all that is wrong with the value of ``name``."""
+        """Add all faults in the value of the option ``name``."""
         for fault in misfit.faults:
             (self.add_missing if fault in misfit.undefined else self.add)(fault[0], f"{name}: {fault[1]}")
 
     def add_unfilled(self, mark: Mark, placeholder: str) -> None:
-        """Add that ``placeholder`` stands where a value should; nothing else is said of its line."""
+        """Add that ``placeholder`` was not filled in; it hides all other mistakes on its line."""
         self._unfilled.add(
             ConfigProblem(mark.file, mark.line, f"the placeholder {placeholder} is not filled in")
         )
         self.incomplete = True
 
     def add_all(self, others: Problems) -> None:
+        """Add the mistakes and warnings of ``others``."""
         self._found |= others._found
         self._unfilled |= others._unfilled
         self.warnings += others.warnings
         self.incomplete = self.incomplete or others.incomplete
 
     def add_missing(self, mark: Mark, reason: str) -> None:
-        """Add that something is not there, unless it may well be."""
+        """Add that something is missing, unless parts of a file could not be read."""
         if not self.incomplete:
             self.add(mark, reason)
 
     def warn(self, mark: Mark, sentence: str) -> None:
+        """Add a warning, a whole sentence, at ``mark``."""
         self.warnings.append(str(ConfigProblem(mark.file, mark.line, sentence)))
 
     def raise_if_any(self) -> None:
+        """Raise ConfigError with all mistakes, sorted by file and line, if there are any."""
         places = {(problem.file, problem.line) for problem in self._unfilled}
         others = {problem for problem in self._found if (problem.file, problem.line) not in places}
         if self._unfilled or others:
@@ -140,23 +148,24 @@ class Problems:
 
 
 class Misfit(Exception):
-    """A term is not what the option takes; carries one or more places with reasons."""
+    """A term is not a value that the option accepts; ``faults`` has one or more places with reasons."""
 
     def __init__(self, mark: Mark, reason: str) -> None:
         super().__init__(reason)
         self.faults: list[tuple[Mark, str]] = [(mark, reason)]
-        #: Those of them that a definition elsewhere would make good.
+        #: The faults that a definition, for example of a macro, would remove.
         self.undefined: list[tuple[Mark, str]] = []
 
     @classmethod
     def of_undefined(cls, mark: Mark, reason: str) -> Misfit:
-        """One that the file would not have if a definition, as of a macro, stood in it."""
+        """A fault that exists only because a definition is missing, for example of a macro."""
         misfit = cls(mark, reason)
         misfit.undefined = list(misfit.faults)
         return misfit
 
     @classmethod
     def joined(cls, misfits: Sequence[Misfit]) -> Misfit:
+        """One with the faults of all ``misfits``, of which there is at least one."""
         first = misfits[0]
         first.faults = [fault for misfit in misfits for fault in misfit.faults]
         first.undefined = [fault for misfit in misfits for fault in misfit.undefined]
@@ -164,31 +173,31 @@ class Misfit(Exception):
 
 
 def name_of(term: Term | None) -> str | None:
-    """The name an atom or a string spells, or None."""
+    """The name in an atom or a string; None for any other term."""
     if isinstance(term, Atom):
         return term.name
     return term.value if isinstance(term, Text) else None
 
 
 def text_of(term: Term) -> str | None:
-    """The text a string, a binary or a bare word spells; None for numbers, ``true`` and the like."""
+    """The text of a string, a binary or a bare word; None for other terms, and for ``true`` and the like."""
     if isinstance(term, Atom) and (term.name in _VALUE_ATOMS or term.looks_like_macro):
         return None
     return name_of(term)
 
 
 def items_of(term: Term) -> tuple[Term, ...] | None:
-    """The items of a proper list, or None; Erlang's empty string is the empty list."""
+    """The items of a proper list; none for Erlang's empty string; None for any other term."""
     if isinstance(term, ListTerm) and term.tail is None:
         return term.items
     return () if isinstance(term, Text) and not term.value else None
 
 
 def entries_of(term: Term) -> Iterator[tuple[Term, Term | None]]:
-    """The key/value pairs of a mapping or property list; a bare word has no value.
+    """The (key, value) pairs of a mapping or property list; the value of a bare word is None.
 
-    Reads ``{k: v}``, ``[{k: v}, ...]``, ``[{k, v}, ...]`` and ``[k, ...]``. An item that is none of
-    these comes as a key of its own kind, for the caller to skip or to complain of.
+    Reads ``{k: v}``, ``[{k: v}, ...]``, ``[{k, v}, ...]`` and ``[k, ...]``. Any other item is a key without a
+    value, which the caller skips or reports.
     """
     if isinstance(term, MapTerm):
         yield from term.pairs
@@ -203,17 +212,18 @@ def entries_of(term: Term) -> Iterator[tuple[Term, Term | None]]:
 
 
 def is_entries(term: Term) -> bool:
+    """Whether ``entries_of`` can read ``term``."""
     return isinstance(term, MapTerm) or items_of(term) is not None
 
 
 def show(term: Term) -> str:
-    """``term`` in the notation of its file, cut to fit a message."""
+    """``term`` in the syntax of its file, cut to a length that fits a message."""
     text = write(term, _SHOWN_DEPTH)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def write(term: Term, depth: int = 1000) -> str:
-    """``term`` in the notation of its file, below ``depth`` levels as ``...``."""
+    """``term`` in the syntax of its file; levels below ``depth`` are written as ``...``."""
     if depth <= 0:
         return "..."
     match term:

@@ -1,7 +1,7 @@
-"""Reads ``ejabberd.yml`` into located terms.
+"""Reads a YAML file into terms with their places.
 
-The nodes of PyYAML's safe loader are taken before they become Python objects, so that every value
-keeps its line and repeated keys are seen. Aliases are expanded under a limit.
+It reads the nodes of PyYAML's safe loader, not the Python objects made from them: nodes have lines and keep
+repeated keys. A limit bounds the expansion of aliases.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import yaml
 
 from wsgw.config.terms import Atom, ListTerm, MapTerm, Mark, Misfit, Number, Problems, Term, Text, TupleTerm
 
-#: Values after alias expansion; a few lines of nested aliases would make billions.
+#: Values after the expansion of aliases; a few lines of nested aliases could give billions.
 _MAX_NODES = 200_000
 _MAX_DEPTH = 100
 _TAG = "tag:yaml.org,2002:"
 
 
 def read_yaml(text: str, file: str, problems: Problems) -> list[Term]:
-    """Return the top-level options of ``text`` as ``{name, value}`` tuples; mistakes go to ``problems``."""
+    """The top-level options of ``text`` as ``{name, value}`` tuples; mistakes go to ``problems``."""
     loader: Any = None
     try:
         loader = yaml.SafeLoader(text)
@@ -58,7 +58,7 @@ class _Converter:
 
     def top_level(self, root: Any) -> list[Term]:
         term = self._term(root, 0)
-        if term == Atom("undefined", term.mark):  # nothing but comments and marks of a document
+        if term == Atom("undefined", term.mark):  # only comments and document markers
             return []
         maps = list(term.items) if isinstance(term, ListTerm) else [term]
         terms: list[Term] = []
@@ -82,7 +82,7 @@ class _Converter:
         return self._scalar(node, mark)
 
     def _pairs(self, node: Any, depth: int) -> list[tuple[Term, Term]]:
-        """The pairs of a mapping; those merged with ``<<`` only where the mapping has no such key."""
+        """The pairs of a mapping; a pair merged with ``<<`` only if the mapping does not have its key."""
         own: list[tuple[Term, Term]] = []
         merged: list[tuple[Term, Term]] = []
         for key, value in node.value:
