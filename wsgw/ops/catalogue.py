@@ -1,4 +1,4 @@
-"""Every metric there is: its name, what kind it is, its labels and its meaning.
+"""Every metric: its name, its kind, its labels and its meaning.
 
 ``docs/metrics.md`` holds this table, and that of the causes of sessions' ends. Names and units follow
 Prometheus' conventions. All labels have a fixed set of values, or those the configuration gives them.
@@ -28,29 +28,29 @@ _NETWORK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 #: Counted by each worker, and kept when it dies.
 COUNTED: Final = (
-    Metric("wsgw_sessions_opened_total", "counter", "WebSockets that were opened."),
-    Metric("wsgw_sessions_closed_total", "counter", "Sessions that ended, by why they did.", ("cause",)),
+    Metric("wsgw_sessions_opened_total", "counter", "WebSockets opened."),
+    Metric("wsgw_sessions_closed_total", "counter", "Sessions that ended, by cause.", ("cause",)),
     Metric(
         "wsgw_connections_refused_total",
         "counter",
-        "Connections that became no session, by reason (the option whose limit was hit, draining, handshake"
-        " for other faults of the request, no_request, plain_request for one that asked for no upgrade, as"
-        " health checks do) and by HTTP status (empty if there was none; over TLS that of a limit is counted,"
-        " and not sent).",
+        "Connections refused before a session, by reason and HTTP status. The reason is the option whose"
+        " limit was reached, draining, plain_request (no WebSocket upgrade in the request, as in health"
+        " checks), no_request, or handshake (any other fault of the request). The status is empty if there"
+        " was no answer; for a limit over TLS it is counted but not sent.",
         ("reason", "status"),
     ),
     Metric(
         "wsgw_limits_hit_total",
         "counter",
-        "Sessions ended and connections refused because of a limit, by the option that sets it.",
+        "Sessions ended and connections refused because of a limit, by the option that sets the limit.",
         ("limit",),
     ),
-    Metric("wsgw_logins_total", "counter", "Logins, as the server answered them.", ("result",)),
-    Metric("wsgw_stanzas_total", "counter", "Messages, presences and iqs that passed.", ("direction",)),
+    Metric("wsgw_logins_total", "counter", "Logins, by the XMPP server's answer.", ("result",)),
+    Metric("wsgw_stanzas_total", "counter", "Messages, presences and iqs forwarded.", ("direction",)),
     Metric(
         "wsgw_stanzas_repaired_total",
         "counter",
-        "Stanzas of the XMPP server of which something was taken out, by reason: namespace (not"
+        "Stanzas of the XMPP server from which a part was removed, by reason: namespace (not"
         " namespace-well-formed), depth, names, size, memory.",
         ("reason",),
     ),
@@ -58,85 +58,87 @@ COUNTED: Final = (
     Metric(
         "wsgw_transferred_bytes_total",
         "counter",
-        "Bytes of sessions, handshakes and TLS not included.",
+        "Bytes of sessions, without handshakes and TLS.",
         ("direction",),
     ),
     Metric(
         "wsgw_upstream_connect_failures_total",
         "counter",
-        "Attempts to reach the XMPP server for a user that failed.",
+        "Failed attempts to connect a user to the XMPP server.",
         ("upstream",),
     ),
-    Metric("wsgw_log_lines_lost_total", "counter", "Lines of the log nobody took in time."),
+    Metric("wsgw_log_lines_lost_total", "counter", "Log lines dropped because writing them took too long."),
     Metric(
         "wsgw_upstream_connect_seconds",
         "histogram",
-        "Time to reach the XMPP server for a user, STARTTLS and TLS included.",
+        "Time to connect a user to the XMPP server, including STARTTLS and TLS.",
         ("upstream",),
         _NETWORK,
     ),
     Metric(
         "wsgw_ping_seconds",
         "histogram",
-        "Time until a browser that was pinged was heard.",
+        "Time from a ping to the next bytes from the browser.",
         (),
         (*_NETWORK, 10.0, 20.0),
     ),
     Metric(
         "wsgw_loop_lag_seconds",
         "histogram",
-        "How much later than wanted a worker's loop came round.",
+        "Delay of a worker's event loop behind its schedule.",
         (),
         _NETWORK,
     ),
 )
-#: How things stand, read when asked for.
+#: The present state, read at each request.
 STANDING: Final = (
     Metric(
         "wsgw_sessions",
         "gauge",
-        "Sessions, by host and framing (both empty before the stream is opened) and state.",
+        "Sessions, by host, framing (both empty until the stream is opened) and state.",
         ("host", "framing", "state"),
     ),
     Metric("wsgw_sessions_logged_in", "gauge", "Sessions whose login has succeeded."),
     Metric(
         "wsgw_sessions_paused",
         "gauge",
-        "Sessions of which one side is not read until the other has caught up.",
+        "Sessions with one side that is not read until the other side catches up.",
     ),
-    Metric("wsgw_queued_bytes", "gauge", "Bytes that wait to be taken.", ("towards",)),
-    Metric("wsgw_connections", "gauge", "Connections, those still shaking hands included."),
+    Metric("wsgw_queued_bytes", "gauge", "Bytes queued for a peer.", ("towards",)),
+    Metric("wsgw_connections", "gauge", "Connections, including those still in a handshake."),
     Metric("wsgw_connections_limit", "gauge", "The largest max_sessions of the listeners."),
     Metric(
         "wsgw_upstream_up",
         "gauge",
-        "Whether the last attempt to reach the XMPP server there succeeded; there is none before it.",
+        "Whether the last attempt to connect to this XMPP server succeeded; absent before the first.",
         ("upstream",),
     ),
-    Metric("wsgw_ready", "gauge", "What /readyz says."),
-    Metric("wsgw_workers", "gauge", "Workers that serve."),
+    Metric("wsgw_ready", "gauge", "1 if /readyz answers 200, otherwise 0."),
+    Metric("wsgw_workers", "gauge", "Workers that serve sessions."),
     Metric("wsgw_worker_restarts_total", "counter", "Workers that died and were replaced."),
     Metric(
         "wsgw_worker_published_timestamp_seconds",
         "gauge",
-        "When a worker last published its figures.",
+        "Time at which a worker last published its metrics.",
         ("worker",),
     ),
-    Metric("wsgw_worker_resident_memory_bytes", "gauge", "Memory of a worker.", ("worker",)),
+    Metric("wsgw_worker_resident_memory_bytes", "gauge", "Resident memory of a worker.", ("worker",)),
     Metric("wsgw_worker_cpu_seconds_total", "counter", "Processor time of a worker.", ("worker",)),
     Metric(
         "wsgw_config_last_reload_successful",
         "gauge",
-        "Whether the configuration was in order when it was last read.",
+        "Whether the configuration was valid when it was last read.",
     ),
-    Metric("wsgw_config_last_reload_timestamp_seconds", "gauge", "When the configuration was last read."),
+    Metric(
+        "wsgw_config_last_reload_timestamp_seconds", "gauge", "Time of the last reading of the configuration."
+    ),
     Metric(
         "wsgw_certificate_expiry_timestamp_seconds",
         "gauge",
-        "When the certificate of a listener expires.",
+        "Time at which the certificate of a listener expires.",
         ("certificate",),
     ),
-    Metric("wsgw_start_time_seconds", "gauge", "When the gateway was started."),
+    Metric("wsgw_start_time_seconds", "gauge", "Time at which the gateway was started."),
     Metric("wsgw_build_info", "gauge", "Always 1.", ("version", "python")),
 )
 METRICS: Final = (*COUNTED, *STANDING)
