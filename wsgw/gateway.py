@@ -240,6 +240,6 @@ def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> No
     if isinstance(context, Listener | AdminServer) and isinstance(value, OSError):
         # gevent tries again after a pause, which grows to a second.
         url = listener_url(context.entrance.config) if isinstance(context, Listener) else context.url
-        log.error("%s accepts nobody for now: %s", url, value.strerror)
+        log.error("%s accepts no connections: %s", url, value.strerror)
     else:
         log.error("fault in the gateway", exc_info=(kind, value, traceback))

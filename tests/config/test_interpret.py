@@ -35,7 +35,7 @@ def _file(listeners: str, more: str = "") -> str:
             _file('{5288, websocket_session, [{upstream, "h"}]}'),
             "2: upstream: upstream h: expected tcp://HOST:PORT, ",
         ),
-        (_file(f"{C2S}, {OURS},\n{OURS}"), "3: port 5288 has its listener in line 2 already"),
+        (_file(f"{C2S}, {OURS},\n{OURS}"), "3: port 5288 already has a listener, in line 2"),
         (
             _file(f"{C2S}, {{0.5, websocket_session, []}}"),
             "2: port: expected a whole number, 0 to 65535, found 0.5",
@@ -118,7 +118,7 @@ def test_an_admin_listener(tmp_path: Path, listener: str, place: tuple[str, int]
 
 def test_an_admin_listener_open_to_all_is_warned_of(tmp_path: Path) -> None:
     config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {{5289, wsgw_admin, [{{ip, {{0,0,0,0}}}}]}}"))
-    assert any("wsgw_admin listener on port 5289 is open to others" in one for one in config.warnings)
+    assert any("wsgw_admin listener on port 5289 is open to other machines" in one for one in config.warnings)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_an_admin_listener_open_to_all_is_warned_of(tmp_path: Path) -> None:
         ('{{5289, "::1"}, wsgw_admin, [{ip, "::1"}]}', "ip is given twice"),
         ("{5289, wsgw_admin, [{ip, none}]}", "ip: "),
         ("{{5289, udp}, wsgw_admin, []}", "wsgw_admin listens on tcp, not udp"),
-        ("{5288, wsgw_admin, [{ip, {0,0,0,0}}]}", "port 5288 has its listener"),
+        ("{5288, wsgw_admin, [{ip, {0,0,0,0}}]}", "port 5288 already has a listener"),
     ],
 )
 def test_what_is_wrong_with_an_admin_listener(tmp_path: Path, listener: str, reason: str) -> None:

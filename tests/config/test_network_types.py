@@ -102,7 +102,7 @@ def test_values(kind: OptionType, value: Term, expected: object) -> None:
         (Hosts(), term('["a b"]'), '"a b": '),
         (Hosts(), term("[5]"), "expected a domain, found 5"),
         (Networks(), term('["10.0.0.0/40"]'), "is not a network"),
-        (TraceTargets(), term('["@b.example"]'), "is not a JID: a user's name stands before the @"),
+        (TraceTargets(), term('["@b.example"]'), "is not a JID: expected a user's name before the @"),
         (TraceTargets(), term('["a@b c/x"]'), "is not a JID: "),
         (TraceTargets(), term('["b.example"]'), "expected a JID, an IP address or a network, found"),
         (Networks(), term("[any]"), "expected an IP address, found any"),
@@ -127,7 +127,7 @@ def test_values(kind: OptionType, value: Term, expected: object) -> None:
         (
             RequestHandlers(),
             term('[{"a", mod_websocket}, {["a"], mod_websocket}]'),
-            "the path /a has its handler in line 1 already",
+            "the path /a already has a handler, in line 1",
         ),
         (Upstreams(), term("[]"), "expected one or a list of tcp://HOST:PORT"),
         (Upstreams(), term("[5]"), "expected an XMPP server"),

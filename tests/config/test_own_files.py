@@ -77,15 +77,15 @@ def test_whose_file_it_is(path: str, text: str, includer: Owner, owner: Owner) -
         ("quite_unknown: 5", "unknown option quite_unknown"),
         (
             "loglevel: 4",
-            "loglevel is ejabberd's option, and means nothing to wsgw: take it out; did you mean",
+            "loglevel is ejabberd's option and has no effect in wsgw: remove it; did you mean",
         ),
-        ("acl: {}", "acl is ejabberd's option, and means nothing to wsgw: take it out"),
-        ("hosts: [b]", "hosts is given in line 1 already"),
-        ("host: b", "hosts is given in line 1 already"),
-        ("listen: []", "listen is given in line 2 already"),
+        ("acl: {}", "acl is ejabberd's option and has no effect in wsgw: remove it"),
+        ("hosts: [b]", "hosts is already given in line 1"),
+        ("host: b", "hosts is already given in line 1"),
+        ("listen: []", "listen is already given in line 2"),
         (
             "shaper: 1000",
-            "shaper defines shapers by name here, as in shaper: {fast: 50000}; what clients get",
+            "shaper defines shapers by name here, as in shaper: {fast: 50000}; the shaper of clients",
         ),
         ("5: 6", "expected an option, name: value, found 5"),
         ("modules: {mod_websockt: {}}", "modules: unknown module mod_websockt; did you mean mod_websocket?"),
@@ -105,9 +105,9 @@ def test_whose_file_it_is(path: str, text: str, includer: Owner, owner: Owner) -
         ),
         (
             "include_config_file: {more.yml: {allow_only: [hosts, trusted_proxis]}}",
-            "allow_only: trusted_proxis is no option; did you mean trusted_proxies?",
+            "allow_only: trusted_proxis is not an option; did you mean trusted_proxies?",
         ),
-        ("include_config_file: {more.yml: {disallow: [5]}}", "disallow: 5 is no option"),
+        ("include_config_file: {more.yml: {disallow: [5]}}", "disallow: 5 is not an option"),
     ],
 )
 def test_what_is_no_option_in_wsgw_yml_is_a_mistake(tmp_path: Path, line: str, mistake: str) -> None:
@@ -121,8 +121,8 @@ def test_what_is_no_option_in_wsgw_yml_is_a_mistake(tmp_path: Path, line: str, m
     [
         ("{log_levle, debug}.", "unknown option log_levle; did you mean log_level?"),
         ("{max_sessions, 5}.", "max_sessions belongs in a websocket_session listener, not at the top level"),
-        ('{hosts, ["b"]}.', "hosts is given in line 1 already"),
-        ("override_global.", "override_global is ejabberd's option, and means nothing to wsgw: take it out"),
+        ('{hosts, ["b"]}.', "hosts is already given in line 1"),
+        ("override_global.", "override_global is ejabberd's option and has no effect in wsgw: remove it"),
         ("workers.", "expected an option, {name, value}., found workers"),
         ("{shaper, 1000}.", "shaper defines shapers by name here, as in {shaper, fast, {maxrate, 50000}}."),
         ('{include_config_file, "more.cfg", [{alow_only, [hosts]}]}.', "include_config_file: unknown option"),
@@ -181,12 +181,12 @@ def test_what_is_not_taken_of_an_included_file_is_not_judged(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("log_levle: debug", "log_levle is no option; did you mean log_level?"),
-        ("trusted_proxys: [10.0.0.1]", "trusted_proxys is no option; did you mean trusted_proxies?"),
-        ("websocket_orign: any", "websocket_orign is no option; did you mean websocket_origin?"),
-        ("worker: 2", "worker is no option; did you mean workers?"),
+        ("log_levle: debug", "log_levle is not an option; did you mean log_level?"),
+        ("trusted_proxys: [10.0.0.1]", "trusted_proxys is not an option; did you mean trusted_proxies?"),
+        ("websocket_orign: any", "websocket_orign is not an option; did you mean websocket_origin?"),
+        ("worker: 2", "worker is not an option; did you mean workers?"),
         ("max_sessions: 5", "max_sessions has no effect at the top level; it belongs in a websocket_session"),
-        ("max_sesions: 5", "max_sesions is no option; did you mean max_sessions?"),
+        ("max_sesions: 5", "max_sesions is not an option; did you mean max_sessions?"),
         (
             "include_config_file: {more.yml: {alow_only: [hosts]}}",
             "include_config_file: unknown option alow_only; did you mean allow_only?",
@@ -223,7 +223,7 @@ def test_ejabberds_own_options_are_never_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ejabberd.yml", "wsgw.yml", "other.yml"])
 def test_hosts_twice_is_a_mistake_in_any_file(tmp_path: Path, text: str, name: str) -> None:
     listen = "listen: [{port: 5288, module: websocket_session, upstream: 'tcp://[::1]'}]\n"
-    assert mistakes(tmp_path, text + listen, name) == ["2: hosts is given in line 1 already"]
+    assert mistakes(tmp_path, text + listen, name) == ["2: hosts is already given in line 1"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_the_lines_for_a_modern_ejabberd_work_as_they_are_printed(tmp_path: Path
 def test_our_handler_in_a_listener_of_ejabberds_is_pointed_out(tmp_path: Path) -> None:
     text = MODERN + "  - {port: 5280, module: ejabberd_http, request_handlers: {/ws-xmpp: mod_websocket}}\n"
     (found,) = mistakes(tmp_path, text, "ejabberd.yml")
-    hint = "(mod_websocket in this ejabberd_http needs a listener of its own on another port)"
+    hint = "(mod_websocket in this ejabberd_http needs a separate listener on another port)"
     assert found.startswith(f"5: no websocket_session listener {hint}")
 
 
@@ -327,7 +327,7 @@ SINGLE_HOST = "host_config: {exmaple.org: {modules: {mod_websocket: {}}}}"
 
 
 def test_a_single_host_that_is_none_of_the_hosts(tmp_path: Path) -> None:
-    reason = "host_config: exmaple.org is none of the hosts; did you mean example.org?"
+    reason = "host_config: exmaple.org is not one of the hosts; did you mean example.org?"
     assert reason in "\n".join(mistakes(tmp_path, OWN + SINGLE_HOST, "wsgw.yml"))
     text = EJABBERDS + "modules: {mod_websocket: {}}\n" + SINGLE_HOST
     (warning,) = load_text(tmp_path, text, "ejabberd.yml").warnings
@@ -360,11 +360,11 @@ def test_names_that_stand_in_the_wrong_place_or_are_misspelled(
     [
         (
             "{port: 1, module: mod_websocket}",
-            "mod_websocket answers requests, and is no listener; did you mean websocket_session?",
+            "mod_websocket handles requests and is not a listener; did you mean websocket_session?",
         ),
         (
             "{port: 1, module: ejabberd_http_ws}",
-            "ejabberd_http_ws answers requests, and is no listener; did you mean websocket_session?",
+            "ejabberd_http_ws handles requests and is not a listener; did you mean websocket_session?",
         ),
         ("{ports: 1, module: websocket_session}", "unknown option ports; did you mean port?"),
         ("{port: 1, moduel: x, module: websocket_session}", "unknown option moduel; did you mean module?"),
@@ -432,7 +432,7 @@ def test_the_lines_for_erlang_terms_work_as_they_are_printed(tmp_path: Path) -> 
             "request_handlers: [/ws]",
             "request_handlers: expected a path and a module, /PATH: MODULE, found /ws",
         ),
-        ("max_connect_rate_per_ip: {a: 5}", "a number a second, {rate: RATE, burst: BURST}, or infinity"),
+        ("max_connect_rate_per_ip: {a: 5}", "a number per second, {rate: RATE, burst: BURST}, or infinity"),
         ("5: 6", "expected an option, name: value, found 5"),
         ("max_depth: {a: [b, 'c d']}", "found {a: [b, 'c d']}"),
     ],
@@ -456,7 +456,7 @@ def test_advice_for_the_admins_listener_is_in_yaml(tmp_path: Path) -> None:
 )
 def test_slips_in_the_listener_of_the_server(tmp_path: Path, wrong: str, meant: str) -> None:
     """They decide how the server is reached: with TLS, at which address."""
-    reason = f"{wrong} is no option of ejabberd_c2s; did you mean {meant}?"
+    reason = f"{wrong} is not an option of ejabberd_c2s; did you mean {meant}?"
     options = f"ejabberd_c2s, {wrong}: true, access: c2s, hibernate_after: 5"
     slip = EJABBERDS.replace("ejabberd_c2s", options)
     assert [found for found in load_text(tmp_path, slip, "ejabberd.yml").warnings if reason in found]

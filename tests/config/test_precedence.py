@@ -12,8 +12,8 @@ from tests.config.snippets import C2S, HOSTS, listener, load_text, mistakes, wri
     [
         ("{max_sesions, 5}", "unknown option max_sesions; did you mean max_sessions?"),
         ("{zzz, 5}", "unknown option zzz"),
-        ("{hosts, []}", "hosts stands at the top level of the file, not in a listener"),
-        ("{backlog, 5}, {backlog, 5}", "backlog is given in line 1 already"),
+        ("{hosts, []}", "hosts belongs at the top level of the file, not in a listener"),
+        ("{backlog, 5}, {backlog, 5}", "backlog is already given in line 1"),
         ("tls_handshake_timeout", "tls_handshake_timeout needs a value: 0.1 to 86400 seconds"),
         ("{backlog, 1, 2}", "expected an option, {name, value}, found {backlog, 1, 2}"),
         ("5", "expected an option, {name, value}, found 5"),
@@ -44,7 +44,7 @@ def test_other_options_are_not_read_at_the_top_level(tmp_path: Path) -> None:
 
 def test_a_top_level_option_given_twice(tmp_path: Path) -> None:
     text = listener("") + "\n{websocket_timeout, 100}.\n{websocket_timeout, 100}."
-    assert mistakes(tmp_path, text) == ["3: websocket_timeout is given in line 2 already"]
+    assert mistakes(tmp_path, text) == ["3: websocket_timeout is already given in line 2"]
 
 
 def test_a_bad_value_at_the_top_level_is_told_once(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_main_file_comes_before_those_it_includes(tmp_path: Path) -> None:
     ("options", "line", "problem"),
     [
         ("max_sesions: 5", 1, "unknown option max_sesions; did you mean max_sessions?"),
-        ("backlog: 5, backlog: 5", 1, "backlog is given in line 1 already"),
+        ("backlog: 5, backlog: 5", 1, "backlog is already given in line 1"),
         ("port: 5", 1, "port is given twice"),
         ("tls:", 1, "tls: expected true or false, found nothing"),
     ],

@@ -163,7 +163,7 @@ def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, 
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (40, 40))
         crowd = [connect(gateway.ws_port) for _ in range(60)]
         wait_until(
-            lambda: "accepts nobody for now: Too many open files" in gateway.child.text(), SECONDS, "log"
+            lambda: "accepts no connections: Too many open files" in gateway.child.text(), SECONDS, "log"
         )
         for connection in crowd[:-1]:
             connection.close()

@@ -75,7 +75,7 @@ def test_who_is_refused(alone: Admin, method: str, path: str, host: str | None, 
 def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
     admin = start(1, admin='{%d, wsgw_admin, [{ip, "0.0.0.0"}]}')
     assert admin.ask("/healthz", host="gateway.example").status == 200
-    assert "is open to others than this machine" in admin.gateway.child.text()
+    assert "is open to other machines" in admin.gateway.child.text()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_no_descriptors_left_for_an_admin(start: StartAdmin, tmp_path: Path) -> 
 
     with without_descriptors(worker):
         with socket.create_connection(("127.0.0.1", admin.port), PATIENCE):
-            told = f"http://127.0.0.1:{admin.port}/ accepts nobody for now: Too many open files"
+            told = f"http://127.0.0.1:{admin.port}/ accepts no connections: Too many open files"
             wait_until(lambda: told in admin.gateway.child.text(), PATIENCE, "the log")
         before = time.time()
         wait_until(lambda: published_at() > before, PATIENCE, "figures")

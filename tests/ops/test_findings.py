@@ -127,7 +127,7 @@ def test_certificate_that_is_trusted_as_it_stands(tmp_path: Path, make: Make, mo
     line, reason = the_one(found(tmp_path, "", more.format(pem=make().pem), days=days))
     assert line == 6
     assert reason.startswith(f"{make().pem} {'has expired on' if days > 0 else 'is not valid before'} 20")
-    assert "wsgw still trusts it at the XMPP server as it stands" in reason
+    assert "wsgw still trusts it at the XMPP server, but other clients" in reason
     assert ("renew it" if days > 0 else "set the clock") in reason
 
 

@@ -123,7 +123,7 @@ def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) ->
     good = gateway.config.read_text()
     gateway.config.write_text(good.replace("{hosts, ", "{hosts "))
     gateway.child.signal(signal.SIGUSR2)
-    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    said(gateway, "no upgrade: the new gateway ended before it served; this one continues")
     traffic.moves(books)
     gateway.config.write_text(good)
     reload(gateway)
@@ -143,7 +143,7 @@ def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start
     newest, gate = begin_upgrade(gateway)
     os.kill(newest, signal.SIGTERM)
     gate.open()
-    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    said(gateway, "no upgrade: the new gateway ended before it served; this one continues")
     assert "has taken over" not in gateway.child.text()
     traffic.begin(gateway.ws_port, 2)
     traffic.moves(books)
@@ -257,7 +257,7 @@ def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
     newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGHUP)
     os.kill(newest, signal.SIGKILL)
-    said(gateway, "no upgrade: the new gateway has ended before it served; this one goes on")
+    said(gateway, "no upgrade: the new gateway ended before it served; this one continues")
     said(gateway, rf"parent\[{gateway.child.pid}\]: reading the configuration again")
     gate.open()
     assert gateway.stop() == 0
@@ -369,7 +369,7 @@ os.execv(sys.executable, [sys.executable, "-m", "wsgw", "--offline", *sys.argv[2
 
 def listens(log: Path, times: int) -> None:
     """Wait until the gateway has said so often where it listens; fail with the log if it cannot."""
-    done = re.compile(" listens on ws://|stays as it was")
+    done = re.compile(" listens on ws://|nothing has changed")
     try:
         wait_until(lambda: len(done.findall(log.read_text())) >= times, PATIENCE, f"settings number {times}")
     except TimeoutError as error:

@@ -105,7 +105,7 @@ def count(gateway: Gateway, pattern: str) -> int:
 
 def reload(gateway: Gateway) -> None:
     """SIGHUP, and wait until the parent has done what it says."""
-    done = "listens on|stays as it was"
+    done = "listens on|nothing has changed"
     before = count(gateway, done)
     gateway.child.signal(signal.SIGHUP)
     said(gateway, done, before + 1)

@@ -102,14 +102,17 @@ def warnings_about(
         mark = choices.mark("certfile")
         form = in_syntax_of(mark, "{tls, true}", "tls: true")
         lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"
-        found.append(_at(mark, f"{lacks}; add {form}, or take it out."))
+        found.append(_at(mark, f"{lacks}; add {form}, or remove the certfile."))
     if listener.max_stanza_size == sys.maxsize:
         mark = choices.mark("max_stanza_size")
         found.append(_at(mark, f"{where} takes stanzas of any size: one client can use up the memory."))
     if listener.websocket_timeout <= listener.websocket_ping_interval < math.inf:
         mark = choices.mark("websocket_timeout", "websocket_ping_interval")
         found.append(
-            _at(mark, f"{where} cuts quiet clients before it pings them: websocket_timeout is too short.")
+            _at(
+                mark,
+                f"{where} disconnects quiet clients before it pings them: websocket_timeout is too short.",
+            )
         )
     if listener.max_sessions > room and "max_sessions" in choices:
         reason = (
@@ -156,7 +159,7 @@ def _upstream_warnings(
     ]
     secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
     if secured and not listener.upstream_verify:
-        reason = f"{where} has upstream_verify false: it does not know whom it gives the passwords to."
+        reason = f"{where} has upstream_verify false: any server can receive the passwords."
         found.append(_at(verify, reason))
     elif not listener.upstream_verify:
         found.append(_at(verify, f"{where} has upstream_verify false."))
@@ -174,7 +177,7 @@ def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
         return None
     return _at(
         mark,
-        f"The wsgw_admin listener on port {listener.port} is open to others than this machine ({listener.ip})"
+        f"The wsgw_admin listener on port {listener.port} is open to other machines ({listener.ip})"
         ": any client that reaches it sees hosts, addresses of servers and figures.",
     )
 

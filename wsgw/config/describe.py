@@ -15,28 +15,28 @@ from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 _INTRODUCTION: Final = """\
 # Options
 
+In Erlang terms an option is `{name, value}`, in YAML `name: value`.
+
 Times are seconds, or strings with a unit, as in `"30 seconds"`, `"5 minutes"`, `"500 ms"`. Sizes are bytes.
-Where `infinity` is allowed there is no limit. Strings may be written as binaries, and flags alone: `tls` is
-`{tls, true}`. Relative file names start at the directory of the file that names them. Unknown options,
+`infinity` means no limit. Strings may be written as binaries, and true flags without a value: `tls` is
+`{tls, true}`. Relative file names start at the directory of the file that contains them. Unknown options,
 options given twice and values out of bounds are errors.
 
-In `wsgw.yml`, and in any file that is not ejabberd's, that goes for the whole file: for its top level, its
-includes (`allow_only`, `disallow`), its `host_config` and its listeners too. At the top level of ejabberd's
-own file, a name that is nearly one of these is a warning, and all others are ejabberd's business. A file is
-ejabberd's if its name or folder says so, if ejabberd's file includes it, or if ejabberd's options stand in
-it. `hosts` given twice in one file is always an error.
-
-In Erlang terms an option is `{name, value}`, in YAML `name: value`.
+In `wsgw.yml`, and in any other file that is not ejabberd's, these rules apply to the whole file: to its top
+level, its includes (`allow_only`, `disallow`), its `host_config` and its listeners. At the top level of
+ejabberd's own file wsgw warns about a name that is similar to one of its options, and ignores all other
+names. A file is ejabberd's if its name or folder is one of ejabberd's, if ejabberd's file includes it, or if
+it contains ejabberd's options. `hosts` given twice in one file is always an error.
 """
 _LISTENER_HEADING: Final = """\
 ## In a `websocket_session` listener
 
     {5288, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}, {max_sessions, 500}]}
 
-The port may carry an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. The older name of the
-module, `ejabberd_websocket`, is read too. Options of ejabberd's own listeners (`captcha`, `http_bind`,
-`web_admin`, `ciphers`) are ignored with a warning. Options with a * may stand at the top level too, for all
-such listeners; what the listener says comes first.
+The port may include an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. `ejabberd_websocket` is
+the older name of the module and works too. Options of ejabberd's own listeners (`captcha`, `http_bind`,
+`web_admin`, `ciphers`) are ignored with a warning. Options marked * may also be set at the top level, for all
+such listeners; the value in a listener overrides it.
 """
 _ADMIN: Final = """\
 ## In a `wsgw_admin` listener
@@ -44,7 +44,7 @@ _ADMIN: Final = """\
     {5289, wsgw_admin, [{ip, {127,0,0,1}}]}
 
 Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/status`, `/status.json`; see
-[metrics.md](metrics.md). There is one option, `ip`, the address to listen on: by default it is `127.0.0.1`.
+[metrics.md](metrics.md). Its only option is `ip`, the address to listen on, by default `127.0.0.1`.
 """
 _TOP_HEADING: Final = "## At the top level\n"
 #: The options of the top level whose values ``check`` prints without conversion.

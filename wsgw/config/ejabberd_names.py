@@ -71,12 +71,12 @@ LISTENERS: Final = _words(
     """
 )
 
-_ELSEWHERE: Final = "ejabberd answers for it itself, in an ejabberd_http listener on a port of its own"
+_ELSEWHERE: Final = "ejabberd answers for it itself, in an ejabberd_http listener on another port"
 _TLS: Final = "wsgw has TLS 1.2 and newer with the system's ciphers; to choose, let a proxy end TLS"
 _SERVERS_TLS: Final = "wsgw checks the server's certificate with upstream_verify and upstream_cafile"
 _USERS: Final = "the rules of the XMPP server's ejabberd_c2s listener count for web users too"
 _NO_COMPRESSION: Final = "wsgw compresses nothing"
-_NOT_NEEDED: Final = "nothing takes its place; take it out"
+_NOT_NEEDED: Final = "nothing replaces it; remove it"
 
 #: Option of any of ejabberd's listeners → its substitute, as the end of a sentence.
 LISTENER_OPTIONS: Final = {
@@ -90,13 +90,13 @@ LISTENER_OPTIONS: Final = {
     **dict.fromkeys(("tag", "supervisor", "check_from", "server_host", "auth_realm"), _NOT_NEEDED),
     **dict.fromkeys(("password", "service_check_from"), _NOT_NEEDED),
     **dict.fromkeys(("allow_unencrypted_sasl2", "auth_type", "sock_peer_name"), _NOT_NEEDED),
-    "inet": "wsgw listens on IPv4 unless ip or inet6 says otherwise",
+    "inet": "wsgw listens on IPv4 unless ip or inet6 is set",
     "default_host": "clients name their domain in the stream header; the domains served are in hosts",
     "custom_headers": "let a proxy in front add headers",
     "unix_socket": "wsgw listens on a port: give port and ip",
     "accept_interval": "max_connect_rate_per_ip limits new connections",
-    "max_fsm_queue": "send_buffer_high limits what waits for a client",
-    "max_payload_size": "max_stanza_size limits what a client sends",
+    "max_fsm_queue": "send_buffer_high limits the data queued for a client",
+    "max_payload_size": "max_stanza_size limits the stanzas of a client",
     "max_connections": "max_sessions limits connections",
     "timeout": "websocket_timeout and handshake_timeout limit quiet time",
     "recv_timeout": "websocket_timeout and handshake_timeout limit quiet time",
@@ -108,8 +108,8 @@ LISTENER_OPTIONS: Final = {
 }
 
 _RULE: Final = (
-    "a rule by user is the XMPP server's, whose ejabberd_c2s listener has its own; "
-    "here shaper is bytes a second, or the name of a shaper"
+    "rules by user belong to the XMPP server's ejabberd_c2s listener; "
+    "here shaper is bytes per second, or the name of a shaper"
 )
 _OWN_WEBSOCKET: Final = "that is ejabberd's own WebSocket; for wsgw's write mod_websocket"
 #: Request handlers with an advice of their own.

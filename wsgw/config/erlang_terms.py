@@ -126,9 +126,9 @@ class _Reader:
         if token.kind is TokenKind.DOT:
             self._next()
         elif (token.is_("{") and token.line > last_line) or token.kind is TokenKind.END:
-            self._note(last_line, "missing '.' behind this term")
+            self._note(last_line, "missing '.' after this term")
         else:
-            raise BadSyntax(token.line, f"expected '.' behind the term, found {token}", token.start)
+            raise BadSyntax(token.line, f"expected '.' after the term, found {token}", token.start)
 
     def _term(self, depth: int) -> Term:
         token = self._next()
@@ -145,7 +145,7 @@ class _Reader:
             case TokenKind.PUNCTUATION:
                 return self._compound(token, depth)
             case TokenKind.VARIABLE:
-                reason = f"{token} is a variable here; a name in capitals stands in single quotes: '{token}'"
+                reason = f"{token} is a variable here; a name in capitals needs single quotes: '{token}'"
                 raise BadSyntax(token.line, reason, token.start)
         raise self._unexpected(token)
 

@@ -35,7 +35,7 @@ def _check_single_hosts(document: Document, named: tuple[str, ...], problems: Pr
     for setting in document.settings:
         if setting.host is None or any(_is_of(setting, host) for host in named):
             continue
-        reason = f"host_config: {setting.host} is none of the hosts{nearest(setting.host, named)}"
+        reason = f"host_config: {setting.host} is not one of the hosts{nearest(setting.host, named)}"
         if setting.mark.file in document.own_files:
             problems.add_missing(setting.mark, reason)
         elif near(setting.host, named):

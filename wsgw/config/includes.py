@@ -41,7 +41,7 @@ def _check_filter(name: str, key: Term, value: Term | None, problems: Problems) 
         option = name_of(item)
         if option is None or (option not in OUR_NAMES and option not in TOP_LEVEL):
             hint = "" if option is None else nearest(option, SUGGESTED)
-            problems.add(item.mark, f"{name}: {show(item)} is no option{hint}")
+            problems.add(item.mark, f"{name}: {show(item)} is not an option{hint}")
 
 
 def includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:

@@ -37,7 +37,7 @@ _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
 #: Request handlers that are easily confused with listeners.
 _NO_LISTENERS = (HANDLER, "ejabberd_http_ws")
-_OWN_LISTENER = f"give it a {LISTENER_MODULE} listener of its own on another port"
+_OWN_LISTENER = f"give it a separate {LISTENER_MODULE} listener on another port"
 _N = TypeVar("_N", int, float)
 #: Names in the table without a field of the same name in ``ListenerConfig``.
 _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
@@ -112,7 +112,7 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
         reason = f"unknown module {raw.module} of a listener{nearest(raw.module, _OUR_LISTENERS)}"
         is_slip = near(raw.module, _OUR_LISTENERS) is not None
         if raw.module in _NO_LISTENERS:
-            reason = f"{raw.module} answers requests, and is no listener; did you mean {LISTENER_MODULE}?"
+            reason = f"{raw.module} handles requests and is not a listener; did you mean {LISTENER_MODULE}?"
             is_slip = True
         elif _has_our_handler(raw):
             problems.warn(raw.mark, f"{HANDLER} in this {raw.module} is not served: {_OWN_LISTENER}.")
@@ -133,7 +133,7 @@ def _check_servers_options(raw: RawListener, document: Document, problems: Probl
             continue
         if meant := near(name, SERVER_OPTIONS):
             note = problems.add if raw.mark.file in document.own_files else problems.warn
-            note(key.mark, f"{name} is no option of {C2S}; did you mean {meant}?")
+            note(key.mark, f"{name} is not an option of {C2S}; did you mean {meant}?")
 
 
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
@@ -143,7 +143,7 @@ def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mar
             return raw.mark, f" (is {raw.module} meant to be one?)"
     for raw in every:
         if _has_our_handler(raw):
-            return raw.mark, f" ({HANDLER} in this {raw.module} needs a listener of its own on another port)"
+            return raw.mark, f" ({HANDLER} in this {raw.module} needs a separate listener on another port)"
     settings = document.all("listen")
     return (settings[0].mark if settings else document.mark), ""
 
@@ -213,7 +213,7 @@ def _check_place(
     """Note a second listener on one address and port; port 0 means any free port, so it may repeat."""
     place = (listener.ip, listener.port)
     if listener.port and place in places:
-        problems.add(raw.mark, f"port {listener.port} has its listener in line {places[place]} already")
+        problems.add(raw.mark, f"port {listener.port} already has a listener, in line {places[place]}")
     places[place] = raw.mark.line
 
 
@@ -281,7 +281,7 @@ def _value(document: Document, name: str, default: Any, problems: Problems) -> A
     settings = document.all(name)
     own = [setting for setting in settings if setting.mark.file == document.source] or settings[:1]
     for again in own[1:]:
-        problems.add(again.mark, f"{name} is given in line {own[0].mark.line} already")
+        problems.add(again.mark, f"{name} is already given in line {own[0].mark.line}")
     try:
         return BY_NAME[name].type.parse(own[0].value, Context()) if own else default
     except Misfit as misfit:

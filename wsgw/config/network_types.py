@@ -149,7 +149,7 @@ class TraceTargets:
         name, _, domain = bare.partition("@")
         try:
             if not name:
-                raise ValueError("a user's name stands before the @")
+                raise ValueError("expected a user's name before the @")
             return f"{name.lower()}@{normalise_domain(domain)}{slash}{resource}"
         except ValueError as error:
             raise Misfit(term.mark, f"{show(term)} is not a JID: {error}") from error
@@ -215,7 +215,7 @@ class RequestHandlers:
             )
         path = self._path(key)
         if path in seen:
-            raise Misfit(key.mark, f"the path /{'/'.join(path)} has its handler in line {seen[path]} already")
+            raise Misfit(key.mark, f"the path /{'/'.join(path)} already has a handler, in line {seen[path]}")
         seen[path] = key.mark.line
         return RequestHandler(path, self._module(value))
 

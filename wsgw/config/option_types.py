@@ -226,14 +226,14 @@ class Rate:
 
     @property
     def label(self) -> str:
-        return "a number a second, {Rate, Burst}, or infinity"
+        return "a number per second, {Rate, Burst}, or infinity"
 
     def parse(self, term: Term, context: Context) -> tuple[float, int]:
         if is_word(term, "infinity"):
             return math.inf, sys.maxsize
         rate_term, burst_term = self._parts(term)
         if not isinstance(rate_term, Number) or not 0 < rate_term.value <= 1_000_000:
-            raise wrong_type(rate_term, "a rate above 0 and up to 1000000 a second")
+            raise wrong_type(rate_term, "a rate above 0 and up to 1000000 per second")
         rate = float(rate_term.value)
         if burst_term is None:
             return rate, max(1, math.ceil(4 * rate))
@@ -247,7 +247,7 @@ class Rate:
         parts = {name_of(key): value for key, value in entries_of(term)}
         rate, burst = parts.pop("rate", None), parts.pop("burst", None)
         if rate is None or parts:
-            label = "a number a second, {rate: RATE, burst: BURST}, or infinity"
+            label = "a number per second, {rate: RATE, burst: BURST}, or infinity"
             raise wrong_type(term, in_syntax_of(term.mark, self.label, label))
         return rate, burst
 
@@ -258,7 +258,7 @@ class Shaper:
 
     @property
     def label(self) -> str:
-        return "bytes a second, the name of a shaper, or none"
+        return "bytes per second, the name of a shaper, or none"
 
     def parse(self, term: Term, context: Context) -> int | None:
         name = name_of(term)
@@ -287,4 +287,4 @@ class Shaper:
     def _speed(self, speed: Term, use: Term, context: Context) -> int:
         if isinstance(speed, Number) and isinstance(speed.value, int) and 1 <= speed.value <= sys.maxsize:
             return speed.value
-        raise wrong_type(use if speed is use else speed, "a shaper of 1 or more bytes a second")
+        raise wrong_type(use if speed is use else speed, "a shaper of 1 or more bytes per second")

@@ -75,37 +75,38 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "request_handlers",
         RequestHandlers(),
         (),
-        "Path prefixes and what answers below them; every other path is 404. A path is a string or a list of "
-        "segments. The module is `mod_websocket`, or by its older name `ejabberd_websocket`; others are "
-        "ignored with a warning.",
+        "Path prefixes, each with the module that handles requests below it; any other path is 404. A path "
+        "is a string or a list of segments. The module is `mod_websocket`, or `ejabberd_websocket`, its "
+        "older name; any other module is ignored with a warning.",
         "ejabberd",
     ),
     Option(
         "ip",
         Address(),
         Computed("all IPv4 addresses"),
-        "The address to listen on: a string, or a tuple of numbers.",
+        "The address to listen on: a string or a tuple of numbers.",
         "ejabberd",
     ),
     Option(
         "inet6",
         Flag(),
         False,
-        "Without `ip`: listen on all IPv6 addresses, and on IPv4 if no other listener has the port there.",
+        "Without `ip`: listen on all IPv6 addresses, and on IPv4 too if no other listener has the port "
+        "there.",
         "ejabberd 2",
     ),
     Option(
         "backlog",
         Count(1, 65535),
         1024,
-        "Connections the system holds until they are accepted.",
-        "ejabberd has 5, too few for a wave of reconnects; capped by net.core.somaxconn",
+        "Connections that the system queues until wsgw accepts them.",
+        "ejabberd has 5, too few when many clients reconnect; capped by net.core.somaxconn",
     ),
     Option("tls", Flag(), False, "Speak `wss://` instead of `ws://`.", "ejabberd"),
     Option(
         "certfile",
         FilePath(),
-        Computed("the first of `certfiles` that holds both"),
+        Computed("the first of `certfiles` with certificate and key"),
         "The PEM file with certificate, chain and key.",
         "ejabberd",
     ),
@@ -113,15 +114,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "use_proxy_protocol",
         Flag(),
         False,
-        "Every connection begins with a PROXY header, version 1 or 2, that names the client.",
+        "Every connection starts with a PROXY header, version 1 or 2, that gives the client's address.",
         "ejabberd",
     ),
     Option(
         "websocket_origin",
         Origins(),
         (),
-        "Origins of web pages that may connect, others get 403: `any`, or a list. Clients without an origin "
-        "are no browsers, and pass.",
+        "Origins of web pages that may connect: `any`, or a list. Other origins get 403. Clients that send "
+        "no origin are not browsers and are accepted.",
         "ejabberd; RFC 6455 section 10.2",
         Scope.BOTH,
     ),
@@ -129,22 +130,22 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "websocket_ping_interval",
         Seconds(1, DAY, infinity=True, zero_is_infinity=True),
         30.0,
-        "Quiet time after which a client is pinged. 0 or `infinity`: never.",
-        "ejabberd has 60; many proxies cut at 60",
+        "Time without traffic after which wsgw pings a client. 0 or `infinity`: never.",
+        "ejabberd has 60; many proxies disconnect at 60",
         Scope.BOTH,
     ),
     Option(
         "websocket_timeout",
         Seconds(1, DAY, infinity=True),
         300.0,
-        "Time without anything from the client, pongs included, after which it is cut.",
+        "Time without any byte from the client, pongs included, after which wsgw disconnects it.",
         "ejabberd",
         Scope.BOTH,
     ),
     _timeout(
         "pong_timeout",
         20.0,
-        "Time a client has to answer a ping, once it has taken what was sent before.",
+        "Time for a client to answer a ping, after it has read all data sent before it.",
         "python websockets: 20",
         True,
     ),
@@ -156,35 +157,39 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "python websockets: 10; haproxy's timeout http-request",
     ),
     _timeout(
-        "open_timeout", 10.0, "Time from the upgrade to the client's stream header.", "as the one before"
+        "open_timeout",
+        10.0,
+        "Time from the WebSocket upgrade to the client's stream header.",
+        "as handshake_timeout",
     ),
     _timeout(
         "auth_timeout",
         60.0,
-        "Time from the upgrade to the end of authentication. It begins anew when the server answers an `iq` "
-        "with a `result` before that (a registration form, a CAPTCHA), up to five times as long in all.",
+        "Time from the WebSocket upgrade to the end of authentication. It starts again when the XMPP server "
+        "answers an `iq` with a `result` before that (a registration form, a CAPTCHA), up to five times the "
+        "value in all.",
         "Prosody's c2s_timeout is 300; ejabberd's negotiation_timeout 120",
         True,
     ),
     _timeout(
-        "connect_timeout", 5.0, "Time to connect to one XMPP server of the list, TLS included.", "haproxy: 5"
+        "connect_timeout", 5.0, "Time to connect to one XMPP server of the list, including TLS.", "haproxy: 5"
     ),
     _timeout(
         "send_timeout",
         15.0,
-        "Time in which a peer takes nothing of the data that waits for it, after which it is cut.",
+        "Time in which a peer reads none of the data queued for it, after which wsgw disconnects it.",
         "ejabberd's send_timeout: 15",
     ),
     _timeout(
         "close_timeout",
         5.0,
-        "Time for the closing handshake, once the client has taken what was sent before.",
+        "Time for the closing handshake, after the client has read all data sent before it.",
         "python websockets: 10; RFC 6455 7.1.1",
     ),
     Option(
         "max_stanza_size",
         Count(STANZA_FLOOR, 1024 * MIB, "bytes", infinity=True),
-        Computed(f"that of the first `ejabberd_c2s` listener, else {DEFAULT_STANZA_SIZE}"),
+        Computed(f"that of the first `ejabberd_c2s` listener, otherwise {DEFAULT_STANZA_SIZE}"),
         "The largest stanza a client may send.",
         "ejabberd; RFC 6120 section 13.12",
     ),
@@ -192,62 +197,66 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "max_stanza_size_preauth",
         Count(STANZA_FLOOR, 1024 * MIB, "bytes"),
         STANZA_FLOOR,
-        "The same before the client has authenticated.",
-        "the least RFC 6120 section 13.12 allows",
+        "The largest stanza a client may send before it has authenticated.",
+        "the minimum of RFC 6120 section 13.12",
     ),
     Option(
         "max_header_size",
         Count(KIB, MIB, "bytes"),
         16 * KIB,
-        "The largest HTTP request head; more is answered 431.",
+        "The largest HTTP request head; a larger one gets 431.",
         "Apache 8 KiB, haproxy 16 KiB, Node.js 16 KiB",
     ),
-    Option("max_depth", Count(2, 1000), 100, "Levels of elements within a stanza.", "none has more than 20"),
-    Option("max_attributes", Count(8, 10_000), 256, "Attributes of one element.", "none has more than 20"),
+    Option(
+        "max_depth", Count(2, 1000), 100, "Levels of elements within a stanza.", "real stanzas have up to 20"
+    ),
+    Option(
+        "max_attributes", Count(8, 10_000), 256, "Attributes of one element.", "real elements have up to 20"
+    ),
     Option(
         "max_sessions",
         Count(1, 10_000_000),
         Computed("workers * (limit of open files - 200) / 2"),
-        "Connections at one time, those still shaking hands included, of all listeners together.",
+        "Simultaneous connections, including those still in a handshake, over all listeners.",
         "two descriptors each; nginx's worker_connections counts the same",
     ),
     Option(
         "max_sessions_per_ip",
         Count(1, 10_000_000, infinity=True),
         1000,
-        "Connections at one time from one address, of IPv6 from one /64. Loopback and trusted proxies are "
-        "spared; the clients behind them are counted.",
-        "an office behind one address fits in",
+        "Simultaneous connections from one address; for IPv6 from one /64. Loopback and trusted proxies have "
+        "no limit; each client behind them has.",
+        "enough for an office behind one address",
     ),
     Option(
         "max_connect_rate_per_ip",
         Rate(),
         (50.0, 200),
-        "New connections a second from one address, and how many may come at once: `{50, 200}`; in YAML "
-        "`{rate: 50, burst: 200}`. A number alone allows four times itself at once.",
+        "New connections per second from one address, and the size of a burst: `{50, 200}`; in YAML "
+        "`{rate: 50, burst: 200}`. A single number allows bursts of four times the rate.",
         "a token bucket, as in Prosody's mod_limits",
     ),
     Option(
         "shaper",
         Shaper(),
         None,
-        "Bytes a second taken from one client, or the name of a shaper defined by `shaper`.",
+        "Bytes per second read from one client, or the name of a shaper that the file defines with `shaper`.",
         "ejabberd",
     ),
     Option(
         "send_buffer_high",
         Count(4 * KIB, 64 * MIB, "bytes"),
         64 * KIB,
-        "Data waiting for one peer above which the other side is not read.",
+        "Data queued for one peer above which wsgw stops reading from the other peer.",
         "Node.js 16 KiB, asyncio 64 KiB",
     ),
     Option(
         "send_buffer_hard",
         Count(4 * KIB, 1024 * MIB, "bytes"),
         MIB,
-        "Data of a browser that has left, waiting for the server, above which the rest is not read. It does "
-        "not count what waits for a browser: `send_buffer_high` bounds that, `send_timeout` ends it.",
-        "well above the largest stanza most servers take",
+        "Data of a browser that has left, queued for the XMPP server, above which wsgw does not read the "
+        "rest. It does not limit the data queued for a browser: `send_buffer_high` and `send_timeout` do.",
+        "well above the largest stanza that most servers accept",
     ),
     Option(
         "upstream",
@@ -255,41 +264,42 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Computed("the first `ejabberd_c2s` listener"),
         "The XMPP server, or several tried in order: `tcp://HOST:PORT`, `starttls://HOST:PORT`, "
         "`tls://HOST:PORT`, `unix:/PATH`, `srv:DOMAIN`.",
-        "named after what every reverse proxy has",
+        "the usual name in reverse proxies",
     ),
     Option(
         "upstream_cafile",
         FilePath(),
         None,
-        "Authorities trusted for the server's certificate, beside those of the system.",
+        "Authorities trusted for the XMPP server's certificate, in addition to those of the system.",
         "nginx's proxy_ssl_trusted_certificate",
     ),
     Option(
         "upstream_verify",
         Flag(),
         True,
-        "Check the server's certificate. `false` warns at every start.",
+        "Check the XMPP server's certificate. With `false`, wsgw warns at every start.",
         "haproxy's verify",
     ),
     Option(
         "upstream_proxy_protocol",
         Choice(("off", "v1", "v2")),
-        Computed("`off`; `v2` if the listener that is the default upstream has `use_proxy_protocol`"),
-        "Tell the server the client's address with a PROXY header of this version.",
+        Computed("`off`; `v2` if the c2s listener of the default upstream has `use_proxy_protocol`"),
+        "Send the client's address to the XMPP server in a PROXY header of this version.",
         "haproxy's send-proxy, send-proxy-v2",
     ),
     Option(
         "see_other_uri",
         SeeOtherUri(),
         None,
-        "Where to send a client whose server says `see-other-host`; `@HOST@` is the host it names.",
+        "Redirect for a client when the XMPP server answers `see-other-host`; `@HOST@` is the host in that "
+        "answer.",
         "RFC 7395 section 3.6.1",
     ),
     Option(
         "drain_timeout",
         Seconds(0, DAY),
         30.0,
-        "When the gateway stops: the time over which it ends its sessions. Of several, the longest counts.",
+        "Time over which wsgw ends its sessions when it stops. The longest of several values applies.",
         "Kubernetes gives 30",
         Scope.BOTH,
     ),
@@ -297,17 +307,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "drain_resumable",
         Choice(("close", "drop")),
         "close",
-        "When the gateway stops, for sessions that can be resumed (XEP-0198): `close` says so with a stream "
-        "error and Close 1012; `drop` just loses the connection, so that the client resumes elsewhere.",
-        "XEP-0198 resumes what was lost, not what was closed",
+        "How wsgw ends sessions that can be resumed (XEP-0198) when it stops: `close` sends a stream error "
+        "and Close 1012; `drop` only drops the connection, so the client can resume on another gateway.",
+        "XEP-0198 resumes lost sessions, not closed ones",
         Scope.BOTH,
     ),
     Option(
         "upgrade_timeout",
         Seconds(0, 30 * DAY, infinity=True),
         math.inf,
-        "After an upgrade (SIGUSR2): how long the old processes keep serving the sessions they have, before "
-        "they end them as when the gateway stops. Of several, the longest counts.",
+        "Time for which the old processes of an upgrade (SIGUSR2) serve their sessions, before they end them "
+        "as at a stop. The longest of several values applies.",
         "nginx's worker_shutdown_timeout",
         Scope.BOTH,
     ),
@@ -315,15 +325,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "workers",
         Count(1, MAX_WORKERS),
         Computed("one per CPU"),
-        "Processes that serve. Of several, the largest counts.",
+        "Processes that serve sessions. The largest of several values applies.",
         "nginx's worker_processes",
         Scope.BOTH,
     ),
     Option(
         "user",
         Account(),
-        Computed("`wsgw` if there is such an account, else `nobody`"),
-        "The account the workers run under if the gateway is started as root; `root` stays root.",
+        Computed("`wsgw` if that account exists, otherwise `nobody`"),
+        "The account of the workers if wsgw is started as root; `root` keeps them root.",
         "nginx's user",
         Scope.TOP,
     ),
@@ -331,15 +341,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "log_level",
         Choice(LOG_LEVELS),
         "info",
-        "What is logged: this and what is graver. `--log-level` comes first.",
-        "ejabberd's loglevel is left to ejabberd",
+        "The lowest level that is logged. `--log-level` overrides it.",
+        "wsgw ignores ejabberd's loglevel",
         Scope.TOP,
     ),
     Option(
         "log_format",
         Choice(LOG_FORMATS),
         "plain",
-        "How a line of the log looks: text, or a JSON object. `--log-format` comes first.",
+        "The format of a log line: text, or a JSON object. `--log-format` overrides it.",
         "Caddy's and Traefik's log formats",
         Scope.TOP,
     ),
@@ -347,17 +357,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "trace",
         TraceTargets(),
         Traced(),
-        "Sessions of which every stanza and frame is logged, without its content: JIDs (bare ones for all "
-        "their resources), addresses of clients and CIDR networks. A reload (SIGHUP) changes it for running "
-        "sessions too.",
-        "haproxy's `trace`, which is told at runtime too",
+        "Sessions to trace: wsgw logs each of their stanzas and frames, without content. JIDs (a bare JID "
+        "for all its resources), addresses of clients and CIDR networks. A reload (SIGHUP) changes it for "
+        "running sessions too.",
+        "haproxy's `trace`, also set at runtime",
         Scope.TOP,
     ),
     Option(
         "hosts",
         Hosts(),
         Computed("must be given"),
-        "Domains served. If `mod_websocket` stands in any `modules`, only those that have it.",
+        "Domains to serve. If any `modules` has `mod_websocket`, only the hosts that have it.",
         "ejabberd",
         Scope.TOP,
     ),
@@ -365,8 +375,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "trusted_proxies",
         Networks(),
         (),
-        "Proxies whose `X-Forwarded-For` is believed: `all`, or a list of addresses and networks. Loopback "
-        "always is.",
+        "Proxies whose `X-Forwarded-For` wsgw believes: `all`, or a list of addresses and networks. It "
+        "always believes loopback.",
         "ejabberd",
         Scope.TOP,
     ),
@@ -374,8 +384,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "certfiles",
         FilePath("a list of file names"),
         (),
-        "PEM files, with wildcards; also `domain_certfile`. They serve listeners without a `certfile`, and "
-        "certificates in them are trusted at the XMPP server as they stand.",
+        "PEM files, with wildcards; `domain_certfile` adds to them. Listeners without a `certfile` use "
+        "them, and wsgw trusts these certificates at the XMPP server without an authority.",
         "ejabberd",
         Scope.TOP,
     ),

@@ -130,7 +130,7 @@ def _check_once(term: Term, is_ours: bool, seen: dict[tuple[str, str], int], pro
         return
     if name in _ONCE or (is_ours and name in KNOWN):
         if (term.mark.file, name) in seen:
-            problems.add(term.mark, f"{name} is given in line {seen[term.mark.file, name]} already")
+            problems.add(term.mark, f"{name} is already given in line {seen[term.mark.file, name]}")
         seen.setdefault((term.mark.file, name), term.mark.line)
 
 
@@ -157,7 +157,7 @@ def _no_option(name: str) -> str:
         return f"{name} belongs in a websocket_session listener, not at the top level"
     if name in TOP_LEVEL:
         hint = _meant(name, SUGGESTED)
-        return f"{name} is ejabberd's option, and means nothing to wsgw: take it out{hint}"
+        return f"{name} is ejabberd's option and has no effect in wsgw: remove it{hint}"
     if name in _OUR_LISTENERS:
         return f"{name} is the module of a listener: it belongs in listen, not at the top level"
     if name in HANDLER_NAMES:
@@ -174,7 +174,9 @@ def _check_parts(name: str, term: TupleTerm, problems: Problems) -> None:
     value = term.items[1]
     if name == "shaper" and len(term.items) == 2 and not any(_definitions(value)):
         example = in_syntax_of(term.mark, "{shaper, fast, {maxrate, 50000}}.", "shaper: {fast: 50000}")
-        reason = f"shaper defines shapers by name here, as in {example}; what clients get is in listeners"
+        reason = (
+            f"shaper defines shapers by name here, as in {example}; the shaper of clients is set in listeners"
+        )
         problems.add(term.mark, reason)
     elif name == "listen":
         _check_listen(value, problems)
@@ -245,4 +247,4 @@ def _check_ejabberds(term: Term, problems: Problems) -> None:
             term.mark, f"{name} has no effect at the top level; it belongs in a websocket_session listener."
         )
     elif meant := near(name, SUGGESTED):
-        problems.warn(term.mark, f"{name} is no option; did you mean {meant}?")
+        problems.warn(term.mark, f"{name} is not an option; did you mean {meant}?")

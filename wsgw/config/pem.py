@@ -79,7 +79,7 @@ def check_certificate_and_key(path: Path) -> None:
     if _KEY not in content:
         raise ValueError("holds a certificate but no private key")
     if any(sign in content for sign in _ENCRYPTED):
-        raise ValueError(f"holds a private key under a passphrase: take it off with openssl pkey -in {path}")
+        raise ValueError(f"holds a private key under a passphrase: remove it with openssl pkey -in {path}")
 
 
 def _content(path: Path) -> bytes | OSError:

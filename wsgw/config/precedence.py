@@ -91,7 +91,7 @@ def top_choices(document: Document, context: Context, problems: Problems) -> dic
 
 def _only(settings: list[Setting], option: Option, context: Context, problems: Problems) -> Chosen | None:
     for again in settings[1:]:
-        problems.add(again.mark, f"{option.name} is given in line {settings[0].mark.line} already")
+        problems.add(again.mark, f"{option.name} is already given in line {settings[0].mark.line}")
     return _parse(option, settings[0].value, settings[0].mark, context, problems) if settings else None
 
 
@@ -107,7 +107,7 @@ def listener_choices(
         if name in LISTENER_OPTIONS or (name == "shaper" and _is_rule(value, context)):
             ignored.setdefault(name, key.mark)
         elif name in seen:
-            problems.add(key.mark, f"{name} is given in line {seen[name]} already")
+            problems.add(key.mark, f"{name} is already given in line {seen[name]}")
         elif name is None or name not in LISTENER_NAMES:
             problems.add(key.mark, _unknown(key))
         else:
@@ -133,7 +133,7 @@ def _unknown(key: Term) -> str:
     if name in PLACE:
         return f"{name} stands before the options: {{{{Port, IP, tcp}}, Module, [...]}}"
     if name in BY_NAME:
-        return f"{name} stands at the top level of the file, not in a listener"
+        return f"{name} belongs at the top level of the file, not in a listener"
     known = (*LISTENER_NAMES, *PLACE) if key.mark.yaml else LISTENER_NAMES
     return f"unknown option {name}{nearest(name, known)}"
 

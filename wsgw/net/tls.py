@@ -29,7 +29,7 @@ _ADVICE = (
     ("KEY_TYPE_MISMATCH", _OTHER_KEY),
     ("KEY_TOO_SMALL", ": get one with RSA of 2048 bits or more, or with ECDSA"),
     ("MD_TOO_WEAK", ": get one that is signed with SHA-256"),
-    ("BAD_DECRYPT", ": the key has a passphrase; take it off with openssl pkey"),
+    ("BAD_DECRYPT", ": the key has a passphrase; remove it with openssl pkey"),
 )
 
 

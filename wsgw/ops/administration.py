@@ -160,7 +160,7 @@ class Administration:
             try:
                 self._probe()
             except Exception:
-                log.exception("fault while asking whether the XMPP server answers")
+                log.exception("fault while checking whether the XMPP server answers")
             gevent.sleep(PROBE_PAUSE)
 
     def _probe(self) -> None:

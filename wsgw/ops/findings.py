@@ -98,7 +98,7 @@ def _of_the_server(
             if dates:
                 yield _problem(
                     config.origins.files.get(path, config.nowhere),
-                    f"{path} {dates[0]}: wsgw still trusts it at the XMPP server as it stands, and other "
+                    f"{path} {dates[0]}: wsgw still trusts it at the XMPP server, but other "
                     f"clients of the server do not: {dates[1]}",
                 )
 

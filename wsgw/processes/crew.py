@@ -141,7 +141,9 @@ class Crew:
         except OSError as error:
             self.fork_failed = True
             if self.begun:
-                log.error("no process for worker %d: %s; again in %g s", slot, error.strerror, FORK_PAUSE)
+                log.error(
+                    "no process for worker %d: %s; next attempt in %g s", slot, error.strerror, FORK_PAUSE
+                )
             else:
                 log.error("no process for worker %d: %s", slot, error.strerror)
             self._slots[slot].due = time.monotonic() + FORK_PAUSE

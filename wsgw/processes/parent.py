@@ -1,7 +1,7 @@
 """The parent: opens the sockets, keeps the workers going, and does what signals say.
 
     SIGTERM, SIGINT   drain and stop; a second one ends at once
-    SIGHUP            read the configuration again; if it is wrong, everything stays as it was
+    SIGHUP            read the configuration again; if it is wrong, nothing changes
     SIGUSR2           start another parent, with the code on the disk, that takes the sockets over;
                       this one then serves the sessions it has to their end
 
@@ -199,7 +199,7 @@ class Parent:
             self._end(STOP, STOP_GRACE)
         elif message.word == FAILED:
             for problem in problems_of(message.body):
-                log.error("worker %d keeps its former settings: %s", member.slot, problem)
+                log.error("worker %d keeps its previous settings: %s", member.slot, problem)
 
     def _begin(self) -> None:
         """All workers are prepared: now the ports may be seen."""
@@ -285,7 +285,7 @@ class Parent:
         for problem in problems:
             log.error("%s", problem)
         if problems:
-            log.error("the configuration cannot be used: everything stays as it was")
+            log.error("the configuration cannot be used: nothing has changed")
         self._last_reload = {"at": time.time(), "ok": not problems, "errors": problems}
         notify("READY=1", f"STATUS={'the new configuration is wrong' if problems else 'serving'}")
 
@@ -353,9 +353,9 @@ class Parent:
 
     def _look_after(self, successor: Successor) -> None:
         if successor.ended:
-            self._give_up(successor, "the new gateway has ended before it served; this one goes on")
+            self._give_up(successor, "the new gateway ended before it served; this one continues")
         elif time.monotonic() >= successor.deadline:
-            self._give_up(successor, "the new gateway does not get ready; this one goes on")
+            self._give_up(successor, "the new gateway is not ready in time; this one continues")
 
     def _give_up(self, successor: Successor, reason: str) -> None:
         log.error("no upgrade: %s", reason)

@@ -167,7 +167,7 @@ class Worker:
             for problem in ask(*self._settings):
                 log.warning("%s", problem)
         except Exception:
-            log.exception("fault while asking whether the XMPP server answers")
+            log.exception("fault while checking whether the XMPP server answers")
 
     def _retire(self) -> None:
         self._gateway.retire()
