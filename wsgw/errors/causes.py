@@ -15,24 +15,24 @@ LABELS = {
     "closed_by_client": "the client closed its stream",
     "closed_by_server": "the XMPP server closed its stream",
     "server_error": "the XMPP server ended it with a stream error",
-    "see_other_host": "the XMPP server sent the client elsewhere",
+    "see_other_host": "the XMPP server redirected the client to another host",
     "browser_left": "the browser closed the WebSocket without closing the stream",
-    "browser_lost": "the browser's connection was gone",
+    "browser_lost": "the browser's connection was lost",
     "no_pong": "a ping was not answered within `pong_timeout`",
-    "slow_consumer": "the browser did not take what was sent to it",
-    "idle": "nothing was heard for `websocket_timeout`",
-    "no_stream": "`open_timeout` was over before the client had opened a stream",
-    "no_login": "`auth_timeout` was over before the client had logged in",
+    "slow_consumer": "the browser did not read",
+    "idle": "the browser sent nothing for `websocket_timeout`",
+    "no_stream": "`open_timeout` expired before the client opened a stream",
+    "no_login": "`auth_timeout` expired before the client logged in",
     "policy_violation": "the client exceeded a limit on stanzas",
-    "upstream_failed": "the XMPP server could not be reached, was lost, or sent what is not XMPP",
+    "upstream_failed": "the XMPP server was unreachable, its connection was lost, or it did not speak XMPP",
     "shutdown": "the gateway stopped",
-    "fault": "of a fault in the gateway; the log has it",
+    "fault": "of a fault in the gateway; the log has the traceback",
     "host_unknown": (
-        "the domain is not served here, or a later stream header named another domain than the first"
+        "wsgw does not serve the domain, or a later stream header named another domain than the first"
     ),
     "bad_xml": "the client broke the rules of XMPP",
     "bad_websocket": "the browser broke the rules of WebSocket",
-    "other": "of none of these",
+    "other": "of another cause",
 }
 
 
