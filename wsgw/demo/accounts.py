@@ -1,6 +1,6 @@
 """The accounts of the demo server, in memory: passwords, and the SCRAM keys made of them.
 
-It does not know how a client logs in (see ``sasl``), nor how one registers (see ``registration``).
+Logins are in ``sasl``, the registration of new accounts is in ``registration``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wsgw.demo.stanzas import StanzaError, parse_jid
 
 
 class ScramKeys(NamedTuple):
-    """What the server keeps of a password for one SCRAM mechanism (RFC 5802 section 3)."""
+    """The keys that a server makes of a password for one SCRAM mechanism (RFC 5802 section 3)."""
 
     salt: bytes
     stored_key: bytes
@@ -25,9 +25,10 @@ class ScramKeys(NamedTuple):
 
 
 class Accounts:
-    """Localpart → password of ``domain``; ``passwords`` may name the localparts unprepared (``Alice``).
+    """The accounts of ``domain``, which is a prepared string.
 
-    Raises ValueError for a name that cannot be a localpart.
+    ``passwords``: localpart → password; the localparts need no preparation (``Alice``). Raises ValueError
+    for a name that cannot be a localpart. The localparts of the methods are prepared.
     """
 
     def __init__(self, domain: str, passwords: Mapping[str, str]) -> None:
@@ -44,7 +45,7 @@ class Accounts:
         return localpart in self._passwords
 
     def set_password(self, localpart: str, password: str) -> None:
-        """Create the account, or give it another password."""
+        """Create the account, or change its password."""
         self._forget_keys(localpart)
         self._passwords[localpart] = password
 
@@ -61,7 +62,7 @@ class Accounts:
         return hmac.compare_digest(_normalised(expected), _normalised(password))
 
     def may_act_as(self, localpart: str, authzid: str) -> bool:
-        """Whether ``authzid`` means the account itself; there is no acting for others."""
+        """Whether ``authzid`` names the account itself; no account may act for another one."""
         if "@" not in authzid:
             return prepare(authzid) == localpart
         try:
@@ -70,7 +71,7 @@ class Accounts:
             return False
 
     def scram_keys(self, localpart: str, mechanism: str) -> ScramKeys | None:
-        """The account's keys for ``mechanism`` (``SCRAM-SHA-256``), made once; None without the account."""
+        """The account's keys for ``mechanism`` (``SCRAM-SHA-256``), made once; None if no such account exists."""
         password = self._passwords.get(localpart)
         if password is None:
             return None

@@ -1,4 +1,4 @@
-"""The counters of stream management (XEP-0198 section 4), and the stanzas not acknowledged yet.
+"""The counters of stream management (XEP-0198 section 4), and the stanzas that are not acknowledged yet.
 
 Counts only: the elements are in ``stream_management``, the sessions that wait to be resumed in ``bindings``.
 """
@@ -13,12 +13,12 @@ from wsgw.errors import StreamError
 
 _MODULUS = 2**32
 
-#: A client that leaves more stanzas than this without an acknowledgement is cut off.
+#: The session of a client that leaves more stanzas than this unacknowledged ends.
 MAX_UNACKNOWLEDGED = 2000
 
 
 class HandledCountTooHigh(StreamError):
-    """The client acknowledges stanzas never sent to it (XEP-0198 section 4)."""
+    """The client acknowledges more stanzas than were sent to it (XEP-0198 section 4)."""
 
     def __init__(self, handled: int, sent: int) -> None:
         super().__init__("undefined-condition", f"{handled} stanzas acknowledged, {sent} sent.")
@@ -26,7 +26,7 @@ class HandledCountTooHigh(StreamError):
 
 
 class Acknowledgements:
-    """One session's counters; ``token`` names the session for resumption, None if it cannot be resumed."""
+    """One session's counters. ``token`` names the session for resumption; None if it cannot be resumed."""
 
     def __init__(self, token: str | None) -> None:
         self.token = token
@@ -37,7 +37,7 @@ class Acknowledgements:
 
     @property
     def handled(self) -> int:
-        """Stanzas handled since stream management began, as ``h`` tells it."""
+        """The stanzas of the client since stream management began, modulo 2**32: the value of ``h``."""
         return self._handled
 
     def handle(self) -> None:
@@ -45,13 +45,13 @@ class Acknowledgements:
         self._handled = (self._handled + 1) % _MODULUS
 
     def keep(self, stanza: Element) -> None:
-        """Remember a stanza sent, or due to be sent. Raises StreamError when they are too many."""
+        """Keep a stanza to the client until it is acknowledged. Raises StreamError if too many are kept."""
         if len(self.unacknowledged) >= MAX_UNACKNOWLEDGED:
             raise StreamError("policy-violation", "Too many stanzas were left unacknowledged.")
         self.unacknowledged.append(stanza)
 
     def acknowledge(self, handled: int) -> None:
-        """Forget what the client has handled. Raises HandledCountTooHigh."""
+        """Drop the stanzas that the client acknowledges by ``handled``, its ``h``. Raises HandledCountTooHigh."""
         newly = (handled - self._acknowledged) % _MODULUS
         if newly > len(self.unacknowledged):
             sent = (self._acknowledged + len(self.unacknowledged)) % _MODULUS

@@ -1,4 +1,4 @@
-"""Which resources of which accounts are bound, and how long a session without a stream waits to be resumed.
+"""The bound resources of each account, and the sessions without a stream that wait to be resumed.
 
 RFC 6120 section 7, XEP-0198 section 5. It sends no presence and no stanza when a session ends: see ``host``.
 """

@@ -1,7 +1,7 @@
 """One TCP connection: reads block its greenlet, writes never do.
 
-Whatever greenlet has something to say queues it; one short-lived writer greenlet at a time sends it, so
-that a client which does not read delays nobody else. It knows nothing of XML.
+Any greenlet may queue bytes; one short-lived writer greenlet at a time sends them, so that a client that does
+not read delays no other client. It knows nothing of XML.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from gevent.socket import socket
 
 READ_SIZE = 16384
 
-#: A client this many bytes behind in reading is cut off.
+#: Bytes that may wait for a client; with more, its connection is closed.
 MAX_PENDING = 8 * 1024 * 1024
 
-#: Seconds that the last words, and the peer's closing, may take.
+#: Seconds for sending the last bytes, and for the peer's FIN.
 LINGER = 1.0
 
 
 class Connection:
-    """``sock`` with its outgoing queue; its writer runs in ``greenlets``."""
+    """The connection ``sock`` and the queue of its outgoing bytes; the writer runs in ``greenlets``."""
 
     def __init__(self, sock: socket, greenlets: Group) -> None:
         self._sock = sock
@@ -35,14 +35,14 @@ class Connection:
         sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
 
     def receive(self) -> bytes:
-        """Some bytes; none when the connection is over, however it ended."""
+        """The next bytes, at most ``READ_SIZE``; none after the end of the connection, orderly or not."""
         try:
             return self._sock.recv(READ_SIZE)
         except OSError:
             return b""
 
     def send(self, data: bytes) -> None:
-        """Queue ``data``; what comes after ``finish`` is dropped."""
+        """Queue ``data``; after ``finish`` it is dropped."""
         if self._finishing or self._broken:
             return
         self._pending += data
@@ -52,7 +52,7 @@ class Connection:
             self._start_writer()
 
     def finish(self) -> None:
-        """Send what is queued, then FIN; the peer has ``LINGER`` seconds to do the same."""
+        """Send the queue, then FIN; the peer has ``LINGER`` seconds for its own FIN."""
         if self._finishing or self._broken:
             return
         self._finishing = True
@@ -60,7 +60,7 @@ class Connection:
         self._start_writer()
 
     def close(self) -> None:
-        """The reader is done: send what is queued, for ``LINGER`` seconds at most, and close."""
+        """Called when reading is over: send the queue, for ``LINGER`` seconds at most, and close."""
         if self._writer is not None:
             self._writer.join(LINGER)
         for greenlet in (self._writer, self._deadline):
@@ -86,7 +86,7 @@ class Connection:
             self._writer = None
 
     def _abort(self) -> None:
-        """Wake the reader, which will find the end."""
+        """Shut the socket down, so that the reader wakes and finds the end."""
         self._broken = True
         try:
             self._sock.shutdown(stdlib_socket.SHUT_RDWR)

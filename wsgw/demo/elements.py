@@ -1,8 +1,8 @@
-"""Namespaces, and the two directions of an element: build one, write one out.
+"""Builds elements and writes them as text, with the namespaces of XMPP.
 
-The writer keeps namespaces right in the way XMPP likes to see them: a default declaration wherever the
-namespace changes, the ``stream`` prefix (declared on the stream header) for the stream's own elements,
-generated prefixes for namespaced attributes only. It knows nothing of stanzas or sockets.
+As usual in XMPP, a default declaration stands wherever the namespace changes, the stream's own elements have
+the prefix ``stream`` of the stream header, and only namespaced attributes get generated prefixes. It knows
+nothing of stanzas or sockets.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def make(
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """``{namespace}name`` as ``(namespace, name)``; the namespace is empty where there is none."""
+    """``{namespace}name`` as ``(namespace, name)``; the namespace is empty for a bare ``name``."""
     if tag.startswith("{"):
         namespace, _, name = tag[1:].partition("}")
         return namespace, name
@@ -53,15 +53,12 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def quote_attribute(value: str) -> str:
-    """``value`` escaped and in single quotes; tabs and line ends survive attribute normalisation."""
+    """``value`` escaped and in single quotes; tabs and line ends are kept as character references."""
     return f"'{value.translate(_ATTRIBUTE_ESCAPES)}'"
 
 
 def serialise(element: Element, default_namespace: str = NS_CLIENT) -> str:
-    """Write ``element`` as it stands inside a stream whose default namespace is ``default_namespace``.
-
-    The element's own tail is not written.
-    """
+    """The text of ``element``, without its tail, in a stream with this ``default_namespace``."""
     out: list[str] = []
     _write(element, default_namespace, out)
     return "".join(out)

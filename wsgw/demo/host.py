@@ -1,7 +1,7 @@
 """One domain: builds the parts that act on its accounts, rosters and sessions, and gives each stanza to one.
 
 Nothing here switches greenlets: the streams queue what is to be sent. Each part is built from the few others
-that it calls, so what depends on what is read in ``Host.__init__``; none of them imports this module.
+that it calls, so that ``Host.__init__`` shows the calls between them; none of them imports this module.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Host:
 
 
 def _check_sender(session: Session, sender: str) -> None:
-    """RFC 6120 section 8.1.2.1: a client names itself by its full or its bare JID."""
+    """A ``from`` must be the client's full or bare JID (RFC 6120 section 8.1.2.1)."""
     try:
         jid = parse_jid(sender)
     except StanzaError as error:

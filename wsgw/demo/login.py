@@ -1,6 +1,6 @@
-"""The SASL negotiation of one stream (RFC 6120 section 6): its elements, its retries.
+"""The SASL negotiation of one stream (RFC 6120 section 6): its elements and its retries.
 
-The mechanisms are in ``sasl``. It never sees anything of the stream but a way to send.
+The mechanisms are in ``sasl``. Of the stream it knows only how to send an element.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wsgw.demo.elements import NS_SASL, make, split_tag
 from wsgw.demo.sasl import MECHANISMS, Exchange, SaslFailure, begin, decode, encode
 from wsgw.errors import StreamError
 
-#: RFC 6120 section 6.4.5 wants between two and five.
+#: RFC 6120 section 6.4.5 recommends two to five.
 MAX_FAILURES = 5
 
 
@@ -23,7 +23,7 @@ def mechanisms_feature() -> Element:
 
 
 class Login:
-    """Takes SASL elements, sends the answers by ``send``."""
+    """Handles the SASL elements of one client; the answers go to ``send``."""
 
     def __init__(self, accounts: Accounts, send: Callable[[Element], None]) -> None:
         self._accounts = accounts
@@ -32,9 +32,9 @@ class Login:
         self._failures = 0
 
     def handle(self, element: Element) -> str | None:
-        """One ``<auth/>``, ``<response/>`` or ``<abort/>``; the localpart once the login has succeeded.
+        """Handle an ``<auth/>``, ``<response/>`` or ``<abort/>``; returns the localpart of a finished login.
 
-        Raises StreamError after too many failures.
+        Raises StreamError after ``MAX_FAILURES`` failures.
         """
         try:
             return self._advance(split_tag(element.tag)[1], element)

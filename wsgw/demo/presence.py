@@ -17,7 +17,7 @@ from wsgw.demo.stanzas import StanzaError, parse_jid, presence, readdressed
 class Presences:
     """Sends the presence of each session to the sessions that may see it.
 
-    JIDs in and out are strings; ``bare`` in a docstring means without a resource.
+    JIDs are strings here; a bare one has no resource.
     """
 
     def __init__(self, bindings: Bindings, rosters: Rosters) -> None:
@@ -94,7 +94,7 @@ class Presences:
             recipient.deliver(readdressed(stanza, session.full, recipient.bare))
 
     def _direct(self, session: Session, stanza: Element, recipient: str) -> None:
-        """RFC 6121 section 4.6."""
+        """Directed presence (RFC 6121 section 4.6)."""
         jid = parse_jid(recipient)
         if stanza.get("type") is None:
             session.directed.add(str(jid))
@@ -125,7 +125,7 @@ class Presences:
 
 
 def _priority(stanza: Element) -> int:
-    """RFC 6121 section 4.7.2.3: between -128 and 127, 0 if not given."""
+    """The priority of a presence stanza, -128 to 127; 0 without one (RFC 6121 section 4.7.2.3)."""
     text = (stanza.findtext(f"{{{NS_CLIENT}}}priority") or "0").strip()
     try:
         priority = int(text)

@@ -25,7 +25,7 @@ from wsgw.demo.routing import Router
 from wsgw.demo.session import Session
 from wsgw.demo.stanzas import StanzaError, parse_jid, result_reply
 
-#: Session, the iq, its payload → the payload of the result.
+#: (session, iq, payload of the iq) → payload of the result.
 Handler = Callable[[Session, Element, Element], Element | None]
 
 _FEATURES = (NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING, NS_REGISTER, NS_ROSTER)
@@ -52,7 +52,7 @@ class Requests:
         self._known = {tag for _, tag in self._handlers}
 
     def handle(self, session: Session, iq: Element) -> None:
-        """Answer or route one iq. Raises StanzaError with the condition that the client is to get."""
+        """Answer or route one iq. Raises StanzaError, with which the caller answers."""
         kind = check(iq)
         recipient = parse_jid(iq.get("to") or session.bare)
         if recipient.resource or recipient.domain != self._bindings.domain:
@@ -106,4 +106,4 @@ def check(iq: Element) -> str:
 
 
 def _nothing(session: Session, iq: Element, payload: Element) -> None:
-    """Handlers whose result is empty."""
+    """The handler of requests with an empty result."""

@@ -1,4 +1,4 @@
-"""Rosters (RFC 6121 section 2): items, their subscription states, and how they are written.
+"""Rosters (RFC 6121 section 2): items, their subscription states, and their elements.
 
 Data only: ``subscriptions`` and ``roster_requests`` change it and push the changes.
 """
@@ -22,12 +22,12 @@ class RosterItem:
     groups: list[str] = field(default_factory=list)
     to: bool = False
     from_: bool = False
-    #: A subscription request was sent and not answered.
+    #: Whether a subscription request was sent and is not answered.
     ask: bool = False
 
     @property
     def subscription(self) -> str:
-        """The ``subscription`` attribute."""
+        """The value of the ``subscription`` attribute."""
         if self.to and self.from_:
             return "both"
         if self.to:
@@ -35,7 +35,7 @@ class RosterItem:
         return "from" if self.from_ else "none"
 
     def element(self, subscription: str | None = None) -> Element:
-        """The ``<item/>``; ``subscription`` overrides the item's own (``remove``)."""
+        """The ``<item/>``; ``subscription`` (``remove``) replaces the item's own."""
         item = RosterItemStanza()
         item["jid"] = self.jid
         item["subscription"] = subscription or self.subscription

@@ -1,4 +1,4 @@
-"""Where messages, iq stanzas to full JIDs and stanzas left unacknowledged go (RFC 6121 section 8.5).
+"""Routes messages, iq stanzas to full JIDs, and unacknowledged stanzas (RFC 6121 section 8.5).
 
 Only within the one domain: there is no s2s, and no message is stored for an account that is offline.
 """
@@ -81,7 +81,7 @@ class Router:
             raise StanzaError("remote-server-not-found")
 
     def _to_account(self, recipient: Any, stanza: Element) -> None:
-        """RFC 6121 sections 8.5.1, 8.5.2 and 8.5.3.2.1."""
+        """Deliver a message to an account's sessions (RFC 6121 sections 8.5.1, 8.5.2 and 8.5.3.2.1)."""
         kind = stanza.get("type", "normal")
         if kind not in _MESSAGE_TYPES:
             kind = "normal"

@@ -1,7 +1,7 @@
 """The SASL mechanisms of the demo server: PLAIN (RFC 4616), SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, 7677).
 
-An exchange takes the client's octets and answers with a ``Step``. Base64 and the failure conditions are
-here (RFC 6120 section 6.5); the elements that carry them are in ``stream``. No channel binding.
+An exchange takes the client's octets and returns a ``Step``. Base64 and the failure conditions (RFC 6120
+section 6.5) are here, the elements in ``login``. There is no channel binding.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class SaslFailure(WsgwError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The server's answer: a challenge, or with ``localpart`` set the success; ``data`` goes along."""
+    """The server's answer with its ``data``: a challenge, or the success if ``localpart`` is set."""
 
     data: bytes
     localpart: str | None = None
 
 
 class Exchange(Protocol):
-    """One login by one mechanism."""
+    """One login with one mechanism."""
 
     def respond(self, data: bytes) -> Step:
         """The answer to the client's ``data``. Raises SaslFailure."""
 
 
 def begin(mechanism: str, accounts: Accounts) -> Exchange:
-    """A new exchange. Raises SaslFailure ``invalid-mechanism``."""
+    """A new exchange with ``mechanism``. Raises SaslFailure ``invalid-mechanism``."""
     if mechanism == "PLAIN":
         return PlainExchange(accounts)
     if mechanism in MECHANISMS:
@@ -53,7 +53,7 @@ def begin(mechanism: str, accounts: Accounts) -> Exchange:
 
 
 def decode(text: str | None) -> bytes | None:
-    """The octets of an ``<auth/>`` or ``<response/>``; None if it has none, as opposed to ``=``, none at all.
+    """The octets in the text of an ``<auth/>`` or ``<response/>``: None without text, none for ``=``.
 
     Raises SaslFailure ``incorrect-encoding``.
     """
@@ -65,18 +65,18 @@ def decode(text: str | None) -> bytes | None:
     except ValueError as error:
         raise SaslFailure("incorrect-encoding") from error
     if encode(data) != stripped:
-        # Python lets surplus padding and foreign characters pass.
+        # Python accepts superfluous padding and characters outside of the alphabet.
         raise SaslFailure("incorrect-encoding")
     return data
 
 
 def encode(data: bytes) -> str | None:
-    """``data`` as the text of a ``<challenge/>`` or ``<success/>``; None where nothing is to be said."""
+    """``data`` as the text of a ``<challenge/>`` or ``<success/>``; None if it is empty."""
     return b64encode(data).decode("ascii") if data else None
 
 
 class PlainExchange:
-    """``authzid NUL authcid NUL password``, once."""
+    """PLAIN: one message, ``authzid NUL authcid NUL password``."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -95,7 +95,7 @@ class PlainExchange:
 
 
 class ScramExchange:
-    """Client-first, server-first, client-final, server-final, by scramp."""
+    """SCRAM, by scramp: client-first, server-first, client-final, server-final."""
 
     def __init__(self, mechanism: str, accounts: Accounts) -> None:
         self._mechanism = mechanism
@@ -124,7 +124,7 @@ class ScramExchange:
 
     @staticmethod
     def _failure(error: ScramException) -> SaslFailure:
-        # A member of an enumeration; before scramp 1.5, all there is for Python 3.10, a string.
+        # A member of an enumeration; a string before scramp 1.5, the newest versions for Python 3.10.
         reason = getattr(error.server_error, "value", error.server_error) or "other-error"
         if reason in ("unknown-user", "invalid-proof"):
             return SaslFailure("not-authorized", "Wrong name or password.")

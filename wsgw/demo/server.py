@@ -1,6 +1,6 @@
-"""Accepts connections and gives each a stream; starts and stops the whole.
+"""Accepts connections and gives each a stream; starts and stops the server.
 
-For demonstrations and tests: accounts in memory, no TLS, no s2s, nothing stored.
+For demonstrations and tests only: accounts in memory, no TLS, no s2s.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from wsgw.errors import StreamError
 
 DEMO_ACCOUNTS: Mapping[str, str] = {"alice": "wonderland", "bob": "builder"}
 
-#: Connections at a time.
+#: Connections at one time.
 MAX_CONNECTIONS = 1000
 
 
 class DemoServer:
     """An XMPP server on a loopback port, in this process; not for production.
 
-    ``accounts``: localpart → password. ``port`` 0: any free one, known after ``start``. ``stanza_limit`` in
-    bytes. ``resumption_window``: seconds for which a lost session with stream management can be resumed.
+    ``accounts``: localpart → password. ``port`` 0 means any free port, known after ``start``.
+    ``stanza_limit`` is in bytes. ``resumption_window``: the seconds for which a lost session with stream
+    management can be resumed.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class DemoServer:
 
     @property
     def domain(self) -> str:
-        """The served domain, prepared."""
+        """The served domain, a prepared string."""
         return self._host.domain
 
     @property
@@ -59,11 +60,11 @@ class DemoServer:
         return int(self._server.server_port or 0)
 
     def start(self) -> None:
-        """Listen and accept. Raises OSError."""
+        """Listen and accept. Raises OSError if the port cannot be used."""
         self._server.start()
 
     def stop(self) -> None:
-        """Stop listening, end every stream with ``system-shutdown``, leave no greenlet behind."""
+        """Stop listening, end every stream with ``system-shutdown``, and wait for all greenlets."""
         self._server.close()
         for stream in list(self._streams):
             stream.end(StreamError("system-shutdown", "The server stops."))
@@ -89,7 +90,7 @@ class DemoServer:
         try:
             while data := connection.receive():
                 stream.receive(data)
-                # recv does not switch while there is something to read; let the others run.
+                # recv does not switch greenlets while bytes are waiting; let the others run.
                 sleep(0)
         finally:
             self._streams.discard(stream)

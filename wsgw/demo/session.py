@@ -1,7 +1,7 @@
-"""One bound resource: what the server knows of it, and the way a stanza reaches it.
+"""One bound resource: its state, and the delivery of stanzas to it.
 
-A session outlives its stream when stream management lets it be resumed; it then has no wire for a while.
-It knows nothing of routing rules.
+With stream management a session can outlive its stream; until it is resumed it has no wire. It knows nothing
+of routing rules.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wsgw.errors import StreamError
 
 
 class Wire(Protocol):
-    """What a session asks of the stream it is attached to."""
+    """The stream that a session is attached to, as the session uses it."""
 
     def send(self, element: Element) -> None:
         """Queue one element; never blocks."""
@@ -25,14 +25,14 @@ class Wire(Protocol):
         """Queue the stream error ``fault`` and the closing tag."""
 
 
-#: The session, the stanza it could not take, and why.
+#: (session, stanza that it could not keep, reason) → None.
 Overflow = Callable[["Session", Element, StreamError], None]
 
 
 class Session:
-    """A connected resource: ``jid`` is a SleekXMPP ``JID`` with a resource.
+    """A bound resource. ``jid`` is a SleekXMPP ``JID`` with a resource.
 
-    ``overflow`` is called instead of keeping a stanza when too many are unacknowledged already.
+    ``overflow`` is called with a stanza that cannot be kept because too many are unacknowledged.
     """
 
     def __init__(self, jid: Any, wire: Wire, overflow: Overflow) -> None:
@@ -40,14 +40,14 @@ class Session:
         self._overflow = overflow
         self.wire: Wire | None = wire
         self.acknowledgements: Acknowledgements | None = None
-        #: The last available presence it broadcast; None: not available.
+        #: The last available presence that it broadcast; None while it is not available.
         self.presence: Element | None = None
         self.priority = 0
-        #: It asked for its roster, and so hears roster pushes (RFC 6121 section 2.2).
+        #: Whether it asked for its roster, and so gets roster pushes (RFC 6121 section 2.2).
         self.interested = False
-        #: JIDs that got its presence directly and must hear of its end (RFC 6121 section 4.6).
+        #: JIDs that got directed presence, and get ``unavailable`` at its end (RFC 6121 section 4.6).
         self.directed: set[str] = set()
-        #: Once ended, stanzas no longer reach it.
+        #: Whether it has ended: stanzas to it are dropped.
         self.ended = False
 
     @property
@@ -67,11 +67,11 @@ class Session:
 
     @property
     def available(self) -> bool:
-        """Whether it has sent initial presence and not taken it back."""
+        """Whether it has sent initial presence, and no ``unavailable`` since."""
         return self.presence is not None
 
     def deliver(self, stanza: Element) -> None:
-        """Send ``stanza``, and keep it until it is acknowledged where stream management is on."""
+        """Send ``stanza``; with stream management, keep it until it is acknowledged."""
         if self.ended:
             return
         if self.acknowledgements is not None:
@@ -85,7 +85,7 @@ class Session:
             self.request_acknowledgement()
 
     def request_acknowledgement(self) -> None:
-        """Ask with ``<r/>`` while stanzas are unacknowledged; one question at a time (XEP-0198 section 4)."""
+        """Send ``<r/>`` if stanzas are unacknowledged and no ``<r/>`` is open (XEP-0198 section 4)."""
         counters = self.acknowledgements
         if counters is None or self.wire is None or counters.request_pending or not counters.unacknowledged:
             return

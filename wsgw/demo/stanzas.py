@@ -1,7 +1,7 @@
-"""Stanzas and addresses: what the server builds, with SleekXMPP's stanza classes.
+"""Addresses, and the server's own stanzas, built with SleekXMPP's stanza classes.
 
-Stanzas on their way from one client to another stay plain elements (see ``elements``), so that nothing
-in them is lost; what the server says itself is built here. It knows nothing of sessions.
+A stanza from one client to another stays a plain element (see ``elements``), so that nothing in it is lost.
+It knows nothing of sessions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wsgw.errors import WsgwError
 
 STANZA_TAGS = frozenset(f"{{{NS_CLIENT}}}{name}" for name in ("message", "presence", "iq"))
 
-#: The error type that RFC 6120 section 8.3.3 gives each condition used here.
+#: Condition → error type (RFC 6120 section 8.3.3).
 _ERROR_TYPES = {
     "bad-request": "modify",
     "conflict": "cancel",
@@ -35,7 +35,7 @@ _ERROR_TYPES = {
 
 
 class StanzaError(WsgwError):
-    """A stanza is answered with the error ``condition`` (RFC 6120 section 8.3.3)."""
+    """The answer to a stanza is an error with ``condition`` (RFC 6120 section 8.3.3) and ``text``."""
 
     def __init__(self, condition: str, text: str = "") -> None:
         super().__init__(f"{condition}: {text}" if text else condition)
@@ -57,7 +57,7 @@ def parse_jid(text: str) -> Any:
 
 
 def is_request(stanza: Element) -> bool:
-    """Whether an error or a result may answer ``stanza`` at all (RFC 6120 section 8.3.1)."""
+    """Whether ``stanza`` may be answered: not if it is an error or a result (RFC 6120 section 8.3.1)."""
     kind = stanza.get("type")
     if split_tag(stanza.tag)[1] == "iq":
         return kind in ("get", "set")
@@ -65,9 +65,9 @@ def is_request(stanza: Element) -> bool:
 
 
 def error_reply(stanza: Element, error: StanzaError, sender: str | None = None) -> Element:
-    """The error stanza that answers ``stanza``, with the offending payload in it.
+    """The error stanza that answers ``stanza``, with the payload of ``stanza``.
 
-    It comes from ``sender`` (a JID), or else from the address ``stanza`` was sent to.
+    Its ``from`` is ``sender``, a JID; without it, the address to which ``stanza`` was sent.
     """
     reply = deepcopy(stanza)
     reply.tail = None
@@ -101,7 +101,7 @@ def push(recipient: str, identifier: str, payload: Element) -> Element:
 
 
 def presence(kind: str | None, sender: str, recipient: str | None = None) -> Element:
-    """A bare ``<presence/>`` of type ``kind`` (``None``: available)."""
+    """An empty ``<presence/>`` of type ``kind``; None means available."""
     attributes = {"from": sender}
     if recipient is not None:
         attributes["to"] = recipient
@@ -111,7 +111,7 @@ def presence(kind: str | None, sender: str, recipient: str | None = None) -> Ele
 
 
 def readdressed(stanza: Element, sender: str, recipient: str | None = None) -> Element:
-    """A copy of ``stanza`` from ``sender``, to ``recipient`` where one is given."""
+    """A copy of ``stanza`` from ``sender``, and to ``recipient`` if it is given."""
     copy = deepcopy(stanza)
     copy.tail = None
     copy.set("from", sender)
@@ -134,7 +134,7 @@ def stream_error(condition: str, text: str, detail: Element | None = None) -> El
 
 
 def _turn_round(reply: Element, stanza: Element, sender: str | None) -> None:
-    """Address ``reply`` to where ``stanza`` came from."""
+    """Address ``reply`` to the sender of ``stanza``."""
     recipient, origin = stanza.get("from"), sender or stanza.get("to")
     for key, value in (("to", recipient), ("from", origin)):
         reply.attrib.pop(key, None)

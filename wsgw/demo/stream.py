@@ -1,7 +1,7 @@
 """One client's XML stream, as a state machine: header, login, binding, stanzas, end.
 
-RFC 6120 sections 4 to 8. The states are methods and have the names ejabberd's c2s gives them. Bytes come
-by ``receive`` and ``end_of_file``; what is to be sent goes to the connection. It never blocks.
+RFC 6120 sections 4 to 8. Each state is a method with the name of the state in ejabberd's c2s. ``receive`` and
+``end_of_file`` take the client's bytes; the connection queues the answers. It never blocks.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ _REGISTER = f"{{{NS_REGISTER}}}query"
 
 
 class Outgoing(Protocol):
-    """What a stream asks of its connection."""
+    """The connection of a stream, as the stream uses it."""
 
     def send(self, data: bytes) -> None:
         """Queue bytes."""
 
     def finish(self) -> None:
-        """Close once they are sent."""
+        """Close the connection after the queued bytes are sent."""
 
 
 class Stream:
-    """The server's side of one stream, over all its restarts."""
+    """The server's side of one stream, through all its restarts; ``stanza_limit`` in bytes."""
 
     def __init__(self, host: Host, outgoing: Outgoing, stanza_limit: int) -> None:
         self._host = host
@@ -72,10 +72,10 @@ class Stream:
         self._localpart: str | None = None
         self._session: Session | None = None
 
-    # What comes in
+    # From the client
 
     def receive(self, data: bytes) -> None:
-        """Bytes of the client, split anywhere."""
+        """Handle bytes of the client, which may be split anywhere."""
         try:
             for event in () if self._closed else self._reader.feed(data):
                 self._handle(event)
@@ -88,21 +88,21 @@ class Stream:
             self.end(StreamError("internal-server-error", "The server made a mistake."))
 
     def end_of_file(self) -> None:
-        """The connection is gone; without a closing tag before it the session may be resumed."""
+        """Called at the end of the connection; without a closing tag the session can be resumed."""
         if not self._closed:
             self._closed = True
             session = self._release()
             if session is not None:
                 self._host.lost(session)
 
-    # What goes out
+    # To the client
 
     def send(self, element: Element) -> None:
         """Queue one first-level element."""
         self._outgoing.send(serialise(element).encode())
 
     def end(self, fault: StreamError) -> None:
-        """End stream and session with a stream error (RFC 6120 section 4.9)."""
+        """End the stream and the session with a stream error (RFC 6120 section 4.9)."""
         if self._closed:
             return
         if not self._header_sent:
@@ -112,7 +112,7 @@ class Stream:
         self._close()
 
     def _close(self) -> None:
-        """Send the closing tag; the session is over."""
+        """Send the closing tag and end the session."""
         self._closed = True
         self._outgoing.send(b"</stream:stream>")
         self._outgoing.finish()
@@ -121,7 +121,7 @@ class Stream:
             self._host.end(session)
 
     def _release(self) -> Session | None:
-        """Let go of the session; None if another stream has taken it over already."""
+        """Detach from the session and return it; None if another stream has taken it over."""
         session, self._session = self._session, None
         return session if session is not None and session.wire is self else None
 
@@ -130,7 +130,7 @@ class Stream:
     def _handle(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
             if self._session is not None and self._session.acknowledgements is not None:
-                # XEP-0198 section 4: a last <a/> before the stream closes.
+                # XEP-0198 section 4: a last <a/> before the end of the stream.
                 handled = self._session.acknowledgements.handled
                 self.send(make(NS_SM, "a", {"h": str(handled)}))
             self._close()
@@ -138,7 +138,7 @@ class Stream:
             self._state(event)
 
     def wait_for_stream(self, event: StreamOpened | Element) -> None:
-        """A stream header is due: the first, or the one after the login."""
+        """Expects a stream header: the first one, or the one after the login."""
         assert isinstance(event, StreamOpened)
         recipient = event.attributes.get("to")
         self._send_header()
@@ -151,7 +151,7 @@ class Stream:
         self._state = self.wait_for_feature_request if self._localpart is None else self.wait_for_bind
 
     def wait_for_feature_request(self, event: StreamOpened | Element) -> None:
-        """Not logged in: SASL or registration."""
+        """Before the login: expects SASL or registration."""
         assert isinstance(event, Element)
         namespace, _ = split_tag(event.tag)
         if namespace == NS_SASL:
@@ -162,7 +162,7 @@ class Stream:
             self._refuse(event)
 
     def wait_for_bind(self, event: StreamOpened | Element) -> None:
-        """Logged in: binding or resumption."""
+        """After the login: expects binding or resumption."""
         assert isinstance(event, Element)
         if split_tag(event.tag)[0] == NS_SM:
             self._resume(event)
@@ -172,7 +172,7 @@ class Stream:
             self._refuse(event)
 
     def session_established(self, event: StreamOpened | Element) -> None:
-        """Bound: stanzas."""
+        """After binding: expects stanzas and stream management."""
         assert isinstance(event, Element)
         session = self._session
         assert session is not None
@@ -262,7 +262,7 @@ class Stream:
             session.acknowledgements.handle()
 
     def _refuse(self, element: Element) -> None:
-        """An element that this state has no use for."""
+        """End the stream because of an element that this state does not accept. Raises StreamError."""
         namespace, _ = split_tag(element.tag)
         if element.tag in STANZA_TAGS and self._session is None:
             # RFC 6120 sections 4.9.3.12 and 7.1.

@@ -16,16 +16,16 @@ _NS_CONDITIONS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 
 class StreamManagement:
-    """Handles the elements of one stream; the answers go to ``wire``, the stream itself."""
+    """Handles the elements of the stream ``wire``, and answers through it."""
 
     def __init__(self, bindings: Bindings, wire: Wire) -> None:
         self._bindings = bindings
         self._wire = wire
 
     def handle(self, session: Session, element: Element) -> None:
-        """An element of the stream that ``session`` is bound to.
+        """Handle an element of a stream with a ``session``.
 
-        Raises StreamError for a wrong count, or for more acknowledgements than stanzas.
+        Raises StreamError for a malformed count, or for more acknowledged stanzas than were sent.
         """
         name = split_tag(element.tag)[1]
         counters = session.acknowledgements
@@ -40,10 +40,10 @@ class StreamManagement:
             self._wire.send(_failed("unexpected-request"))
 
     def handle_unbound(self, localpart: str, element: Element) -> Session | None:
-        """An element of a stream without a session: ``<resume/>``, by the account ``localpart``.
+        """Handle an element of a stream without a session, where ``localpart`` may ``<resume/>`` one.
 
-        Returns the session, now on this stream, after sending its unacknowledged stanzas again; None after
-        answering ``<failed/>``. Raises StreamError as ``handle`` does.
+        Returns the resumed session, which is then on this stream and has sent its unacknowledged stanzas
+        again; None if the answer was ``<failed/>``. Raises StreamError as ``handle`` does.
         """
         if element.tag != f"{{{NS_SM}}}resume":
             self._wire.send(_failed("unexpected-request"))

@@ -1,7 +1,7 @@
 """Presence subscriptions (RFC 6121 section 3) between accounts of the one domain.
 
-Each of the four verbs changes the sender's roster first (outbound), then the contact's (inbound), and
-each change is pushed. Pre-approval (section 3.4) is not supported.
+Each of the four verbs changes the sender's roster first (outbound), then the contact's (inbound). Every
+change is pushed to the account's sessions. Pre-approval (section 3.4) is not supported.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Subscriptions:
         }
 
     def takes(self, stanza: Element) -> bool:
-        """Whether the presence stanza changes a subscription, by its type."""
+        """Whether the presence stanza has one of the four types that change a subscription."""
         return stanza.get("type") in self._verbs
 
     def handle(self, session: Session, stanza: Element) -> None:
-        """One presence stanza that ``takes`` accepts.
+        """Handle a presence stanza that ``takes`` accepts.
 
         Raises StanzaError ``bad-request``, ``jid-malformed`` or ``remote-server-not-found``.
         """
@@ -95,7 +95,7 @@ class Subscriptions:
             return
         theirs = self._rosters.of(contact)
         if asker in theirs.items and theirs.items[asker].from_:
-            # RFC 6121 section 3.1.3: approved before, so the server answers.
+            # RFC 6121 section 3.1.3: the contact has approved before, so the server answers.
             self._confirm(contact, user, presence("subscribed", self._jid(contact), asker))
         else:
             theirs.requests[asker] = stanza
@@ -111,7 +111,7 @@ class Subscriptions:
         self._confirm(user, contact, stanza)
 
     def _confirm(self, user: str, contact: str, stanza: Element) -> None:
-        """``contact`` asked and now sees ``user`` (RFC 6121 section 3.1.6)."""
+        """``user`` has approved the request of ``contact`` (RFC 6121 section 3.1.6)."""
         item = self._rosters.of(contact).items.get(self._jid(user))
         if item is None or not (item.ask or item.to):
             return

@@ -1,8 +1,8 @@
 """Cuts the bytes of one XML stream into stream headers, first-level elements and the stream's end.
 
-RFC 6120 sections 4 and 11. The parser is defusedxml's. Only whole tags are given to it: recent versions
-of expat hold an incomplete token back even when its rest has come, and a stanza must be seen at its last
-byte. What RFC 6120 section 11.1 forbids is refused by its first bytes. What the elements mean is not
+RFC 6120 sections 4 and 11. The parser is defusedxml's. It gets whole tags only: recent versions of expat hold
+an incomplete token back even after its rest has arrived, but a stanza must be recognised at its last byte.
+The XML that RFC 6120 section 11.1 forbids is refused at its first bytes. The meaning of the elements is not
 known here.
 """
 
@@ -20,13 +20,13 @@ from defusedxml.ElementTree import DefusedXMLParser
 from wsgw.errors import StreamError
 from wsgw.stanzas.start_tag import without_declaration
 
-#: Deeper trees are refused; it keeps every recursion over a tree shallow.
+#: Levels of elements, at most; the limit keeps every recursion over a tree shallow.
 MAX_DEPTH = 100
 
 _WHITESPACE = b" \t\r\n"
-#: A quote opens a value only after "="; anywhere else it is ill-formed and left for the parser to say so.
-#: No two branches begin alike, so matching is linear without possessive quantifiers, which CPython before
-#: 3.11.5 gets wrong.
+#: A quote opens a value only after "="; anywhere else the XML is ill-formed, which the parser reports.
+#: No two branches begin alike, so that matching is linear without possessive quantifiers, which are wrong in
+#: CPython before 3.11.5.
 _TAG = re.compile(
     rb"""<[^>"'=]*(?:(?:=[ \t\r\n]*(?:"[^"]*"|'[^']*'|(?=[^"' \t\r\n]))|["'])[^>"'=]*)*>""",
 )
@@ -43,7 +43,7 @@ _EXPAT_CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The opening tag of a stream, as ``{namespace}name``; ``default_namespace`` is empty if undeclared."""
+    """The opening tag of a stream, ``{namespace}name``; ``default_namespace`` is empty if undeclared."""
 
     tag: str
     attributes: dict[str, str]
@@ -59,7 +59,7 @@ Event = StreamOpened | StreamClosed | Element
 
 
 class StreamReader:
-    """Bytes in, events out; ``stanza_limit`` bounds one first-level element, in bytes."""
+    """Makes events of bytes; ``stanza_limit`` bounds one first-level element, in bytes."""
 
     def __init__(self, stanza_limit: int) -> None:
         self._stanza_limit = stanza_limit
@@ -67,10 +67,10 @@ class StreamReader:
         self.reset()
 
     def reset(self) -> None:
-        """Begin a new stream (RFC 6120 section 4.3.3); bytes not parsed yet belong to it."""
+        """Begin a new stream (RFC 6120 section 4.3.3), with the bytes that are not parsed yet."""
         self._target = _Target()
         self._parser = DefusedXMLParser(target=self._target, encoding="utf-8", forbid_dtd=True)
-        # The attribute exists in ElementTree's Python implementation, the one that defusedxml uses.
+        # The attribute exists in ElementTree's Python implementation, which defusedxml uses.
         expat = self._parser.parser
         if hasattr(expat, "SetReparseDeferralEnabled"):
             expat.SetReparseDeferralEnabled(False)
@@ -78,9 +78,9 @@ class StreamReader:
         self._stanza_size = 0
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield each event that ``data`` completes, as it is parsed, so that ``reset`` may come in between.
+        """Yield each event that ``data`` completes as soon as it is parsed, so that ``reset`` can follow it.
 
-        Raises StreamError with the stream error condition that the bytes deserve.
+        Raises StreamError with the condition for the fault.
         """
         self._buffer += data
         while (token := self._next_token()) is not None:
@@ -156,7 +156,7 @@ class StreamReader:
 
 
 class _Target:
-    """What the parser calls: keeps the depth, builds one tree for each first-level element."""
+    """The parser's callbacks: they count the depth, and build a tree of each first-level element."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -195,4 +195,4 @@ class _Target:
             self.events.append(self._builder.close())
 
     def close(self) -> None:
-        """The parser wants one; a stream's end is the closing tag."""
+        """Required by the parser; it does nothing, as the closing tag ends a stream."""

@@ -1,7 +1,6 @@
-"""Proves that a gateway works: logs two accounts in over its WebSocket and sends a message across.
+"""Proves that a gateway works: logs in two accounts through its WebSocket, and sends a message between them.
 
-RFC 7395 on the wire, over a WebSocket client of its own (``websocket_client``). It shares no code with
-the gateway.
+It speaks RFC 7395 over its own WebSocket client (``websocket_client``), and shares no code with the gateway.
 """
 
 from __future__ import annotations
@@ -26,13 +25,14 @@ _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-1")
 
 
 class ProbeFailed(WsgwError):
-    """The gateway does not do what it should; the message says what failed at which step."""
+    """The gateway failed a step; the message is a sentence with the step and the reason."""
 
 
 def prove(url: str, domain: str, sender: tuple[str, str], receiver: tuple[str, str], timeout: float) -> None:
-    """Send a message from ``sender`` to ``receiver`` (localpart, password) through the gateway at ``url``.
+    """Send a message from ``sender`` to ``receiver`` through the gateway; it must arrive unchanged.
 
-    ``timeout`` in seconds is for the whole. Raises ProbeFailed.
+    ``url``: ``ws://HOST:PORT/PATH``. ``sender`` and ``receiver``: (localpart, password) of accounts of
+    ``domain``. ``timeout``: seconds for all steps together. Raises ProbeFailed.
     """
     steps = _Steps()
     deadline = Timeout(timeout)
@@ -49,7 +49,7 @@ def prove(url: str, domain: str, sender: tuple[str, str], receiver: tuple[str, s
 
 
 class _Steps:
-    """Names what is being tried, for the sentence of a failure."""
+    """Knows the current step, for the message of a failure."""
 
     def __init__(self) -> None:
         self.current = "starting"
@@ -66,7 +66,7 @@ class _Steps:
 
 
 class _ProbeSession:
-    """One account, logged in over RFC 7395 with a bound resource."""
+    """One account with a bound resource, logged in as RFC 7395 describes."""
 
     def __init__(self, url: str, domain: str, account: tuple[str, str], steps: _Steps) -> None:
         self._domain = domain
@@ -92,7 +92,7 @@ class _ProbeSession:
         self._socket.send(serialise(element, default_namespace=""))
 
     def expect(self, tag: str) -> Element:
-        """The next message, whose root must be ``tag``. Raises ProbeFailed."""
+        """The next message as a tree, whose root must be ``tag``. Raises ValueError if it is not."""
         element = self.receive()
         if element.tag != tag:
             raise ValueError(f"expected {tag}, got {_describe(element)}")
@@ -187,6 +187,6 @@ def _octets(element: Element) -> str:
 
 
 def _describe(element: Element) -> str:
-    """An unexpected element in a few words: its name and the condition in it, never its text."""
+    """An unexpected element: its name and those of its first descendants, never its text."""
     names = [child.tag.rpartition("}")[2] for child in element.iter()]
     return f"<{'/'.join(names[:3])}>"

@@ -1,7 +1,7 @@
-"""The least of a WebSocket client (RFC 6455) that the probe needs: ``ws://``, text messages.
+"""A minimal WebSocket client (RFC 6455) for the probe: ``ws://`` and text messages.
 
-Deliberately its own: a probe that shared the gateway's codec would not notice its mistakes. No TLS, no
-extensions; fragments are joined, pings answered.
+It is independent of the gateway's codec on purpose: a probe with the same codec would not notice its
+faults. It has no TLS and no extensions; it joins fragments and answers pings.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ _MAX_MESSAGE = 1024 * 1024
 
 
 class WebSocketFailed(Exception):
-    """The peer does not behave like a WebSocket server; says how."""
+    """The peer does not behave like a WebSocket server; the message says how."""
 
 
 class WebSocketClient:
-    """A connection to ``url`` with the subprotocol ``xmpp``. Raises WebSocketFailed, OSError."""
+    """A connection to ``url`` (``ws://``) with the subprotocol ``xmpp``.
+
+    Every method raises WebSocketFailed for a fault of the peer, and OSError for one of the network.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -53,7 +56,7 @@ class WebSocketClient:
         self._send_frame(_TEXT, text.encode())
 
     def receive(self) -> str:
-        """The next text message. Raises WebSocketFailed when the server closes instead."""
+        """The next text message. Raises WebSocketFailed also if the server closes the WebSocket instead."""
         message = b""
         while True:
             final, opcode, payload = self._read_frame()
@@ -71,13 +74,13 @@ class WebSocketClient:
                 raise WebSocketFailed(f"a frame has the opcode {opcode:#x}")
 
     def finish(self) -> None:
-        """Say Close and wait for the server's (RFC 6455 section 7.1.2)."""
+        """Send a Close frame, and wait for the server's (RFC 6455 section 7.1.2)."""
         self._send_frame(_CLOSE, (1000).to_bytes(2, "big"))
         while self._read_frame()[1] != _CLOSE:
             pass
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the TCP connection."""
         self._reader.close()
         self._sock.close()
 
