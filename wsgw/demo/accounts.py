@@ -71,7 +71,7 @@ class Accounts:
             return False
 
     def scram_keys(self, localpart: str, mechanism: str) -> ScramKeys | None:
-        """The account's keys for ``mechanism`` (``SCRAM-SHA-256``), made once; None if no such account exists."""
+        """The keys for ``mechanism`` (``SCRAM-SHA-256``), made once; None if no such account exists."""
         password = self._passwords.get(localpart)
         if password is None:
             return None

@@ -51,7 +51,7 @@ class Acknowledgements:
         self.unacknowledged.append(stanza)
 
     def acknowledge(self, handled: int) -> None:
-        """Drop the stanzas that the client acknowledges by ``handled``, its ``h``. Raises HandledCountTooHigh."""
+        """Drop the stanzas up to ``handled``, the ``h`` of the client. Raises HandledCountTooHigh."""
         newly = (handled - self._acknowledged) % _MODULUS
         if newly > len(self.unacknowledged):
             sent = (self._acknowledged + len(self.unacknowledged)) % _MODULUS
