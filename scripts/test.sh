@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # Everything a change must pass: lint, types, tests with real servers, clients and a browser.
-# Arguments go to pytest: `scripts/test.sh -k browser`. What is not installed is skipped; with CI=true it fails.
+# With --quick as the first argument, in a minute: lint, types, and the tests that no marker of CONTRIBUTING.md leaves out.
+# The other arguments go to pytest: `scripts/test.sh -k browser`. What is not installed is skipped; with CI=true it fails.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 help_if_asked "$@"
+quick=false
+if [ "${1:-}" = --quick ]; then
+    quick=true
+    shift
+fi
 
+quick_selection="not real and not slow and not root and not perf"
+quick_seconds=60
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
-xml_tests=(tests/stanzas/test_parser.py tests/stanzas/test_namespaces.py tests/stanzas/test_tag_counter.py tests/stanzas/test_client.py
-    tests/stanzas/server tests/stanzas/repair tests/xmpp/framing)
+xml_tests=(tests/stanzas tests/xmpp)
 failures=()
 
 # check NAME COMMAND...: runs it; a failure is remembered and told at the end.
@@ -48,33 +55,41 @@ install_node_packages() {
 
 # A second Python with another expat: Debian's, linked with the libexpat1 of the system.
 test_xml_under_debian_python() {
-    local python=/usr/bin/python3 files=() file
+    local python=/usr/bin/python3
     python_is_new_enough "$python" || { note "skipped: no $python of version 3.10 or newer" && return; }
-    for file in "${xml_tests[@]}"; do [ -e "$file" ] && files+=("$file"); done
-    [ ${#files[@]} -gt 0 ] || { note "skipped: no XML tests" && return; }
     make_venv .venv-debian "$python"
-    grep -hE '^(defusedxml|hypothesis|pytest|pytest-timeout)[<>=]' requirements*.txt >.venv-debian/requirements.txt
+    grep -hE '^(defusedxml|hypothesis|idna|pytest|pytest-timeout)[<>=]' requirements*.txt >.venv-debian/requirements.txt
     pip_install .venv-debian .venv-debian/requirements.txt || return
     note "$(.venv-debian/bin/python -c 'import pyexpat, sys; print("Python", sys.version.split()[0], pyexpat.EXPAT_VERSION)')" \
         "of $(dpkg-query -W libexpat1 2>/dev/null || echo unknown origin)"
-    .venv-debian/bin/python -m pytest -q "${files[@]}"
+    .venv-debian/bin/python -m pytest -q "${xml_tests[@]}"
 }
 
 make_environment requirements-dev.txt
-say "Debian packages: ${debian_packages[*]}"
-install_servers
-say "Node.js and the npm packages"
-install_node_packages
+if ! $quick; then
+    say "Debian packages: ${debian_packages[*]}"
+    install_servers
+    say "Node.js and the npm packages"
+    install_node_packages
+fi
 
 run=.venv/bin/python
 check "ruff check" "$run" -m ruff check --quiet .
 check "ruff format" "$run" -m ruff format --check --quiet .
 check "mypy --strict wsgw" "$run" -m mypy --strict --no-error-summary wsgw
-check "XML tests under Debian's Python" test_xml_under_debian_python
-check "all tests" "$run" -m pytest -q -n "${WORKERS:-2}" "$@"
+if $quick; then
+    check "quick tests" "$run" -m pytest -q -n "${WORKERS:-2}" -m "$quick_selection" \
+        --durations 10 --durations-min 1 "$@"
+else
+    check "XML tests under Debian's Python" test_xml_under_debian_python
+    check "all tests" "$run" -m pytest -q -n "${WORKERS:-2}" "$@"
+fi
+if $quick && [ "$SECONDS" -gt "$quick_seconds" ]; then
+    note "$SECONDS seconds are more than the $quick_seconds of a quick run on two quiet cores: a slow test lacks its marker"
+fi
 
 if [ ${#failures[@]} -gt 0 ]; then
     say "FAILED: $(IFS=, && echo "${failures[*]}")"
     exit 1
 fi
-say "all passed"
+say "all passed in $SECONDS seconds"

@@ -18,6 +18,8 @@ import pytest
 from tests.bench.operations import STORED, VERSION, Counts
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.perf
+
 #: Other releases of the packages may do a little more.
 MARGIN = 1.05
 FIGURES: dict[str, dict[str, Counts]] = json.loads(STORED.read_text("utf-8"))

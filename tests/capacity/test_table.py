@@ -310,6 +310,7 @@ def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker)
     assert survivor.ask("connect", 3, "198.51.100.1", caps) == 2
 
 
+@pytest.mark.slow
 def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
     """Forty of them, in a crowded table; then nothing is counted, no address twice, and all room is left."""
     table = SharedTable(3, 256)
@@ -347,6 +348,7 @@ def test_what_is_not_touched_takes_no_memory() -> None:
     assert used(table) <= 16 * 4096
 
 
+@pytest.mark.slow
 def test_six_times_as_many_addresses_as_it_holds_come_and_go(start_worker: StartWorker) -> None:
     """A table that all of them have been through is as quick as a new one, and no larger than it may be."""
     table = SharedTable(128)

@@ -181,6 +181,7 @@ def test_ping_and_discovery(client: Callable[..., Client]) -> None:
     assert "urn:xmpp:ping" in info["features"]
 
 
+@pytest.mark.slow
 def test_resumption(client: Callable[..., Client]) -> None:
     alice, bob = client("alice", "wonderland", plugins=("xep_0198",)), client("bob", "builder")
     alice.wait("session_start")

@@ -141,7 +141,7 @@ def test_the_admin_hears_what_was_taken_and_what_is_to_do(folder: Path, old_cfg:
     assert "to do: take the tuples websocket_session and mod_websocket out of" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask what another account may read")
+@pytest.mark.root
 def test_the_admin_hears_how_to_let_the_certificate_be_read(
     folder: Path, old_cfg: Path, certificate: Certificate
 ) -> None:
@@ -154,7 +154,7 @@ def test_the_admin_hears_how_to_let_the_certificate_be_read(
     assert f"setfacl -m u:wsgw:x '{own}' && setfacl -m u:wsgw:r '{pem}'\n" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask what another account may read")
+@pytest.mark.root
 def test_certificates_the_account_may_not_read_are_copied_without_keys(
     folder: Path, tmp_path: Path, certificate: Certificate
 ) -> None:
@@ -168,7 +168,7 @@ def test_certificates_the_account_may_not_read_are_copied_without_keys(
     assert "copied without keys" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask what another account may read")
+@pytest.mark.root
 def test_modern_file_that_the_account_may_not_read_is_carried_over(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "ejabberd.yml"
     source.write_text(MODERN_YML.format(pem="/nowhere.pem", port=5222))

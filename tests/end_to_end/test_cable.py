@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -47,8 +46,8 @@ def cable_between(folder: Path) -> Iterator[tuple[NetworkNamespace, NetworkNames
 
 @pytest.fixture
 def cable(tmp_path: Path) -> Iterator[tuple[NetworkNamespace, NetworkNamespace]]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        missing("network namespaces need root and iproute2")
+    if shutil.which("ip") is None:
+        missing("network namespaces need iproute2")
     try:
         with cable_between(tmp_path) as ends:
             yield ends

@@ -244,6 +244,7 @@ def test_leaves_in_the_middle_of_a_stanza(
     pair.close()
 
 
+@pytest.mark.slow
 def test_says_nothing(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """A server that accepts and is silent: the deadline of the login ends it."""
     hasty = start_edge(ws_options=OPTIONS + "{auth_timeout, 2}, ")

@@ -78,6 +78,7 @@ def test_fragments_count_together(start_edge: StartEdge, xmpp_server: XmppServer
     assert browser.until_close()[1] == 1009
 
 
+@pytest.mark.slow
 def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{shaper, 20000}, ")
     browser, server = opened(gateway, xmpp_server)
@@ -91,6 +92,7 @@ def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: Xmp
     assert time.monotonic() - started > 2.5
 
 
+@pytest.mark.slow
 def test_browser_that_only_pings_and_never_reads_is_cut(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
@@ -115,6 +117,7 @@ def send_until_answered(browser: Browser, data: bytes) -> None:
         left = left[browser.socket.send(left) :]
 
 
+@pytest.mark.slow
 def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     slow = XmppServer(receive_buffer=4096)
     gateway = start_edge(
@@ -129,6 +132,7 @@ def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_serve
     slow.close()
 
 
+@pytest.mark.slow
 def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> None:
     """The browser has left, and its server does not read what it said before."""
     slow = XmppServer(receive_buffer=4096)

@@ -166,6 +166,7 @@ def test_06_frames_unchecked(pair: Pair, broken: bytes, code: int) -> None:
 
 
 @pytest.mark.rule("fault-07")
+@pytest.mark.slow
 def test_07_closing_never_ended(hasty_pair: Pair) -> None:
     """It had no timer, crashed on a ping, and waited for a second Close."""
     pair = hasty_pair
@@ -195,6 +196,7 @@ def test_08_browser_gone(pair: Pair, how: str) -> None:
 
 
 @pytest.mark.rule("fault-08")
+@pytest.mark.slow
 def test_08_browser_silent(hasty_pair: Pair) -> None:
     assert hasty_pair.server.read_to_end() == b""
 
@@ -294,6 +296,7 @@ def test_13_and_14_attributes_of_the_header(edge: Gateway, xmpp_server: XmppServ
 
 
 @pytest.mark.rule("fault-15")
+@pytest.mark.slow
 def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
     """Request, first stream header, login: each had for ever, and has more than a read here by default."""
     silent = raw(hasty.ws_port)
@@ -310,6 +313,7 @@ def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
 
 
 @pytest.mark.rule("fault-16")
+@pytest.mark.slow
 def test_16_passwords_in_the_debug_log(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:

@@ -253,6 +253,7 @@ def crowd(certificate: Certificate) -> Iterator[Crowd]:
     crowd.close()
 
 
+@pytest.mark.slow
 def test_peers_that_vanish_at_any_moment(crowd: Crowd, certificate: Certificate, tmp_path: Path) -> None:
     config = tmp_path / "wsgw.yml"
     config.write_text(crowd.configuration(certificate), "utf-8")

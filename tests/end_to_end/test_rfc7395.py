@@ -184,6 +184,7 @@ def test_3_6_lost_without_close(pair: Pair) -> None:
 
 
 @pytest.mark.rule("7395-3.6.1")
+@pytest.mark.slow
 def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
     """On ``<close/>``, before features; the server's host in the configured URI."""
     options = '{see_other_uri, "wss://@HOST@/ws-xmpp"}, '
@@ -241,6 +242,7 @@ def test_3_8_no_white_space_as_keepalive(pair: Pair) -> None:
 
 
 @pytest.mark.rule("7395-3.8", "6455-5.5.2")
+@pytest.mark.slow
 def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
     options = "{websocket_ping_interval, 1}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()

@@ -174,6 +174,7 @@ def slowly(session: Unread) -> None:
         time.sleep(PAUSE)
 
 
+@pytest.mark.slow
 def test_slow_reader_stays(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Our ping lies behind the stanza: it is answered when it can be, and what is taken shows life."""
     session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
@@ -186,6 +187,7 @@ def test_slow_reader_stays(start_edge: StartEdge, xmpp_server: XmppServer) -> No
     session.close()
 
 
+@pytest.mark.slow
 def test_slow_reader_hears_why_its_session_ends(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """The time to answer our Close begins when it can be read."""
     session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
@@ -197,6 +199,7 @@ def test_slow_reader_hears_why_its_session_ends(start_edge: StartEdge, xmpp_serv
     assert code == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code"),
     [

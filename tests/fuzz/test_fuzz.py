@@ -17,10 +17,13 @@ from tests.fuzz.targets import TARGETS
 
 SECONDS = 1
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None,
-    reason="atheris is not installed: it has wheels for CPython 3.11 to 3.14 on x86-64 Linux",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("atheris") is None,
+        reason="atheris is not installed: it has wheels for CPython 3.11 to 3.14 on x86-64 Linux",
+    ),
+]
 
 
 def test_every_target(tmp_path: Path) -> None:

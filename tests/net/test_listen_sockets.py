@@ -221,7 +221,7 @@ def test_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the privilege away")
+@pytest.mark.root
 def test_port_below_1024(tmp_path: Path) -> None:
     """Without the privilege, whoever runs it."""
     path = configured(tmp_path, ("127.0.0.1", 443)).source

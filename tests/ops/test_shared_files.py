@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 
 from wsgw.ops.metrics_files import MetricsFiles
 from wsgw.ops.state import StateFile, read_document
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 
 @pytest.fixture
@@ -21,7 +18,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetricsFiles:
     return MetricsFiles()
 
 
-@as_root
+@pytest.mark.root
 def test_links_that_workers_left_are_not_followed(files: MetricsFiles, tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     ours.touch()
@@ -35,7 +32,7 @@ def test_links_that_workers_left_are_not_followed(files: MetricsFiles, tmp_path:
     assert ours.stat().st_uid == 0
 
 
-@as_root
+@pytest.mark.root
 def test_a_directory_that_was_put_aside_is_not_given_away(files: MetricsFiles, tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     ours.mkdir()

@@ -220,7 +220,7 @@ def test_unix_sockets(tmp_path: Path) -> None:
     assert reason.endswith("Connection refused: start the XMPP server: the socket is one it has left behind")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
+@pytest.mark.root
 def test_unix_socket_that_is_not_permitted(open_directory: Path) -> None:
     path = open_directory / "closed"
     with socket.socket(socket.AF_UNIX) as sock:

@@ -272,7 +272,7 @@ def test_the_older_one_hands_a_reload_on(start: Start, traffic: Traffic) -> None
     stop(newest)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
     """Its end would be the container's."""
     port = ReservedPort()

@@ -202,7 +202,7 @@ def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
     return wsgw("--listen", "127.0.0.1:0", *upstream, under=limits)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
     """Its account may have one process, and has it."""
     done = under_an_account_with(1)
@@ -211,7 +211,7 @@ def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
     assert "the workers cannot start" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
     """Its account may have two processes, but no thread besides, which the worker logs by."""
     done = under_an_account_with(2)
@@ -233,7 +233,7 @@ def identities(pid: int) -> tuple[str, str, str]:
     return fields["Uid"].strip(), fields["Gid"].strip(), fields["Groups"].strip()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
     """Not even when they replace one, nor after the keys were read again, which only root may read."""
     nobody = pwd.getpwnam("nobody")
@@ -265,7 +265,7 @@ def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
     gateway.assert_clean_log({})
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_an_account_that_does_not_exist() -> None:
     arguments = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     done = wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)

@@ -6,6 +6,7 @@ import socket
 import time
 
 import gevent
+import pytest
 
 from tests.socket_async.peers import Owner, reset, turns_of_the_loop
 from wsgw.socket_async import SocketAsync
@@ -25,6 +26,7 @@ def test_delivers_once(pair: tuple[SocketAsync, socket.socket]) -> None:
     assert owner.got == [b"one", b"two"]
 
 
+@pytest.mark.perf
 def test_unread_data_does_not_spin_the_loop(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper, again=False)

@@ -209,6 +209,7 @@ def test_a_namespace_may_have_any_length(root: bytes, size: int) -> None:
 
 
 @pytest.mark.rule("xml-cost")
+@pytest.mark.perf
 def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
     """expat writes it out before every name in it: half namespace, half elements took seconds."""
     message = b"<m xmlns='%s'>%s</m>" % (b"u" * 128 * KIB, b"<a/>" * 32 * KIB)
@@ -218,6 +219,7 @@ def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
 
 
 @pytest.mark.rule("xml-cost")
+@pytest.mark.perf
 def test_attributes_in_a_long_namespace_cost_no_more_than_their_bytes() -> None:
     """expat writes it out before each name within one tag, where no handler stops it."""
     attributes = b" ".join(b"p:a%d=''" % number for number in range(10_000))

@@ -220,6 +220,7 @@ def _cut(data: bytes, places: list[int], *, shallow: bool = True) -> tuple[list[
 _BEGUN = b"<message xmlns='jabber:client'>"
 
 
+@pytest.mark.perf
 @pytest.mark.parametrize(
     "unit",
     [

@@ -195,6 +195,7 @@ def test_undeclared_prefixes(element: bytes, missing: set[str]) -> None:
     assert undeclared_prefixes(element) == missing
 
 
+@pytest.mark.perf
 def test_deep_declarations_take_linear_time() -> None:
     """A user may send them to another: a set of prefixes for each level was quadratic."""
 

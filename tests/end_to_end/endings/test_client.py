@@ -43,6 +43,7 @@ def test_client_closes_and_the_server_answers(session: Pair) -> None:
 
 
 @pytest.mark.rule("end-client")
+@pytest.mark.slow
 def test_client_closes_and_the_server_does_not_answer(
     hasty: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -93,6 +94,7 @@ def test_empty_close_frame_is_answered_with_1000(session: Pair) -> None:
 
 
 @pytest.mark.rule("xep-0198-loss", "end-lost")
+@pytest.mark.slow
 def test_no_pong(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """By default a ping comes after half a minute."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {pong_timeout, 1}, ")
@@ -109,6 +111,7 @@ def test_rst_after_a_stanza_loses_nothing(session: Pair) -> None:
 
 
 @pytest.mark.rule("end-lost")
+@pytest.mark.slow
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
 def test_browser_lost_while_it_is_not_read(
     edge: Gateway, certificate: Certificate, tmp_path: Path, framing: str, vanish: str
@@ -222,6 +225,7 @@ def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: s
 
 
 @pytest.mark.rule("end-policy")
+@pytest.mark.slow
 def test_no_login_in_time(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     browser = Browser(hasty.ws_port)
     browser.text(OPENINGS[framing])

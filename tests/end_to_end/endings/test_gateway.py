@@ -57,6 +57,7 @@ def test_no_stream_in_time(hasty: Gateway) -> None:
 
 
 @pytest.mark.rule("end-idle", "fault-15")
+@pytest.mark.slow
 def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
     options = "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
@@ -72,6 +73,7 @@ def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer,
 
 
 @pytest.mark.rule("end-idle")
+@pytest.mark.slow
 def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """Longer than ``websocket_timeout``: a client that answers pings stays."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {websocket_timeout, 3}, ")
@@ -85,6 +87,7 @@ def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppSe
 
 
 @pytest.mark.rule("xep-0198-loss", "end-drain")
+@pytest.mark.slow
 def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
     gateway = Gateway(tmp_path, certificate, xmpp_server.port).start()
     try:
@@ -100,6 +103,7 @@ def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
         gateway.close()
 
 
+@pytest.mark.slow
 def test_browser_that_never_reads_is_cut(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
 ) -> None:

@@ -52,6 +52,7 @@ print(memory / length, seconds / shorter)
 
 
 @pytest.mark.rule("xml-cost")
+@pytest.mark.perf
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
     """At most fifty times the stanza's size, and linear in it, whatever it holds."""
@@ -64,6 +65,7 @@ def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
     assert time_of_four_times_the_size < 10
 
 
+@pytest.mark.perf
 def test_a_long_repair_leaves_time_for_others() -> None:
     """One turn of it takes a part, and only then what came after it is read."""
     stream = Fed()

@@ -9,6 +9,8 @@ import pytest
 from tests.stanzas.server.dialogues import EJABBERD_HEADER, KIB
 from wsgw.stanzas.server import ServerStream
 
+pytestmark = pytest.mark.perf
+
 
 def seconds(data: bytes, size: int) -> float:
     """The least CPU time of three runs over ``data`` in pieces of ``size`` bytes."""

@@ -98,6 +98,7 @@ def test_any_prefix_of_the_servers_header_is_restored() -> None:
     assert framing.stanza(b"<message/>") == b"<message xmlns='jabber:client'/>"
 
 
+@pytest.mark.perf
 def test_of_a_long_stanza_only_the_root_tag_is_read() -> None:
     """Other sessions wait meanwhile; to declare what may be used changes nothing."""
     rest = b"><b>stream:</b>" + b"<a/>" * 300_000
