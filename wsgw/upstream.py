@@ -45,9 +45,31 @@ _NEGOTIATION_LIMIT = 64 * 1024
 #: Characters of an element's name in an error.
 _SHOWN = 64
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
-_OTHER_NAME = 62
+_HOSTNAME_MISMATCH = 62
 #: The end of a probe's connection is accompanied for so long, in seconds.
 PROBE_LINGERS = 0.1
+
+
+class OtherName(ssl.SSLError):
+    """The certificate does not name the domain."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(
+            0,
+            "certificate verify failed: hostname mismatch: its subjectAltName must have DNS:"
+            f"{domain}; a Common Name alone does not count",
+        )
+
+
+class OtherCertificate(ssl.SSLError):
+    """The certificate is none of ``certfiles``, and no authority was to be asked."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "the certificate is not one the configuration names")
+
+
+class NoStartTls(ConnectionError):
+    """The server does not go through with STARTTLS."""
 
 
 class Upstream:
@@ -232,10 +254,12 @@ def _secured(
             _negotiate_starttls(sock, domain)
         sock.start_tls(context, server_side=False, server_hostname=domain)
         if not tls.accepts(context, sock.peer_certificate):
-            raise ssl.SSLError(0, "the certificate is not one the configuration names")
+            raise OtherCertificate
     except ssl.SSLCertVerificationError as error:
         sock.close()
-        raise _explained(error, domain) from error
+        if error.verify_code == _HOSTNAME_MISMATCH:
+            raise OtherName(domain) from error
+        raise
     except BaseException:
         sock.close()
         raise
@@ -248,17 +272,6 @@ def _without_frames(error: OSError) -> OSError:
     return error
 
 
-def _explained(error: ssl.SSLCertVerificationError, domain: str) -> OSError:
-    """The same failure; one about names says which name is missing where."""
-    if error.verify_code != _OTHER_NAME:
-        return error
-    return ssl.SSLError(
-        0,
-        "certificate verify failed: hostname mismatch: its subjectAltName must have DNS:"
-        f"{domain}; a Common Name alone does not count",
-    )
-
-
 def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     """RFC 6120 section 5.4: header, features, ``<starttls/>``, ``<proceed/>``, and not a byte more."""
     stream = ServerStream(_NEGOTIATION_LIMIT)
@@ -269,7 +282,7 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
     except StreamError as error:  # it takes too much to be read
         raise ConnectionError(str(error)) from None
     if all(child.name != STARTTLS for child in offered):
-        raise ConnectionError("the server does not offer STARTTLS")
+        raise NoStartTls("the server does not offer STARTTLS")
     sock.sendall(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     _expect(sock, stream, STARTTLS_PROCEED)
     if not stream.at_border:
@@ -282,7 +295,7 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
     while True:
         data = b"" if stream.busy else sock.recv()
         if not data and not stream.busy:
-            raise ConnectionError("the server closed the connection during STARTTLS")
+            raise NoStartTls("the server closed the connection during STARTTLS")
         events = stream.feed(data)
         if events and events[0][0] == STREAM:
             header = events.pop(0)[1]
@@ -292,5 +305,5 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
             name, element = events[0]
             if name != wanted or len(events) > 1:
                 local = split_name(name)[1][:_SHOWN]  # a namespace may look like anything in the log
-                raise ConnectionError(f"unexpected {local or 'end of stream'} during STARTTLS")
+                raise NoStartTls(f"unexpected {local or 'end of stream'} during STARTTLS")
             return header, element

@@ -23,14 +23,16 @@ from wsgw.errors import ConfigError, ConfigProblem
 #: ALPN of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
 _OTHER_KEY = ": the key belongs to another certificate; the file needs the key that this one was made for"
-#: By a part of OpenSSL's reason.
-_ADVICE = (
-    ("KEY_VALUES_MISMATCH", _OTHER_KEY),
-    ("KEY_TYPE_MISMATCH", _OTHER_KEY),
-    ("KEY_TOO_SMALL", ": get one with RSA of 2048 bits or more, or with ECDSA"),
-    ("MD_TOO_WEAK", ": get one that is signed with SHA-256"),
-    ("BAD_DECRYPT", ": the key has a passphrase; remove it with openssl pkey"),
-)
+_SMALL_KEY = ": get one with RSA of 2048 bits or more, or with ECDSA"
+#: By OpenSSL's reason code, as Python names it.
+_ADVICE = {
+    "KEY_VALUES_MISMATCH": _OTHER_KEY,
+    "KEY_TYPE_MISMATCH": _OTHER_KEY,
+    "EE_KEY_TOO_SMALL": _SMALL_KEY,
+    "CA_KEY_TOO_SMALL": _SMALL_KEY,
+    "CA_MD_TOO_WEAK": ": get one that is signed with SHA-256",
+    "BAD_DECRYPT": ": the key has a passphrase; remove it with openssl pkey",
+}
 
 
 def check_tls(config: Config, files: PemFiles) -> None:
@@ -88,8 +90,7 @@ def _unusable(certfile: Path, error: OSError) -> ConfigError:
 
 def _way_out(error: OSError) -> str:
     """What an admin does about a certificate and its key, where the reason does not say it."""
-    reason = getattr(error, "reason", None) or ""
-    return next((advice for sign, advice in _ADVICE if sign in reason), "")
+    return _ADVICE.get(error.reason, "") if isinstance(error, ssl.SSLError) else ""
 
 
 class UpstreamTls:

@@ -29,7 +29,7 @@ from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAM, expanded_name, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Tally
-from wsgw.upstream import Failure, Upstream
+from wsgw.upstream import Failure, NoStartTls, OtherCertificate, OtherName, Upstream
 from wsgw.xmpp.features import FEATURES, STARTTLS
 from wsgw.xmpp.header import ERROR, starttls_header
 
@@ -191,21 +191,20 @@ class _Inquiry:
             return "start the XMPP server, or name the port it listens on"
         if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             return "correct the address, or the routes of this machine (ip route)"
-        if "STARTTLS" in str(error):
+        if isinstance(error, NoStartTls):
             return "write it as tls://HOST:PORT if it has TLS from the first byte, or as tcp:// on loopback"
         if self._listener.upstream[0].scheme == "srv" and address.scheme == "srv":
             return "name its server with tcp://, starttls:// or tls://"
         return self._way_out_of_silence()
 
     def _way_out_of_tls(self, address: UpstreamAddress, error: ssl.SSLError) -> str:
-        text = str(error)
-        if "hostname mismatch" in text:
+        if isinstance(error, OtherName):
             return f"{self._names_in_the_certificate()}get it a certificate for {self._domain}"
-        if "certificate verify failed" in text:
-            if "expired" in text or "not yet valid" in text:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            if error.verify_code in _WRONG_TIME:
                 return "renew it at the XMPP server, or set the clock of this machine"
             return "name the authority with upstream_cafile, or the certificate itself in certfiles"
-        if "configuration names" in text:
+        if isinstance(error, OtherCertificate):
             return "name the certificate it has by now in certfiles, or its authority with upstream_cafile"
         other = "starttls" if address.scheme == "tls" else "tls"
         return f"if it has no TLS of this kind write {other}:// or, on loopback, tcp://"
@@ -227,6 +226,8 @@ class _Inquiry:
         return f"it names {', '.join(names[:5])}: "
 
 
+#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
+_WRONG_TIME = (9, 10)
 #: Beside a wrong address, what is most often meant.
 _NO_XMPP = "name the port for XMPP clients (ejabberd_c2s, Prosody's c2s_ports)"
 _OF_FILES = {
