@@ -20,9 +20,11 @@ from tests.support.fixtures import missing
 from tests.support.processes import ROOT, wait_until
 from tests.support.traffic import Traffic
 from wsgw.config.options import BY_NAME
+from wsgw.errors import refusals
 from wsgw.errors.causes import CAUSES, LABELS, LIMITS
+from wsgw.errors.refusals import REFUSALS, Refusal
 from wsgw.ops.catalogue import COUNTED, METRICS, Metric, causes_table, table
-from wsgw.telemetry.tally import LIMITS_HIT, LIMITS_OF_CONNECTIONS, REFUSALS
+from wsgw.telemetry.tally import LIMITS_HIT
 
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
@@ -85,7 +87,9 @@ def test_all_reasons_of_refusals_are_there_from_the_start(alone: Admin) -> None:
     name = "wsgw_connections_refused_total"
     found = {labels for told, labels in alone.metrics() if told == name}
     expected = {
-        frozenset({"reason": reason, "status": str(status or "")}.items()) for reason, status in REFUSALS
+        frozenset({"reason": refusal.label, "status": str(status or "")}.items())
+        for refusal in REFUSALS
+        for status in refusal.statuses
     }
     assert found == expected
 
@@ -108,26 +112,25 @@ def test_an_upstream_is_there_from_the_start_and_after_a_reload(alone: Admin) ->
         alone.gateway.child.signal(signal.SIGHUP)
 
 
-def refusals_in_the_code() -> set[tuple[str, int]]:
+def refusals_in_the_code() -> set[tuple[Refusal, int]]:
     """(cause, status) of every HandshakeRefused whose two are written out."""
     found = set()
     for path in sorted((ROOT / "wsgw").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "HandshakeRefused":
-                causes = [keyword.value for keyword in node.keywords if keyword.arg == "cause"] + node.args[
-                    3:
-                ]
-                cause = causes[0] if causes else ast.Constant("handshake")
-                if isinstance(node.args[0], ast.Constant) and isinstance(cause, ast.Constant):
-                    found.add((str(cause.value), int(str(node.args[0].value))))
+                causes = [one.value for one in node.keywords if one.arg == "cause"] + node.args[3:]
+                name = ast.unparse(causes[0]).rpartition(".")[2] if causes else "HANDSHAKE"
+                cause = getattr(refusals, name, None)
+                if isinstance(node.args[0], ast.Constant) and cause is not None:
+                    found.add((cause, int(str(node.args[0].value))))
     return found
 
 
 def test_every_refusal_is_known_beforehand() -> None:
     found = refusals_in_the_code()
     assert len(found) > 5
-    assert found <= REFUSALS
-    assert {reason for reason, _ in REFUSALS} >= LIMITS_OF_CONNECTIONS
+    assert {(refusal, status) for refusal, status in found if status not in refusal.statuses} == set()
+    assert {refusal.label for refusal in REFUSALS if refusal.is_limit} <= set(BY_NAME)
 
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(start: StartAdmin, promtool: str) -> None:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from wsgw.capacity.connect_rate import take_token
 from wsgw.capacity.table import SharedTable
-from wsgw.errors import HandshakeRefused
+from wsgw.errors import HandshakeRefused, refusals
+from wsgw.errors.refusals import Refusal
 
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
@@ -53,7 +54,7 @@ class Admission:
     def admit(self, caps: Caps) -> Ticket:
         """Return a ticket. Raises HandshakeRefused (503) when the gateway is full."""
         if not self.table.add_connection(self.slot, caps.max_sessions - self._connections_elsewhere()):
-            raise self._refusal("too many sessions", 30, "max_sessions")
+            raise self._refusal("too many sessions", 30, refusals.MAX_SESSIONS)
         return Ticket(self, caps)
 
     def charge(self, address: str, caps: Caps, now: float) -> int:
@@ -71,15 +72,15 @@ class Admission:
             if entry is not None:
                 found.append((table.connections_from(entry), table.full_at(entry)))
             if sum(connections for connections, _ in found) >= caps.max_sessions_per_ip:
-                raise self._refusal("too many sessions from your address", 30, "max_sessions_per_ip")
+                raise self._refusal("too many sessions from your address", 30, refusals.MAX_SESSIONS_PER_IP)
             full_at = max((full_at for _, full_at in found), default=0.0)
             charged = take_token(full_at, caps.rate, caps.burst, now)
             if charged is None:
-                raise self._refusal("too many connections from your address", 1, "max_connect_rate_per_ip")
+                raise self._refusal("too many connections from your address", 1, refusals.MAX_CONNECT_RATE)
             if entry is None:
                 entry = table.insert(number, key, now)
             if entry is None:
-                raise self._refusal("too many addresses", 30, "addresses")
+                raise self._refusal("too many addresses", 30, refusals.ADDRESSES)
             table.charge(entry, self.slot, charged)
         finally:
             table.unlock(number)
@@ -95,7 +96,7 @@ class Admission:
         self._formers = tuple(former for former in self._formers if former.kept)
         return sum(former.connections() for former in self._formers)
 
-    def _refusal(self, reason: str, retry_after: int, cause: str) -> HandshakeRefused:
+    def _refusal(self, reason: str, retry_after: int, cause: Refusal) -> HandshakeRefused:
         self.refused[reason] += 1
         headers = [("Retry-After", str(retry_after))]
         return HandshakeRefused(503, f"Service Unavailable: {reason}", headers, cause)

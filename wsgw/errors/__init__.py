@@ -11,7 +11,8 @@
           └── SessionError      and a Close code: the gateway ends the session
                └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
 
-``causes`` is the table of why sessions end. This room knows nothing of sockets, frames or XML.
+``causes`` is the table of why sessions end, ``refusals`` that of why connections become none. This room knows
+nothing of sockets, frames or XML.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from wsgw.errors.causes import BAD_WEBSOCKET, LARGE_STANZA, NOT_UTF8, Cause, Ending
+from wsgw.errors.refusals import HANDSHAKE, PLAIN_REQUEST, Refusal
 
 
 class CloseCode(IntEnum):
@@ -76,7 +78,7 @@ class ConfigError(WsgwError):
 class HandshakeRefused(WsgwError):
     """An upgrade request is refused with ``status`` and the reason ``phrase``.
 
-    ``cause`` is a word for whoever counts: the name of the option whose limit was hit, if it was one.
+    ``cause`` is what the counter tells of it.
     ``body`` is a text for the one who asked, ``hint`` one for the log.
     """
 
@@ -85,7 +87,7 @@ class HandshakeRefused(WsgwError):
         status: int,
         phrase: str,
         headers: Sequence[tuple[str, str]] = (),
-        cause: str = "handshake",
+        cause: Refusal = HANDSHAKE,
         *,
         body: str = "",
         hint: str = "",
@@ -103,7 +105,7 @@ class PlainRequest(HandshakeRefused):
     """A GET or HEAD of the WebSocket's path that asks for no WebSocket: answered with a text (200)."""
 
     def __init__(self, body: str) -> None:
-        super().__init__(200, "OK", [("Cache-Control", "no-store")], "plain_request", body=body)
+        super().__init__(200, "OK", [("Cache-Control", "no-store")], PLAIN_REQUEST, body=body)
 
 
 class WebSocketViolation(WsgwError):

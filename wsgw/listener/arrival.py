@@ -14,8 +14,8 @@ import gevent
 from gevent import pywsgi
 
 from wsgw.capacity.admission import Ticket
-from wsgw.config.model import ListenerConfig
-from wsgw.errors import HandshakeRefused
+from wsgw.errors import HandshakeRefused, refusals
+from wsgw.errors.refusals import Refusal
 from wsgw.listener.entrance import Entrance
 from wsgw.listener.first_bytes import NothingSaid, NoTls, read_proxy_header, start_tls, wait_for_bytes
 from wsgw.listener.upgrade import UpgradeHandler
@@ -31,11 +31,11 @@ TURN_AWAY_WAIT = 0.1
 
 
 class Deadline(gevent.Timeout):
-    """Raised when the time is over that an option gives for a step before the request."""
+    """Raised when the time for a step before the request is over."""
 
-    def __init__(self, option: str, config: ListenerConfig) -> None:
-        super().__init__(getattr(config, option))
-        self.option = option
+    def __init__(self, cause: Refusal, seconds: float) -> None:
+        super().__init__(seconds)
+        self.cause = cause
 
 
 def receive(
@@ -53,7 +53,7 @@ def receive(
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if entrance.config.use_proxy_protocol:
-            with Deadline("handshake_timeout", entrance.config):
+            with Deadline(refusals.HANDSHAKE_TIMEOUT, entrance.config.handshake_timeout):
                 address = read_proxy_header(connection) or peer_address
         adopted = _upgrade(connection, address, ticket, entrance, server)
     except HandshakeRefused as refusal:
@@ -79,7 +79,7 @@ def _upgrade(
     if not entrance.trusted.is_proxy(address[0]):
         ticket.charge(address[0], monotonic())
     if entrance.tls is not None:
-        with Deadline("tls_handshake_timeout", entrance.config):
+        with Deadline(refusals.TLS_HANDSHAKE_TIMEOUT, entrance.config.tls_handshake_timeout):
             start_tls(connection, entrance.tls)
     handler = UpgradeHandler(connection, address, server, entrance, ticket)
     with gevent.Timeout(entrance.config.handshake_timeout, False):  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def _upgrade(
         if not handler.adopted and not handler.answered:
             raise ConnectionResetError("connection closed inside the request head")
         return handler.adopted
-    handler.refuse(HandshakeRefused(408, "Request Timeout", cause="handshake_timeout"))
+    handler.refuse(HandshakeRefused(408, "Request Timeout", cause=refusals.HANDSHAKE_TIMEOUT))
     return False
 
 
@@ -98,8 +98,8 @@ def _note_no_request(client: str, entrance: Entrance, error: BaseException) -> N
     fields = {"path": session_log.shown_path(error.path) or None} if isinstance(error, NoTls) else {}
     level = logging.DEBUG if isinstance(error, NothingSaid) else logging.INFO
     log.log(level, "%(client)s ! no upgrade: %(cause)s", known, extra={"fields": fields})
-    reason = error.option if isinstance(error, Deadline) else "no_request"
-    entrance.supervisor.tally.connection_refused(reason, 0)
+    cause = error.cause if isinstance(error, Deadline) else refusals.NO_REQUEST
+    entrance.supervisor.tally.connection_refused(cause, 0)
 
 
 def _turn_away(connection: SocketAsync, entrance: Entrance, refusal: HandshakeRefused) -> None:

@@ -15,7 +15,7 @@ from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
 from wsgw.capacity.admission import Ticket
-from wsgw.errors import HandshakeRefused, PlainRequest
+from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.entrance import Entrance
 from wsgw.mod_websocket import timers
 from wsgw.opening.client_address import client_address
@@ -31,9 +31,9 @@ from wsgw.websocket_session import WebSocketSession
 READ_ON_WAIT = 0.5
 #: Our words for what pywsgi refuses by itself.
 _REFUSALS = {
-    "400": (400, "Bad request", "handshake"),
-    "414": (414, "URI Too Long", "max_header_size"),
-    "431": (431, "Request Header Fields Too Large", "max_header_size"),
+    "400": (400, "Bad request", refusals.HANDSHAKE),
+    "414": (414, "URI Too Long", refusals.MAX_HEADER_SIZE),
+    "431": (431, "Request Header Fields Too Large", refusals.MAX_HEADER_SIZE),
 }
 
 
@@ -107,7 +107,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             raise HandshakeRefused(400, "Bad request: unexpected body")
         if self._entrance.supervisor.draining:  # perhaps since this request began to be read
             raise HandshakeRefused(
-                503, "Service Unavailable: the gateway stops", [("Retry-After", "1")], cause="draining"
+                503, "Service Unavailable: the gateway stops", [("Retry-After", "1")], cause=refusals.DRAINING
             )
 
     def _charge_client(self) -> None:

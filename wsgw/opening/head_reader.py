@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from wsgw.errors import HandshakeRefused
+from wsgw.errors.refusals import MAX_HEADER_SIZE
 from wsgw.opening.head_grammar import check_framing, no_http, parse_field, parse_request_line
 
 _EMPTY = b"\r\n"
@@ -65,7 +66,7 @@ class HeadReader:
         """See what has come of a line, and perhaps of the lines after it."""
 
     def _too_large(self) -> HandshakeRefused:
-        return HandshakeRefused(431, "Request Header Fields Too Large", cause="max_header_size")
+        return HandshakeRefused(431, "Request Header Fields Too Large", cause=MAX_HEADER_SIZE)
 
     def read(self, size: int = -1) -> bytes:
         """A request head has no body: nothing."""
@@ -122,7 +123,7 @@ class StrictHeadReader(HeadReader):
             try:
                 self.readline()
             except HandshakeRefused as refusal:
-                if refusal.cause == "max_header_size":
+                if refusal.cause is MAX_HEADER_SIZE:
                     raise
 
     def _look_at(self, beginning: bytes) -> None:
@@ -133,4 +134,4 @@ class StrictHeadReader(HeadReader):
     def _too_large(self) -> HandshakeRefused:
         if self.version:
             return super()._too_large()
-        return HandshakeRefused(414, "URI Too Long", cause="max_header_size")
+        return HandshakeRefused(414, "URI Too Long", cause=MAX_HEADER_SIZE)

@@ -14,9 +14,10 @@ from pathlib import Path
 from prometheus_client import Counter, Histogram, values
 
 from wsgw.errors.causes import LABELS
+from wsgw.errors.refusals import REFUSALS
 from wsgw.ops.catalogue import COUNTED
 from wsgw.stanzas.repair import REASONS
-from wsgw.telemetry.tally import LIMITS_HIT, REFUSALS, Passed, Survey, Tally
+from wsgw.telemetry.tally import LIMITS_HIT, Passed, Survey, Tally
 
 #: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
 FILE_SIZE = 1 << 18
@@ -25,7 +26,9 @@ _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
 #: What is known to be countable is there from the start, with 0: or its first would be no increase.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_sessions_closed_total": [(cause,) for cause in LABELS],
-    "wsgw_connections_refused_total": [(reason, str(status or "")) for reason, status in sorted(REFUSALS)],
+    "wsgw_connections_refused_total": [
+        (refusal.label, str(status or "")) for refusal in REFUSALS for status in refusal.statuses
+    ],
     "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],
     "wsgw_stanzas_total": [("from_client",), ("to_client",)],

@@ -12,40 +12,12 @@ from typing import NamedTuple
 
 from wsgw.errors import causes
 from wsgw.errors.causes import LIMITS, Cause
+from wsgw.errors.refusals import REFUSALS, Refusal
 
-#: Reasons to refuse a connection that are names of options.
-LIMITS_OF_CONNECTIONS = frozenset(
-    {
-        "max_sessions",
-        "max_sessions_per_ip",
-        "max_connect_rate_per_ip",
-        "max_header_size",
-        "handshake_timeout",
-        "tls_handshake_timeout",
-    }
-)
 #: The same limit on stanzas, before a login.
 _BEFORE_LOGIN = "max_stanza_size_preauth"
 #: All that may be in ``limits_hit``.
-LIMITS_HIT = LIMITS | LIMITS_OF_CONNECTIONS | {_BEFORE_LOGIN}
-#: All (reason, HTTP status) that ``connection_refused`` is told; 0 is no answer.
-REFUSALS = frozenset(
-    {
-        ("max_sessions", 503),
-        ("max_sessions_per_ip", 503),
-        ("max_connect_rate_per_ip", 503),
-        ("addresses", 503),
-        ("draining", 503),
-        ("max_header_size", 414),
-        ("max_header_size", 431),
-        ("handshake_timeout", 408),
-        ("handshake_timeout", 0),
-        ("tls_handshake_timeout", 0),
-        ("no_request", 0),
-        ("plain_request", 200),
-        *(("handshake", status) for status in (400, 403, 404, 426)),
-    }
-)
+LIMITS_HIT = LIMITS | {refusal.label for refusal in REFUSALS if refusal.is_limit} | {_BEFORE_LOGIN}
 #: Times not collected yet; more than come in between two collections.
 _KEPT = 65_536
 
@@ -128,8 +100,8 @@ class Tally:
             self.limits_hit[cause.limit] += 1
         self.passed = self.passed.plus(passed)
 
-    def connection_refused(self, reason: str, status: int) -> None:
+    def connection_refused(self, cause: Refusal, status: int) -> None:
         """A connection became no session; ``status`` is 0 if it was not answered."""
-        self.refused[reason, status] += 1
-        if reason in LIMITS_OF_CONNECTIONS:
-            self.limits_hit[reason] += 1
+        self.refused[cause.label, status] += 1
+        if cause.is_limit:
+            self.limits_hit[cause.label] += 1
