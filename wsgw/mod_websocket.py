@@ -12,6 +12,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -45,6 +46,58 @@ ENDING_SHARE = 0.8
 REFUSALS_REPORTED_EVERY = 10.0
 #: Seconds between two warnings of repaired stanzas in one session.
 REPAIRS_LOGGED_EVERY = 60.0
+
+
+class SeeOther:
+    """Maps the host of a server's ``see-other-host`` to a WebSocket URI (RFC 7395 section 3.6.1)."""
+
+    def __init__(self, template: str | None) -> None:
+        self._template = template
+
+    def __call__(self, host: str) -> str | None:
+        """Return the URI, None if there is no template; a port of the host is dropped, it is TCP's."""
+        if self._template is None:
+            return None
+        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        return self._template.replace("@HOST@", name)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What a listener's options say of each of its sessions: worked out once, shared by all."""
+
+    config: ListenerConfig
+    caps: Caps
+    timers: Timers
+    limits: XmppLimits
+    see_other: SeeOther
+
+    @classmethod
+    def of(cls, config: ListenerConfig) -> SessionSettings:
+        """Work out what ``config`` says."""
+        return cls(
+            config,
+            Caps(
+                config.max_sessions,
+                config.max_sessions_per_ip,
+                config.max_connect_rate_per_ip,
+                config.max_connect_burst_per_ip,
+            ),
+            Timers(
+                config.websocket_ping_interval,
+                config.pong_timeout,
+                config.websocket_timeout,
+                config.close_timeout,
+            ),
+            XmppLimits(
+                config.max_stanza_size,
+                config.max_depth,
+                config.max_attributes,
+                config.open_timeout,
+                config.auth_timeout,
+            ),
+            SeeOther(config.see_other_uri),
+        )
 
 
 class VirtualHost:
@@ -111,20 +164,13 @@ class Supervisor:
         browser: SocketAsync,
         session: WebSocketSession,
         upstream: Upstream,
-        config: ListenerConfig,
+        settings: SessionSettings,
         ticket: Ticket,
     ) -> None:
         """Start the greenlet of a session whose 101 is sent; ``ticket`` is given back when it ends."""
-        limits = XmppLimits(
-            config.max_stanza_size,
-            config.max_depth,
-            config.max_attributes,
-            config.open_timeout,
-            config.auth_timeout,
-        )
-        see_other = SeeOther(config.see_other_uri)
-        xmpp = WebSocketXmpp(session, limits, partial(self._serves, peer), monotonic(), see_other)
-        relay = Relay(peer, browser, session, xmpp, upstream, config, self)
+        serves = partial(self._serves, peer)
+        xmpp = WebSocketXmpp(session, settings.limits, serves, monotonic(), settings.see_other)
+        relay = Relay(peer, browser, session, xmpp, upstream, settings.config, self)
         self.sessions[relay] = ticket
         self.tally.opened += 1
         self._empty.clear()
@@ -173,8 +219,10 @@ class Supervisor:
 
     def joined(self, relay: Relay, domain: str) -> None:
         """A session has opened a stream to one of the hosts."""
-        # A reload may have taken the domain away since its name was read.
-        self.hosts.setdefault(domain, VirtualHost(domain)).sessions.add(relay)
+        host = self.hosts.get(domain)
+        if host is None:  # a reload has taken the domain away since its name was read
+            host = self.hosts[domain] = VirtualHost(domain)
+        host.sessions.add(relay)
 
     def ended(self, relay: Relay) -> None:
         """A session is over."""
@@ -213,7 +261,7 @@ class Supervisor:
         now = monotonic()
         self.turn.beat(now)
         for relay in list(self.sessions):
-            relay.sweep(now)
+            relay.watch.sweep(now)
         if now >= self._report_refusals_at:
             self._report_refusals()
             self._report_refusals_at = now + REFUSALS_REPORTED_EVERY
@@ -232,11 +280,11 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
     from_client = to_client = logins = failed = 0
     browsers_queue = upstreams_queue = paused = 0
     for relay in relays:
-        session, xmpp = relay.session, relay.xmpp
-        from_browser += relay.bytes_from_browser
-        to_browser += relay.bytes_to_browser
-        from_upstream += relay.bytes_from_upstream
-        to_upstream += relay.bytes_to_upstream
+        session, xmpp, up, down = relay.session, relay.xmpp, relay.up, relay.down
+        from_browser += up.bytes_received
+        to_browser += down.bytes_sent
+        from_upstream += down.bytes_received
+        to_upstream += up.bytes_sent
         frames_from += session.frames_received
         frames_to += relay.frames_to_browser
         from_client += xmpp.stanzas_from_client
@@ -248,7 +296,7 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         if session.ping_time is not None:
             tally.ping_times.append(session.ping_time)
             session.ping_time = None
-        for_browser, for_upstream, waits = relay.queued
+        for_browser, for_upstream, waits = relay.watch.queued
         browsers_queue += for_browser
         upstreams_queue += for_upstream
         paused += waits
@@ -257,34 +305,3 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         *(from_client, to_client, logins, failed),
     )
     return Survey(passed, logins, groups, browsers_queue, upstreams_queue, paused)
-
-
-class SeeOther:
-    """Maps the host of a server's ``see-other-host`` to a WebSocket URI (RFC 7395 section 3.6.1)."""
-
-    def __init__(self, template: str | None) -> None:
-        self._template = template
-
-    def __call__(self, host: str) -> str | None:
-        """Return the URI, None if there is no template; a port of the host is dropped, it is TCP's."""
-        if self._template is None:
-            return None
-        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-        return self._template.replace("@HOST@", name)
-
-
-def timers(config: ListenerConfig) -> Timers:
-    """The deadlines of a WebSocket on this listener."""
-    return Timers(
-        config.websocket_ping_interval, config.pong_timeout, config.websocket_timeout, config.close_timeout
-    )
-
-
-def caps(config: ListenerConfig) -> Caps:
-    """The caps of this listener."""
-    return Caps(
-        config.max_sessions,
-        config.max_sessions_per_ip,
-        config.max_connect_rate_per_ip,
-        config.max_connect_burst_per_ip,
-    )

@@ -81,6 +81,7 @@ class SocketAsync:
         "_turn",
         "_write_watcher",
         "progress",
+        "queued",
         "read_size",
         "reset",
         "write_failed",
@@ -113,6 +114,8 @@ class SocketAsync:
         self.read_size = CHUNK
         #: Grows with every byte the kernel took.
         self.progress = 0
+        #: Bytes sent by us that the kernel did not take: the length of the outbox.
+        self.queued = 0
         #: A write failed; the peer's last words may still be there to be read.
         self.write_failed = False
         #: The peer ended the connection with an RST (or TLS broke), not with a FIN.
@@ -141,11 +144,6 @@ class SocketAsync:
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate as DER, if TLS is up and it sent one."""
         return self._tls.getpeercert(binary_form=True) if self._tls else None
-
-    @property
-    def queued(self) -> int:
-        """Bytes sent by us that the kernel did not take."""
-        return len(self._outbox)
 
     @property
     def taken(self) -> int:
@@ -284,6 +282,7 @@ class SocketAsync:
         self._read_watcher = self._write_watcher = None
         self._pending = b""
         self._outbox.clear()
+        self.queued = 0
         self._socket.close()
 
     # -- active once: for the life of a session --------------------------------------------------
@@ -348,14 +347,17 @@ class SocketAsync:
     def _readable(self) -> None:
         """The read watcher's callback. It stays started if the owner asks again before it returns."""
         try:
-            data = self._socket.recv(self.read_size) if self._tls is None else self._receive()
+            if self._tls is None:
+                data = self._socket.recv(self.read_size)
+            elif (decrypted := self._receive()) is not None:
+                data = decrypted
+            else:
+                return
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.reset = True
             data = b""
-        if data is None:
-            return
         self._armed = False
         if self._deliver is not None:
             self._deliver(data)
@@ -426,6 +428,7 @@ class SocketAsync:
             self._pending = b""
         if self._outbox:
             self._outbox += data
+            self.queued = len(self._outbox)
             return
         if self.write_failed or not data:
             return
@@ -439,6 +442,7 @@ class SocketAsync:
         self.progress += taken
         if taken < len(data):
             self._outbox += memoryview(data)[taken:]
+            self.queued = len(self._outbox)
             watcher = self._watch_writes()
             if not watcher.active:
                 watcher.start(self._writable)
@@ -467,12 +471,14 @@ class SocketAsync:
             return
         self.progress += taken
         del self._outbox[:taken]
+        self.queued = len(self._outbox)
 
     def _fail_writing(self) -> None:
         """It ends nothing by itself: the peer may have said why before it went, which is read now."""
         self.write_failed = True
         self._pending = b""
         self._outbox.clear()
+        self.queued = 0
         if self._deliver is not None and not self._armed and not self._closed:
             self.active_once()
 

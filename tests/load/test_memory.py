@@ -18,7 +18,7 @@ from tests.support.forms import form
 from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
 from tests.support.wire import OPENINGS, PING, Browser, Connection, XmppServer, frame
-from wsgw.relay.life import BUDGET
+from wsgw.relay.flow import BUDGET
 from wsgw.socket_async import CHUNK
 
 KIB = 1024

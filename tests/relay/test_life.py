@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -126,3 +127,21 @@ def test_a_lost_browsers_greenlet_waits_no_longer_for_the_server(
     assert faults == []
     for connection in gate.connected:
         connection.close()
+
+
+def test_each_state_is_a_line_at_debug(
+    gateway: Gateway, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "wsgw.relay.life")
+    relay, browser = connecting(gateway, gate)
+    gate.open()
+    with gevent.Timeout(5):
+        while relay.up.sink is None:
+            gevent.sleep(0.001)
+    relay.gateway_stops()
+    relay.drop(causes.GATEWAY_STOPS)
+    over(gateway)
+    browser.close()
+    seen = [record.getMessage() for record in caplog.records if record.name == "wsgw.relay.life"]
+    states = ("connecting", "flowing", "parting", "ending", "closed")
+    assert seen == [f"#1 127.0.0.1 = relay {state}" for state in states]

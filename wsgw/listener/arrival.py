@@ -44,7 +44,7 @@ def receive(
     """Live the first part of a connection's life, up to the 101. ``server`` is pywsgi's, for its handler."""
     connection = SocketAsync(sock)
     try:
-        ticket = entrance.supervisor.admission.admit(entrance.caps)
+        ticket = entrance.supervisor.admission.admit(entrance.sessions.caps)
     except HandshakeRefused as refusal:
         _turn_away(connection, entrance, refusal)
         return

@@ -5,10 +5,9 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from wsgw.capacity.admission import Caps
 from wsgw.config.model import ListenerConfig
 from wsgw.config.pem import PemFiles
-from wsgw.mod_websocket import Supervisor, caps
+from wsgw.mod_websocket import SessionSettings, Supervisor
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.upstream import Upstream
 
@@ -18,7 +17,7 @@ class Entrance:
     """One listener's settings, and what this process serves them with."""
 
     config: ListenerConfig
-    caps: Caps
+    sessions: SessionSettings
     #: For browsers; None on a listener without ``tls``.
     tls: ssl.SSLContext | None
     trusted: TrustedProxies
@@ -35,4 +34,5 @@ class Entrance:
         supervisor: Supervisor,
     ) -> Entrance:
         """``files`` are for the way to the XMPP server. Raises ConfigError if one cannot be used."""
-        return cls(config, caps(config), tls, trusted, Upstream(config, files, supervisor.tally), supervisor)
+        upstream = Upstream(config, files, supervisor.tally)
+        return cls(config, SessionSettings.of(config), tls, trusted, upstream, supervisor)

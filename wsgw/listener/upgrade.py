@@ -17,7 +17,6 @@ from geventwebsocket.handler import WebSocketHandler
 from wsgw.capacity.admission import Ticket
 from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.entrance import Entrance
-from wsgw.mod_websocket import timers
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.refusal import refusal_bytes
@@ -66,7 +65,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def run_application(self) -> None:
         """Judge the request; on the 101 hand the connection over."""
         entrance, config = self._entrance, self._entrance.config
-        session = WebSocketSession(timers(config), config.max_stanza_size_preauth)
+        session = WebSocketSession(entrance.sessions.timers, config.max_stanza_size_preauth)
         self.wsgi_input = _NoBody()
         self.close_connection = True
         try:
@@ -80,7 +79,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         peer = Peer(next(entrance.supervisor.connection_ids), self.client_address, client)
         self.adopted = True
         entrance.supervisor.start_child(
-            peer, self._connection, session, entrance.upstream, config, self._ticket
+            peer, self._connection, session, entrance.upstream, entrance.sessions, self._ticket
         )
 
     def _judge(self, session: WebSocketSession) -> tuple[str, str]:

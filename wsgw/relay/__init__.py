@@ -1,5 +1,6 @@
-"""One session: two sockets, the two state machines between them, and how it ends.
+"""One session: two sockets, the two machines between them, and how it ends.
 
-life       starts a session, couples its sockets with its machines, settles its end
-progress   whether a peer takes what is queued for it
+life    starts a session, couples its sockets with its machines, settles its end
+flow    one direction of it: reading, working off, back-pressure
+sweep   deadlines, and peers that take nothing or are not read
 """

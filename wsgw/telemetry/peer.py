@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wsgw.opening.proxy_protocol import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The socket's peer, and the client behind the proxies; as text ``#12 192.0.2.7``."""
 
     connection_id: int

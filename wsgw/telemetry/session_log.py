@@ -34,19 +34,30 @@ _USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 
 
+class Flow(Protocol):
+    """What has passed in one direction of a session; TLS is not counted."""
+
+    bytes_received: int
+    bytes_sent: int
+
+
 class Session(Protocol):
     """What has passed through a session."""
 
     session: WebSocketSession
     xmpp: WebSocketXmpp
     frames_to_browser: int
-    bytes_from_browser: int
-    bytes_to_browser: int
-    bytes_from_upstream: int
-    bytes_to_upstream: int
 
     @property
     def peer(self) -> Peer: ...
+
+    @property
+    def up(self) -> Flow:
+        """From the browser to the XMPP server."""
+
+    @property
+    def down(self) -> Flow:
+        """From the XMPP server to the browser."""
 
 
 def opened(peer: Peer, browser: SocketAsync, port: int) -> None:
@@ -55,6 +66,14 @@ def opened(peer: Peer, browser: SocketAsync, port: int) -> None:
         "#%(connection)d %(client)s > opened",
         {"event": "opened", "connection": peer.connection_id, "client": peer.client},
         extra={"fields": _edge(peer, browser, port)},
+    )
+
+
+def entered(logger: logging.Logger, peer: Peer, machine: str, state: str) -> None:
+    """A state machine of the session, ``machine``, has entered ``state``; for ``log_level: debug``."""
+    logger.debug(
+        "#%(connection)d %(client)s = %(machine)s %(state)s",
+        {"connection": peer.connection_id, "client": peer.client, "machine": machine, "state": state},
     )
 
 
@@ -80,6 +99,7 @@ def repaired(peer: Peer, domain: str, fault: Fault) -> None:
 def closed(session: Session, browser: SocketAsync, port: int, duration: float) -> None:
     """The session is over, after ``duration`` seconds."""
     peer, websocket, xmpp = session.peer, session.session, session.xmpp
+    up, down = session.up, session.down
     log.info(
         "#%(connection)d %(client)s = closed",
         {"event": "closed", "connection": peer.connection_id, "client": peer.client},
@@ -96,10 +116,10 @@ def closed(session: Session, browser: SocketAsync, port: int, duration: float) -
                 "stanzas_to_client": xmpp.stanzas_to_client,
                 "frames_from_browser": websocket.frames_received,
                 "frames_to_browser": session.frames_to_browser,
-                "bytes_from_browser": session.bytes_from_browser,
-                "bytes_to_browser": session.bytes_to_browser,
-                "bytes_from_upstream": session.bytes_from_upstream,
-                "bytes_to_upstream": session.bytes_to_upstream,
+                "bytes_from_browser": up.bytes_received,
+                "bytes_to_browser": down.bytes_sent,
+                "bytes_from_upstream": down.bytes_received,
+                "bytes_to_upstream": up.bytes_sent,
                 **_edge(peer, browser, port),
             }
         },

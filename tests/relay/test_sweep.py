@@ -1,0 +1,60 @@
+"""What the sweep remembers of a socket between two looks."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from wsgw.relay.sweep import Progress
+from wsgw.socket_async import LAST_WORDS, SocketAsync
+
+MUCH = b"x" * (4 * 1024 * 1024)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[SocketAsync, socket.socket]]:
+    near, far = socket.socketpair()
+    wrapper = SocketAsync(near)
+    yield wrapper, far
+    wrapper.close()
+    far.close()
+
+
+def test_a_peer_that_takes_nothing_is_stalled_from_the_first_look_on(
+    pair: tuple[SocketAsync, socket.socket],
+) -> None:
+    wrapper, _ = pair
+    progress = Progress()
+    assert progress.stalled(wrapper, 10.0) == 0.0
+    wrapper.send(MUCH)
+    assert progress.stalled(wrapper, 20.0) == 0.0
+    assert progress.stalled(wrapper, 25.0) == 5.0
+
+
+def test_a_peer_that_takes_something_is_not_stalled(pair: tuple[SocketAsync, socket.socket]) -> None:
+    wrapper, far = pair
+    wrapper.attach(lambda _data: None, lambda: None)
+    progress = Progress()
+    wrapper.send(MUCH)
+    progress.stalled(wrapper, 20.0)
+    far.recv(1024 * 1024)
+    gevent.sleep(0.01)
+    assert wrapper.queued
+    assert progress.stalled(wrapper, 25.0) == 0.0
+    assert progress.stalled(wrapper, 26.0) == 1.0
+
+
+def test_last_words_are_awaited_for_a_while_after_a_write_failed(
+    pair: tuple[SocketAsync, socket.socket],
+) -> None:
+    wrapper, far = pair
+    progress = Progress()
+    assert not progress.beyond_last_words(wrapper, 10.0)
+    far.close()
+    wrapper.send(MUCH)
+    assert wrapper.write_failed
+    assert not progress.beyond_last_words(wrapper, 20.0)
+    assert progress.beyond_last_words(wrapper, 20.0 + LAST_WORDS)
