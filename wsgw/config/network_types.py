@@ -156,7 +156,7 @@ class TraceTargets:
 
 
 @dataclass(frozen=True, slots=True)
-class Origins:
+class WebOrigins:
     """Values of the ``Origin`` header (RFC 6454 section 6.2) in lower case; none means any."""
 
     @property

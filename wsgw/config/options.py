@@ -16,11 +16,11 @@ from wsgw.config.network_types import (
     Address,
     Hosts,
     Networks,
-    Origins,
     RequestHandlers,
     SeeOtherUri,
     TraceTargets,
     Upstreams,
+    WebOrigins,
 )
 from wsgw.config.option_types import Account, Choice, Count, FilePath, Flag, OptionType, Rate, Seconds, Shaper
 
@@ -119,7 +119,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         "websocket_origin",
-        Origins(),
+        WebOrigins(),
         (),
         "Origins of web pages that may connect: `any`, or a list. Other origins get 403. Clients that send "
         "no origin are not browsers and are accepted.",
