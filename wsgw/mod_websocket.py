@@ -250,7 +250,7 @@ class Supervisor:
 
     def _note_end(self, relay: Relay) -> None:
         found, xmpp = survey([relay], self.tally), relay.xmpp
-        self.tally.session_ended(xmpp.ending.cause, found.passed, authenticated=xmpp.authenticated)
+        self.tally.session_ended(xmpp.ending.cause, found.passed, authenticated=xmpp.login.succeeded)
 
     def survey(self) -> Survey:
         """Look at every session; what passed in those before them is in it too."""

@@ -15,8 +15,9 @@ from tests.support.wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, C
 from wsgw.stanzas.start_tag import parse_opening
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xmpp import features as xmpp_features
+from wsgw.xmpp.choice import choose_framing
 from wsgw.xmpp.features import for_client
-from wsgw.xmpp.framing import Framing, choose_framing
+from wsgw.xmpp.framing import Framing
 
 FRAMINGS = ("rfc7395", "legacy")
 #: As in the gateway under test, whose stock client listener says 65 536.

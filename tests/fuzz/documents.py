@@ -18,8 +18,9 @@ from wsgw.stanzas.parser import STREAM
 from wsgw.stanzas.server import ServerStream
 from wsgw.stanzas.start_tag import parse_opening, without_declaration
 from wsgw.xmpp import features
+from wsgw.xmpp.choice import choose_framing
 from wsgw.xmpp.features import FEATURES
-from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing, choose_framing
+from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
 
 #: The least at which a server's stanzas are recognised without a parser.

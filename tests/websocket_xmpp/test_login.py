@@ -15,14 +15,14 @@ def test_non_sasl_login_counts() -> None:
     ask = b"<iq type='get' id='a1'><query xmlns='jabber:iq:auth'><username>a</username></query></iq>"
     dialogue.xmpp.process_request(ask)
     dialogue.server_says(b"<iq type='result' id='a1'><query xmlns='jabber:iq:auth'><password/></query></iq>")
-    assert not dialogue.xmpp.authenticated
+    assert not dialogue.xmpp.login.succeeded
     dialogue.xmpp.process_request(
         b"<iq type='set' id='a2'><query xmlns='jabber:iq:auth'><username>a</username>"
         b"<password>x</password></query></iq>"
     )
-    assert not dialogue.xmpp.authenticated
+    assert not dialogue.xmpp.login.succeeded
     dialogue.server_says(b"<iq type='result' id='a2'/>")
-    assert dialogue.xmpp.authenticated
+    assert dialogue.xmpp.login.succeeded
 
 
 ATTEMPT = (
@@ -54,7 +54,7 @@ def test_another_request_with_the_same_id_is_no_login(namespace: bytes) -> None:
     )
     dialogue.xmpp.process_request(ATTEMPT)
     dialogue.server_says(b"<iq type='result' id='result'/><iq type='error' id='result'/>")
-    assert not dialogue.xmpp.authenticated
+    assert not dialogue.xmpp.login.succeeded
 
 
 @pytest.mark.rule("xep-0388")
@@ -62,4 +62,4 @@ def test_sasl2_success_counts() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + b"<success xmlns='urn:xmpp:sasl:2'/>")
-    assert dialogue.xmpp.authenticated
+    assert dialogue.xmpp.login.succeeded

@@ -33,7 +33,7 @@ def test_login_and_restart() -> None:
     assert dialogue.heard() == ([], b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGEAYg==</auth>")
     dialogue.server_says(SUCCESS)
     assert dialogue.heard() == ([SUCCESS], b"")
-    assert dialogue.xmpp.authenticated
+    assert dialogue.xmpp.login.succeeded
     assert dialogue.browser.max_message_size == LIMITS.max_stanza_size
     dialogue.xmpp.process_request(OPEN)
     assert dialogue.heard() == ([], UPSTREAM_HEADER)

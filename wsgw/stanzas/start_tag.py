@@ -111,15 +111,16 @@ def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Op
     if costly_tag(text) >= 0:
         raise long_namespace()
     parser = make_parser(prefixes=True)
-    seen: list[tuple[str, list[str]]] = []
+    seen: list[tuple[str, str, list[str]]] = []
     namespaces: list[tuple[str, str]] = []
 
     def start(name: str, attributes: list[str]) -> None:
         if seen:
             raise not_well_formed("a stream header has no content")
+        name, prefix = _split_prefix(name)
         if judge is not None:
-            judge(_split_prefix(name)[0])
-        seen.append((name, attributes))
+            judge(name)
+        seen.append((name, prefix, attributes))
 
     def declare(prefix: str | None, uri: str | None) -> None:
         namespaces.append((prefix or "", uri or ""))
@@ -133,20 +134,18 @@ def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Op
     end = end_of_tag(text)
     if not seen or end < 0:
         raise not_well_formed("a message starts with its element")
-    rest = text[end:].strip(WHITESPACE)
-    if not _is_nothing_or_end_tag(rest):
+    tag, rest = text[:end], text[end:].strip(WHITESPACE)
+    if rest and not _is_end_tag(rest):
         raise not_well_formed("text after the stream header")
-    name, prefix = _split_prefix(seen[0][0])
-    values = iter(seen[0][1])
-    attributes = tuple((_as_written(key), value) for key, value in zip(values, values, strict=True))
-    return Opening(
-        name, prefix, attributes, tuple(namespaces), text[:end], bool(rest) or text[:end].endswith(b"/>")
-    )
+    name, prefix, flat = seen[0]
+    names = [_as_written(key) if SEPARATOR in key else key for key in flat[::2]]
+    attributes = tuple(zip(names, flat[1::2], strict=True))
+    return Opening(name, prefix, attributes, tuple(namespaces), tag, bool(rest) or tag.endswith(b"/>"))
 
 
-def _is_nothing_or_end_tag(rest: bytes) -> bool:
+def _is_end_tag(rest: bytes) -> bool:
     """expat has checked that an end tag matches; what is left to see is that it stands alone."""
-    return not rest or (rest.startswith(b"</") and rest.find(b">") == len(rest) - 1)
+    return rest.startswith(b"</") and rest.find(b">") == len(rest) - 1
 
 
 def _split_prefix(triplet: str) -> tuple[str, str]:

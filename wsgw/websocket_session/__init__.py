@@ -1,6 +1,7 @@
 """One WebSocket: upgrade, messages, pings, the closing handshake (RFC 6455).
 
     machine        the state machine, the original's gen_fsm of this name
+    states         its states and transitions: the theory, and the table that diagrams are drawn from
     sides          what it talks to: frames, the XMPP side, deadlines; the events of a state
     browser_queue  bounds wsgw's own answers in the queue to the browser
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 
+from wsgw.errors import Farewell, UpstreamFailed, causes
 from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAMS, WHITESPACE, expanded_name
 
@@ -36,6 +37,21 @@ _REMEMBERED = 8 * 1024
 
 #: The domains whose servers' channel binding was warned of in this process.
 _warned_of_channel_binding: set[str] = set()
+
+
+def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> bytes:
+    """Return the features as a client of ``domain`` gets them; see ``for_client``.
+
+    Raises UpstreamFailed if the server requires STARTTLS, StreamError if they take too much to be read.
+    """
+    binds_channel = offers_channel_binding(root, features)
+    features, requires_starttls = for_client(root, features, max_stanza_size)
+    if requires_starttls:
+        log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", domain)
+        raise UpstreamFailed(causes.UPSTREAM_WANTS_TLS, Farewell.END)
+    if binds_channel:
+        warn_of_channel_binding(domain)
+    return features
 
 
 def for_client(root: bytes, features: bytes, max_stanza_size: int) -> tuple[bytes, bool]:

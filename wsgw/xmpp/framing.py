@@ -13,7 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
-from wsgw.errors import SessionError, causes
+from wsgw.errors import Farewell, SessionError, causes
 from wsgw.stanzas.parser import (
     CLIENT,
     STREAM,
@@ -22,7 +22,6 @@ from wsgw.stanzas.parser import (
     WHITESPACE,
     attribute,
     expanded_name,
-    not_well_formed,
     split_name,
 )
 from wsgw.stanzas.prefixes import declared_prefixes, undeclared_prefixes
@@ -42,9 +41,6 @@ FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = expanded_name(FRAMING, "open")
 CLOSE = expanded_name(FRAMING, "close")
 
-#: In an element that is well-formed, or begins so, these two and ``ELEMENT_NAME`` find what the parser finds;
-#: a property test holds them to that.
-_STREAM_TAG = re.compile(rb"<(?:[^\s/>:]+:)?stream(?=[\s/>]|$)")
 #: The default namespace's declaration among a tag's attributes, from the end of the tag's name on. Each
 #: attribute is taken whole, so that nothing inside a value is; names cannot be written in any other way.
 _DECLARES_DEFAULT = re.compile(
@@ -59,37 +55,6 @@ _REMEMBERED = 8 * 1024
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
-def choose_framing(opening: Opening) -> Framing:
-    """Return the framing that a client's first message speaks.
-
-    Raises SessionError as ``require_opening`` does, and ``not-well-formed`` for an ``<open>`` left open.
-    """
-    require_opening(opening.name)
-    if opening.name == OPEN:
-        if not opening.closed:
-            raise not_well_formed("a message is exactly one element")
-        return Rfc7395Framing(opening)
-    return LegacyFraming(opening)
-
-
-def require_opening(name: str) -> None:
-    """Return if an element of this expanded name opens a stream.
-
-    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither framing's,
-    ``bad-format`` for anything that opens no stream.
-    """
-    if name in (OPEN, STREAM):
-        return
-    if split_name(name)[1] in ("open", "stream"):
-        raise SessionError(causes.OTHER_NAMESPACE)
-    raise SessionError(causes.NO_OPENING)
-
-
-def is_legacy(text: bytes) -> bool:
-    """Whether a first message, even one that is refused, begins with the tag of the older framing."""
-    return _STREAM_TAG.match(text) is not None
-
-
 class Framing(ABC):
     """How one client's messages and one server's stream translate into each other."""
 
@@ -99,6 +64,9 @@ class Framing(ABC):
     close: bytes
     #: The tag whose bindings the client's elements may rely on.
     client_root: bytes
+    #: The expanded names of a client's elements that open a stream and end it; None if a bare tag ends it.
+    opening_name: str
+    closing_name: str | None
 
     def __init__(self, opening: Opening) -> None:
         #: The client's header.
@@ -139,6 +107,14 @@ class Framing(ABC):
         self.server_root = bindings(parse_opening(tag).namespaces)
         return tag
 
+    def farewell(self, error: SessionError) -> bytes:
+        """What the server gets when the gateway ends the session for ``error``, before the FIN."""
+        if error.farewell is Farewell.FIN:
+            return b""
+        if error.farewell is Farewell.END:
+            return self.upstream_end
+        return self.upstream_error(error.condition, error.text) + self.upstream_end
+
     @abstractmethod
     def own_header(self, domain: str) -> bytes:
         """The message that opens a stream in the gateway's own name (RFC 6120 section 4.9.1.2)."""
@@ -146,6 +122,12 @@ class Framing(ABC):
     def is_end(self, message: bytes) -> bool:
         """Whether ``message`` is the tag that ends the client's stream."""
         return False
+
+    def require_foreign(self, name: str) -> None:  # noqa: B027 - in one framing every name is
+        """Return if a client's element of this expanded name does not belong to the framing.
+
+        Raises SessionError: it is of the other framing, or in the wrong namespace (RFC 7395 section 3.3.2).
+        """
 
     @abstractmethod
     def stanza(self, element: bytes) -> bytes:
@@ -167,6 +149,7 @@ class Rfc7395Framing(Framing):
     #: Strophe compares this string byte for byte.
     close = b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" />'
     client_root = b"<messages>"
+    opening_name, closing_name = OPEN, CLOSE
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -199,6 +182,12 @@ class Rfc7395Framing(Framing):
     def own_header(self, domain: str) -> bytes:
         sender = attribute("from", domain) if domain else ""
         return f"<open xmlns='{FRAMING}'{sender} id='{stream_id()}' version='1.0' xml:lang='en'/>".encode()
+
+    def require_foreign(self, name: str) -> None:
+        if name == STREAM:
+            raise SessionError(causes.OTHER_FRAMING)
+        if split_name(name)[1] in ("open", "close"):
+            raise SessionError(causes.NO_FRAMING)
 
     def stanza(self, element: bytes) -> bytes:
         """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``.
@@ -253,6 +242,7 @@ class LegacyFraming(Framing):
 
     name = "legacy"
     close = b"</stream:stream>"
+    opening_name, closing_name = STREAM, None
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)

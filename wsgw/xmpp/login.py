@@ -126,21 +126,23 @@ class Login:
 
     # -- from the server -----------------------------------------------------------------------
 
-    def from_server(self, name: str, root: bytes, element: bytes) -> None:
+    def from_server(self, name: str, root: bytes, element: bytes) -> bool:
         """Look at a first-level element of the server: its expanded name, and its bytes.
 
-        From one that takes too much to be read, nothing is learnt.
+        Returns whether the login has succeeded by it. From one that takes too much to be read, nothing is
+        learnt.
         """
         look = _LOOKS.get(name)
         if look is None:
-            return
-        was_over = self.over
+            return False
+        had_succeeded, was_over = self.succeeded, self.over
         with suppress(StreamError):
             look(self, root, element)
         if self.succeeded or self.over:
             self._requests = None
         if self.over and not was_over and self.when_over is not None:
             self.when_over()
+        return self.succeeded and not had_succeeded
 
     def _iq(self, root: bytes, element: bytes) -> None:
         if self.over:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wsgw.stanzas.start_tag import parse_opening, without_declaration
-from wsgw.xmpp.framing import Framing, choose_framing
+from wsgw.xmpp.choice import choose_framing
+from wsgw.xmpp.framing import Framing
 
 OPEN = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.org' version='1.0'/>"
 OLD_STROPHE = (

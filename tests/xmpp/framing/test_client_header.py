@@ -13,7 +13,8 @@ from tests.xmpp.framing.examples import OLD_STROPHE, OPEN, STANZAS_NS, framing_o
 from wsgw.errors import SessionError
 from wsgw.stanzas.parser import STREAMS, attribute
 from wsgw.stanzas.start_tag import parse_opening
-from wsgw.xmpp.framing import Rfc7395Framing, choose_framing
+from wsgw.xmpp.choice import choose_framing
+from wsgw.xmpp.framing import Rfc7395Framing
 from wsgw.xmpp.header import starttls_header
 
 

@@ -15,6 +15,7 @@ from wsgw.errors import SessionError
 from wsgw.stanzas.parser import end_of_tag
 from wsgw.stanzas.start_tag import parse_opening
 from wsgw.xmpp import framing
+from wsgw.xmpp.choice import framing_of_refusal
 from wsgw.xmpp.header import ELEMENT_NAME, bindings
 
 #: In each, ``DEFAULT`` or ``PREFIX`` stands where it has to be inserted, and nowhere else.
@@ -208,7 +209,7 @@ def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: s
     assert match is not None
     assert match[0] == f"<{name}".encode()
     assert bool(framing._DECLARES_DEFAULT.match(data, match.end())) == ("xmlns" in attributes)
-    assert framing.is_legacy(data) == (name.rpartition(":")[2] == "stream")
+    assert (framing_of_refusal(data).name == "legacy") == (name.rpartition(":")[2] == "stream")
     assert end_of_tag(data + b"<a b='>'/>") == len(data)
 
 

@@ -1,0 +1,16 @@
+"""One XMPP session over one WebSocket (RFC 7395, RFC 6120).
+
+    machine    the state machine, the original's gen_fsm of this name
+    states     its states and transitions: the theory, and the table that diagrams are drawn from
+    sides      what it gets: the WebSocket it answers to, the limits of its client
+    deadlines  how long the header, the login and the end of the stream may take
+
+Other rooms import the names below from here.
+"""
+
+from __future__ import annotations
+
+from wsgw.websocket_xmpp.machine import WebSocketXmpp
+from wsgw.websocket_xmpp.sides import Browser, XmppLimits
+
+__all__ = ["Browser", "WebSocketXmpp", "XmppLimits"]
