@@ -1,4 +1,8 @@
-"""Two releases are built once in a test run; every test gets a copy of the stage with one or both of them."""
+"""Two releases are built once in a test run; every test gets a copy of the stage with one or both of them.
+
+The first is built as an admin builds it. Tests that build one more, and are about what happens then, have a
+Python whose environments are copies of the first release's.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.deploy.staging import LOCKS, Stage, copy_stage, copy_tree
+from tests.deploy.staging import LOCKS, Stage, copy_stage, copy_tree, copying_python
 from tests.support.processes import ROOT
 
 OLD, NEW = "0.1.1", "0.1.2"
+#: Imports every module of a release, so that its copies find them compiled.
+COMPILE = """
+import importlib, pkgutil, wsgw
+for module in pkgutil.walk_packages(wsgw.__path__, "wsgw."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+"""
 #: A configuration of the admin's own, so that no test depends on what deploy.sh would write.
 CONFIG = "hosts: [localhost]\nlisten:\n- {port: 5288, module: websocket_session, upstream: 'tcp://127.0.0.1:5222'}\n"
 
@@ -32,10 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Built(NamedTuple):
-    """Two trees; a stage after deploying ``old``, and one after deploying ``new`` over it."""
+    """Two trees; a stage after deploying ``old``, and one after deploying ``new`` over it.
+
+    ``filled`` is a Python whose environments have all packages already, ``empty`` one whose have only pip.
+    """
 
     old: Path
     new: Path
+    filled: Path
+    empty: Path
     first: Path
     both: Path
 
@@ -81,18 +96,17 @@ def built(shared: Path, offline: dict[str, str]) -> Built:
     built = Built(*(shared / name for name in Built._fields))
     with only_one(built.both):
         if not built.both.exists():
-            trees = copy_tree(built.old, OLD), copy_tree(built.new, NEW)
-            stages = Stage(shared / "stage", offline), Stage(shared / "other", offline)
-            for stage in stages:
-                stage.write("etc/wsgw/wsgw.yml", CONFIG)
-            with ThreadPoolExecutor() as both_at_once:
-                list(both_at_once.map(Stage.deploy, stages, trees))
-            stage, other = stages
+            copy_tree(built.old, OLD), copy_tree(built.new, NEW)
+            stage = Stage(shared / "stage", offline)
+            stage.write("etc/wsgw/wsgw.yml", CONFIG)
+            stage.deploy(built.old)
+            for program, is_filled in ((built.filled, True), (built.empty, False)):
+                copying_python(program, stage.release_folder(), filled=is_filled)
+            stage.python("-c", COMPILE).check_returncode()
             copy_stage(stage.root, built.first)
-            # A staged release names no stage, so that deploying finds it built here too.
-            copy_stage(other.release_folder(), stage.home / "releases" / other.release_folder().name)
-            said = stage.deploy(built.new)
-            assert "kept: " in said
+            stage.env["PYTHON"] = str(built.filled)
+            stage.deploy(built.new)
+            stage.python("-c", COMPILE).check_returncode()
             stage.root.rename(built.both)
     return built
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +39,31 @@ def copy_stage(source: Path, target: Path) -> Path:
     """A copy of a stage; its files are hard links, as no deployment changes a file in place."""
     subprocess.run(["cp", "-al", source, target], check=True)
     return target
+
+
+#: A Python whose environments are copies of one.
+COPYING = """\
+#!/bin/sh
+if [ "$1 $2" = "-m venv" ]; then exec cp -a {environment} "$3"; fi
+exec {python} "$@"
+"""
+
+
+def copying_python(program: Path, release: Path, *, filled: bool) -> None:
+    """Write such a program, and an environment made of a release: with its packages, or with pip alone."""
+    environment = program.with_name(f"{program.name}-environment")
+    shutil.copytree(release, environment, symlinks=True)
+    (environment / ".complete").unlink()
+    shutil.rmtree(environment / "deploy")
+    (packages,) = environment.glob("lib/python*/site-packages")
+    for path in () if filled else packages.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif not path.name.startswith("pip"):
+            shutil.rmtree(path)
+    text = COPYING.format(environment=shlex.quote(str(environment)), python=shlex.quote(sys.executable))
+    program.write_text(text)
+    program.chmod(0o755)
 
 
 class Stage:

@@ -125,6 +125,7 @@ def test_changed_package_is_not_installed(
     shutil.copytree(stage.env["PIP_FIND_LINKS"], packages)
     (changed,) = packages.glob("defusedxml-*")
     changed.write_bytes(changed.read_bytes() + b"\0")
+    stage.env["PYTHON"] = str(built.empty)
     stage.env["PIP_FIND_LINKS"] = str(packages)
     said = stage.deploy(built.new, status=1)
     assert "DO NOT MATCH THE HASHES" in said

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import wsgw
-from tests.deploy.conftest import only_one
-from tests.deploy.staging import LOCKS, copy_tree
+from tests.deploy.conftest import Built, only_one
+from tests.deploy.staging import copy_tree
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
 
@@ -35,18 +35,14 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(shared: Path, wheel: Path, offline: dict[str, str]) -> Path:
-    """The bin folder of a fresh environment with the wheel and what the locks name; once in a test run."""
+def installed(shared: Path, wheel: Path, built: Built, offline: dict[str, str]) -> Path:
+    """The bin folder of an environment with the wheel and what the locks name; once in a test run."""
     folder = shared / "environment"
     with only_one(folder):
         if not folder.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-build-isolation"]
-            env = {**offline, "PATH": "/usr/bin:/bin", "PIP_USE_PEP517": "1"}
-            for lock in LOCKS:
-                argv = [*pip, "--require-hashes", "-r", str(ROOT / lock)]
-                subprocess.run(argv, check=True, env=env)
-            subprocess.run([*pip, "--no-deps", str(wheel)], check=True, env=env)
+            subprocess.run([str(built.filled), "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
+            subprocess.run(pip, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
     return folder / "bin"
 
 

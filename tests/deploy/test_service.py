@@ -253,7 +253,7 @@ def test_release_that_does_not_find_the_server_is_taken_back(built: Built, make_
         "def _connect(self, *_: object) -> SocketAsync:\n        raise OSError('deaf')\n\n    def _connected("
     )
     change_release(machine.stage, NEW, "lib/*/site-packages/wsgw/upstream.py", "def _connect(", deaf)
-    said = machine.deploy(built.new, "--wait", "5", status=1)
+    said = machine.deploy(built.new, "--wait", "3", status=1)
     assert "unhealthy: /readyz" in said
     assert "deaf" in said
     assert machine.version_running() == OLD

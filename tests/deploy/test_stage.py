@@ -97,6 +97,7 @@ def test_dry_run_says_and_changes_nothing(
     built: Built, make_stage: Make, script: str, arguments: tuple[str, ...]
 ) -> None:
     stage = make_stage(built.both)
+    stage.env["PYTHON"] = str(built.filled)
     before = stage.snapshot()
     said = stage.run(built.old, script, *arguments)
     assert "would do: " in said
@@ -121,6 +122,7 @@ def shown_file(said: str) -> str:
 def test_dry_run_on_a_bare_machine(built: Built, make_stage: Make) -> None:
     """All of it, with packages that are named by a path relative to where the script is called."""
     stage = make_stage(None)
+    stage.env["PYTHON"] = str(built.empty)
     stage.env["PIP_FIND_LINKS"] = os.path.relpath(stage.env["PIP_FIND_LINKS"])
     said = stage.deploy(built.old, "--dry-run", "--domain", "example.org")
     assert "would write" in said
@@ -176,6 +178,7 @@ def test_what_stands_in_the_way_fails_in_both(built: Built, make_stage: Make) ->
 
 def test_new_release_judges_the_configuration_before_anything_changes(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
+    stage.env["PYTHON"] = str(built.filled)
     stage.config.unlink()
     stage.write("etc/wsgw/wsgw.yml", CONFIG + "log_levle: debug\n")
     before = stage.snapshot()
@@ -233,6 +236,7 @@ def test_release_that_pip_cannot_install_leaves_nothing(
 ) -> None:
     stage = make_stage(built.first)
     before = stage.snapshot()
+    stage.env["PYTHON"] = str(built.empty)
     stage.env["PIP_FIND_LINKS"] = str(tmp_path)
     assert "error: pip could not install the release" in stage.deploy(built.new, "--dry-run", status=1)
     said = stage.deploy(built.new, status=1)
