@@ -126,7 +126,7 @@ TRAFFIC_HEADER = (
     "load",
     "path",
     "CPU µs/message",
-    "of it system",
+    "of which kernel",
     "messages/s",
     "cores busy",
     "p50 µs",
@@ -205,7 +205,7 @@ def workers(samples: Samples) -> Table:
 def servers(samples: Samples) -> Table:
     """The servers' own WebSockets, and the gateway before them: CPU of server and gateway together."""
     own, through = "own WebSocket", "wsgw and c2s"
-    table = Table("Servers", (*TRAFFIC_HEADER, "of it wsgw µs"))
+    table = Table("Servers", (*TRAFFIC_HEADER, "of which wsgw µs"))
     for line in _traffic_lines(samples):
         part = Figure.of(values(samples, line[0], line[1], lambda s: s["gateway"] / s["messages"] * 1e6))
         table.lines.append([*line, f"{part.median:.1f}"])
@@ -220,7 +220,7 @@ def servers(samples: Samples) -> Table:
 def login(samples: Samples) -> Table:
     """Logging in."""
     header = (
-        *("load", "path", "CPU ms/login", "of it system", "logins/s", "cores busy"),
+        *("load", "path", "CPU ms/login", "of which kernel", "logins/s", "cores busy"),
         *("p50 ms", "p99 ms", "max ms", "generator µs/login"),
     )
     table = Table("Logins", header)
@@ -250,7 +250,7 @@ def login(samples: Samples) -> Table:
 
 def memory(samples: Samples) -> Table:
     """What an idle session holds."""
-    header = ("path", "sessions", "gateway before, MB", "kB/session, just logged in", "kB/session, idle")
+    header = ("path", "sessions", "gateway at start, MB", "kB/session, just logged in", "kB/session, idle")
     table = Table("Memory", header)
     for subject, goal, stretch in (("wsgw", 16.0, 12.0), ("wsgw tls", 40.0, None)):
         of = [s for s in samples if s["subject"] == subject]

@@ -93,7 +93,7 @@ def _bodies() -> Iterator[Case]:
     yield case(7, "reason in UTF-8", close(1000, "κόσμε 𝄞".encode()), closed())
     yield case(8, "reason of 123 octets, one octet per write", close(1000, b"*" * 123), closed(), chop=1)
     yield case(9, "fragmented Close", Frame(8, b"\x03\xe8", fin=False), fails(), section="5.4")
-    yield case(10, "Close of 65536 octets, refused before they come", Frame(8, withheld=65536), fails(),
+    yield case(10, "Close of 65536 octets, refused before they arrive", Frame(8, withheld=65536), fails(),
                section="5.5")  # fmt: skip
     yield case(11, "reason holds a NUL", close(1000, b"a\0b"), closed())
 

@@ -47,7 +47,7 @@ def _length_fields() -> Iterator[Case]:
     yield refused(2, "16-bit length for no octets", b"\x7e\x00\x00")
     yield refused(3, "64-bit length for 125 octets", b"\x7f" + (125).to_bytes(8, "big"), b"*" * 125)
     yield refused(
-        4, "64-bit length for 65535 octets, refused before they come", b"\x7f" + bytes(6) + b"\xff\xff"
+        4, "64-bit length for 65535 octets, refused before they arrive", b"\x7f" + bytes(6) + b"\xff\xff"
     )
     yield refused(5, "64-bit length with its top bit set", b"\x7f\x80" + bytes(7))
     yield refused(6, "64-bit length with all bits set", b"\x7f" + b"\xff" * 8)
@@ -87,7 +87,7 @@ def _reserved_bits() -> Iterator[Case]:
     yield Case("3.7", "5.2", "all three bits on a Close", (Frame(CLOSE, b"\x03\xe8", rsv=7), fails()))
     yield Case("3.8", "5.2", "RSV1 on a continuation", (text(b"a", fin=False), more(b"b", rsv=4), fails()))
     withheld = Frame(TEXT, rsv=4, withheld=1000)
-    yield Case("3.9", "5.2", "RSV1 on a frame whose payload never comes", (withheld, fails()))
+    yield Case("3.9", "5.2", "RSV1 on a frame whose payload never arrives", (withheld, fails()))
     bits = (("3.10", 4, "RSV1"), ("3.11", 2, "RSV2"), ("3.12", 1, "RSV3"))
     for number, rsv, name in bits:
         yield Case(number, "5.2", f"{name} on an empty text frame", (text(b"", rsv=rsv), fails()))

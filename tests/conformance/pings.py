@@ -28,7 +28,7 @@ CASES = (
     Case("2.9", "5.5.3", "unsolicited pong, then a ping", (pong(b"unsolicited"), ping(b"p"), ponged(b"p"))),
     Case("2.10", "5.5.2", "ten pings in one write", (*map(ping, _TEN), *map(ponged, _TEN))),
     Case("2.11", "5.5.2", "ten pings, one octet per write", (*map(ping, _TEN), *map(ponged, _TEN)), 1),
-    _too_long(12, "ping of 65536 octets, refused before they come", Frame(0x9, withheld=65536)),
+    _too_long(12, "ping of 65536 octets, refused before they arrive", Frame(0x9, withheld=65536)),
     _too_long(13, "pong of 126 octets", pong(b"\xfe" * 126)),
     Case("2.14", "5.5.3", "pong of 125 octets", (pong(b"\xfe" * 125), ping(), ponged())),
     Case("2.15", "5.5.2", "ping, then Close in the same write",

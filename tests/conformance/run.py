@@ -1,6 +1,6 @@
-"""Plays the table against both servers: ``python -m tests.conformance.run [--report FILE] [ID...]``.
+"""Runs the cases against both servers: ``python -m tests.conformance.run [--report FILE] [ID...]``.
 
-An ID is a case's, or how some begin: ``6.4``. The exit status is 1 if a server differs anywhere.
+An ID is that of a case, or a prefix: ``6.4``. The exit status is 1 if a server fails a case.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from tests.conformance.cases import CASES, FAMILIES
 from tests.conformance.harness import HARNESSES, Harness
 from tests.conformance.script import Case
 
-#: By case and harness: what was different, empty if nothing.
+#: By case and harness: the difference from the expected outcome, empty if there is none.
 Results = dict[str, dict[str, str]]
 
 _INTRODUCTION = """\
 # RFC 6455, case by case
 
-What wsgw does with a WebSocket, right and wrong, octet by octet. Every case is a dialogue over a raw socket
-with one strict outcome: each frame that comes back, the code of the Close, and the end of TCP. What is wrong
-has to be refused as early as it can be seen, without another octet. The numbers follow the families of the
-Autobahn test suite, which set the custom; the cases are our own. Its families 12 and 13 are not here: they
-are about compression, which wsgw does not negotiate.
+How wsgw handles valid and invalid WebSocket traffic, octet by octet. Each case is a dialogue over a raw
+socket with one exact outcome: each frame that wsgw sends, the code of the Close, and the end of TCP. wsgw
+must refuse an error at the first octet that shows it. The numbers follow the families of the Autobahn
+test suite; the cases are independent of it. Its families 12 and 13 are omitted: they test compression,
+which wsgw does not negotiate.
 
-`scripts/conformance.sh` plays all of them and writes this file; the tests play them too. This run was with
+`scripts/conformance.sh` runs all cases and writes this file; the tests run them too. This run was with
 {versions}.
 
-Two servers play against the table:
+Each case runs against two servers:
 
-- **echo**: wsgw's frame parser, session machine and socket wrapper under an application that gives every
-  text and binary message back.
-- **gateway**: `python -m wsgw` with an XMPP server behind it that gives every stanza back. Text is put into
-  an XML element, in the same fragments and, where a case is about a size, of that size. What the XMPP server
-  hears is compared too: every stanza before the end; then nothing if the WebSocket was closed or broken, or
-  a stream error and the end tag if the text was at fault. An empty text, a keepalive of old clients, is
-  taken without an answer. Stanzas of more than 8 MiB, the limit for what an XMPP server sends, are
-  acknowledged to the browser instead of given back.
+- **echo**: wsgw's frame parser, session machine and socket wrapper with an application that returns every
+  text and binary message.
+- **gateway**: `python -m wsgw` in front of an XMPP server that returns every stanza. The text of a case is
+  put into an XML element, in the same fragments and, if the case is about a size, with that size. The data
+  that reaches the XMPP server is checked too: every stanza before the end; then no further data if the
+  WebSocket was closed or broken, or a stream error and the end tag if the text was invalid. An empty text,
+  which is a keepalive of old clients, is accepted without an answer. Stanzas above 8 MiB, the limit for
+  stanzas of the XMPP server, are acknowledged to the browser instead of returned.
 
-Two things are good for a WebSocket and not for XMPP; there the gateway passes by refusing them:
+Two inputs are valid in WebSocket but not in XMPP; there the gateway passes by refusing them:
 
 - *(1003)*: binary messages, at their first octet (RFC 7395 section 3.2);
 - *(1008)*: characters that XML does not allow, with the stream error `not-well-formed`.
@@ -53,7 +53,7 @@ Two things are good for a WebSocket and not for XMPP; there the gateway passes b
 
 
 def play(harness: Harness, cases: Sequence[Case], results: Results) -> None:
-    """Play ``cases`` and put down what was different."""
+    """Run ``cases`` and record the differences."""
     for family in FAMILIES:
         chosen = [case for case in cases if case.family == family]
         passed = 0
@@ -108,12 +108,12 @@ def _row(case: Case, result: dict[str, str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Plays the RFC 6455 cases.")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="cases, or how some begin; all if none is given")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="where to write the results of all cases")
+    parser = argparse.ArgumentParser(description="Runs the RFC 6455 cases.")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="cases, or prefixes of IDs; by default all")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the results to this file")
     arguments = parser.parse_args()
     if arguments.ids and arguments.report:
-        parser.error("a report is of all cases")
+        parser.error("a report needs all cases: give no ID")
     cases = [case for case in CASES if not arguments.ids or _is_chosen(case.id, arguments.ids)]
     if not cases:
         parser.error("no case has such an ID")

@@ -211,12 +211,12 @@ def _fail_fast() -> Iterator[Case]:
         head, octet = bad[:-1], bad[-1:]
 
         scripts: tuple[tuple[str, int, tuple[Frame | Pause, ...]], ...] = (
-            ("seen when its fragment has come", 0, (text(bad, fin=False),)),
+            ("seen when its fragment is complete", 0, (text(bad, fin=False),)),
             ("seen in the fragment that makes it bad", 0, (text(head, fin=False), Pause(), more(octet))),
-            ("seen while its frame is under way", 0, (text(bad, withheld=100),)),
+            ("seen before its frame is complete", 0, (text(bad, withheld=100),)),
             ("seen in the write that makes it bad", 1, (text(bad, fin=False, withheld=100),)),
             (
-                "seen in a continuation under way",
+                "seen in an incomplete continuation",
                 0,
                 (text(head, fin=False), Pause(), more(octet, withheld=9)),
             ),
