@@ -19,7 +19,7 @@ from tests.support.wire import Browser
 from wsgw.config.options import BY_NAME
 from wsgw.errors.causes import CAUSES, Cause, Ending
 from wsgw.ops.catalogue import METRICS
-from wsgw.processes.parent import _ON_SIGNAL
+from wsgw.processes.parent import SIGNALS
 
 #: For a command's answer.
 SECONDS = 20
@@ -182,7 +182,7 @@ def test_every_alert_is_on_the_page_and_no_other() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(number.name for number in _ON_SIGNAL))
+@pytest.mark.parametrize("name", sorted(number.name for number in SIGNALS))
 def test_every_signal_is_on_the_page(name: str) -> None:
     assert re.search(rf"^\| [^|]*\b{name}\b", TEXT, re.MULTILINE)
 

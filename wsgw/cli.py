@@ -114,10 +114,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     metrics = MetricsFiles()  # before anything imports prometheus-client
     try:
-        from wsgw.processes.parent import Parent
+        from wsgw.processes.parent import run
 
         log_directly("info", arguments.log_format or "plain")
-        return Parent(_source(arguments), metrics, offline=arguments.offline).run()
+        return run(_source(arguments), metrics, offline=arguments.offline)
     finally:
         metrics.remove()
 

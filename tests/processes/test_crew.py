@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import selectors
+import math
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
 from wsgw.processes.crew import START_TIMEOUT, Crew
 from wsgw.processes.settings import Settings
+from wsgw.processes.watch import Watch
 
 SLOTS = 3
 
@@ -25,7 +26,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """One whose processes are made up."""
     shared = Shared(SharedTable(SLOTS, 64), Beats(SLOTS), StateFile(), None)
     settings = Settings(Config.__new__(Config), PemFiles())
-    crew = Crew(settings, {}, None, shared, selectors.DefaultSelector(), _ignore, _ignore, [])
+    crew = Crew(settings, {}, None, shared, Watch(), _ignore, _ignore)
     monkeypatch.setattr(Crew, "_fork", lambda self, slot: (slot + 1, Channel.pair()[0]))
     monkeypatch.setattr(Crew, "tell", _ignore)
     return crew
@@ -43,10 +44,10 @@ def slots(crew: Crew) -> dict[int, bool]:
 def test_those_that_leave_keep_their_slots(crew: Crew) -> None:
     """As many as there is room for are started, the others when there is."""
     crew.resize(3)
-    assert crew.fill() is None
+    assert crew.fill() == math.inf
     crew.resize(1)
     crew.resize(3)
-    assert crew.fill() is None
+    assert crew.fill() == math.inf
     assert slots(crew) == {0: False, 1: True, 2: True}
     del crew.members[2]
     crew.fill()

@@ -1,7 +1,11 @@
 """The processes of a gateway: a parent that never serves, and workers that do.
 
-    parent       starts the workers; signals, reload and stop
+    parent       the parent's loop: starts the workers, obeys signals, stops
+    signals      the signals, as bytes of a socket
+    watch        the descriptors that the loop waits for
     crew         the workers of a parent: forked, replaced when they die
+    reload       new settings for all workers, or for none
+    succession   which parent serves: the one before, this one, or the one after it
     upgrade      starts a parent with the code on the disk, which takes over
     inherited    what a parent takes over: sockets, and the counts of the parent before it
     systemd      notifications to systemd, and sockets from it

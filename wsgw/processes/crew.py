@@ -7,16 +7,15 @@ the start costs little. Each has a slot, its column in what the workers share.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pwd
-import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from wsgw.capacity.accept_share import Pulse
 from wsgw.gateway import Shared
@@ -24,7 +23,8 @@ from wsgw.net.listen_sockets import Place
 from wsgw.ops.logs import log_directly
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.settings import Settings
-from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, Worker
+from wsgw.processes.watch import Watch
+from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, work
 
 log = logging.getLogger("wsgw.processes.crew")
 
@@ -38,10 +38,6 @@ SHORT_LIFE = 10.0
 START_TIMEOUT = 60.0
 #: Each worker numbers its connections from another multiple of this on, for the log.
 IDS_OF_A_WORKER = 10_000_000
-
-
-class Closable(Protocol):
-    def close(self) -> object: ...
 
 
 @dataclass
@@ -76,13 +72,11 @@ class Crew:
     sockets: Mapping[Place, socket.socket]
     account: pwd.struct_passwd | None
     shared: Shared
-    selector: selectors.BaseSelector
+    watch: Watch
     #: Called with what a worker says.
     heard: Callable[[Member, Message], None]
     #: Called with the slot of one that has ended.
     ended: Callable[[int], None]
-    #: What a worker must not inherit.
-    parents_own: list[Closable]
     #: How many workers are wanted; 0 when no more are to be started.
     size: int = 0
     members: dict[int, Member] = field(default_factory=dict)
@@ -122,8 +116,8 @@ class Crew:
 
     # -- starting ------------------------------------------------------------------------------
 
-    def fill(self) -> float | None:
-        """Start the workers that are missing; returns when to look again (monotonic), None for never."""
+    def fill(self) -> float:
+        """Start the workers that are missing; returns when to look again (monotonic; ``math.inf``: never)."""
         now, later = time.monotonic(), []
         free = [slot for slot in range(self.shared.table.slots) if slot not in self.members]
         for slot in free[: max(0, self.size - len(self.serving))]:  # those that leave may have the rest
@@ -132,7 +126,7 @@ class Crew:
                 self._start(slot)
             if slot not in self.members:
                 later.append(record.due)
-        return min(later, default=None)
+        return min(later, default=math.inf)
 
     def _start(self, slot: int) -> None:
         self.shared.beats.use_slot(slot)
@@ -150,7 +144,7 @@ class Crew:
             return
         member = Member(slot, pid, parents, time.monotonic(), time.time())
         self.members[slot] = member
-        self.selector.register(parents, selectors.EVENT_READ, lambda: self.listen_to(member))
+        self.watch.add(parents, lambda: self.listen_to(member))
 
     def _fork(self, slot: int) -> tuple[int, Channel]:
         """A new process and the channel to it. Raises OSError."""
@@ -178,11 +172,9 @@ class Crew:
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            for own in [*self.parents_own, *(member.channel for member in self.members.values())]:
-                own.close()
-            self.selector.close()
-            worker = Worker(channel, self.settings, self.sockets, self.account, self.shared, slot, first_id)
-            status = worker.run()
+            self.watch.close_all()
+            parts = (channel, self.settings, self.sockets, self.account, self.shared)
+            status = work(*parts, slot, first_id)
         except Exception:  # before it could log by a thread of its own: there is none to be had, say
             log_directly(self.settings.config.log_level, self.settings.config.log_format)
             log.exception("fault in the gateway")
@@ -197,8 +189,7 @@ class Crew:
             while (message := member.channel.receive()) is not None:
                 self.heard(member, message)
         except EOFError:
-            if member.channel.fileno() in self.selector.get_map():
-                self.selector.unregister(member.channel)
+            self.watch.mute(member.channel)
 
     def tell(
         self, members: Sequence[Member], word: str, body: bytes = b"", sockets: Sequence[socket.socket] = ()
@@ -255,9 +246,7 @@ class Crew:
         return lost
 
     def _forget(self, member: Member) -> None:
-        if member.channel.fileno() in self.selector.get_map():
-            self.selector.unregister(member.channel)
-        member.channel.close()
+        self.watch.close(member.channel)
         del self.members[member.slot]
         self.shared.beats.beat(member.slot, 0.0)
         self.shared.table.worker_died(member.slot)

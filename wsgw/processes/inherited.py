@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from wsgw.capacity.table import SharedTable
@@ -51,22 +51,25 @@ class Inherited(NamedTuple):
         tables = [SharedTable.handed_over(_closed_on_exec(number)) for number in message.get("tables", ())]
         return cls(handed_over, activated, link, tuple(table for table in tables if table is not None))
 
-    def wanted(self, config: Config) -> dict[Place, socket.socket]:
-        """Those that listeners of ``config`` ask for."""
-        found = {place: self.handed_over[place] for place in by_place(config) if place in self.handed_over}
-        for sock in self.activated:
-            place = _match(sock, [place for place in by_place(config) if place not in found])
-            if place is not None:
-                found[place] = sock
-                log.info("takes over the socket on %s from systemd", _name(sock))
-            elif sock not in found.values():
-                log.warning("systemd listens on %s, for which there is no listener", _name(sock))
-        return found
-
     def close_unused(self, used: Mapping[Place, socket.socket]) -> None:
-        """Close what the parent before this one had open, and no listener wants any more."""
+        """Close the sockets of the parent before this one that no listener wants any more."""
         for place in self.handed_over.keys() - used.keys():
             self.handed_over[place].close()
+
+
+def wanted_sockets(
+    config: Config, held: Mapping[Place, socket.socket], activated: Sequence[socket.socket]
+) -> dict[Place, socket.socket]:
+    """The sockets that listeners of ``config`` ask for, out of those this parent has and systemd's."""
+    found = {place: held[place] for place in by_place(config) if place in held}
+    for sock in activated:
+        place = _match(sock, [place for place in by_place(config) if place not in found])
+        if place is not None:
+            found[place] = sock
+            log.info("takes over the socket on %s from systemd", _name(sock))
+        elif sock not in found.values():
+            log.warning("systemd listens on %s, for which there is no listener", _name(sock))
+    return found
 
 
 def described(

@@ -6,6 +6,7 @@ is done.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -40,6 +41,23 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float | None:
     if environment.get(WATCHDOG_PID, str(os.getpid())) != str(os.getpid()) or not timeout.isdecimal():
         return None
     return int(timeout) / 1e6 or None
+
+
+class Watchdog:
+    """Tells systemd twice in each timeout that the parent's loop turns."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._timeout = watchdog_timeout(environment)
+        #: When to tell it again (monotonic).
+        self.due = -math.inf if self._timeout else math.inf
+
+    def tell(self, *, in_charge: bool) -> None:
+        """Do so if it is time; a parent that is not ``in_charge`` keeps silent."""
+        now = time.monotonic()
+        if self._timeout and now >= self.due:
+            self.due = now + self._timeout / 2
+            if in_charge:
+                notify("WATCHDOG=1")
 
 
 def activated_sockets(environment: MutableMapping[str, str]) -> list[socket.socket]:

@@ -75,10 +75,6 @@ class Successor:
         self.signal(signal.SIGKILL)
         os.close(self._process)
 
-    def close(self) -> None:
-        """Let go of the channel."""
-        self.channel.close()
-
 
 def _followed(pid: int) -> int:
     """A descriptor of the process, which says when it ends. Raises OSError, and kills it before."""

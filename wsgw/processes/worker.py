@@ -43,60 +43,62 @@ GC_THRESHOLDS = (10_000, 5, 100)
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
+def work(
+    channel: Channel,
+    settings: Settings,
+    sockets: Mapping[Place, socket.socket],
+    account: pwd.struct_passwd | None,
+    shared: Shared,
+    slot: int,
+    first_id: int,
+) -> int:
+    """Serve in a process that was forked for it, until the parent wants no more; returns the exit status.
+
+    ``sockets`` listen already, or will before ``SERVE`` comes; ``account`` is None to keep the present one.
+    """
+    writer = start_logging(settings.config.log_level, settings.config.log_format)
+    try:
+        log_unhandled()
+        gateway = Gateway(settings.config, settings.files, sockets, shared, slot, first_id)
+        if account is not None:
+            become(account)
+        Worker(channel, settings, sockets, gateway).run()
+    except ConfigError as error:
+        _send_problems(channel, error.problems)
+        return UNUSABLE
+    except Exception:
+        log.exception("fault in the gateway")
+        return FAULT
+    else:
+        return DONE
+    finally:
+        writer.stop()
+
+
 class Worker:
-    """Lives in a process that was forked for it."""
+    """A gateway that does what its parent says."""
 
     def __init__(
         self,
         channel: Channel,
         settings: Settings,
         sockets: Mapping[Place, socket.socket],
-        account: pwd.struct_passwd | None,
-        shared: Shared,
-        slot: int,
-        first_id: int,
+        gateway: Gateway,
     ) -> None:
-        """``sockets`` listen already, or will before ``SERVE`` comes; ``account`` is None to keep ours."""
         self._channel = channel
         self._settings = settings
         self._sockets = dict(sockets)
-        self._account = account
-        self._shared = shared
-        self._slot = slot
-        self._first_id = first_id
+        self._gateway = gateway
         self._over = Event()
 
-    def run(self) -> int:
-        """Serve until the parent wants no more; returns the exit status."""
-        writer = start_logging(self._settings.config.log_level, self._settings.config.log_format)
-        try:
-            return self._run()
-        except Exception:
-            log.exception("fault in the gateway")
-            return FAULT
-        finally:
-            writer.stop()
-
-    def _run(self) -> int:
-        log_unhandled()
-        try:
-            self._gateway = self._make_gateway()
-        except ConfigError as error:
-            self._fail(error.problems)
-            return UNUSABLE
-        if self._account is not None:
-            become(self._account)
+    def run(self) -> None:
+        """Serve until the parent wants no more."""
         spare_the_collector()
         self._gateway.supervisor.turn.beat(time.monotonic())  # the others need not take all until we serve
         self._channel.send(PREPARED)
         gevent.spawn(self._listen_to_parent)
         self._over.wait()
         self._gateway.stop()
-        return DONE
-
-    def _make_gateway(self) -> Gateway:
-        config, files = self._settings
-        return Gateway(config, files, self._sockets, self._shared, self._slot, self._first_id)
 
     # -- the parent's commands -----------------------------------------------------------------
 
@@ -116,14 +118,9 @@ class Worker:
         try:
             return self._channel.receive()
         except OSError as error:
-            self._fail(
-                [ConfigProblem(self._settings.config.source or "command line", 0, str(error.strerror))]
-            )
+            source = self._settings.config.source or "command line"
+            _send_problems(self._channel, [ConfigProblem(source, 0, str(error.strerror))])
             return None
-
-    def _fail(self, problems: Sequence[ConfigProblem]) -> None:
-        """Say why the settings cannot be taken."""
-        self._channel.send(FAILED, json.dumps([astuple(problem) for problem in problems]).encode())
 
     def _obey(self, message: Message) -> None:
         """Do what the parent says; a fault of ours in doing so must not cost the sessions."""
@@ -156,7 +153,7 @@ class Worker:
         try:
             self._gateway.apply(settings.config, settings.files, wanted)
         except ConfigError as error:
-            self._fail(error.problems)
+            _send_problems(self._channel, error.problems)
             return
         self._settings, self._sockets = settings, wanted
         change_logging(settings.config.log_level, settings.config.log_format)
@@ -176,6 +173,11 @@ class Worker:
     def _drain(self) -> None:
         self._gateway.drain()
         self._over.set()
+
+
+def _send_problems(channel: Channel, problems: Sequence[ConfigProblem]) -> None:
+    """Say why settings cannot be taken; ``problems_of`` reads it."""
+    channel.send(FAILED, json.dumps([astuple(problem) for problem in problems]).encode())
 
 
 def problems_of(body: bytes) -> list[ConfigProblem]:

@@ -1,0 +1,101 @@
+"""New settings for a running gateway: all of them, or none.
+
+The parent reads and checks them, opens the sockets they need, and hands both to its workers. A fault at
+any step leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from contextlib import ExitStack
+from socket import socket
+
+from wsgw.config.source import Source
+from wsgw.errors import ConfigError
+from wsgw.gateway import log_start
+from wsgw.net.listen_sockets import open_sockets
+from wsgw.ops.logs import change_logging
+from wsgw.ops.metrics_files import MetricsFiles
+from wsgw.ops.upstream_check import Question, questions
+from wsgw.processes.crew import Crew
+from wsgw.processes.inherited import wanted_sockets
+from wsgw.processes.privileges import worker_account
+from wsgw.processes.settings import Settings
+from wsgw.processes.systemd import notify, reloading
+from wsgw.processes.worker import ASK, SETTINGS
+
+log = logging.getLogger("wsgw.processes.parent")  # the name that operators know
+
+
+class Reloader:
+    """Gives the workers of a parent new settings, and says what is served by them."""
+
+    def __init__(
+        self, source: Source, crew: Crew, activated: list[socket], metrics: MetricsFiles, *, offline: bool
+    ) -> None:
+        """``activated`` are systemd's sockets. With ``offline`` no XMPP server is asked anything."""
+        self._source = source
+        self._crew = crew
+        self._activated = activated
+        self._metrics = metrics
+        self._offline = offline
+        #: What the XMPP servers have been asked.
+        self._asked: frozenset[Question] = frozenset()
+        #: The last reload, as ``ops.state`` has it.
+        self.last: dict[str, object] | None = None
+
+    def reload(self) -> None:
+        """Read the settings again and serve by them; if they are wrong, nothing changes."""
+        log.info("reading the configuration again")
+        notify("RELOADING=1", reloading())
+        problems = self._try_to_reload()
+        for problem in problems:
+            log.error("%s", problem)
+        if problems:
+            log.error("the configuration cannot be used: nothing has changed")
+        self.last = {"at": time.time(), "ok": not problems, "errors": problems}
+        notify("READY=1", f"STATUS={'the new configuration is wrong' if problems else 'serving'}")
+
+    def announce(self) -> None:
+        """Log what is served from now on, and let one worker ask the XMPP servers whether they are usable."""
+        config = self._crew.settings.config
+        log_start(config)
+        asked, self._asked = self._asked, frozenset(questions(config))
+        if not self._offline and not self._asked <= asked:
+            self._crew.tell(self._crew.serving[:1], ASK)
+
+    def _try_to_reload(self) -> list[str]:
+        """Take new settings, if all of them are right; returns what is wrong with them."""
+        try:
+            self._take(Settings.read(self._source))
+        except ConfigError as error:
+            return [str(problem) for problem in error.problems]
+        except Exception as error:
+            log.exception("fault while reading the configuration")
+            return [str(error) or type(error).__name__]
+        return []
+
+    def _take(self, settings: Settings) -> None:
+        """Go on with ``settings``. Raises ConfigError and others, and nothing has changed then."""
+        crew, config = self._crew, settings.config
+        account = worker_account(config.user)
+        held = {**crew.sockets, **wanted_sockets(config, crew.sockets, self._activated)}
+        sockets = open_sockets(config, held)
+        with ExitStack() as undo:
+            for place in sockets.keys() - held.keys():
+                undo.enter_context(sockets[place])
+            if account != crew.account:
+                self._metrics.give_to(account)
+            new = [place for place in sockets if place not in crew.sockets]
+            body = pickle.dumps((settings, new))
+            crew.tell(crew.serving, SETTINGS, body, [sockets[place] for place in new])
+            undo.pop_all()
+        for place in crew.sockets.keys() - sockets.keys():
+            if crew.sockets[place] not in self._activated:
+                crew.sockets[place].close()
+        crew.account, crew.settings, crew.sockets = account, settings, sockets
+        crew.resize(config.workers)
+        change_logging(config.log_level, config.log_format)
+        self.announce()
