@@ -7,14 +7,14 @@ from tests.rules.reader import Rule, marked_tests, sections
 _INTRODUCTION = """\
 # The protocol, rule by rule
 
-What the standards, the clients in use and the module that wsgw replaces ask of a gateway, what wsgw does
-about it, and the tests that hold it to that. What wsgw does not do is in the table too.
+The requirements of the standards, of deployed clients and of the module that wsgw replaces, the behaviour of
+wsgw, and the tests that check it. The tables also list the rules that wsgw does not implement.
 
-`python -m tests.rules > docs/protocol.md` writes this page: the rules are those of `tests/rules/rules.txt`,
-and a test names the rules it holds, `@pytest.mark.rule("6120-4.7")`. A test compares the page with both. Case
-by case, RFC 6455 is in [conformance.md](conformance.md).
+`python -m tests.rules > docs/protocol.md` writes this page from `tests/rules/rules.txt` and from the
+tests: a test names the rules that it checks, `@pytest.mark.rule("6120-4.7")`. Another test compares the
+page with both. [conformance.md](conformance.md) has RFC 6455 case by case.
 """
-_COLUMNS = "| rule | source | it says | wsgw | tests |\n|---|---|---|---|---|"
+_COLUMNS = "| rule | source | requirement | wsgw | tests |\n|---|---|---|---|---|"
 
 
 def page() -> str:
@@ -27,7 +27,7 @@ def page() -> str:
 
 
 def _row(rule: Rule, tests: list[str]) -> str:
-    cells = [_text(cell) for cell in (rule.source, rule.says, rule.does or "As it says.")]
+    cells = [_text(cell) for cell in (rule.source, rule.says, rule.does or "As required.")]
     cells.append("<br>".join(f"`{test}`" for test in tests) or "none")
     return "| " + " | ".join([f"`{rule.id}`", *cells]) + " |"
 
