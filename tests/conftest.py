@@ -14,7 +14,12 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.edges", "tests.support.markers"]
+pytest_plugins = [
+    "tests.support.warden",
+    "tests.support.fixtures",
+    "tests.support.edges",
+    "tests.support.markers",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
