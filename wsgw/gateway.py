@@ -54,7 +54,7 @@ class Shared(NamedTuple):
     ) -> Shared:
         """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
         connections = max(listener.max_sessions for listener in config.listeners)
-        table = SharedTable(slots, addresses_for(connections))
+        table = SharedTable.create(slots, addresses_for(connections))
         return cls(table, Beats(slots), StateFile(), figures, formers)
 
 
@@ -80,7 +80,7 @@ class Gateway:
         self.supervisor.trace(config.trace)
         self._listeners = self._make_listeners(config, files, sockets)
         self._files, self._sockets = files, sockets
-        self._administration = self._make_administration(shared, slot)
+        self._administration = self._make_administration(shared, slot, files)
         self._stopping = Event()
 
     @classmethod
@@ -196,7 +196,7 @@ class Gateway:
         tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
         return Entrance.of(config, tls, trusted, files, self.supervisor)
 
-    def _make_administration(self, shared: Shared, slot: int) -> Administration | None:
+    def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:
         if shared.figures is None:
             return None
         supervisor = self.supervisor
@@ -207,7 +207,7 @@ class Gateway:
             connections=lambda: supervisor.admission.connections,
             probes=lambda: [listener.entrance.upstream.probe for listener in self.listeners],
         )
-        return Administration(shared.figures, slot, shared.state, served)
+        return Administration(shared.figures, slot, shared.state, served, self.config, files)
 
 
 def listener_url(config: ListenerConfig) -> str:

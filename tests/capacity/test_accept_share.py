@@ -15,7 +15,7 @@ class Crowd:
     """Workers with so many connections each."""
 
     def __init__(self, *connections: int) -> None:
-        self.table = SharedTable(len(connections))
+        self.table = SharedTable.create(len(connections))
         self.beats = Beats(len(connections))
         for slot, count in enumerate(connections):
             self.table.use_slot(slot)

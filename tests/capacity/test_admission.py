@@ -14,8 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from wsgw.capacity.admission import Admission, Caps, Ticket, accountable_address
-from wsgw.capacity.connect_rate import take_token
+from wsgw.capacity.admission import Admission, Caps, Ticket, accountable_address, take_token
 from wsgw.capacity.table import ADDRESSES, MAX_ADDRESSES, SharedTable, addresses_for
 from wsgw.errors import HandshakeRefused
 
@@ -25,7 +24,7 @@ UNLIMITED = Caps(sys.maxsize, sys.maxsize, math.inf, 1)
 
 @pytest.fixture
 def admission() -> Admission:
-    return Admission(SharedTable(1), 0)
+    return Admission(SharedTable.create(1), 0)
 
 
 def connections_from(table: SharedTable, address: str) -> int:
@@ -105,7 +104,7 @@ def test_a_bucket_without_limit() -> None:
 
 
 def test_an_address_more_than_the_table_holds() -> None:
-    admission = Admission(SharedTable(1, 64), 0)
+    admission = Admission(SharedTable.create(1, 64), 0)
     tickets = [admission.admit(UNLIMITED) for _ in range(65)]
     for number, ticket in enumerate(tickets[:64]):
         ticket.charge(f"192.0.2.{number}", 0.0)
@@ -118,7 +117,7 @@ def test_an_address_more_than_the_table_holds() -> None:
 
 
 def test_who_owes_most_is_forgotten_last() -> None:
-    admission = Admission(SharedTable(1, 64), 0)
+    admission = Admission(SharedTable.create(1, 64), 0)
     caps = Caps(sys.maxsize, sys.maxsize, 1.0, 3)
 
     def come_and_go(address: str, now: float) -> None:
@@ -140,7 +139,7 @@ def test_who_owes_most_is_forgotten_last() -> None:
 def test_no_connection_is_lost_in_a_crowded_table(seed: int) -> None:
     """64 places, 90 addresses: refused are exactly the new ones while each place has a connection."""
     dice = random.Random(seed)
-    admission = Admission(SharedTable(1, 64), 0)
+    admission = Admission(SharedTable.create(1, 64), 0)
     tickets: dict[str, list[Ticket]] = defaultdict(list)
     outcomes = Counter[bool]()
     for _ in range(5000):
@@ -170,7 +169,7 @@ def test_no_connection_is_lost_in_a_crowded_table(seed: int) -> None:
     [(1, ADDRESSES), (ADDRESSES, 2 * ADDRESSES), (500_000, 1 << 20), (10**9, MAX_ADDRESSES)],
 )
 def test_there_is_room_for_everyone(connections: int, addresses: int) -> None:
-    assert SharedTable(1, addresses_for(connections)).addresses == addresses
+    assert SharedTable.create(1, addresses_for(connections)).addresses == addresses
 
 
 # The table against a dict
@@ -185,7 +184,7 @@ class TableAgainstDict(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = SharedTable(self.SLOTS, 128)
+        self.table = SharedTable.create(self.SLOTS, 128)
         self.workers = [Admission(self.table, slot) for slot in range(self.SLOTS)]
         self.tickets: list[list[tuple[Ticket, str]]] = [[] for _ in range(self.SLOTS)]
         self.full_at: dict[str, float] = {}
@@ -309,5 +308,5 @@ def test_text_counts_as_the_library_reads_it(text: str) -> None:
 
 def test_any_text_has_a_key() -> None:
     """Of lone surrogates only that it has one: no peer's address holds them."""
-    table = SharedTable(1, 64)
+    table = SharedTable.create(1, 64)
     assert table.key_of("\udc80") == table.key_of("\udc80") != table.key_of("é")

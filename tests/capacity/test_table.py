@@ -179,7 +179,7 @@ def entries(table: SharedTable) -> Counter[int]:
 
 
 def test_counts_add_up(start_worker: StartWorker) -> None:
-    table = SharedTable(8)
+    table = SharedTable.create(8)
     workers = [start_worker(table, slot) for slot in (0, 1, 5)]
     for number, worker in enumerate(workers, 1):
         assert worker.ask("connect", 10 * number, "192.0.2.1", UNLIMITED) == 10 * number
@@ -202,7 +202,7 @@ def test_counts_add_up(start_worker: StartWorker) -> None:
 )
 def test_a_limit_is_the_gateways(start_worker: StartWorker, caps: Caps, reason: str) -> None:
     """Four workers at once ask for twice of what there is: they get it to the last one, and no more."""
-    table = SharedTable(4)
+    table = SharedTable.create(4)
     workers = [start_worker(table, slot) for slot in range(4)]
     for worker in workers:
         worker.tell("connect", 1500, "192.0.2.1", caps)
@@ -214,7 +214,7 @@ def test_a_limit_is_the_gateways(start_worker: StartWorker, caps: Caps, reason: 
 
 
 def test_the_rate_is_of_one_clock(start_worker: StartWorker) -> None:
-    table = SharedTable(2)
+    table = SharedTable.create(2)
     one, other = start_worker(table, 0), start_worker(table, 1)
     caps = UNLIMITED._replace(rate=2.0, burst=3)
     assert one.ask("connect", 2, "192.0.2.1", caps, 100.0) == 2
@@ -225,14 +225,14 @@ def test_the_rate_is_of_one_clock(start_worker: StartWorker) -> None:
 
 def test_a_slot_too_many() -> None:
     with pytest.raises(IndexError, match="slot 4 of 4"):
-        Admission(SharedTable(4), 4)
+        Admission(SharedTable.create(4), 4)
 
 
 # Workers that are killed
 
 
 def test_a_dead_worker_is_forgotten(start_worker: StartWorker) -> None:
-    table = SharedTable(4)
+    table = SharedTable.create(4)
     caps = UNLIMITED._replace(max_sessions=12, max_sessions_per_ip=8)
     one, other = start_worker(table, 0), start_worker(table, 1)
     assert one.ask("connect", 5, "192.0.2.1", caps) == 5
@@ -250,7 +250,7 @@ def test_a_dead_worker_is_forgotten(start_worker: StartWorker) -> None:
 
 @pytest.mark.parametrize("what", ["set", "connections"])
 def test_a_lock_dies_with_its_holder(start_worker: StartWorker, what: str) -> None:
-    table = SharedTable(2)
+    table = SharedTable.create(2)
     holder, waiting = start_worker(table, 0), start_worker(table, 1)
     number = table.key_of("192.0.2.1")[1] if what == "set" else table.addresses // 64
     holder.ask("lock", number)
@@ -265,7 +265,7 @@ def test_a_lock_dies_with_its_holder(start_worker: StartWorker, what: str) -> No
 
 def test_a_lock_is_not_of_the_children(start_worker: StartWorker) -> None:
     """A child does not hold what its parent had locked, and its end unlocks nothing of its parent's."""
-    table = SharedTable(2)
+    table = SharedTable.create(2)
     number = table.key_of("192.0.2.1")[1]
     table.lock(number)
     child = start_worker(table, 0)
@@ -282,7 +282,7 @@ def test_a_lock_is_not_of_the_children(start_worker: StartWorker) -> None:
 
 def test_an_entry_half_written(start_worker: StartWorker) -> None:
     """Its writer killed, it is an address without connections; 63 others fit beside it, or 64 in all."""
-    table = SharedTable(2, 64)
+    table = SharedTable.create(2, 64)
     worker = start_worker(table, 0)
     worker.ask("half_write", "192.0.2.1")
     worker.kill()
@@ -298,7 +298,7 @@ def test_an_entry_half_written(start_worker: StartWorker) -> None:
 
 def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker) -> None:
     """Nor if who gave up the other's entry for it is killed half-way."""
-    table = SharedTable(2, 64)
+    table = SharedTable.create(2, 64)
     caps = UNLIMITED._replace(rate=1.0, burst=2)
     survivor, worker = start_worker(table, 0), start_worker(table, 1)
     for number in range(64):
@@ -313,7 +313,7 @@ def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker)
 @pytest.mark.slow
 def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
     """Forty of them, in a crowded table; then nothing is counted, no address twice, and all room is left."""
-    table = SharedTable(3, 256)
+    table = SharedTable.create(3, 256)
     dice = random.Random(1)
     workers = {}
     for slot in range(3):
@@ -343,7 +343,7 @@ def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
 
 
 def test_what_is_not_touched_takes_no_memory() -> None:
-    table = SharedTable(128, 1 << 20)
+    table = SharedTable.create(128, 1 << 20)
     assert Life(table, 0).connect(1, "192.0.2.1", UNLIMITED) == 1
     assert used(table) <= 16 * 4096
 
@@ -351,7 +351,7 @@ def test_what_is_not_touched_takes_no_memory() -> None:
 @pytest.mark.slow
 def test_six_times_as_many_addresses_as_it_holds_come_and_go(start_worker: StartWorker) -> None:
     """A table that all of them have been through is as quick as a new one, and no larger than it may be."""
-    table = SharedTable(128)
+    table = SharedTable.create(128)
     workers = [start_worker(table, slot) for slot in range(2)]
     for network, worker in enumerate(workers, 1):
         worker.tell("pass_through", 200_000, network)
@@ -368,7 +368,7 @@ def used(table: SharedTable) -> int:
 
 
 def test_a_key_is_found_only_where_one_begins() -> None:
-    table = SharedTable(1, 64)
+    table = SharedTable.create(1, 64)
     first, second = b"a" * 8 + b"b" * 7 + b"\0", b"c" * 8 + b"d" * 7 + b"\x01"
     assert [table.insert(0, key, 0.0) for key in (first, second)] == [0, 1]
     across = first[8:] + second[:8]
@@ -380,7 +380,7 @@ def test_a_key_is_found_only_where_one_begins() -> None:
 def test_a_table_is_freed_with_its_last_user() -> None:
     gc.collect()
     before = os.listdir("/proc/self/fd")
-    admission = Admission(SharedTable(1), 0)
+    admission = Admission(SharedTable.create(1), 0)
     admission.admit(UNLIMITED).charge("192.0.2.1", 0.0)
     assert len(os.listdir("/proc/self/fd")) > len(before)
     del admission
@@ -400,7 +400,7 @@ class Former:
         self.pid = os.fork()
         if not self.pid:
             try:
-                life = Life(SharedTable(4, 256), 2)
+                life = Life(SharedTable.create(4, 256), 2)
                 life.connect(connections, address, UNLIMITED)
                 socket.send_fds(theirs, [b"table"], [life.table.fileno()])
                 while ours.close() or theirs.recv(1):
@@ -435,7 +435,7 @@ def former() -> Iterator[Former]:
 
 
 def test_caps_hold_over_two_generations(former: Former) -> None:
-    admission = Admission(SharedTable(2), 0, [former.table])
+    admission = Admission(SharedTable.create(2), 0, [former.table])
     caps = Caps(5, 4, math.inf, 1)
     tickets = [admission.admit(caps), admission.admit(caps)]
     tickets[0].charge("192.0.2.1", 0.0)
@@ -453,7 +453,7 @@ def test_a_rate_holds_over_two_generations() -> None:
     former = Former(0, "")
     rate = Caps(9, 9, 1.0, 1)
     Admission(former.table, 0).admit(rate).charge("192.0.2.1", 100.0)
-    admission = Admission(SharedTable(2), 0, [former.table])
+    admission = Admission(SharedTable.create(2), 0, [former.table])
     with pytest.raises(HandshakeRefused, match="too many connections from your address"):
         admission.admit(rate).charge("192.0.2.1", 100.5)
     admission.admit(rate).charge("192.0.2.1", 101.5)
@@ -462,7 +462,7 @@ def test_a_rate_holds_over_two_generations() -> None:
 
 def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
     """Nobody would ever forget the connections of its workers."""
-    admission = Admission(SharedTable(2), 0, [former.table])
+    admission = Admission(SharedTable.create(2), 0, [former.table])
     caps = Caps(3, 3, math.inf, 1)
     assert former.table.kept
     with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
@@ -477,7 +477,7 @@ def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
 @pytest.mark.parametrize("content", [b"", b"wsgw", b"wsgw\0\0\0\2" + bytes(9000), "other size"])
 def test_another_layout(content: bytes | str) -> None:
     """That of another release, say: the caps are counted anew."""
-    table = SharedTable(2, 64)
+    table = SharedTable.create(2, 64)
     file = os.memfd_create("other")
     size = os.fstat(table.fileno()).st_size
     os.write(file, os.pread(table.fileno(), size, 0) + b"x" if isinstance(content, str) else content)

@@ -24,7 +24,7 @@ SLOTS = 3
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """One whose processes are made up."""
-    shared = Shared(SharedTable(SLOTS, 64), Beats(SLOTS), StateFile(), None)
+    shared = Shared(SharedTable.create(SLOTS, 64), Beats(SLOTS), StateFile(), None)
     settings = Settings(Config.__new__(Config), PemFiles())
     crew = Crew(settings, {}, None, shared, Watch(), _ignore, _ignore)
     monkeypatch.setattr(Crew, "_fork", lambda self, slot: (slot + 1, Channel.pair()[0]))

@@ -62,7 +62,7 @@ def test_takes_over_from_the_first_release(listening: socket.socket, tmp_path: P
 def test_a_later_release_reads_what_this_one_writes(listening: socket.socket) -> None:
     """Whatever is added, these names stay, and mean descriptors."""
     place = Place(*listening.getsockname())
-    table = SharedTable(1)
+    table = SharedTable.create(1)
     link, other = Channel.pair()
     told = described({place: listening}, [], link, [table])
     assert json.loads(told) == {

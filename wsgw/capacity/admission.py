@@ -1,21 +1,20 @@
 """Who may connect: caps on connections in all and per address, and the rate of new ones per address.
 
 They are the gateway's, never a worker's: the counts are in a table all workers share, and in those of
-parents before theirs that serve their last sessions. A connection
-takes a ``Ticket`` when it is accepted, has it charged to an address as soon as that is known (at
-once, or behind a proxy after the request), and gives it back when it is gone. It reads no clock,
-``now`` (seconds, monotonic, one clock for all workers) comes with the call. Erlang twin: none, the
-original had no caps.
+parents before theirs that serve their last sessions. A connection takes a ``Ticket`` when it is accepted,
+has it charged to an address as soon as that is known (at once, or behind a proxy after the request), and
+gives it back when it is gone. It reads no clock, ``now`` (seconds, monotonic, one clock for all workers)
+comes with the call. Erlang twin: none, the original had no caps and took connections at any rate.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
-from wsgw.capacity.connect_rate import take_token
 from wsgw.capacity.table import SharedTable
 from wsgw.errors import HandshakeRefused, refusals
 from wsgw.errors.refusals import Refusal
@@ -123,6 +122,19 @@ class Ticket:
         if not self._released:
             self._released = True
             self._admission.leave(self._entry)
+
+
+def take_token(full_at: float, rate: float, burst: int, now: float) -> float | None:
+    """Take a token from a bucket: return when it is full again, None if it has no token.
+
+    A bucket is kept as one number, ``full_at``, the moment when it will be full again (the generic cell
+    rate algorithm). ``rate`` is tokens per second (``math.inf`` for no limit), ``burst`` what the bucket
+    holds. If listeners have different rates, an address waits for what it took at the slowest.
+    """
+    if rate == math.inf:
+        return full_at
+    full_at = max(full_at, now) + 1 / rate
+    return full_at if full_at - now <= burst / rate else None
 
 
 def accountable_address(address: str) -> str:

@@ -17,7 +17,7 @@ Addresses are spread by a keyed hash over sets of 64 entries, and an address is 
 set. So nothing moves when another is removed: there is nothing to mark as deleted or to shift, a
 lookup never reads more than its set, however many addresses have come and gone, and a
 connection may remember its entry. An entry is free again when it has no connections and its bucket
-(see ``connect_rate``) is full. If none of a set is, the one without connections that is nearest to
+(see ``admission.take_token``) is full. If none of a set is, the one without connections that is nearest to
 full is given up; if all have connections, there is no room for a new address.
 
 Memory: 24 bytes an address and 4 for each worker, taken by pages as they are touched. Erlang twin:
@@ -48,34 +48,10 @@ _CONNECTIONS = 8
 
 
 class SharedTable:
-    """Made once, by the parent; ``Admission`` is how a worker uses it. Freed with its last user."""
+    """Created once, by the parent; ``Admission`` is how a worker uses it. Freed with its last user."""
 
-    def __init__(self, slots: int, addresses: int = ADDRESSES) -> None:
-        """``slots`` is how many workers there may ever be at a time, those of reloads included.
-
-        ``addresses`` is rounded up to a power of two, 64 at least. Raises OSError without memory.
-        """
-        sets = 1 << max(0, (addresses - 1) // _WAYS).bit_length()
-        file = os.memfd_create("wsgw")
-        os.ftruncate(file, _Places(slots, sets).size)
-        os.pwrite(file, _HEAD.pack(_LAYOUT, slots, sets, os.urandom(_KEY)), 0)
-        self._map(file)
-        self.lock(self._sets + 1)
-
-    @classmethod
-    def handed_over(cls, file: int) -> SharedTable | None:
-        """The table of another parent, by its descriptor, which is ours then; None if it is no such table."""
-        head, size = os.pread(file, _HEAD.size, 0), os.fstat(file).st_size
-        if len(head) == _HEAD.size:
-            layout, slots, sets, _ = _HEAD.unpack(head)
-            if layout == _LAYOUT and size == _Places(slots, sets).size:
-                table = cls.__new__(cls)
-                table._map(file)
-                return table
-        os.close(file)
-        return None
-
-    def _map(self, file: int) -> None:
+    def __init__(self, file: int) -> None:
+        """``file`` is the descriptor of a table, and the table's from now on. Raises OSError."""
         weakref.finalize(self, os.close, file)
         _, self.slots, self._sets, self._secret = _HEAD.unpack(os.pread(file, _HEAD.size, 0))
         places = _Places(self.slots, self._sets)
@@ -87,6 +63,31 @@ class SharedTable:
         self._keys_at, self._column = places.keys, places.column
         self._full_at = whole[places.full_at :][: self.addresses * _FULL_AT].cast("d")
         self._counts = whole[places.counts :].cast("I")
+
+    @classmethod
+    def create(cls, slots: int, addresses: int = ADDRESSES) -> SharedTable:
+        """A new table: ``slots`` is how many workers there may ever be at a time, those of reloads included.
+
+        ``addresses`` is rounded up to a power of two, 64 at least. Raises OSError without memory.
+        """
+        sets = 1 << max(0, (addresses - 1) // _WAYS).bit_length()
+        file = os.memfd_create("wsgw")
+        os.ftruncate(file, _Places(slots, sets).size)
+        os.pwrite(file, _HEAD.pack(_LAYOUT, slots, sets, os.urandom(_KEY)), 0)
+        table = cls(file)
+        table.lock(sets + 1)
+        return table
+
+    @classmethod
+    def handed_over(cls, file: int) -> SharedTable | None:
+        """The table of another parent, by its descriptor, which is ours then; None if it is no such table."""
+        head, size = os.pread(file, _HEAD.size, 0), os.fstat(file).st_size
+        if len(head) == _HEAD.size:
+            layout, slots, sets, _ = _HEAD.unpack(head)
+            if layout == _LAYOUT and size == _Places(slots, sets).size:
+                return cls(file)
+        os.close(file)
+        return None
 
     def fileno(self) -> int:
         """The descriptor, for whoever is to be handed it over."""

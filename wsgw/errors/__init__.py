@@ -29,7 +29,6 @@ class CloseCode(IntEnum):
     """Close codes wsgw sends itself (RFC 6455 section 7.4.1 and its IANA registry)."""
 
     NORMAL = 1000
-    GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
     INVALID_PAYLOAD = 1007
@@ -37,7 +36,6 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
 
 
 class Farewell(Enum):

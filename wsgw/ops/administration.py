@@ -54,11 +54,15 @@ class Served:
 class Administration:
     """One worker's part."""
 
-    def __init__(self, folder: Path, slot: int, parent: StateFile, served: Served) -> None:
+    def __init__(
+        self, folder: Path, slot: int, parent: StateFile, served: Served, config: Config, files: PemFiles
+    ) -> None:
         self._folder = folder
         self._slot = slot
         self._parent = parent
         self._served = served
+        self._config = config
+        self._certificates = expiries(config, files)
         self._publisher = Publisher(folder, slot, served.tally, served.survey, lost_lines)
         self._servers: dict[Place, AdminServer] = {}
         self._answering = Pool(MOST_CONNECTIONS)

@@ -10,14 +10,14 @@ from typing import Final, Literal, NamedTuple
 
 from wsgw.errors.causes import LABELS
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 
 
 class Metric(NamedTuple):
     """One row."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     meaning: str
     labels: tuple[str, ...] = ()
     #: Upper bounds of a histogram's buckets.
