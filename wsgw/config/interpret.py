@@ -54,15 +54,15 @@ def interpret(document: Document, problems: Problems) -> Config:
     warnings: list[str] = []
     places: dict[tuple[str, int], int] = {}
     raws = _own_listeners(document, problems)
-    choices = [listener_choices(raw, top, context, problems) for raw in raws]
-    workers = _largest("workers", choices, cpus())
-    for raw, chosen in zip(raws, choices, strict=True):
-        listener = _listener(raw, chosen, facts, session_limit(workers), problems)
+    all_choices = [listener_choices(raw, top, context, problems) for raw in raws]
+    workers = _largest("workers", all_choices, cpus())
+    for raw, choices in zip(raws, all_choices, strict=True):
+        listener = _listener(raw, choices, facts, session_limit(workers), problems)
         _check_place(listener, raw, places, problems)
-        check_listener(listener, chosen, facts.keyless, problems)
-        warnings.extend(warnings_about(listener, chosen, facts.unusable_at, session_limit(workers)))
+        check_listener(listener, choices, facts.keyless, problems)
+        warnings.extend(warnings_about(listener, choices, facts.unusable_at, session_limit(workers)))
         listeners.append(listener)
-        origins.add_listener(raw, chosen)
+        origins.add_listener(raw, choices)
     admin_listeners: list[AdminListener] = []
     for raw, admin_listener in _admin_listeners(document, places, problems):
         warnings.extend(filter(None, [warning_about_admin(admin_listener, raw.mark)]))
@@ -75,8 +75,8 @@ def interpret(document: Document, problems: Problems) -> Config:
         listeners=tuple(listeners),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
-        drain_timeout=_largest("drain_timeout", choices, BY_NAME["drain_timeout"].default),
-        upgrade_timeout=_largest("upgrade_timeout", choices, BY_NAME["upgrade_timeout"].default),
+        drain_timeout=_largest("drain_timeout", all_choices, BY_NAME["drain_timeout"].default),
+        upgrade_timeout=_largest("upgrade_timeout", all_choices, BY_NAME["upgrade_timeout"].default),
         workers=workers,
         user=_value(document, "user", "", problems),
         log_level=_value(document, "log_level", BY_NAME["log_level"].default, problems),
@@ -156,22 +156,22 @@ def _has_our_handler(raw: RawListener) -> bool:
 
 
 def _listener(
-    raw: RawListener, chosen: Choices, facts: ServerFacts, room: int, problems: Problems
+    raw: RawListener, choices: Choices, facts: ServerFacts, room: int, problems: Problems
 ) -> ListenerConfig:
     """One listener with its computed defaults. ``room``: the sessions that the limit of open files allows."""
     computed: dict[str, Any] = {
-        "ip": _ip(raw, chosen, problems),
-        "request_handlers": tuple(one for one in chosen["request_handlers"] if one.module == HANDLER),
-        "certfile": chosen.get("certfile", next(iter(facts.certfiles), None)) if chosen["tls"] else None,
-        "max_stanza_size": chosen.get("max_stanza_size", facts.max_stanza_size),
-        "max_sessions": chosen.get("max_sessions", room),
-        "upstream": _upstream(raw, chosen, facts, problems),
-        "upstream_proxy_protocol": _upstream_proxy_protocol(chosen, facts),
+        "ip": _ip(raw, choices, problems),
+        "request_handlers": tuple(one for one in choices["request_handlers"] if one.module == HANDLER),
+        "certfile": choices.get("certfile", next(iter(facts.certfiles), None)) if choices["tls"] else None,
+        "max_stanza_size": choices.get("max_stanza_size", facts.max_stanza_size),
+        "max_sessions": choices.get("max_sessions", room),
+        "upstream": _upstream(raw, choices, facts, problems),
+        "upstream_proxy_protocol": _upstream_proxy_protocol(choices, facts),
     }
     table = {
-        name: chosen[name] for name in LISTENER_NAMES if name not in computed and name not in _NOT_FIELDS
+        name: choices[name] for name in LISTENER_NAMES if name not in computed and name not in _NOT_FIELDS
     }
-    rate, burst = chosen["max_connect_rate_per_ip"]
+    rate, burst = choices["max_connect_rate_per_ip"]
     return ListenerConfig(
         port=_port(raw, problems),
         upstream_certfiles=facts.upstream_certfiles,
@@ -230,14 +230,14 @@ def _port(raw: RawListener, problems: Problems) -> int:
         return 0
 
 
-def _ip(raw: RawListener, chosen: Choices, problems: Problems) -> str:
+def _ip(raw: RawListener, choices: Choices, problems: Problems) -> str:
     """The address to listen on: from ``{Port, IP}``, from ``ip``, or all addresses."""
     if raw.ip is not None:
-        if "ip" in chosen:
-            problems.add(chosen.mark("ip"), "ip is given twice: with the port already")
+        if "ip" in choices:
+            problems.add(choices.mark("ip"), "ip is given twice: with the port already")
         if (ip := _address(raw.ip, problems)) is not None:
             return ip
-    return str(chosen.get("ip", "::" if chosen["inet6"] else "0.0.0.0"))
+    return str(choices.get("ip", "::" if choices["inet6"] else "0.0.0.0"))
 
 
 def _address(term: Term, problems: Problems) -> str | None:
@@ -249,10 +249,10 @@ def _address(term: Term, problems: Problems) -> str | None:
 
 
 def _upstream(
-    raw: RawListener, chosen: Choices, facts: ServerFacts, problems: Problems
+    raw: RawListener, choices: Choices, facts: ServerFacts, problems: Problems
 ) -> tuple[UpstreamAddress, ...]:
-    upstream: tuple[UpstreamAddress, ...] = chosen.get("upstream", facts.upstream)
-    if not upstream and not chosen.names("upstream"):
+    upstream: tuple[UpstreamAddress, ...] = choices.get("upstream", facts.upstream)
+    if not upstream and not choices.names("upstream"):
         form = in_syntax_of(raw.mark, '{upstream, "tcp://127.0.0.1:5222"}', "upstream: tcp://127.0.0.1:5222")
         reason = (
             "no XMPP server to connect to: the file has no usable ejabberd_c2s listener; "
@@ -262,17 +262,17 @@ def _upstream(
     return upstream
 
 
-def _upstream_proxy_protocol(chosen: Choices, facts: ServerFacts) -> str:
-    default = "off" if "upstream" in chosen else facts.upstream_proxy_protocol
-    return str(chosen.get("upstream_proxy_protocol", default))
+def _upstream_proxy_protocol(choices: Choices, facts: ServerFacts) -> str:
+    default = "off" if "upstream" in choices else facts.upstream_proxy_protocol
+    return str(choices.get("upstream_proxy_protocol", default))
 
 
 # The whole gateway
 
 
-def _largest(name: str, choices: list[Choices], default: _N) -> _N:
+def _largest(name: str, all_choices: list[Choices], default: _N) -> _N:
     """The largest value that a listener gives, as the option is for the whole gateway."""
-    given: list[_N] = [chosen[name] for chosen in choices if name in chosen]
+    given: list[_N] = [choices[name] for choices in all_choices if name in choices]
     return max(given, default=default)
 
 

@@ -27,9 +27,9 @@ class OriginsOfDocument:
     _listeners: list[Origin] = field(default_factory=list)
     _wide: dict[str, Mark] = field(default_factory=dict)
 
-    def add_listener(self, raw: RawListener, chosen: Choices) -> None:
+    def add_listener(self, raw: RawListener, choices: Choices) -> None:
         """Note the places of a ``websocket_session`` listener and of its options."""
-        marks = self._taken_from_the_server(chosen) | chosen.marks
+        marks = self._taken_from_the_server(choices) | choices.marks
         if raw.ip is not None:
             marks["ip"] = raw.ip.mark
         for name in GATEWAY_WIDE:
@@ -41,15 +41,15 @@ class OriginsOfDocument:
         """Note the place of an admin listener."""
         self._listeners.append(Origin(raw.mark))
 
-    def _taken_from_the_server(self, chosen: Choices) -> dict[str, Mark]:
+    def _taken_from_the_server(self, choices: Choices) -> dict[str, Mark]:
         """The places of the values that the listener takes from the XMPP server's part of the file."""
         marks: dict[str, Mark] = {}
         facts = self.facts
         if facts.mark is not None:
             marks = dict.fromkeys(facts.told, facts.mark)
-            if "upstream" in chosen:
+            if "upstream" in choices:
                 marks.pop("upstream_proxy_protocol", None)
-        if chosen["tls"] and facts.certfiles:
+        if choices["tls"] and facts.certfiles:
             marks["certfile"] = facts.marks[facts.certfiles[0]]
         return marks
 

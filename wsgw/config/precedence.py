@@ -16,7 +16,7 @@ from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, in_syntax_of, 
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Given:
     """A value, and the place where the configuration gives it."""
 
     value: Any
@@ -32,7 +32,7 @@ class Choices:
 
     def __init__(
         self,
-        given: Mapping[str, Chosen],
+        given: Mapping[str, Given],
         named: Container[str],
         listener: Mark,
         ignored: Mapping[str, Mark] | None = None,
@@ -57,7 +57,7 @@ class Choices:
     @property
     def marks(self) -> dict[str, Mark]:
         """The place of each given option, by name."""
-        return {name: chosen.mark for name, chosen in self._given.items()}
+        return {name: given.mark for name, given in self._given.items()}
 
     def names(self, name: str) -> bool:
         """Whether the listener names the option, also if its value is a mistake."""
@@ -72,12 +72,12 @@ class Choices:
         return next((self._given[name].mark for name in names if name in self._given), self._listener)
 
 
-def top_choices(document: Document, context: Context, problems: Problems) -> dict[str, Chosen]:
+def top_choices(document: Document, context: Context, problems: Problems) -> dict[str, Given]:
     """The options at the top level that are for every listener, by name.
 
     The main file overrides the files that it includes, so that an included file can stay unchanged.
     """
-    chosen: dict[str, Chosen] = {}
+    found: dict[str, Given] = {}
     for option in OPTIONS:
         if option.scope is not Scope.BOTH:
             continue
@@ -85,21 +85,21 @@ def top_choices(document: Document, context: Context, problems: Problems) -> dic
         own = [setting for setting in settings if setting.mark.file == document.source]
         value = _only(own or settings[:1], option, context, problems)
         if value is not None:
-            chosen[option.name] = value
-    return chosen
+            found[option.name] = value
+    return found
 
 
-def _only(settings: list[Setting], option: Option, context: Context, problems: Problems) -> Chosen | None:
+def _only(settings: list[Setting], option: Option, context: Context, problems: Problems) -> Given | None:
     for again in settings[1:]:
         problems.add(again.mark, f"{option.name} is already given in line {settings[0].mark.line}")
     return _parse(option, settings[0].value, settings[0].mark, context, problems) if settings else None
 
 
 def listener_choices(
-    raw: RawListener, top: Mapping[str, Chosen], context: Context, problems: Problems
+    raw: RawListener, top: Mapping[str, Given], context: Context, problems: Problems
 ) -> Choices:
     """The options of one of wsgw's listeners over those of the ``top`` level; mistakes go to ``problems``."""
-    given: dict[str, Chosen] = {}
+    given: dict[str, Given] = {}
     seen: dict[str, int] = {}
     ignored: dict[str, Mark] = {}
     for key, value in raw.options:
@@ -112,9 +112,9 @@ def listener_choices(
             problems.add(key.mark, _unknown(key))
         else:
             seen[name] = key.mark.line
-            chosen = _parse(BY_NAME[name], value, key.mark, context, problems)
-            if chosen is not None:
-                given[name] = chosen
+            parsed = _parse(BY_NAME[name], value, key.mark, context, problems)
+            if parsed is not None:
+                given[name] = parsed
     return Choices({**top, **given}, seen, raw.mark, ignored)
 
 
@@ -140,14 +140,14 @@ def _unknown(key: Term) -> str:
 
 def _parse(
     option: Option, value: Term | None, mark: Mark, context: Context, problems: Problems
-) -> Chosen | None:
+) -> Given | None:
     if value is None and isinstance(option.type, Flag):
         value = Atom("true", mark)
     if value is None:
         problems.add(mark, f"{option.name} needs a value: {option.type.label}")
         return None
     try:
-        return Chosen(option.type.parse(value, context), mark)
+        return Given(option.type.parse(value, context), mark)
     except Misfit as misfit:
         problems.add_misfit(option.name, misfit)
     return None
