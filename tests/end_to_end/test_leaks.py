@@ -8,13 +8,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import gevent
 import greenlet
 import pytest
 from gevent.threadpool import ThreadPool
 
+from tests.support.here import config_for, in_thread, running
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer, frame
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
@@ -39,15 +39,8 @@ def server() -> Iterator[XmppServer]:
 
 @pytest.fixture
 def gateway(server: XmppServer) -> Iterator[Gateway]:
-    """A gateway in this process; blocking peers run in native threads."""
-    gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
-    gateway.start()
-    yield gateway
-    gateway.stop()
-
-
-def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    return gevent.get_hub().threadpool.apply(function, arguments)
+    with running(config_for(server.port)) as gateway:
+        yield gateway
 
 
 def opened(port: int, server: XmppServer) -> tuple[Browser, Connection]:

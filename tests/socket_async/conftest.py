@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from tests.socket_async.peers import client_of, in_thread, server_context
+from tests.socket_async.peers import client_of, server_context
 from tests.support.certificates import Certificate
+from tests.support.here import in_thread
 from wsgw.socket_async import SocketAsync
 
 

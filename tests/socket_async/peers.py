@@ -6,7 +6,6 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -52,11 +51,6 @@ def client_of(certificate: Certificate, peer: socket.socket) -> ssl.SSLSocket:
     return ssl.create_default_context(cafile=str(certificate.ca)).wrap_socket(
         peer, server_hostname="localhost"
     )
-
-
-def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a blocking step of the peer while this greenlet's loop goes on."""
-    return gevent.get_hub().threadpool.apply(function, arguments)
 
 
 def while_an_event_waits(step: Callable[[], int]) -> int:

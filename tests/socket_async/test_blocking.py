@@ -9,7 +9,8 @@ import struct
 import gevent
 import pytest
 
-from tests.socket_async.peers import in_thread, read_exactly, reset
+from tests.socket_async.peers import read_exactly, reset
+from tests.support.here import in_thread
 from wsgw.errors import HandshakeRefused
 from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import SocketAsync

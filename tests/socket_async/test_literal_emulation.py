@@ -7,7 +7,7 @@ import pytest
 
 import wsgw.listener.arrival
 import wsgw.upstream
-from tests.socket_async.peers import in_thread
+from tests.support.here import in_thread
 from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway

@@ -6,7 +6,8 @@ import socket
 
 import gevent
 
-from tests.socket_async.peers import Owner, in_thread, read_exactly, turns_of_the_loop, while_an_event_waits
+from tests.socket_async.peers import Owner, read_exactly, turns_of_the_loop, while_an_event_waits
+from tests.support.here import in_thread
 from wsgw.socket_async import SocketAsync
 
 

@@ -1,0 +1,96 @@
+"""The tests mirror the tree: a module has tests of its own name, or it is said which tests hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+MODULES = [
+    path.relative_to(ROOT / "wsgw")
+    for path in sorted((ROOT / "wsgw").rglob("*.py"))
+    if path.name != "__init__.py"
+]
+#: Modules that serve one subject together, which their tests are named for; and what is tested in its user.
+TESTED_BY = {
+    "__main__.py": "test_cli.py",
+    "config/advice.py": "config/test_old_listeners.py",
+    "config/ejabberd_names.py": "config/test_old_listeners.py",
+    "config/includes.py": "config/test_document.py",
+    "config/model.py": "config/test_interpret.py",
+    "config/placeholder_syntax.py": "config/test_placeholders.py",
+    "demo/__main__.py": "demo/test_sleekxmpp.py",
+    "demo/accounts.py": "demo/test_registration.py",
+    "demo/acknowledgements.py": "demo/test_stream_management.py",
+    "demo/bindings.py": "demo/test_login.py",
+    "demo/connection.py": "demo/test_stream.py",
+    "demo/elements.py": "demo/test_stream_management.py",
+    "demo/host.py": "demo/test_stream.py",
+    "demo/requests.py": "demo/test_stream.py",
+    "demo/roster.py": "demo/test_presence.py",
+    "demo/roster_requests.py": "demo/test_presence.py",
+    "demo/sasl.py": "demo/test_login.py",
+    "demo/server.py": "demo/test_stream.py",
+    "demo/session.py": "demo/test_stream.py",
+    "demo/stanzas.py": "demo/test_routing.py",
+    "demo/subscriptions.py": "demo/test_presence.py",
+    "errors/causes.py": "telemetry/test_session_log.py",
+    "errors/refusals.py": "ops/test_documents.py",
+    "listener/accept.py": "listener/test_limits.py",
+    "listener/arrival.py": "listener/test_proxy_header.py",
+    "listener/entrance.py": "test_gateway.py",
+    "listener/first_bytes.py": "listener/test_bad_heads.py",
+    "loop_turn.py": "socket_async/test_sending.py",
+    "net/certificate.py": "ops/test_findings.py",
+    "net/port_holder.py": "net/test_listen_sockets.py",
+    "net/srv.py": "upstream/test_srv.py",
+    "opening/advice.py": "listener/test_checks.py",
+    "opening/head_grammar.py": "opening/test_head_reader.py",
+    "opening/refusal.py": "listener/test_checks.py",
+    "ops/administration.py": "ops/test_admin.py",
+    "ops/catalogue.py": "ops/test_documents.py",
+    "ops/certificates.py": "ops/test_findings.py",
+    "ops/exposition.py": "ops/test_books.py",
+    "ops/http_server.py": "ops/test_admin.py",
+    "ops/instruments.py": "ops/test_books.py",
+    "ops/log_formats.py": "ops/test_logs.py",
+    "ops/metrics_files.py": "ops/test_shared_files.py",
+    "ops/overview.py": "ops/test_admin.py",
+    "ops/publisher.py": "ops/test_books.py",
+    "ops/state.py": "ops/test_shared_files.py",
+    "ops/status_page.py": "ops/test_admin.py",
+    "probe/websocket_client.py": "probe/test_probe.py",
+    "processes/inherited.py": "processes/test_handover.py",
+    "processes/parent.py": "processes/test_reload.py",
+    "processes/privileges.py": "processes/test_workers.py",
+    "processes/settings.py": "processes/test_crew.py",
+    "processes/succession.py": "processes/test_handover.py",
+    "processes/systemd.py": "processes/test_upgrade.py",
+    "processes/worker.py": "processes/test_workers.py",
+    "stanzas/markup.py": "stanzas/server",
+    "stanzas/prefixes.py": "stanzas/test_parser.py",
+    "stanzas/stanza_tag.py": "stanzas/repair",
+    "stanzas/start_tag.py": "stanzas/test_parser.py",
+    "telemetry/peer.py": "telemetry/test_session_log.py",
+    "telemetry/tally.py": "ops/test_books.py",
+    "websocket_xmpp/machine.py": "websocket_xmpp",
+    "websocket_xmpp/sides.py": "websocket_xmpp",
+    "websocket_xmpp/states.py": "websocket_xmpp",
+    "xmpp/choice.py": "xmpp/framing",
+    "xmpp/header.py": "xmpp/framing",
+}
+
+
+def own_tests(module: Path) -> list[Path]:
+    """Where tests of a module's name would stand: a file, a folder, or the one file of its whole room."""
+    folder = TESTS / module.parent
+    return [folder / f"test_{module.name}", folder / module.stem, folder.with_name(f"test_{folder.name}.py")]
+
+
+def test_a_module_has_tests_of_its_name_or_a_line_in_the_table() -> None:
+    without = {str(module) for module in MODULES if not any(path.exists() for path in own_tests(module))}
+    assert without == TESTED_BY.keys()
+
+
+def test_the_table_names_tests_that_exist() -> None:
+    assert [tests for tests in TESTED_BY.values() if not (TESTS / tests).exists()] == []
