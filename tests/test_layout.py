@@ -47,7 +47,7 @@ MAX_LINES = {"wsgw": 400, "tests": 500}
 MAX_FUNCTION_LINES = {"wsgw": 45, "tests": 60}
 #: Not split yet. A name whose code has become short enough must go from here.
 STILL_TOO_LONG = {
-    "wsgw/socket_async.py",
+    "wsgw/socket_async/wrapper.py",
 }
 
 _ROW = re.compile(r"\| (\d+) \| `(\w+)/?` \| (yes)? *\| .+ \|")

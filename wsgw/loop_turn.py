@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 
 class Loop(Protocol):
@@ -51,12 +50,10 @@ class LoopTurn:
             step()
 
 
-_turns: WeakKeyDictionary[Hub, LoopTurn] = WeakKeyDictionary()
-
-
 def turn_of(hub: Hub) -> LoopTurn:
-    """Return the turns of the hub's loop, the same for all who ask."""
-    turn = _turns.get(hub)
+    """Return the turns of the hub's loop, always the same; the hub keeps them, one for each thread."""
+    kept = vars(hub)
+    turn: LoopTurn | None = kept.get("wsgw_turn")
     if turn is None:
-        turn = _turns[hub] = LoopTurn(hub.loop)
+        turn = kept["wsgw_turn"] = LoopTurn(hub.loop)
     return turn

@@ -16,10 +16,11 @@ from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import SocketAsync
 
 
-def test_recv_gives_what_is_there_and_keeps_the_rest(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_recv_gives_what_has_come_and_what_was_put_back(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"abcdef")
-    assert wrapper.recv(2) == b"ab"
+    assert wrapper.recv() == b"abcdef"
+    wrapper.unread(b"cdef")
     assert wrapper.recv() == b"cdef"
     peer.shutdown(socket.SHUT_WR)
     assert wrapper.recv() == b""

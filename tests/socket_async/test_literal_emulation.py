@@ -29,7 +29,7 @@ class LiteralSocketAsync(SocketAsync):
         except OSError:
             self.reset = True
             data = b""
-        if self._armed and self._deliver is not None:
+        if self._armed:
             self._armed = False
             self._deliver(data)
 

@@ -111,8 +111,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
 
     def _charge_client(self) -> None:
         """Find out who the client is, and charge it: whatever the answer. Raises HandshakeRefused (503)."""
-        headers = [(name.lower(), value) for name, value in self._reader.fields]
-        self._client = client_address(self.client_address[0], headers, self._entrance.trusted)
+        self._client = client_address(self.client_address[0], self._reader.fields, self._entrance.trusted)
         if self._client != self.client_address[0]:  # who is behind a proxy is known only now
             self._ticket.charge(self._client, monotonic())
 

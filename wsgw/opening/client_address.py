@@ -38,7 +38,7 @@ def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: Trust
     """Return the client's address as text.
 
     ``peer`` is the address of the socket's other end (no address for a Unix socket: it is trusted).
-    ``headers`` are (lower-cased name, value) in order. A malformed entry stops the walk at the hop
+    ``headers`` are (name, value) in order. A malformed entry stops the walk at the hop
     before it; if every hop is trusted the leftmost is the client.
     """
     hop = _parse(peer)
@@ -57,15 +57,12 @@ def _entries(headers: Sequence[tuple[str, str]]) -> list[str]:
 
     Never of both: most proxies write the first and pass a client's own ``Forwarded`` through.
     """
-    entries = [entry for name, value in headers if name == "x-forwarded-for" for entry in value.split(",")]
-    if entries:
-        return entries
-    return [
-        _for_parameter(element)
-        for name, value in headers
-        if name == "forwarded"
-        for element in value.split(",")
-    ]
+    found: dict[str, list[str]] = {"x-forwarded-for": [], "forwarded": []}
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered in found:
+            found[lowered] += value.split(",")
+    return found["x-forwarded-for"] or list(map(_for_parameter, found["forwarded"]))
 
 
 def _for_parameter(element: str) -> str:

@@ -241,9 +241,10 @@ class Direction:
     def _go_on(self, more: bool) -> None:
         """After work: settle, then read on, work on, or wait."""
         self._life.settle()
-        source, sink = self.source, self.sink
+        source = self.source
         if source is None:
             return
+        sink = self.sink
         if sink is not None and sink.queued > self._limit:
             if self._overflows is not None:
                 self._overflows()

@@ -13,25 +13,17 @@ Its ``set_packet_type`` (``http``, ``httph``) is not ported: pywsgi reads the re
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
-import logging
-import select
 import socket
 import ssl
-import sys
-import termios
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 import gevent
-from gevent.hub import Hub
 
 from wsgw.loop_turn import turn_of
-
-log = logging.getLogger(__name__)
+from wsgw.socket_async.kernel import PeerState, peer_state, unsent
+from wsgw.socket_async.tls_engine import TlsEngine
 
 #: What a socket reads at a time unless its owner wants less, in bytes: a stanza of 64 KiB comes whole, with
 #: what is around it, and malloc does not map memory for it (from 128 KiB on).
@@ -40,22 +32,14 @@ CHUNK = 96 * 1024
 LAST_WORDS = 1.0
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
-#: The most that one TLS record holds, in bytes.
-_RECORD = 16 * 1024
 #: So much is not kept for the end of the turn, in bytes: whoever sent it must see now what is not taken.
 _AT_ONCE = 16 * 1024
 _READ, _WRITE = 1, 2
 _Step = Callable[[], None]
 
 
-class PeerState(Enum):
-    """What the kernel knows of the peer, without reading."""
-
-    ALIVE = "alive"
-    #: It has sent FIN; what came before may still be unread.
-    DRAINING = "draining"
-    #: RST, or both directions are shut.
-    GONE = "gone"
+def _to_no_owner(*_delivered: bytes) -> None:
+    """Stands in for the callbacks while no owner is attached."""
 
 
 class SocketAsync:
@@ -69,10 +53,8 @@ class SocketAsync:
         "_drained",
         "_ended",
         "_hub",
-        "_incoming",
         "_mark",
         "_outbox",
-        "_outgoing",
         "_passed",
         "_pending",
         "_read_watcher",
@@ -87,10 +69,10 @@ class SocketAsync:
         "write_failed",
     )
 
-    def __init__(self, sock: socket.socket, hub: Hub | None = None) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._hub = hub or gevent.get_hub()
+        self._hub = gevent.get_hub()
         self._read_watcher: Any = None
         self._write_watcher: Any = None
         self._turn = turn_of(self._hub)
@@ -98,12 +80,11 @@ class SocketAsync:
         #: What was sent in this turn of the loop.
         self._pending = b""
         self._outbox = bytearray()
-        self._tls: ssl.SSLObject | None = None
-        self._incoming: ssl.MemoryBIO | None = None
-        self._outgoing: ssl.MemoryBIO | None = None
-        self._deliver: Callable[[bytes], None] | None = None
-        self._drained: _Step | None = None
-        self._passed: _Step | None = None
+        self._tls: TlsEngine | None = None
+        #: The owner's callbacks; see ``attach``.
+        self._deliver: Callable[[bytes], None] = _to_no_owner
+        self._drained: _Step = _to_no_owner
+        self._passed: _Step = _to_no_owner
         #: The value of ``progress`` at which what was sent before ``mark`` has left; 0 for no mark.
         self._mark = 0
         self._armed = False
@@ -135,24 +116,17 @@ class SocketAsync:
     @property
     def tls_parameters(self) -> tuple[str, str] | None:
         """The version of TLS and the name of the cipher, if TLS is up."""
-        if self._tls is None:
-            return None
-        cipher = self._tls.cipher()
-        return self._tls.version() or "", cipher[0] if cipher else ""
+        return self._tls.parameters if self._tls else None
 
     @property
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate as DER, if TLS is up and it sent one."""
-        return self._tls.getpeercert(binary_form=True) if self._tls else None
+        return self._tls.peer_certificate if self._tls else None
 
     @property
     def taken(self) -> int:
         """Bytes that have left this machine: it changes as long as the peer takes something."""
-        try:
-            unsent = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
-        except (OSError, ValueError):  # it is gone
-            return self.progress
-        return self.progress - int.from_bytes(unsent, sys.byteorder)
+        return self.progress - unsent(self._socket)
 
     @property
     def way(self) -> tuple[int, int]:
@@ -181,26 +155,18 @@ class SocketAsync:
 
     def peer_state(self) -> PeerState:
         """Ask the kernel; for a side that is not being read, where neither FIN nor RST would show."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLRDHUP)
-        events = dict(poll.poll(0)).get(self._socket.fileno(), 0)
-        if events & (select.POLLERR | select.POLLHUP):
-            return PeerState.GONE
-        return PeerState.DRAINING if events & select.POLLRDHUP else PeerState.ALIVE
+        return peer_state(self._socket)
 
     # -- blocking: for what happens once ---------------------------------------------------------
 
-    def recv(self, limit: int = CHUNK) -> bytes:
-        """Return what is there, waiting for it; empty at the end of the stream. Raises OSError."""
+    def recv(self) -> bytes:
+        """Return what has come, or wait for it; empty at the end of the stream. Raises OSError."""
         if self._buffer:
-            data, self._buffer = self._buffer[:limit], self._buffer[limit:]
+            data, self._buffer = self._buffer, b""
             return data
-        while True:
-            ready = self._receive()
-            if ready is not None:
-                data, self._buffer = ready[:limit], ready[limit:]
-                return data
+        while (received := self._receive()) is None:
             self._wait(self._watch_reads())
+        return received
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, waiting until the kernel has taken it. Raises OSError."""
@@ -227,34 +193,29 @@ class SocketAsync:
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
     ) -> None:
         """Do the TLS handshake; what was read already counts as its beginning. Raises OSError."""
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname)
-        incoming.write(self._buffer)
-        self._buffer = b""
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._write_raw(outgoing.read())
+        tls = TlsEngine(context, server_side, server_hostname)
+        data, self._buffer = self._buffer, b""
+        try:
+            while not tls.do_handshake(data):
+                self._write_raw(tls.take())
                 self.flush()
-                incoming_data = self._receive_raw_blocking()
-                if not incoming_data:
-                    raise ConnectionResetError("connection closed during the TLS handshake") from None
-                incoming.write(incoming_data)
-            except ssl.SSLError:
-                self._write_raw(outgoing.read())  # the alert that says why
-                raise
-        self._tls, self._incoming, self._outgoing = tls, incoming, outgoing
-        self._write_raw(outgoing.read())
-        self._buffer = self._decrypt() or b""
+                data = self._receive_raw_blocking()
+                if not data:
+                    raise ConnectionResetError("connection closed during the TLS handshake")
+        finally:
+            self._write_raw(tls.take())  # the end of the handshake, or the alert that says why
+        self._tls = tls
+        self._buffer = tls.decrypt(None) or b""
+        self._obey(tls)
 
     def linger(self, flush_timeout: float, drain_timeout: float) -> None:
         """Orderly end: flush, FIN (close_notify before it), read to the peer's FIN, close. Never raises."""
         self.detach()
         try:
             with gevent.Timeout(flush_timeout, False):  # type: ignore[arg-type]
-                self._close_notify()
+                if self._tls is not None and not self.write_failed:
+                    self._tls.close()
+                    self._write_raw(self._tls.take())
                 self.flush()
             self._socket.shutdown(socket.SHUT_WR)
             with gevent.Timeout(drain_timeout, False):  # type: ignore[arg-type]
@@ -287,7 +248,7 @@ class SocketAsync:
 
     # -- active once: for the life of a session --------------------------------------------------
 
-    def attach(self, deliver: Callable[[bytes], None], drained: _Step, passed: _Step | None = None) -> None:
+    def attach(self, deliver: Callable[[bytes], None], drained: _Step, passed: _Step = _to_no_owner) -> None:
         """Name the owner's callbacks; all run in the hub and must not block.
 
         ``deliver`` gets what ``recv`` would return: bytes, empty at the end of the stream (``reset``
@@ -305,7 +266,7 @@ class SocketAsync:
     def detach(self) -> None:
         """Deliver nothing more."""
         self._armed = False
-        self._deliver = self._drained = self._passed = None
+        self._deliver = self._drained = self._passed = _to_no_owner
         if self._read_watcher is not None:
             self._read_watcher.stop()
 
@@ -325,13 +286,11 @@ class SocketAsync:
         What the kernel does not take is queued. Never blocks, never raises.
         """
         if self._tls is not None:
-            assert self._outgoing is not None
             try:
-                self._tls.write(data)
+                data = self._tls.encrypt(data)
             except ssl.SSLError:
                 self._fail_writing()
                 return
-            data = self._outgoing.read()
         if len(data) >= _AT_ONCE:
             self._write_raw(data)
         elif self._pending:
@@ -359,8 +318,7 @@ class SocketAsync:
             self.reset = True
             data = b""
         self._armed = False
-        if self._deliver is not None:
-            self._deliver(data)
+        self._deliver(data)
         if not self._armed and self._read_watcher is not None:
             self._read_watcher.stop()
 
@@ -368,8 +326,7 @@ class SocketAsync:
         if self._armed and (self._buffer or self._ended):
             data, self._buffer = self._buffer[: self.read_size], self._buffer[self.read_size :]
             self._armed = False
-            if self._deliver is not None:
-                self._deliver(data)
+            self._deliver(data)
 
     def _receive(self) -> bytes | None:
         """Return what is there, empty at the end of the stream, None if it would block."""
@@ -379,40 +336,19 @@ class SocketAsync:
             data = self._socket.recv(self.read_size)
         except (BlockingIOError, InterruptedError):
             return None
-        if self._tls is None:
+        tls = self._tls
+        if tls is None:
             return data
-        assert self._incoming is not None
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-        return self._decrypt()
+        plain = tls.decrypt(data)
+        if tls.to_send or tls.ended:
+            self._obey(tls)
+        return plain
 
-    def _decrypt(self) -> bytes | None:
-        """Return what TLS has for us: empty after close_notify, None if a record is incomplete."""
-        tls, incoming, outgoing = self._tls, self._incoming, self._outgoing
-        assert tls is not None
-        assert incoming is not None
-        assert outgoing is not None
-        plain = []
-        try:
-            while data := tls.read(_RECORD):
-                plain.append(data)
-                if not incoming.pending and not tls.pending():
-                    break  # asking again would raise, which takes as long as a record
-            else:
-                self._ended = True
-        except ssl.SSLWantReadError:
-            if not plain:
-                return None
-        except ssl.SSLZeroReturnError:
-            self._ended = True
-        except ssl.SSLError:  # a bare FIN is no orderly end of TLS, a broken record none at all
-            self._ended = self.reset = True
-        finally:
-            if outgoing.pending:
-                self._write_raw(outgoing.read())
-        return plain[0] if len(plain) == 1 else b"".join(plain)
+    def _obey(self, tls: TlsEngine) -> None:
+        """Do what decrypted records ask for: an answer, or the end of the stream."""
+        self._write_raw(tls.take())
+        self._ended = tls.ended
+        self.reset = self.reset or tls.broken
 
     def _receive_raw_blocking(self) -> bytes:
         while True:
@@ -452,13 +388,11 @@ class SocketAsync:
         self._write()
         if self._mark and not self.marked_waits:
             self._mark = 0
-            if self._passed is not None:
-                self._passed()
+            self._passed()
         if not self._outbox:
             if self._write_watcher is not None:
                 self._write_watcher.stop()
-            if self._drained is not None:
-                self._drained()
+            self._drained()
 
     def _write(self) -> None:
         try:
@@ -479,15 +413,8 @@ class SocketAsync:
         self._pending = b""
         self._outbox.clear()
         self.queued = 0
-        if self._deliver is not None and not self._armed and not self._closed:
+        if self._deliver is not _to_no_owner and not self._armed and not self._closed:
             self.active_once()
-
-    def _close_notify(self) -> None:
-        if self._tls is None or self._outgoing is None or self.write_failed:
-            return
-        with contextlib.suppress(ssl.SSLError):  # the peer's close_notify is not waited for
-            self._tls.unwrap()
-        self._write_raw(self._outgoing.read())
 
     def _watch_reads(self) -> Any:
         if self._read_watcher is None:
