@@ -35,14 +35,17 @@ class LoopTurn:
         self._loop = loop
         self._last_steps: list[Callable[[], None]] = []
 
-    def ends_with(self, step: Callable[[], None]) -> None:
-        """Do ``step``, which must not raise, when no event of this turn is left."""
+    def puts_off(self, step: Callable[[], None]) -> bool:
+        """Do ``step``, which must not raise, when no event of this turn is left.
+
+        False if none is left now: ``step`` is not done, nothing is to be waited for.
+        """
         if not self._last_steps:
             if not self._loop.pendingcnt:
-                step()
-                return
+                return False
             self._loop.run_callback(self._end)
         self._last_steps.append(step)
+        return True
 
     def _end(self) -> None:
         steps, self._last_steps = self._last_steps, []

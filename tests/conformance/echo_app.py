@@ -109,7 +109,7 @@ class Echo:
             self._over.set()
         elif more:
             gevent.get_hub().loop.run_callback(self._process)
-        elif self._connection.queued <= _QUEUE_HIGH:
+        elif self._connection.outbox.queued <= _QUEUE_HIGH:
             self._connection.active_once()
 
     def _drained(self) -> None:

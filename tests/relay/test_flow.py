@@ -81,7 +81,7 @@ class Line:
 
     def fill_sink(self) -> None:
         self.direction.send([MUCH])
-        assert self.sink.queued > HARD
+        assert self.sink.outbox.queued > HARD
 
     def empty_sink(self) -> None:
         self.receiver.setblocking(False)

@@ -28,10 +28,10 @@ def test_a_peer_that_takes_nothing_is_stalled_from_the_first_look_on(
 ) -> None:
     wrapper, _ = pair
     progress = Progress()
-    assert progress.stalled(wrapper, 10.0) == 0.0
+    assert progress.stalled(wrapper.outbox, 10.0) == 0.0
     wrapper.send(MUCH)
-    assert progress.stalled(wrapper, 20.0) == 0.0
-    assert progress.stalled(wrapper, 25.0) == 5.0
+    assert progress.stalled(wrapper.outbox, 20.0) == 0.0
+    assert progress.stalled(wrapper.outbox, 25.0) == 5.0
 
 
 def test_a_peer_that_takes_something_is_not_stalled(pair: tuple[SocketAsync, socket.socket]) -> None:
@@ -39,12 +39,12 @@ def test_a_peer_that_takes_something_is_not_stalled(pair: tuple[SocketAsync, soc
     wrapper.attach(lambda _data: None, lambda: None)
     progress = Progress()
     wrapper.send(MUCH)
-    progress.stalled(wrapper, 20.0)
+    progress.stalled(wrapper.outbox, 20.0)
     far.recv(1024 * 1024)
     gevent.sleep(0.01)
-    assert wrapper.queued
-    assert progress.stalled(wrapper, 25.0) == 0.0
-    assert progress.stalled(wrapper, 26.0) == 1.0
+    assert wrapper.outbox.queued
+    assert progress.stalled(wrapper.outbox, 25.0) == 0.0
+    assert progress.stalled(wrapper.outbox, 26.0) == 1.0
 
 
 def test_last_words_are_awaited_for_a_while_after_a_write_failed(
@@ -52,9 +52,9 @@ def test_last_words_are_awaited_for_a_while_after_a_write_failed(
 ) -> None:
     wrapper, far = pair
     progress = Progress()
-    assert not progress.beyond_last_words(wrapper, 10.0)
+    assert not progress.beyond_last_words(wrapper.outbox, 10.0)
     far.close()
     wrapper.send(MUCH)
-    assert wrapper.write_failed
-    assert not progress.beyond_last_words(wrapper, 20.0)
-    assert progress.beyond_last_words(wrapper, 20.0 + LAST_WORDS)
+    assert wrapper.outbox.failed
+    assert not progress.beyond_last_words(wrapper.outbox, 20.0)
+    assert progress.beyond_last_words(wrapper.outbox, 20.0 + LAST_WORDS)

@@ -49,8 +49,8 @@ def test_sendall_waits_for_a_slow_peer(pair: tuple[SocketAsync, socket.socket]) 
     sender = gevent.spawn(wrapper.sendall, b"x" * size)
     in_thread(read_exactly, peer, size)
     sender.get(timeout=5)
-    assert wrapper.queued == 0
-    assert wrapper.progress == size
+    assert wrapper.outbox.queued == 0
+    assert wrapper.outbox.progress == size
 
 
 @pytest.mark.rule("bytes-vanish")

@@ -19,7 +19,7 @@ def test_what_is_sent_while_other_events_wait_leaves_after_them(
     def send() -> int:
         wrapper.send(b"one, ")
         wrapper.send(b"two")
-        return wrapper.progress
+        return wrapper.outbox.progress
 
     assert while_an_event_waits(send) == 0
     assert peer.recv(100) == b"one, two"
@@ -32,7 +32,7 @@ def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsy
     def send() -> int:
         wrapper.send(b"first")
         wrapper.send(much)
-        return wrapper.progress
+        return wrapper.outbox.progress
 
     assert while_an_event_waits(send) == len(b"first" + much)
     assert peer.recv(100_000) == b"first" + much
@@ -41,7 +41,7 @@ def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsy
 def test_what_is_sent_while_nothing_waits_leaves_at_once(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     wrapper.send(b"word")
-    assert wrapper.progress == len(b"word")
+    assert wrapper.outbox.progress == len(b"word")
     assert peer.recv(100) == b"word"
 
 
@@ -50,10 +50,10 @@ def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, s
     owner = Owner(wrapper)
     size = 20_000_000
     wrapper.send(b"x" * size)
-    assert 0 < wrapper.queued < size
+    assert 0 < wrapper.outbox.queued < size
     in_thread(read_exactly, peer, size)
     assert owner.drained.wait(5)
-    assert wrapper.queued == 0
+    assert wrapper.outbox.queued == 0
 
 
 def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
@@ -61,18 +61,18 @@ def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.soc
     wrapper, peer = pair
     size = 20_000_000
     queued_then: list[int] = []
-    wrapper.attach(lambda _data: None, lambda: None, lambda: queued_then.append(wrapper.queued))
+    wrapper.attach(lambda _data: None, lambda: None, lambda: queued_then.append(wrapper.outbox.queued))
     wrapper.send(b"x" * size)
     wrapper.send(b"marked")
-    wrapper.mark()
+    wrapper.outbox.mark()
     wrapper.send(b"y" * size)
-    assert wrapper.marked_waits
+    assert wrapper.outbox.marked_waits
     in_thread(read_exactly, peer, size)
     turns_of_the_loop()
     in_thread(read_exactly, peer, size // 2)
     assert len(queued_then) == 1
     assert queued_then[0] > 0
-    assert not wrapper.marked_waits
+    assert not wrapper.outbox.marked_waits
     in_thread(read_exactly, peer, size // 2 + len(b"marked"))
     assert len(queued_then) == 1
 
@@ -81,15 +81,15 @@ def test_knows_what_has_left_the_machine(pair: tuple[SocketAsync, socket.socket]
     wrapper, peer = pair
     size = 20_000_000
     wrapper.send(b"x" * size)
-    sent, taken = wrapper.way
+    sent, taken = wrapper.outbox.way
     assert sent == size
     assert taken < size
     in_thread(read_exactly, peer, size - 1)
     with gevent.Timeout(5):
-        while wrapper.way != (size, size):
+        while wrapper.outbox.way != (size, size):
             gevent.sleep(0.001)
     wrapper.close()
-    assert wrapper.taken == size
+    assert wrapper.outbox.taken == size
 
 
 def test_what_is_sent_in_one_turn_leaves_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
@@ -124,7 +124,7 @@ def test_a_failed_write_asks_for_the_last_words_by_itself(pair: tuple[SocketAsyn
         while not got:
             wrapper.send(b"into the void")
             gevent.sleep(0.01)
-    assert wrapper.write_failed
+    assert wrapper.outbox.failed
     assert got == [b"last words"]
 
 
@@ -133,7 +133,7 @@ def test_failed_write_leaves_the_last_words_readable(pair: tuple[SocketAsync, so
     peer.sendall(b"last words")
     peer.close()
     with gevent.Timeout(5):
-        while not wrapper.write_failed:
+        while not wrapper.outbox.failed:
             wrapper.send(b"into the void")
             gevent.sleep(0.01)
     owner = Owner(wrapper)

@@ -245,7 +245,7 @@ class Direction:
         if source is None:
             return
         sink = self.sink
-        if sink is not None and sink.queued > self._limit:
+        if sink is not None and sink.outbox.queued > self._limit:
             if self._overflows is not None:
                 self._overflows()
                 self._life.settle()
@@ -271,7 +271,7 @@ class Direction:
         """Whether the source may not be read now."""
         if self._shaper is not None and self._shaper.pauses:
             return True
-        return self.sink is not None and self.sink.queued > self._limit
+        return self.sink is not None and self.sink.outbox.queued > self._limit
 
     def read_to_end(self, limit: int, overflows: Callable[[], None]) -> None:
         """The source has sent FIN: read on at any rate, until the sink holds more than ``limit`` bytes.

@@ -163,7 +163,7 @@ class Relay:
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         self.up.source = self.down.sink = browser
         browser.attach(self.up.received, self.down.resume, self._answers_taken)
-        self.session.attach(self.xmpp, self._started, browser)
+        self.session.attach(self.xmpp, self._started, browser.outbox)
         browser.active_once()
 
     def _connect(self, domain: str) -> None:
@@ -213,8 +213,8 @@ class Relay:
         browser, before = self._browser, None
         browser.detach()
         with contextlib.suppress(OSError):  # it is gone, which ``linger`` sees too
-            while before != browser.taken:
-                before = browser.taken
+            while before != browser.outbox.taken:
+                before = browser.outbox.taken
                 with gevent.Timeout(LAST_WORDS, False):  # type: ignore[arg-type]
                     browser.flush()
                     return True

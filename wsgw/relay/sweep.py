@@ -15,7 +15,7 @@ from __future__ import annotations
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import causes
 from wsgw.relay.flow import OVER, Direction, Life
-from wsgw.socket_async import LAST_WORDS, PeerState, SocketAsync
+from wsgw.socket_async import LAST_WORDS, Outbox, PeerState, SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 
@@ -30,19 +30,19 @@ class Progress:
         self._stalled_since = 0.0
         self._failed_at = 0.0
 
-    def stalled(self, sock: SocketAsync, now: float) -> float:
+    def stalled(self, outbox: Outbox, now: float) -> float:
         """How long the peer has taken nothing of what is queued, in seconds."""
-        if not sock.queued:
+        if not outbox.queued:
             self._stalled_since = 0.0
             return 0.0
-        taken = sock.taken
+        taken = outbox.taken
         if taken != self._taken or not self._stalled_since:
             self._taken, self._stalled_since = taken, now
         return now - self._stalled_since
 
-    def beyond_last_words(self, sock: SocketAsync, now: float) -> bool:
+    def beyond_last_words(self, outbox: Outbox, now: float) -> bool:
         """Whether a write failed, and the time to read what the peer said before is over."""
-        if not sock.write_failed:
+        if not outbox.failed:
             return False
         self._failed_at = self._failed_at or now
         return now - self._failed_at >= LAST_WORDS
@@ -119,9 +119,9 @@ class Watch:
 
     def _look_at_browser(self, now: float) -> None:
         progress = self._browser_progress = self._browser_progress or Progress()
-        if progress.beyond_last_words(self._browser, now):
+        if progress.beyond_last_words(self._browser.outbox, now):
             self._session.lost()
-        elif progress.stalled(self._browser, now) >= self._config.send_timeout:
+        elif progress.stalled(self._browser.outbox, now) >= self._config.send_timeout:
             self._life.cut_browser(causes.SLOW_CONSUMER)
         elif not self._browser.armed:
             self._look_at_unread_browser()
@@ -143,9 +143,9 @@ class Watch:
 
     def _look_at_upstream(self, upstream: SocketAsync, now: float) -> None:
         progress = self._upstream_progress = self._upstream_progress or Progress()
-        if progress.beyond_last_words(upstream, now):
+        if progress.beyond_last_words(upstream.outbox, now):
             self._xmpp.upstream_lost(causes.UPSTREAM_LOST)
-        elif progress.stalled(upstream, now) >= self._config.send_timeout:
+        elif progress.stalled(upstream.outbox, now) >= self._config.send_timeout:
             self._xmpp.upstream_lost(causes.UPSTREAM_STALLED)
 
     @property
@@ -158,5 +158,9 @@ class Watch:
             return 0, 0, False
         upstream = self._up.sink
         if upstream is None:
-            return self._browser.queued, 0, False
-        return self._browser.queued, upstream.queued, not (self._browser.armed and upstream.armed)
+            return self._browser.outbox.queued, 0, False
+        return (
+            self._browser.outbox.queued,
+            upstream.outbox.queued,
+            not (self._browser.armed and upstream.armed),
+        )

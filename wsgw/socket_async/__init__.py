@@ -1,6 +1,7 @@
 """A connected socket, plain or TLS, for straight-line code and for callbacks.
 
 wrapper      ``SocketAsync``: blocking calls, and deliveries by ``active_once``
+outbox       what is sent and not taken yet
 tls_engine   TLS over memory, without a socket
 kernel       what the kernel knows of a connection
 
@@ -10,6 +11,7 @@ Other rooms import the names below from here.
 from __future__ import annotations
 
 from wsgw.socket_async.kernel import PeerState
+from wsgw.socket_async.outbox import Outbox
 from wsgw.socket_async.wrapper import CHUNK, LAST_WORDS, SocketAsync
 
-__all__ = ["CHUNK", "LAST_WORDS", "PeerState", "SocketAsync"]
+__all__ = ["CHUNK", "LAST_WORDS", "Outbox", "PeerState", "SocketAsync"]

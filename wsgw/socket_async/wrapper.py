@@ -13,7 +13,6 @@ Its ``set_packet_type`` (``http``, ``httph``) is not ported: pywsgi reads the re
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from typing import Any
 
 import gevent
 
-from wsgw.loop_turn import turn_of
-from wsgw.socket_async.kernel import PeerState, peer_state, unsent
+from wsgw.socket_async.kernel import PeerState, peer_state
+from wsgw.socket_async.outbox import Outbox
 from wsgw.socket_async.tls_engine import TlsEngine
 
 #: What a socket reads at a time unless its owner wants less, in bytes: a stanza of 64 KiB comes whole, with
@@ -32,9 +31,7 @@ CHUNK = 96 * 1024
 LAST_WORDS = 1.0
 #: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
 _DISCARD_LIMIT = 1024 * 1024
-#: So much is not kept for the end of the turn, in bytes: whoever sent it must see now what is not taken.
-_AT_ONCE = 16 * 1024
-_READ, _WRITE = 1, 2
+_READ = 1
 _Step = Callable[[], None]
 
 
@@ -50,55 +47,31 @@ class SocketAsync:
         "_buffer",
         "_closed",
         "_deliver",
-        "_drained",
         "_ended",
-        "_hub",
-        "_mark",
-        "_outbox",
-        "_passed",
-        "_pending",
-        "_read_watcher",
         "_socket",
         "_tls",
-        "_turn",
-        "_write_watcher",
-        "progress",
-        "queued",
+        "_watcher",
+        "outbox",
         "read_size",
         "reset",
-        "write_failed",
     )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._hub = gevent.get_hub()
-        self._read_watcher: Any = None
-        self._write_watcher: Any = None
-        self._turn = turn_of(self._hub)
+        #: What is sent: the queue, and how much of it was taken.
+        self.outbox = Outbox(sock, self)
+        self._watcher: Any = None
         self._buffer = b""
-        #: What was sent in this turn of the loop.
-        self._pending = b""
-        self._outbox = bytearray()
         self._tls: TlsEngine | None = None
-        #: The owner's callbacks; see ``attach``.
+        #: The owner's callback; see ``attach``.
         self._deliver: Callable[[bytes], None] = _to_no_owner
-        self._drained: _Step = _to_no_owner
-        self._passed: _Step = _to_no_owner
-        #: The value of ``progress`` at which what was sent before ``mark`` has left; 0 for no mark.
-        self._mark = 0
         self._armed = False
         self._closed = False
         #: TLS said close_notify: the stream is over, whatever the socket still holds.
         self._ended = False
         #: Bytes read, and delivered, at most at a time.
         self.read_size = CHUNK
-        #: Grows with every byte the kernel took.
-        self.progress = 0
-        #: Bytes sent by us that the kernel did not take: the length of the outbox.
-        self.queued = 0
-        #: A write failed; the peer's last words may still be there to be read.
-        self.write_failed = False
         #: The peer ended the connection with an RST (or TLS broke), not with a FIN.
         self.reset = False
 
@@ -124,21 +97,6 @@ class SocketAsync:
         return self._tls.peer_certificate if self._tls else None
 
     @property
-    def taken(self) -> int:
-        """Bytes that have left this machine: it changes as long as the peer takes something."""
-        return self.progress - unsent(self._socket)
-
-    @property
-    def way(self) -> tuple[int, int]:
-        """Bytes sent by us, and those of them that have left this machine."""
-        return self.progress + len(self._outbox) + len(self._pending), self.taken
-
-    @property
-    def marked_waits(self) -> bool:
-        """Whether the kernel has not taken everything that was sent before ``mark``."""
-        return bool(self._outbox) and self.progress < self._mark
-
-    @property
     def armed(self) -> bool:
         """Whether a delivery is being waited for."""
         return self._armed
@@ -146,7 +104,7 @@ class SocketAsync:
     @property
     def at_rest(self) -> bool:
         """Whether everything sent was taken, nothing failed, and whatever comes will be delivered."""
-        return self._armed and not self._outbox and not self.write_failed
+        return self._armed and not self.outbox.queued and not self.outbox.failed
 
     @property
     def closed(self) -> bool:
@@ -165,7 +123,7 @@ class SocketAsync:
             data, self._buffer = self._buffer, b""
             return data
         while (received := self._receive()) is None:
-            self._wait(self._watch_reads())
+            self._wait()
         return received
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
@@ -175,15 +133,7 @@ class SocketAsync:
 
     def flush(self) -> None:
         """Wait until the kernel has taken everything sent so far. Raises OSError."""
-        self._write_raw()
-        while self._outbox:
-            if self._write_watcher is not None:
-                self._write_watcher.stop()
-            self._wait(self._watch_writes())
-            self._write()
-        if self.write_failed:
-            # pywsgi tells a peer that is gone from a fault by the number.
-            raise BrokenPipeError(errno.EPIPE, "the peer is gone")
+        self.outbox.flush()
 
     def unread(self, data: bytes) -> None:
         """Put back what was read too far."""
@@ -197,13 +147,13 @@ class SocketAsync:
         data, self._buffer = self._buffer, b""
         try:
             while not tls.do_handshake(data):
-                self._write_raw(tls.take())
+                self.outbox.write(tls.take())
                 self.flush()
                 data = self._receive_raw_blocking()
                 if not data:
                     raise ConnectionResetError("connection closed during the TLS handshake")
         finally:
-            self._write_raw(tls.take())  # the end of the handshake, or the alert that says why
+            self.outbox.write(tls.take())  # the end of the handshake, or the alert that says why
         self._tls = tls
         self._buffer = tls.decrypt(None) or b""
         self._obey(tls)
@@ -213,9 +163,9 @@ class SocketAsync:
         self.detach()
         try:
             with gevent.Timeout(flush_timeout, False):  # type: ignore[arg-type]
-                if self._tls is not None and not self.write_failed:
+                if self._tls is not None and not self.outbox.failed:
                     self._tls.close()
-                    self._write_raw(self._tls.take())
+                    self.outbox.write(self._tls.take())
                 self.flush()
             self._socket.shutdown(socket.SHUT_WR)
             with gevent.Timeout(drain_timeout, False):  # type: ignore[arg-type]
@@ -236,14 +186,11 @@ class SocketAsync:
             return
         self._closed = True
         self.detach()
-        for watcher in (self._read_watcher, self._write_watcher):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self._read_watcher = self._write_watcher = None
-        self._pending = b""
-        self._outbox.clear()
-        self.queued = 0
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        self.outbox.close()
         self._socket.close()
 
     # -- active once: for the life of a session --------------------------------------------------
@@ -256,50 +203,40 @@ class SocketAsync:
         what was queued at ``mark`` is.
         """
         self._deliver = deliver
-        self._drained = drained
-        self._passed = passed
-
-    def mark(self) -> None:
-        """Ask to be told when the kernel has taken what was sent so far, if it does not do so at once."""
-        self._mark = self.progress + len(self._outbox) + len(self._pending)
+        self.outbox.attach(drained, passed)
 
     def detach(self) -> None:
         """Deliver nothing more."""
         self._armed = False
-        self._deliver = self._drained = self._passed = _to_no_owner
-        if self._read_watcher is not None:
-            self._read_watcher.stop()
+        self._deliver = _to_no_owner
+        self.outbox.detach()
+        if self._watcher is not None:
+            self._watcher.stop()
 
     def active_once(self) -> None:
         """Deliver once: now, by the loop, if bytes are at hand; else when they come."""
         self._armed = True
         if self._buffer or self._ended:
-            self._hub.loop.run_callback(self._deliver_buffer)
+            gevent.get_hub().loop.run_callback(self._deliver_buffer)
             return
-        watcher = self._read_watcher or self._watch_reads()
+        watcher = self._watcher or self._watch()
         if not watcher.active:
             watcher.start(self._readable)
 
-    def send(self, data: bytes) -> None:
-        """Send when no event of this turn of the loop is left, at once if it is much.
+    def read_last_words(self) -> None:
+        """A write has failed: deliver what the peer said before it went, if an owner takes it."""
+        if self._deliver is not _to_no_owner and not self._armed:
+            self.active_once()
 
-        What the kernel does not take is queued. Never blocks, never raises.
-        """
+    def send(self, data: bytes) -> None:
+        """Send at the end of this turn of the loop, or at once if it is much. Never blocks, never raises."""
         if self._tls is not None:
             try:
                 data = self._tls.encrypt(data)
             except ssl.SSLError:
-                self._fail_writing()
+                self.outbox.fail()
                 return
-        if len(data) >= _AT_ONCE:
-            self._write_raw(data)
-        elif self._pending:
-            self._pending += data
-            if len(self._pending) >= _AT_ONCE:
-                self._write_raw()
-        else:
-            self._pending = data
-            self._turn.ends_with(self._write_raw)
+        self.outbox.send(data)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -319,8 +256,8 @@ class SocketAsync:
             data = b""
         self._armed = False
         self._deliver(data)
-        if not self._armed and self._read_watcher is not None:
-            self._read_watcher.stop()
+        if not self._armed and self._watcher is not None:
+            self._watcher.stop()
 
     def _deliver_buffer(self) -> None:
         if self._armed and (self._buffer or self._ended):
@@ -346,7 +283,7 @@ class SocketAsync:
 
     def _obey(self, tls: TlsEngine) -> None:
         """Do what decrypted records ask for: an answer, or the end of the stream."""
-        self._write_raw(tls.take())
+        self.outbox.write(tls.take())
         self._ended = tls.ended
         self.reset = self.reset or tls.broken
 
@@ -355,76 +292,13 @@ class SocketAsync:
             try:
                 return self._socket.recv(CHUNK)
             except (BlockingIOError, InterruptedError):
-                self._wait(self._watch_reads())
+                self._wait()
 
-    def _write_raw(self, data: bytes = b"") -> None:
-        """Write what is pending, then ``data``; queue what the kernel does not take."""
-        if self._pending:
-            data = self._pending + data if data else self._pending
-            self._pending = b""
-        if self._outbox:
-            self._outbox += data
-            self.queued = len(self._outbox)
-            return
-        if self.write_failed or not data:
-            return
-        try:
-            taken = self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            taken = 0
-        except OSError:
-            self._fail_writing()
-            return
-        self.progress += taken
-        if taken < len(data):
-            self._outbox += memoryview(data)[taken:]
-            self.queued = len(self._outbox)
-            watcher = self._watch_writes()
-            if not watcher.active:
-                watcher.start(self._writable)
+    def _watch(self) -> Any:
+        if self._watcher is None:
+            self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
+        return self._watcher
 
-    def _writable(self) -> None:
-        """The write watcher's callback."""
-        self._write()
-        if self._mark and not self.marked_waits:
-            self._mark = 0
-            self._passed()
-        if not self._outbox:
-            if self._write_watcher is not None:
-                self._write_watcher.stop()
-            self._drained()
-
-    def _write(self) -> None:
-        try:
-            with memoryview(self._outbox) as view:
-                taken = self._socket.send(view[: 4 * CHUNK])
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            self._fail_writing()
-            return
-        self.progress += taken
-        del self._outbox[:taken]
-        self.queued = len(self._outbox)
-
-    def _fail_writing(self) -> None:
-        """It ends nothing by itself: the peer may have said why before it went, which is read now."""
-        self.write_failed = True
-        self._pending = b""
-        self._outbox.clear()
-        self.queued = 0
-        if self._deliver is not _to_no_owner and not self._armed and not self._closed:
-            self.active_once()
-
-    def _watch_reads(self) -> Any:
-        if self._read_watcher is None:
-            self._read_watcher = self._hub.loop.io(self._socket.fileno(), _READ)
-        return self._read_watcher
-
-    def _watch_writes(self) -> Any:
-        if self._write_watcher is None:
-            self._write_watcher = self._hub.loop.io(self._socket.fileno(), _WRITE)
-        return self._write_watcher
-
-    def _wait(self, watcher: Any) -> None:
-        self._hub.wait(watcher)
+    def _wait(self) -> None:
+        """Wait until the socket can be read."""
+        gevent.get_hub().wait(self._watch())
