@@ -24,6 +24,7 @@ from tests.support.wire import (
     stays_unread,
     within,
 )
+from wsgw.errors import causes
 
 
 def opened(gateway: Gateway, server: XmppServer, first: bytes = SUCCESS) -> tuple[Browser, Connection]:
@@ -146,7 +147,7 @@ def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> 
     while not stays_unread(gateway.ws_port, port):
         browser.send(frame(message_of(10_000)))
     browser.close()
-    cause = 'cause="connection lost: send_buffer_hard"'
+    cause = f'cause="{causes.LEFT_TOO_MUCH.text}"'
     wait_until(lambda: cause in gateway.child.text(), SECONDS, "the end of the session")
     server.close()
     slow.close()

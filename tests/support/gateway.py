@@ -48,7 +48,8 @@ ERLANG_CONFIG = """\
 ]}}.
 {top_level}"""
 
-#: ``python -c _CHANGED JSON ...``: the gateway, after constants of its modules got other values.
+#: ``python -c _CHANGED JSON FUNCTION ...``: the gateway, after constants of its modules got other values, and
+#: a function was called.
 _CHANGED = """
 import importlib, json, runpy, sys
 for name, value in json.loads(sys.argv.pop(1)).items():
@@ -56,6 +57,9 @@ for name, value in json.loads(sys.argv.pop(1)).items():
     module = importlib.import_module(module)
     assert hasattr(module, constant), name
     setattr(module, constant, value)
+module, _, function = sys.argv.pop(1).partition(":")
+if function:
+    getattr(importlib.import_module(module), function)()
 runpy.run_module("wsgw", run_name="__main__", alter_sys=True)
 """
 
@@ -68,7 +72,7 @@ class Gateway:
     workers run as ``user`` if the test does as root: what tests make is for root only. Without ``asks``
     the server is left alone at the start: a scripted one takes the first connection for a client's.
     ``constants`` are deadlines in seconds that no option shortens, by dotted name: for tests of what follows
-    such a deadline.
+    such a deadline. ``before`` is a function, ``module:name``, that the process calls first.
     """
 
     path = "/ws-xmpp"
@@ -90,12 +94,15 @@ class Gateway:
         asks: bool = False,
         env: Mapping[str, str] | None = None,
         constants: Mapping[str, float] | None = None,
+        before: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "wsgw.log"
         self.config = folder / "ejabberd.cfg"
         self._env = dict(env or {})
-        self._program = ["-c", _CHANGED, json.dumps(constants)] if constants else ["-m", "wsgw"]
+        self._program = ["-m", "wsgw"]
+        if constants or before:
+            self._program = ["-c", _CHANGED, json.dumps(constants or {}), before]
         self._arguments = [*arguments, *(["--user", user] if os.geteuid() == 0 else [])]
         self._arguments += [] if asks else ["--offline"]
         self._flags = flags
