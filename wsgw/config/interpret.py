@@ -47,46 +47,75 @@ def interpret(document: Document, problems: Problems) -> Config:
     """The settings that ``document`` gives; unusable if ``problems`` then has any mistake."""
     check_placeholders(document, problems)
     facts = server_facts(document)
-    context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
-    top = top_choices(document, context, problems)
-    origins = OriginsOfDocument(document, facts)
-    listeners: list[ListenerConfig] = []
-    warnings: list[str] = []
-    places: dict[tuple[str, int], int] = {}
     raws = _own_listeners(document, problems)
-    all_choices = [listener_choices(raw, top, context, problems) for raw in raws]
-    workers = _largest("workers", all_choices, cpus())
-    for raw, choices in zip(raws, all_choices, strict=True):
-        listener = _listener(raw, choices, facts, session_limit(workers), problems)
-        _check_place(listener, raw, places, problems)
-        check_listener(listener, choices, facts.keyless, problems)
-        warnings.extend(warnings_about(listener, choices, facts.unusable_at, session_limit(workers)))
-        listeners.append(listener)
-        origins.add_listener(raw, choices)
-    admin_listeners: list[AdminListener] = []
-    for raw, admin_listener in _admin_listeners(document, places, problems):
-        warnings.extend(filter(None, [warning_about_admin(admin_listener, raw.mark)]))
-        admin_listeners.append(admin_listener)
-        origins.add_admin_listener(raw)
+    choices = _choices(raws, document, problems)
+    workers = _largest("workers", choices, cpus())
+    listeners = _Listeners(document, facts, session_limit(workers), problems)
+    for raw, chosen in zip(raws, choices, strict=True):
+        listeners.add(raw, chosen)
+    listeners.add_admin_listeners()
     trusted = _trusted_proxies(document, problems)
     return Config(
         source=document.source,
         hosts=served_hosts(document, problems),
-        listeners=tuple(listeners),
+        listeners=tuple(listeners.serving),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
-        drain_timeout=_largest("drain_timeout", all_choices, BY_NAME["drain_timeout"].default),
-        upgrade_timeout=_largest("upgrade_timeout", all_choices, BY_NAME["upgrade_timeout"].default),
+        drain_timeout=_largest("drain_timeout", choices, BY_NAME["drain_timeout"].default),
+        upgrade_timeout=_largest("upgrade_timeout", choices, BY_NAME["upgrade_timeout"].default),
         workers=workers,
         user=_value(document, "user", "", problems),
         log_level=_value(document, "log_level", BY_NAME["log_level"].default, problems),
         log_format=_value(document, "log_format", BY_NAME["log_format"].default, problems),
         trace=_value(document, "trace", BY_NAME["trace"].default, problems),
-        warnings=tuple(dict.fromkeys((*problems.warnings, *warnings))),
+        warnings=tuple(dict.fromkeys((*problems.warnings, *listeners.warnings))),
         certfiles=facts.certfiles,
-        admin_listeners=tuple(admin_listeners),
-        origins=origins.done(),
+        admin_listeners=tuple(listeners.admin),
+        origins=listeners.origins.done(),
     )
+
+
+def _choices(raws: list[RawListener], document: Document, problems: Problems) -> list[Choices]:
+    """The options of each of ``raws``, over those at the top level."""
+    context = Context(_named(document, "shaper"), _named(document, "access", "shaper_rules"))
+    top = top_choices(document, context, problems)
+    return [listener_choices(raw, top, context, problems) for raw in raws]
+
+
+class _Listeners:
+    """Collects the listeners with their warnings and their places in the file.
+
+    ``room``: the sessions that the limit of open files allows.
+    """
+
+    def __init__(self, document: Document, facts: ServerFacts, room: int, problems: Problems) -> None:
+        self.serving: list[ListenerConfig] = []
+        self.admin: list[AdminListener] = []
+        self.warnings: list[str] = []
+        self.origins = OriginsOfDocument(document, facts)
+        self._document = document
+        self._facts = facts
+        self._room = room
+        self._problems = problems
+        #: Address and port → the line of the listener there.
+        self._places: dict[tuple[str, int], int] = {}
+
+    def add(self, raw: RawListener, chosen: Choices) -> None:
+        """Add a ``websocket_session`` listener."""
+        listener = _listener(raw, chosen, self._facts, self._room, self._problems)
+        _check_place(listener, raw, self._places, self._problems)
+        check_listener(listener, chosen, self._facts.keyless, self._problems)
+        self.warnings += warnings_about(listener, chosen, self._facts.unusable_at, self._room)
+        self.serving.append(listener)
+        self.origins.add_listener(raw, chosen)
+
+    def add_admin_listeners(self) -> None:
+        """Add the ``wsgw_admin`` listeners of the document."""
+        for raw, listener in _admin_listeners(self._document, self._places, self._problems):
+            warning = warning_about_admin(listener, raw.mark)
+            self.warnings += [warning] if warning is not None else []
+            self.admin.append(listener)
+            self.origins.add_admin_listener(raw)
 
 
 # Listeners
