@@ -48,11 +48,11 @@ def interpret(document: Document, problems: Problems) -> Config:
     check_placeholders(document, problems)
     facts = server_facts(document)
     raws = _own_listeners(document, problems)
-    choices = _choices(raws, document, problems)
-    workers = _largest("workers", choices, cpus())
+    all_choices = _choices(raws, document, problems)
+    workers = _largest("workers", all_choices, cpus())
     listeners = _Listeners(document, facts, session_limit(workers), problems)
-    for raw, chosen in zip(raws, choices, strict=True):
-        listeners.add(raw, chosen)
+    for raw, choices in zip(raws, all_choices, strict=True):
+        listeners.add(raw, choices)
     listeners.add_admin_listeners()
     trusted = _trusted_proxies(document, problems)
     return Config(
@@ -61,8 +61,8 @@ def interpret(document: Document, problems: Problems) -> Config:
         listeners=tuple(listeners.serving),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
-        drain_timeout=_largest("drain_timeout", choices, BY_NAME["drain_timeout"].default),
-        upgrade_timeout=_largest("upgrade_timeout", choices, BY_NAME["upgrade_timeout"].default),
+        drain_timeout=_largest("drain_timeout", all_choices, BY_NAME["drain_timeout"].default),
+        upgrade_timeout=_largest("upgrade_timeout", all_choices, BY_NAME["upgrade_timeout"].default),
         workers=workers,
         user=_value(document, "user", "", problems),
         log_level=_value(document, "log_level", BY_NAME["log_level"].default, problems),
@@ -100,14 +100,14 @@ class _Listeners:
         #: Address and port → the line of the listener there.
         self._places: dict[tuple[str, int], int] = {}
 
-    def add(self, raw: RawListener, chosen: Choices) -> None:
+    def add(self, raw: RawListener, choices: Choices) -> None:
         """Add a ``websocket_session`` listener."""
-        listener = _listener(raw, chosen, self._facts, self._room, self._problems)
+        listener = _listener(raw, choices, self._facts, self._room, self._problems)
         _check_place(listener, raw, self._places, self._problems)
-        check_listener(listener, chosen, self._facts.keyless, self._problems)
-        self.warnings += warnings_about(listener, chosen, self._facts.unusable_at, self._room)
+        check_listener(listener, choices, self._facts.keyless, self._problems)
+        self.warnings += warnings_about(listener, choices, self._facts.unusable_at, self._room)
         self.serving.append(listener)
-        self.origins.add_listener(raw, chosen)
+        self.origins.add_listener(listener, raw, choices)
 
     def add_admin_listeners(self) -> None:
         """Add the ``wsgw_admin`` listeners of the document."""
@@ -115,7 +115,7 @@ class _Listeners:
             warning = warning_about_admin(listener, raw.mark)
             self.warnings += [warning] if warning is not None else []
             self.admin.append(listener)
-            self.origins.add_admin_listener(raw)
+            self.origins.add_admin_listener(listener, raw)
 
 
 # Listeners

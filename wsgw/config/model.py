@@ -140,8 +140,7 @@ class Origin:
 class Origins:
     """The places of the settings in the files of a configuration."""
 
-    #: One for each of ``Config.all_listeners``, in the same order.
-    listeners: tuple[Origin, ...] = ()
+    listeners: Mapping[ListenerConfig | AdminListener, Origin] = field(default_factory=dict)
     #: The given options that apply to the whole gateway.
     options: Mapping[str, Mark] = field(default_factory=dict)
     #: The XMPP server's own listener, which is the default upstream; None without such a listener.
@@ -191,8 +190,7 @@ class Config:
 
     def origin(self, listener: ListenerConfig | AdminListener) -> Origin:
         """The places of ``listener``, one of ``all_listeners``, and of its options."""
-        known = dict(zip(self.all_listeners, self.origins.listeners, strict=False))
-        return known.get(listener, Origin(self.nowhere))
+        return self.origins.listeners.get(listener, Origin(self.nowhere))
 
     def mark(self, listener: ListenerConfig | AdminListener, *names: str) -> Mark:
         """The place of the first given option of ``names`` in ``listener``, or that of the listener."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsgw.config.document import Document, Setting
 from wsgw.config.listeners import RawListener
-from wsgw.config.model import Origin, Origins
+from wsgw.config.model import AdminListener, ListenerConfig, Origin, Origins
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Scope
 from wsgw.config.precedence import Choices
 from wsgw.config.server_facts import ServerFacts
@@ -24,10 +24,10 @@ class OriginsOfDocument:
 
     document: Document
     facts: ServerFacts
-    _listeners: list[Origin] = field(default_factory=list)
+    _listeners: dict[ListenerConfig | AdminListener, Origin] = field(default_factory=dict)
     _wide: dict[str, Mark] = field(default_factory=dict)
 
-    def add_listener(self, raw: RawListener, choices: Choices) -> None:
+    def add_listener(self, listener: ListenerConfig, raw: RawListener, choices: Choices) -> None:
         """Note the places of a ``websocket_session`` listener and of its options."""
         marks = self._taken_from_the_server(choices) | choices.marks
         if raw.ip is not None:
@@ -35,11 +35,11 @@ class OriginsOfDocument:
         for name in GATEWAY_WIDE:
             if name in marks:
                 self._wide.setdefault(name, marks[name])
-        self._listeners.append(Origin(raw.mark, marks))
+        self._listeners[listener] = Origin(raw.mark, marks)
 
-    def add_admin_listener(self, raw: RawListener) -> None:
+    def add_admin_listener(self, listener: AdminListener, raw: RawListener) -> None:
         """Note the place of an admin listener."""
-        self._listeners.append(Origin(raw.mark))
+        self._listeners[listener] = Origin(raw.mark)
 
     def _taken_from_the_server(self, choices: Choices) -> dict[str, Mark]:
         """The places of the values that the listener takes from the XMPP server's part of the file."""
@@ -68,4 +68,4 @@ class OriginsOfDocument:
                 if settings:
                     marks[option.name] = settings[0].mark
         files: Mapping[Path, Mark] = self.facts.marks
-        return Origins(tuple(self._listeners), marks, self.facts.mark, files)
+        return Origins(self._listeners, marks, self.facts.mark, files)
