@@ -18,6 +18,8 @@ quick_selection="not real and not slow and not root and not perf"
 quick_seconds=60
 debian_packages=(ejabberd prosody chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus)
 xml_tests=(tests/stanzas tests/xmpp)
+# Neighbours stay together, which share servers; a worker that has nothing left takes half of what the other has.
+at_once=(-n "${WORKERS:-2}" --dist worksteal)
 failures=()
 
 # check NAME COMMAND...: runs it; a failure is remembered and told at the end.
@@ -58,11 +60,11 @@ test_xml_under_debian_python() {
     local python=/usr/bin/python3
     python_is_new_enough "$python" || { note "skipped: no $python of version 3.10 or newer" && return; }
     make_venv .venv-debian "$python"
-    grep -hE '^(defusedxml|hypothesis|idna|pytest|pytest-timeout)[<>=]' requirements*.txt >.venv-debian/requirements.txt
+    grep -hE '^(defusedxml|hypothesis|idna|pytest|pytest-timeout|pytest-xdist)[<>=]' requirements*.txt >.venv-debian/requirements.txt
     pip_install .venv-debian .venv-debian/requirements.txt || return
     note "$(.venv-debian/bin/python -c 'import pyexpat, sys; print("Python", sys.version.split()[0], pyexpat.EXPAT_VERSION)')" \
         "of $(dpkg-query -W libexpat1 2>/dev/null || echo unknown origin)"
-    .venv-debian/bin/python -m pytest -q "${xml_tests[@]}"
+    .venv-debian/bin/python -m pytest -q "${at_once[@]}" "${xml_tests[@]}"
 }
 
 make_environment requirements-dev.txt
@@ -78,11 +80,11 @@ check "ruff check" "$run" -m ruff check --quiet .
 check "ruff format" "$run" -m ruff format --check --quiet .
 check "mypy --strict wsgw" "$run" -m mypy --strict --no-error-summary wsgw
 if $quick; then
-    check "quick tests" "$run" -m pytest -q -n "${WORKERS:-2}" -m "$quick_selection" \
+    check "quick tests" "$run" -m pytest -q "${at_once[@]}" -m "$quick_selection" \
         --durations 10 --durations-min 1 "$@"
 else
     check "XML tests under Debian's Python" test_xml_under_debian_python
-    check "all tests" "$run" -m pytest -q -n "${WORKERS:-2}" "$@"
+    check "all tests" "$run" -m pytest -q "${at_once[@]}" "$@"
 fi
 if $quick && [ "$SECONDS" -gt "$quick_seconds" ]; then
     note "$SECONDS seconds are more than the $quick_seconds of a quick run on two quiet cores: a slow test lacks its marker"

@@ -179,7 +179,7 @@ def test_an_upstream_that_no_user_needs_is_asked_too(start: StartAdmin) -> None:
 
 def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
-        admin = start(traffic.port)
+        admin = start(traffic.port, ws_options="{drain_timeout, 2}, ")
         traffic.begin(admin.gateway.ws_port, 4)
         assert admin.ask("/readyz").status == 200
         admin.gateway.child.signal(signal.SIGTERM)

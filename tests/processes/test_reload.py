@@ -276,7 +276,7 @@ def test_nothing_is_left_of_former_settings(start: Start) -> None:
     for _ in range(2):
         there_and_back()
     before = files()
-    for _ in range(10):
+    for _ in range(4):
         there_and_back()
     wait_until(lambda: files() <= before, PATIENCE, "what was opened to be closed")
     extra.release()

@@ -19,7 +19,7 @@ ERLANG_CONFIG = """\
 {{loglevel, 4}}.
 {{hosts, ["{domain}"]}}.
 {{workers, 2}}.
-{{drain_timeout, 2}}.
+{{drain_timeout, 1}}.
 {{listen, [
   {{{c2s_port}, ejabberd_c2s, [
     {{ip, {{127,0,0,1}}}},

@@ -14,7 +14,7 @@ FRAMINGS = ("rfc7395", "legacy")
 #: No deadline ends a session within a test, however busy the machine: what the test does is what ends it.
 OPTIONS = "{websocket_ping_interval, infinity}, {close_timeout, 60}, "
 #: Deadlines for a test to see; all are far below their defaults, which the deadline of a read tells apart.
-HASTY = "{websocket_ping_interval, infinity}, {open_timeout, 1}, {auth_timeout, 2}, {close_timeout, 1}, "
+HASTY = "{websocket_ping_interval, infinity}, {open_timeout, 1}, {auth_timeout, 1}, {close_timeout, 1}, "
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_no_stream_in_time(hasty: Gateway) -> None:
 @pytest.mark.rule("end-idle", "fault-15")
 @pytest.mark.slow
 def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
-    options = "{websocket_timeout, 2}, {websocket_ping_interval, infinity}, "
+    options = "{websocket_timeout, 1}, {websocket_ping_interval, infinity}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
     try:
         session = Pair(gateway, xmpp_server, framing)
