@@ -1,5 +1,5 @@
 # wsgw in a container: docker build -t wsgw . && docker run -v /path/to/etc-wsgw:/etc/wsgw:ro -p 5288:5288 wsgw
-# The configuration in the volume is wsgw.yml or ejabberd.cfg; files it names have to be readable by uid 5288.
+# The configuration in the volume is wsgw.yml or ejabberd.cfg; uid 5288 must be able to read the files that it names.
 FROM python:3.14-slim AS build
 WORKDIR /source
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -22,7 +22,7 @@ USER wsgw
 WORKDIR /
 VOLUME /etc/wsgw
 EXPOSE 5288
-# SIGTERM drains for drain_timeout (30 s): give `docker stop` as long, with --time 45.
+# SIGTERM drains for drain_timeout (30 s): give `docker stop` more time, with --time 45.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 CMD ["python", "/opt/wsgw/health.py"]
 ENTRYPOINT ["python", "-m", "wsgw"]

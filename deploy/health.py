@@ -1,8 +1,8 @@
-"""Exits with 0 if every listener of the configuration answers; else says which does not, and exits with 1.
+"""Exits with 0 if every listener of the configuration answers; otherwise names the others and exits with 1.
 
-It asks each WebSocket listener for an upgrade, and each ``wsgw_admin`` listener for ``/healthz``; with
-``--ready`` for ``/readyz``, which is about the XMPP server behind too. Run it with the Python that has wsgw;
-without a file the configuration is found as the gateway finds it.
+It sends each WebSocket listener a WebSocket upgrade, and requests ``/healthz`` from each ``wsgw_admin``
+listener; with ``--ready`` it requests ``/readyz``, which also reports the XMPP server. Run it with the Python
+that has wsgw. Without a file it searches the configuration as the gateway does.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from wsgw.config.network_types import parse_address
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
 
-#: Seconds for one answer; a machine that is busy starting workers may take some.
+#: Seconds for one answer; a machine that is busy with starting workers needs some.
 TIMEOUT = 5.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Asks every listener whether it serves")
+    parser = argparse.ArgumentParser(description="Checks that every listener serves")
     parser.add_argument("config", nargs="?", help="the gateway's configuration")
-    parser.add_argument("--ready", action="store_true", help="whether the XMPP server answers too")
+    parser.add_argument("--ready", action="store_true", help="check the XMPP server too")
     chosen = parser.parse_args()
     page = "/readyz" if chosen.ready else "/healthz"
     try:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def admin_places(path: Path) -> list[tuple[str, int]]:
-    """Where the ``wsgw_admin`` listeners of the configuration can be reached."""
+    """The addresses and ports of the ``wsgw_admin`` listeners."""
     places = []
     for raw in raw_listeners(read_document(path, Problems())):
         port = port_number(raw.port)
@@ -63,7 +63,7 @@ def reachable(ip: str) -> str:
 
 
 def _upgrade_fault(listener: ListenerConfig) -> str | None:
-    """Why the listener does not answer a WebSocket upgrade as it should, or None."""
+    """The reason why the listener does not answer a WebSocket upgrade correctly, or None."""
     where = f"the WebSocket on {_bracketed(listener.ip)}:{listener.port}"
     path = "/".join(listener.request_handlers[0].path) if listener.request_handlers else ""
     expected = "101" if listener.request_handlers else "404"
@@ -104,7 +104,7 @@ def _upgrade(listener: ListenerConfig, path: str) -> tuple[str, str]:
 
 
 def _page_fault(page: str, host: str, port: int) -> str | None:
-    """Why the admin's listener does not answer with 200, or None."""
+    """The reason why the admin's listener does not answer with 200, or None."""
     where = f"{page} on {_bracketed(host)}:{port}"
     connection = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
@@ -119,7 +119,7 @@ def _page_fault(page: str, host: str, port: int) -> str | None:
 
 
 def _unverified() -> ssl.SSLContext:
-    """Whether it answers is asked here, not by what name."""
+    """Accept any certificate: this program checks that the listener answers, not its name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

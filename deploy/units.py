@@ -1,4 +1,4 @@
-"""Writes wsgw.service, and with --sockets wsgw.socket, as the configuration needs them.
+"""Writes wsgw.service, and with --sockets wsgw.socket, for the given configuration.
 
 ``deploy.sh`` runs it with the Python of the release.
 """
@@ -21,7 +21,7 @@ FIRST_UNPRIVILEGED_PORT = 1024
 def main() -> int:
     parser = argparse.ArgumentParser(description="Writes the systemd units")
     parser.add_argument("config", type=Path)
-    parser.add_argument("folder", type=Path, help="where to write them")
+    parser.add_argument("folder", type=Path, help="the folder to write them to")
     parser.add_argument("--sockets", action="store_true", help="let systemd open the ports")
     chosen = parser.parse_args()
     config = load(chosen.config)
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _capabilities(config: Config, sockets: bool) -> str:
-    """Only a gateway that opens a port below 1024 itself needs a capability; the admin's it always does."""
+    """The gateway needs a capability only if it opens a port below 1024; it always opens the admin's."""
     opened = config.admin_listeners if sockets else config.all_listeners
     if any(0 < listener.port < FIRST_UNPRIVILEGED_PORT for listener in opened):
         return "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"

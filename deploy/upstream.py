@@ -1,7 +1,7 @@
-"""Exits with 0 if the XMPP server of every listener answers now; else says which does not, and exits with 1.
+"""Exits with 0 if the XMPP server of every listener answers; otherwise names the others and exits with 1.
 
-It asks the servers itself, as the gateway of its own release does, whichever release runs: so a new
-one that finds no server can be told from a server that is down. Run it with the Python that has wsgw.
+It connects to the servers itself, with the code of its own release, whichever release runs. This tells a new
+release that cannot reach the server from a server that is down. Run it with the Python that has wsgw.
 """
 
 from __future__ import annotations

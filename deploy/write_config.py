@@ -1,12 +1,12 @@
-"""Writes the first /etc/wsgw/wsgw.yml: from an ejabberd's configuration, or from a domain and an upstream.
+"""Writes the first /etc/wsgw/wsgw.yml, from an ejabberd's configuration or from a domain and an upstream.
 
-``deploy.sh`` runs it with the Python of the release, as root. What is printed is for the admin. Exits with
-2 and every mistake of the configuration if it cannot be used.
+``deploy.sh`` runs it with the Python of the release, as root. The output is for the admin. If the
+configuration cannot be used, it prints every error and exits with 2.
 
-An ``ejabberd.cfg`` of the old module is carried over as values, since its listener has to leave that file.
-A modern ``ejabberd.yml`` is included, so that its hosts and certificates are followed; if the account the
-gateway runs under may not read it, its values are carried over too. Certificates that this account may not
-read are copied, without keys.
+The values of an ``ejabberd.cfg`` of the old module are copied, because its listener has to leave that file.
+A modern ``ejabberd.yml`` is included, so that changes of its hosts and certificates take effect; if the
+gateway's account may not read it, its values are copied too. Certificates that this account may not read are
+copied, without keys.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from wsgw.config.options import OPTIONS
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
 
-#: The listener of the old module's own README, on loopback: without TLS it is for a proxy on this machine.
+#: The listener of the old module's README, on loopback: it has no TLS and is for a proxy on this machine.
 LISTENER: dict[str, Any] = {
     "port": 5288,
     "ip": "127.0.0.1",
@@ -41,17 +41,17 @@ LISTENER: dict[str, Any] = {
     "request_handlers": {"/ws-xmpp": "mod_websocket"},
 }
 ADMIN_LISTENER: dict[str, Any] = {"port": 5289, "ip": "127.0.0.1", "module": "wsgw_admin"}
-#: Options that count once, wherever they stand.
+#: Options with one value for the whole gateway, at any place in the file.
 OF_THE_WHOLE = ("drain_timeout", "upgrade_timeout", "workers", "log_level", "log_format", "trace")
 FROM_EJABBERD = ["hosts", "listen", "certfiles", "trusted_proxies"]
 CERTIFICATES = "upstream-certificates.pem"
 HEAD = """\
 # wsgw's configuration, written by deploy.sh {origin}.
-# It is yours: no later deployment changes it. `python -m wsgw options` prints every option.
+# No later deployment changes it: edit it as you like. `python -m wsgw options` prints every option.
 # After a change: `/opt/wsgw/current/bin/python -m wsgw check`, then `systemctl reload wsgw`.
 """
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
-#: No account: what nobody may read, an account that does not exist yet may not read either.
+#: The account ``nobody``, in place of an account that does not exist yet: both have no rights.
 _NOBODY = 65534
 
 
@@ -70,18 +70,18 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Writes wsgw.yml")
-    parser.add_argument("folder", type=Path, help="where to write it")
+    parser.add_argument("folder", type=Path, help="the folder to write it to")
     parser.add_argument("--ejabberd", type=Path, help="the configuration of an ejabberd")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="what is / when the gateway runs")
-    parser.add_argument("--etc", type=Path, default=Path("/etc/wsgw"), help="where it will be, below root")
-    parser.add_argument("--user", default="wsgw", help="the account the gateway runs under")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="the folder that becomes / later")
+    parser.add_argument("--etc", type=Path, default=Path("/etc/wsgw"), help="its final folder, below root")
+    parser.add_argument("--user", default="wsgw", help="the account of the gateway")
     parser.add_argument("--domain", action="append", default=[])
     parser.add_argument("--upstream", action="append", default=[])
     return parser
 
 
 def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The content of the file, and where it is from."""
+    """The content of the file, and its source."""
     if chosen.ejabberd is None:
         listener = {**LISTENER, "upstream": chosen.upstream or ["tcp://127.0.0.1:5222"]}
         return {"hosts": chosen.domain, "listen": [listener, ADMIN_LISTENER]}, "for a new installation"
@@ -99,11 +99,11 @@ def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
             relative = os.path.relpath(shown, chosen.etc)
             include = {relative: {"allow_only": FROM_EJABBERD}}
             settings = {"include_config_file": include, "listen": [dict(LISTENER)]}
-            _say(f"hosts, upstream, certificates, trusted proxies: followed in {shown}, which it includes")
+            _say(f"hosts, upstream, certificates, trusted proxies: wsgw.yml includes {shown}")
         else:
             settings = carried_over(document, config, [dict(LISTENER)])
-            _say(f"hosts, upstream and trusted proxies: as they stand in {shown} now")
-            _say(f"to do: when they change there, change wsgw.yml too; {chosen.user} may not read {shown}")
+            _say(f"hosts, upstream and trusted proxies: copied from {shown}")
+            _say(f"to do: when they change there, change wsgw.yml too: {chosen.user} may not read {shown}")
     _add_certificates(settings, config, reader, chosen)
     settings["listen"].append(ADMIN_LISTENER)
     for served in config.listeners:
@@ -123,10 +123,10 @@ def _say_of_old_module(shown: Path, document: Document, config: Config) -> None:
     tuples = dict.fromkeys(raw.module for raw in raw_listeners(document) if raw.is_ours)
     for listener in config.listeners:
         paths = ", ".join("/" + "/".join(handler.path) for handler in listener.request_handlers)
-        _say(f"taken from {shown}: the websocket_session listener on port {listener.port}, {paths}")
+        _say(f"copied from {shown}: the websocket_session listener on port {listener.port}, {paths}")
     _say(
-        f"to do: take the tuples {', '.join(tuples)} and mod_websocket out of {shown} and restart ejabberd: "
-        "two programs cannot hold one port"
+        f"to do: remove the tuples {', '.join(tuples)} and mod_websocket from {shown} and restart ejabberd: "
+        "two programs cannot share one port"
     )
 
 
@@ -141,7 +141,7 @@ def _read(source: Path) -> Document:
 
 
 def _with_listener(source: Path) -> Config:
-    """What ``source`` comes to with ``LISTENER`` beside it."""
+    """The configuration of ``source`` together with ``LISTENER``."""
     include = {str(source.resolve()): {"allow_only": FROM_EJABBERD}}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "wsgw.yml"
@@ -150,7 +150,7 @@ def _with_listener(source: Path) -> Config:
 
 
 class Reader:
-    """The account the gateway runs under, asked with all its rights: groups and ACLs too."""
+    """The account of the gateway with all its rights: groups and ACLs too."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -167,7 +167,7 @@ class Reader:
         return self._may("-r", path)
 
     def permission(self, path: Path) -> str:
-        """The commands that let the account read the file, through every folder on the way."""
+        """The commands that let the account read the file, including every folder above it."""
         closed = [folder for folder in reversed(path.parents) if not self._may("-x", folder)]
         grants = [*(("x", folder) for folder in closed), ("r", path)]
         return " && ".join(
@@ -178,15 +178,15 @@ class Reader:
         return subprocess.run(["test", right, str(path)], check=False, **self._as).returncode == 0
 
 
-# Carrying over
+# Copying
 
 
 def carried_over(
     document: Document, config: Config, listeners: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The settings of ``config`` as YAML has them: what was given, and what the server's listener told.
+    """The settings of ``config`` as YAML: those of the file, and those from the server's listener.
 
-    ``listeners`` are its listeners as YAML, if they are not in ``document``.
+    ``listeners`` are its listeners as YAML if they are not in ``document``.
     """
     own = [raw for raw in raw_listeners(document) if raw.is_ours]
     entries = listeners or [_listener(document, *pair) for pair in zip(own, config.listeners, strict=True)]
@@ -227,7 +227,7 @@ def _listener(document: Document, raw: RawListener, listener: ListenerConfig) ->
 
 
 def _value(value: Any) -> Any:
-    """A value of the model as ejabberd's YAML has it."""
+    """A value of the model in ejabberd's YAML form."""
     if isinstance(value, bool) or value is None:
         return "none" if value is None else value
     if value in (math.inf, sys.maxsize):
@@ -249,7 +249,7 @@ def _value(value: Any) -> Any:
 def _add_certificates(
     settings: dict[str, Any], config: Config, reader: Reader, chosen: argparse.Namespace
 ) -> None:
-    """Name the certificates the upstream is to be trusted by; those the gateway may not read are copied."""
+    """Add the certificates that the gateway trusts at the upstream; copy those that it may not read."""
     files = dict.fromkeys(
         path
         for listener in config.listeners
@@ -264,7 +264,7 @@ def _add_certificates(
         (chosen.folder / CERTIFICATES).write_bytes(content)
         named.append(CERTIFICATES)
         names = ", ".join(map(str, copied))
-        _say(f"certificates of the server, which {chosen.user} may not read, copied without keys: {names}")
+        _say(f"certificates of the XMPP server that {chosen.user} may not read, copied without keys: {names}")
     if named:
         settings["certfiles"] = named
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plays the RFC 6455 cases of tests/conformance against the frame codec and against the whole gateway, and
-# writes docs/conformance.md. With IDs, as in `scripts/conformance.sh 6.4 7`, only those, and nothing is written.
+# Runs the RFC 6455 cases of tests/conformance against the frame codec and against the whole gateway, and
+# writes docs/conformance.md. With IDs, as in `scripts/conformance.sh 6.4 7`, it runs only those and writes nothing.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

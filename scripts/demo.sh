@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs wsgw with an embedded XMPP server, so that a browser can be tried at once.
+# Runs wsgw with an embedded XMPP server, for a first try with a browser.
 #
 #   scripts/demo.sh [--port PORT] [--log-level LEVEL] [--log-format plain|json]
 #
-# The port is 5288 unless it is named.
+# The default port is 5288.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs or upgrades wsgw as a systemd service on Debian or Ubuntu. It can be run again at any time.
+# Installs or upgrades wsgw as a systemd service on Debian or Ubuntu. Run it again at any time.
 set -euo pipefail
 called_from=$PWD
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,25 +15,25 @@ tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usage() {
     cat <<'END'
 usage: deploy.sh [OPTION...]            install this tree, or upgrade to it
-       deploy.sh --rollback [OPTION...] go back to the release before
+       deploy.sh --rollback [OPTION...] go back to the previous release
 
   --domain NAME      without a configuration and without ejabberd: a domain to serve; may be repeated
-  --upstream URI     and its XMPP server (tcp://127.0.0.1:5222); may be repeated
-  --sockets          let systemd open the ports (wsgw.socket); --no-sockets takes that back
-  --fresh            a new release even if this tree is installed
-  --no-start         install, and start or upgrade nothing
-  --keep N           releases to keep (3)
-  --wait SECONDS     how long a release has to become healthy (60)
+  --upstream URI     its XMPP server (tcp://127.0.0.1:5222); may be repeated
+  --sockets          let systemd open the ports (wsgw.socket); --no-sockets reverts it
+  --fresh            install a new release even if this tree is already installed
+  --no-start         install only: do not start or upgrade the service
+  --keep N           number of releases to keep (3)
+  --wait SECONDS     time for a release to become healthy (60)
   --python PROGRAM   the Python of the release (python3; 3.10 or newer)
-  --root FOLDER      put everything below FOLDER, and leave accounts and services alone
-  --dry-run          build the release in a temporary folder, say what would be done, and change nothing
+  --root FOLDER      write everything below FOLDER, and do not touch accounts and services
+  --dry-run          build the release in a temporary folder, print the changes, and make none
 
 /opt/wsgw/releases/ID  a release: a virtual environment; /opt/wsgw/current and previous point to two of them
-/etc/wsgw              the configuration: written once, never changed again
+/etc/wsgw              the configuration: written once, never changed by a later deployment
 /etc/systemd/system    wsgw.service, wsgw.socket
 
-It exits with 0 if the release runs and is healthy. If it is not, it goes back to the one before and exits with 1.
-The log is the journal's: journalctl -u wsgw.
+It exits with 0 if the release runs and is healthy. Otherwise it goes back to the previous release and
+exits with 1. The log is in the journal: journalctl -u wsgw.
 END
 }
 
@@ -84,9 +84,9 @@ take_value() {
     esac
 }
 
-# number OPTION VALUE LEAST: prints VALUE if it is one.
+# number OPTION VALUE LEAST: prints VALUE if it is a number of at least LEAST.
 number() {
-    if ! [[ $2 =~ ^[0-9]{1,6}$ ]] || [ "$2" -lt "$3" ]; then die "$1 needs a number from $3 up, not '$2'"; fi
+    if ! [[ $2 =~ ^[0-9]{1,6}$ ]] || [ "$2" -lt "$3" ]; then die "$1 needs a number of at least $3, not '$2'"; fi
     echo "$2"
 }
 
@@ -100,8 +100,8 @@ ensure_account() {
 
 has_account() { getent passwd "$account" >/dev/null; }
 
-# as_account COMMAND...: what the gateway itself could do. Before there is the account, root looks, or, as a dry run
-# does not make the account, one without rights.
+# as_account COMMAND...: runs COMMAND with the rights of the gateway. Before the account exists, root runs it; in a dry
+# run, which does not create the account, an account without rights runs it.
 as_account() {
     if [ -n "$root" ] || ! is_root; then
         "$@"
@@ -122,21 +122,21 @@ find_deployable_python() {
         if [ -n "$dry_run" ] && ! known_python >/dev/null; then would_install "${python_packages[@]}"; fi
         python=$(find_python)
     fi
-    python_is_new_enough "$python" || die "--python: $python is no Python 3.10 or newer"
+    python_is_new_enough "$python" || die "--python: $python is not Python 3.10 or newer"
     python=$(realpath --no-symlinks "$(command -v "$python")")
     if [ -n "$dry_run" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         would_install "$(venv_package "$python")"
     fi
     if [ -z "$root" ] && [[ $(readlink -f "$python") =~ ^/(root|home)/ ]]; then
-        die "$python is in a home folder, where $account cannot run it: give --python /usr/bin/python3"
+        die "$python is in a home folder, where $account cannot run it: use --python /usr/bin/python3"
     fi
 }
 
-# would_install PACKAGE...: ends a dry run where root would have these installed, without which nothing can be tried.
+# would_install PACKAGE...: ends a dry run if the real run would install these packages: the dry run cannot go further.
 would_install() {
     if ! is_root || ! command -v apt-get >/dev/null; then return; fi
     note "would do: apt-get install $*"
-    say "nothing was changed; what is done after that, a dry run says when they are installed"
+    say "nothing was changed; install them, then a dry run shows the remaining changes"
     exit 0
 }
 
@@ -158,14 +158,14 @@ need_configuration_source() {
     found=$(configuration)
     if [ -z "$found" ] && [ ${#domains[@]} -eq 0 ]; then found=$(ejabberd_configuration); fi
     if [ -n "$found" ]; then
-        [ -r "$found" ] || die "$(id -un) may not read $found: run this as root"
+        [ -r "$found" ] || die "$(id -un) may not read $found: run deploy.sh as root"
     elif [ ${#domains[@]} -eq 0 ]; then
-        die "nothing to configure it from: no $root$etc/wsgw.yml, no ejabberd. Give --domain NAME and --upstream URI," \
+        die "no configuration: neither $root$etc/wsgw.yml nor an ejabberd was found. Use --domain NAME and --upstream URI," \
             "or write $root$etc/wsgw.yml first (see docs/configuration.md)"
     fi
 }
 
-# write_configuration RELEASE_FOLDER: the first one, below a folder that stands for $root, and from there into place.
+# write_configuration RELEASE_FOLDER: writes the first configuration, to a draft below a copy of $root, then into place.
 write_configuration() {
     local arguments=() argument draft="$temporary/root$etc"
     if [ ${#domains[@]} -gt 0 ]; then
@@ -176,7 +176,7 @@ write_configuration() {
     fi
     mirror_root
     "$1/bin/python" "$1/deploy/write_config.py" "${arguments[@]}" --etc "$etc" --user "$account" "$draft" ||
-        die "that configuration cannot be carried over: correct it, or write $root$etc/wsgw.yml yourself"
+        die "that configuration cannot be converted: correct it, or write $root$etc/wsgw.yml by hand"
     if [ -e "$draft/upstream-certificates.pem" ]; then
         put "$draft/upstream-certificates.pem" "$etc/upstream-certificates.pem"
     fi
@@ -190,7 +190,7 @@ write_configuration() {
     fi
 }
 
-# mirror_root: what a file in /etc/wsgw may name by a relative path, beside the draft of that file.
+# mirror_root: links the files that a file in /etc/wsgw may name by a relative path, next to its draft.
 mirror_root() {
     local entry
     mkdir -p "$temporary/root$etc"
@@ -207,19 +207,19 @@ configuration_to_run() {
     echo "${found:-$temporary/root$etc/wsgw.yml}"
 }
 
-# check_configuration RELEASE_FOLDER: with the eyes of the account the gateway runs under.
+# check_configuration RELEASE_FOLDER: checks it with the rights of the account of the gateway.
 check_configuration() {
     local said status=0
     said=$(as_account "$1/bin/python" -m wsgw check --config "$(configuration_to_run)" 2>&1) || status=$?
     said=${said//"$temporary/root"/"$root"}
-    [ "$status" -eq 0 ] || die "$account cannot run this configuration; nothing that runs was touched:
+    [ "$status" -eq 0 ] || die "$account cannot run this configuration; the running service is unchanged:
 $said"
     grep '^warning: ' <<<"$said" | while IFS= read -r line; do note "$line"; done || true
 }
 
 # The units
 
-# install_units RELEASE_FOLDER: those it brings, as the configuration needs them.
+# install_units RELEASE_FOLDER: installs the units of the release, with the settings of the configuration.
 install_units() {
     local arguments=() changed=""
     if [ -z "$sockets" ] && [ -e "$root$units/wsgw.socket" ]; then sockets=yes; fi
@@ -241,25 +241,25 @@ install_units() {
     fi
     if [ -n "$changed" ] || units_are_newer; then
         system systemctl daemon-reload
-        if is_active; then note "wsgw.service changes, which counts from the next systemctl restart wsgw"; fi
+        if is_active; then note "wsgw.service changes; the change takes effect at the next systemctl restart wsgw"; fi
     fi
 }
 
-# close_sockets: systemd opens the ports of a changed wsgw.socket only while the service does not run.
+# close_sockets: stops the service, because systemd opens the ports of a changed wsgw.socket only while it does not run.
 close_sockets() {
     local running=(wsgw.service)
     if ! is_active; then return; fi
     if [ -z "$start" ]; then
-        note "the ports of wsgw.socket count from the next deploy.sh without --no-start, which stops the service for that"
+        note "the ports of wsgw.socket take effect at the next deploy.sh without --no-start, which stops the service"
         return
     fi
-    note "the ports of wsgw.socket change: the service has to stop for that"
+    note "the ports of wsgw.socket change: this stops the service"
     if unit_is_active wsgw.socket; then running=(wsgw.socket wsgw.service); fi
     system systemctl stop "${running[@]}"
     if [ -n "$dry_run" ]; then stopped=yes; fi
 }
 
-# What the admin asked for
+# The tasks
 
 deploy() {
     local name release found new_account=""
@@ -283,7 +283,7 @@ deploy() {
     install_units "$release"
     say "switching to $name"
     switch_to "$name"
-    if [ -n "$failed" ]; then die "$name does not work, see above"; fi
+    if [ -n "$failed" ]; then die "$name is not healthy, see above"; fi
     prune_releases
     conclude "$name"
 }
@@ -291,24 +291,24 @@ deploy() {
 roll_back() {
     local name
     name=$(release_of previous)
-    [ -n "$name" ] || die "there is no release before the current one"
+    [ -n "$name" ] || die "there is no previous release"
     [ -n "$(configuration)" ] || die "there is no configuration in $root$etc"
     say "switching back to $name"
     check_configuration "$(folder_of "$name")"
     install_units "$(folder_of "$name")"
     switch_to "$name"
-    if [ -n "$failed" ]; then die "$name does not work, see above"; fi
+    if [ -n "$failed" ]; then die "$name is not healthy, see above"; fi
     conclude "$name"
 }
 
-# conclude RELEASE: what was reached, and the admin's next step.
+# conclude RELEASE: prints the result and the admin's next step.
 conclude() {
     local unit=wsgw
     if [ -e "$root$units/wsgw.socket" ]; then unit="wsgw.socket wsgw.service"; fi
     if [ "$changes" -eq 0 ]; then
         say "nothing to do: $1 is current"
     elif [ -n "$dry_run" ]; then
-        say "nothing was changed; without --dry-run all of this is done"
+        say "nothing was changed; run it without --dry-run to make these changes"
     elif ! has_services; then
         say "$1 is staged in $root; on the machine: systemctl daemon-reload && systemctl enable --now $unit"
         if [ -n "$former" ] && [ "$former" != "$1" ]; then
@@ -326,9 +326,9 @@ conclude_without_start() {
     if ! is_active; then
         say "$1 is installed; start it with: systemctl enable --now $2, or run deploy.sh again"
     elif serves_in "$1" "/proc/$(main_pid)"; then
-        say "$1 is installed, and runs already"
+        say "$1 is installed and already runs"
     else
-        say "$1 is installed, and the release before still runs; to switch to $1, run deploy.sh again"
+        say "$1 is installed, and the previous release still runs; to switch to $1, run deploy.sh again"
     fi
 }
 
@@ -336,8 +336,8 @@ conclude_running() {
     local place=""
     if [ -n "$former" ] && [ "$former" != "$1" ]; then place=", in place of $former"; fi
     say "$1 runs and is healthy$place; its log: journalctl -u wsgw"
-    if [ -n "$handed_over" ]; then note "sessions from before go on in the processes that had them"; fi
-    if [ -e "$root$units/wsgw.socket" ]; then note "its ports are systemd's: systemctl status wsgw.socket"; fi
+    if [ -n "$handed_over" ]; then note "the old processes continue to serve their sessions"; fi
+    if [ -e "$root$units/wsgw.socket" ]; then note "systemd opens its ports: systemctl status wsgw.socket"; fi
     if [ -z "$place" ]; then return; fi
     if [ "$mode" = rollback ]; then
         note "to switch forward to $former again: deploy.sh --rollback"
@@ -354,11 +354,11 @@ main() {
     if [ -n "${WSGW_SYSTEM:-}" ]; then WSGW_SYSTEM=$(realpath "$(command -v "$WSGW_SYSTEM")"); fi
     temporary=$(mktemp -d -t wsgw-deploy-XXXXXX)
     trap clean_up EXIT
-    trap 'die "interrupted; run deploy.sh again, and it goes on from here"' INT TERM HUP
+    trap 'die "interrupted; run deploy.sh again to continue from here"' INT TERM HUP
     find_deployable_python
     if [ "$mode" = deploy ]; then need_configuration_source; fi
     one_at_a_time
-    # In a dry run other accounts look at what is in it.
+    # In a dry run other accounts read the files in it.
     if [ -n "$dry_run" ]; then chmod 711 "$temporary"; fi
     former=$(release_of current)
     cd /

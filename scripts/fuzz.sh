@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes wsgw: scripts/fuzz.sh [SECONDS [TARGET...]]. Every target for 600 seconds, as many at a time as there
-# are CPUs. What fails is kept in a folder that is named, as is what was learned (FOLDER/corpus); set
-# FUZZ_FOLDER to go on from there.
+# Fuzzes wsgw: scripts/fuzz.sh [SECONDS [TARGET...]]. Runs every target for 600 seconds by default, one per CPU at a
+# time. Failing inputs and the corpus (FOLDER/corpus) are kept in a folder, whose name is printed; set FUZZ_FOLDER to
+# continue with that corpus.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,7 +21,7 @@ make_environment requirements-dev.txt
 folder=${FUZZ_FOLDER:-$(mktemp -d -t wsgw-fuzz-XXXXXX)}
 mkdir -p "$folder"
 
-# fuzz_one TARGET: runs it, tells its last line of statistics, remembers a failure. Ends with its child.
+# fuzz_one TARGET: runs it, prints its last line of statistics, records a failure. Ends with its child.
 fuzz_one() {
     local name=$1 status=0 child
     .venv/bin/python -m tests.fuzz.run "$name" "$seconds" "$folder" >"$folder/$name.log" 2>&1 &
@@ -43,8 +43,8 @@ for target in "${targets[@]}"; do
 done
 wait
 if [ -e "$folder/failed" ]; then
-    say "FAILED, the inputs:"
+    say "FAILED; the inputs are:"
     ls "$folder"/*-crash-* "$folder"/*-timeout-* "$folder"/*-oom-* "$folder"/*-leak-* 2>/dev/null || true
     exit 1
 fi
-say "no finds; what was learned is in $folder/corpus"
+say "no failures; the new inputs are in $folder/corpus"

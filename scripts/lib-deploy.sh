@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # its variables are used by the scripts that source it
-# What deploy.sh and undeploy.sh share. Source it after lib.sh; it runs nothing by itself.
+# Functions shared by deploy.sh and undeploy.sh. Source it after lib.sh; it runs no command when it is sourced.
 #
-# Every change goes through one of these, so that --dry-run and --root hold for all of them:
-# None of them is to be called where bash ignores failures: behind if, before || and &&.
-#   change WHAT COMMAND...   a change below $root, files and links; WHAT says it to the admin
-#   system COMMAND...   a change of the system itself: accounts, services. With --root it is left to be done later,
-#                       or handed to the program $WSGW_SYSTEM
+# Every change goes through one of these functions, so that --dry-run and --root apply to all of them. Do not call them
+# where bash ignores failures: after if, before || and &&.
+#   change WHAT COMMAND...   changes files or links below $root; WHAT describes the change to the admin
+#   system COMMAND...   changes the system itself: accounts, services. With --root it is printed instead,
+#                       or passed to the program $WSGW_SYSTEM
 
 root=""         # what is put before every path; empty is the machine itself
-dry_run=""      # yes: say, and change nothing
+dry_run=""      # yes: print the changes, make none
 changes=0       # how many changes were made, or would have been
 differed=""     # yes: the last put changed something
 account=wsgw    # the account the gateway runs under
@@ -29,7 +29,7 @@ change() {
 
 system() {
     if [ -n "$root" ] && [ -z "${WSGW_SYSTEM:-}" ]; then
-        note "left to do on the system: $*"
+        note "to do on the system: $*"
     elif [ -n "$root" ]; then
         change "$*" "$WSGW_SYSTEM" "$@"
     else
@@ -37,7 +37,7 @@ system() {
     fi
 }
 
-# ask COMMAND...: a question to the system that changes nothing; fails if there is no system to ask.
+# ask COMMAND...: runs a command that only reads the state of the system; fails if there is no system.
 ask() {
     if [ -z "$root" ]; then
         "$@" 2>/dev/null
@@ -48,15 +48,15 @@ ask() {
     fi
 }
 
-# has_services: whether services can be started and asked here and now; with --dry-run only asked.
+# has_services: whether services can be started and queried now; with --dry-run only queried.
 has_services() {
     [ -z "$root" ] || [ -n "${WSGW_SYSTEM:-}" ]
 }
 
-# set_root FOLDER: everything goes below it from now on.
+# set_root FOLDER: writes everything below FOLDER from now on.
 set_root() {
     [ -n "$1" ] || die "--root needs a folder"
-    [ -d "$1" ] || die "--root: $1 is no folder; make it first"
+    [ -d "$1" ] || die "--root: $1 is not a folder; create it first"
     root=$(cd "$1" && pwd)
     if [ "$root" = / ]; then root=""; fi
 }
@@ -67,25 +67,25 @@ need_root_or_stage() {
         [ -d /run/systemd/system ] || die "systemd does not run here; stage with --root FOLDER, or see Dockerfile"
         if ! is_root; then
             [ -n "$dry_run" ] ||
-                die "this needs root: run it with sudo, or stage with --root FOLDER, or look with --dry-run"
-            note "without root this sees less: what only root may read stays unknown"
+                die "this needs root: use sudo, stage with --root FOLDER, or look with --dry-run"
+            note "without root some facts stay unknown: those that only root may read"
             return
         fi
     fi
     for folder in "$home" "$etc" "$units"; do
         folder=$(existing "$root$folder")
-        if ! [ -d "$folder" ] || ! [ -w "$folder" ]; then die "$folder is no folder that can be written to"; fi
+        if ! [ -d "$folder" ] || ! [ -w "$folder" ]; then die "$folder is not a writable folder"; fi
     done
 }
 
-# existing PATH: the nearest folder on the way to PATH that exists, or PATH itself.
+# existing PATH: PATH, or the nearest folder above it that exists.
 existing() {
     local path=$1
     while ! [ -e "$path" ]; do path=$(dirname "$path"); done
     echo "$path"
 }
 
-# one_at_a_time: a second deployment waits for the first to end. The lock is on a folder that no other account may
+# one_at_a_time: a second deployment waits until the first one ends. The lock is on a folder that no other account may
 # open: an account that may read a file or folder may also lock it.
 one_at_a_time() {
     local folder="$root$home/.lock"
@@ -94,10 +94,10 @@ one_at_a_time() {
     (umask 077 && mkdir -p "$folder")
     exec 9<"$folder"
     if ! flock --nonblock 9; then
-        note "waiting for another deployment to end"
-        flock --timeout 600 9 || die "another deployment has been running for ten minutes: it has $folder locked"
+        note "waiting until another deployment ends"
+        flock --timeout 600 9 || die "another deployment has held the lock of $folder for ten minutes"
     fi
-    # undeploy.sh may have removed it meanwhile.
+    # undeploy.sh may have removed it in the meantime.
     if ! [ "$folder" -ef /proc/self/fd/9 ]; then one_at_a_time; fi
 }
 
@@ -108,7 +108,7 @@ release_of() {
     basename "${target:-}"
 }
 
-# point LINK RELEASE: in one step, so that there is no moment without it.
+# point LINK RELEASE: sets the link in one step, so it exists at any moment.
 point() {
     rm -f "$root$home/$1.new"
     ln -s "releases/$2" "$root$home/$1.new"
@@ -122,7 +122,7 @@ link_to() {
     fi
 }
 
-# put FILE TARGET: copies FILE to TARGET (below $root) if it differs; $differed says whether it did.
+# put FILE TARGET: copies FILE to TARGET (below $root) if they differ, and sets $differed.
 put() {
     differed=""
     if cmp -s "$1" "$root$2"; then return; fi
@@ -130,13 +130,13 @@ put() {
     differed=yes
 }
 
-# replace FILE TARGET: in one step, so that there is no moment without it.
+# replace FILE TARGET: replaces TARGET in one step, so it exists at any moment.
 replace() {
     install -D -m 644 "$1" "$2.new"
     mv "$2.new" "$2"
 }
 
-# configuration: the file the gateway reads of /etc/wsgw, below $root; empty if there is none.
+# configuration: prints the file in /etc/wsgw, below $root, that the gateway reads; empty if there is none.
 configuration() {
     local name
     for name in wsgw.yml ejabberd.cfg; do

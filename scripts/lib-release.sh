@@ -5,14 +5,14 @@
 
 unfinished="" # the folder of a release that is being built
 
-# source_files: what a release is made of.
+# source_files: prints the files that a release is built from.
 source_files() {
     (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt requirements.lock requirements-build.lock \
         README.md LICENSE -type f \
         -not -name '*.pyc' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
 }
 
-# release_name: VERSION-HASH, of the tree and of the Python it is for.
+# release_name: VERSION-HASH; the hash covers the tree and the version of Python.
 release_name() {
     local version hash
     version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$tree/wsgw/__init__.py")
@@ -21,7 +21,7 @@ release_name() {
     echo "$version-$hash${fresh:+-$(date -u +%Y%m%d%H%M%S)}"
 }
 
-# folder_of RELEASE: where its programs are; those that a dry run has built are in a folder that goes with it.
+# folder_of RELEASE: the folder of its programs; in a dry run a temporary folder.
 folder_of() {
     if [ -n "$dry_run" ] && [ ! -e "$root$home/releases/$1/.complete" ]; then
         echo "$temporary/release"
@@ -30,7 +30,7 @@ folder_of() {
     fi
 }
 
-# prepare_release NAME: builds it, unless it is installed. It stays unfinished until finish_release.
+# prepare_release NAME: builds it unless it is installed. It is unfinished until finish_release.
 prepare_release() {
     if [ -e "$root$home/releases/$1/.complete" ]; then
         note "kept: $root$home/releases/$1"
@@ -45,7 +45,7 @@ prepare_release() {
     need_space "$(folder_of "$1")"
 }
 
-# need_space FOLDER: ends a dry run if what it has built does not fit where it belongs.
+# need_space FOLDER: ends a dry run if the release in FOLDER does not fit on the disk of the real one.
 need_space() {
     local needed free
     if [ -z "$dry_run" ]; then return; fi
@@ -54,15 +54,15 @@ need_space() {
     [ "$needed" -le "$free" ] || die "no space for the release in $root$home: it needs $needed kB of $free kB"
 }
 
-# finish_release: from now on it counts as installed.
+# finish_release: marks the release as installed.
 finish_release() {
     if [ -z "$unfinished" ]; then return; fi
     touch "$unfinished/.complete"
     unfinished=""
 }
 
-# build_release FOLDER: a virtual environment with this tree in it, and beside it what deploys this very release: its
-# units and its health check. Built where it will be, since environments cannot be moved.
+# build_release FOLDER: a virtual environment with this tree, and the files that deploy this release: its units and its
+# health check. Built in its final folder, because environments cannot be moved.
 build_release() {
     local folder=$1
     rm -rf "$folder"
@@ -75,44 +75,44 @@ build_release() {
         die "pip could not install the release." \
             "Without a network it needs the packages in a folder: see 'By hand' in docs/deployment.md"
     "$folder/bin/python" -m pip check >"$temporary/pip" 2>&1 ||
-        die "requirements.lock does not fit requirements.txt, scripts/lock.sh writes it anew:
+        die "requirements.lock does not match requirements.txt; scripts/lock.sh rewrites it:
 $(cat "$temporary/pip")"
     mv "$temporary/source/deploy" "$folder/deploy"
     resolve_imports "$folder"
     if [ -n "$root" ]; then forget_root "$folder"; fi
 }
 
-# install_packages FOLDER SOURCE: what the locks of SOURCE name, each file by its hash, and SOURCE itself. In two steps, as
-# packages that have no wheel are built with what is installed by then: pip looks at no hash of what it brings to build.
+# install_packages FOLDER SOURCE: installs the packages of the locks of SOURCE, each file by its hash, and SOURCE itself.
+# The build packages come first: pip checks no hash of packages that it fetches itself to build a package without a wheel.
 install_packages() {
     local pip=(pip_of "$1" install) locked=(--require-hashes -r)
-    # Old ones would otherwise build in ways of their own.
+    # Old versions of pip use another build process by default.
     export PIP_USE_PEP517=1
-    with_progress "installing what requirements-build.lock names" \
+    with_progress "installing the packages of requirements-build.lock" \
         "${pip[@]}" "${locked[@]}" "$2/requirements-build.lock" &&
-        with_progress "installing what requirements.lock names" \
+        with_progress "installing the packages of requirements.lock" \
             "${pip[@]}" --no-build-isolation "${locked[@]}" "$2/requirements.lock" &&
         with_progress "installing wsgw" "${pip[@]}" --no-build-isolation --no-deps "$2"
 }
 
-# clean_up: at the end, whatever it is.
+# clean_up: runs at every exit.
 clean_up() {
     rm -rf "$temporary"
     if [ -n "$unfinished" ]; then
         rm -rf "$unfinished"
-        note "removed, as it is not finished: $unfinished; nothing that runs was touched"
+        note "removed the unfinished release: $unfinished; the running service is unchanged"
     fi
 }
 
-# resolve_imports FOLDER: a process started through current goes on with the modules of its own release when
-# current points elsewhere: old processes serve their sessions on after an upgrade.
+# resolve_imports FOLDER: a process that was started through current keeps the modules of its own release when current
+# points to another one, because old processes continue to serve their sessions after an upgrade.
 resolve_imports() {
     local packages
     packages=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     echo 'import os, sys; sys.path[:] = map(os.path.realpath, sys.path)' >"$packages/wsgw-release.pth"
 }
 
-# forget_root FOLDER: scripts of the environment name it without --root, as it will be when they run.
+# forget_root FOLDER: removes --root from the paths in the scripts of the environment, for the machine that runs them.
 forget_root() {
     "$python" - "$1" "$root$home" "$home" <<'END'
 import pathlib, sys
@@ -123,8 +123,8 @@ for path in (*pathlib.Path(folder, "bin").iterdir(), pathlib.Path(folder, "pyven
 END
 }
 
-# prune_releases: what was never finished, and all but the newest, those the links point to, and those that still
-# serve sessions.
+# prune_releases: removes unfinished releases, and all but the newest, those of the links, and those that still serve
+# sessions.
 prune_releases() {
     local name number=0
     while IFS= read -r name; do

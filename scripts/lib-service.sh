@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # its variables are those of the script that sources it
-# How deploy.sh starts a release, has a running one hand over to it, and goes back if it does not become healthy.
+# How deploy.sh starts a release or upgrades the running one, and goes back if the release does not become healthy.
 # Source it after lib-deploy.sh. It uses $start, $patience, $sockets, $temporary, folder_of and install_units of
 # deploy.sh.
 
@@ -8,7 +8,7 @@ unit_is_active() {
     has_services && [ "$(ask systemctl is-active "$1" || true)" = active ]
 }
 
-stopped="" # yes: a dry run goes on as if the service had been stopped
+stopped="" # yes: a dry run continues as if the service had been stopped
 
 is_active() {
     [ -z "$stopped" ] && unit_is_active wsgw.service
@@ -19,7 +19,7 @@ service_property() {
     ask systemctl show --property "$1" --value wsgw.service || true
 }
 
-# units_are_newer: whether systemd has not read them as they are: a deployment was interrupted.
+# units_are_newer: whether systemd has not read the units since they changed, because a deployment was interrupted.
 units_are_newer() {
     [ "$(service_property NeedDaemonReload)" = yes ]
 }
@@ -31,15 +31,15 @@ main_pid() {
     echo "${found:-0}"
 }
 
-# serves_in RELEASE FOLDER...: whether one of these processes (/proc/PID) has a module of it loaded.
+# serves_in RELEASE FOLDER...: whether one of these processes (/proc/PID) has loaded a module of RELEASE.
 serves_in() {
     local modules="$root$home/releases/$1/"
     shift
     grep -qsF "$modules" "${@/%//maps}"
 }
 
-# run_current RELEASE: starts the release current points to, or has the running one hand over to it; true if it is
-# healthy, and fares no worse with the XMPP server than RELEASE (if not empty).
+# run_current RELEASE: starts the release of the link current, or upgrades the running one to it; true if it is healthy
+# and reaches the XMPP server at least as well as RELEASE (if not empty).
 run_current() {
     if is_active; then
         hand_over || return 1
@@ -58,10 +58,10 @@ start_service() {
     system systemctl start wsgw.service
 }
 
-handed_over="" # yes: the processes of a release before serve their sessions on
+handed_over="" # yes: the processes of a previous release continue to serve their sessions
 
 # hand_over: SIGUSR2 makes the running gateway start the new release, which takes the sockets and becomes the
-# main process; nobody is refused meanwhile. The gateway itself gives up after 60 s, and says so in its status.
+# main process; no connection is refused. The gateway itself gives up after 60 s and reports it in its status.
 hand_over() {
     local before status_before now status deadline=$((SECONDS + 75))
     before=$(main_pid)
@@ -82,19 +82,19 @@ hand_over() {
     return 1
 }
 
-# ask_release FOLDER PROGRAM [--OPTION]: what a program that a release brings says of the configuration.
+# ask_release FOLDER PROGRAM [--OPTION]: runs a program of the release on the configuration.
 ask_release() {
     "$root$home/$1/bin/python" "$root$home/$1/deploy/$2" "${@:3}" "$(configuration)" 2>&1
 }
 
-# is_healthy: whether the current release does what it is responsible for; else the file health says why.
+# is_healthy: whether the listeners of the current release answer; if not, the file health has the reason.
 is_healthy() { ask_release current health.py >"$temporary/health"; }
 
-# is_ready: whether it has found the XMPP server besides.
+# is_ready: whether it also reaches the XMPP server.
 is_ready() { ask_release current health.py --ready >"$temporary/health"; }
 
-# wait_until_healthy RELEASE: that the XMPP server does not answer is held against the current release only if the
-# server answers RELEASE, the one before.
+# wait_until_healthy RELEASE: if the XMPP server does not answer, the current release is unhealthy only if the server
+# answers RELEASE, the previous one.
 wait_until_healthy() {
     local deadline=$((SECONDS + patience))
     until is_healthy && { is_ready || [ -z "$1" ] || ! ask_release "releases/$1" upstream.py >/dev/null; }; do
@@ -110,8 +110,8 @@ warn_if_not_ready() {
     if ! is_ready; then sed 's/^/   warning: /' "$temporary/health"; fi
 }
 
-# switch_to RELEASE: makes it the current one; if it does not become healthy, everything is as before, and $failed
-# says so.
+# switch_to RELEASE: makes it the current one. If it does not become healthy, everything is restored, and $failed is
+# set.
 switch_to() {
     local before before_that main_before
     before=$(release_of current)
@@ -125,7 +125,7 @@ switch_to() {
         if [ -n "$before" ]; then link_to previous "$before"; fi
         link_to current "$1"
     elif is_active; then
-        # The link was set, but what runs did not hand over: it is of the release before.
+        # The link was set, but the running gateway did not upgrade: it is still the previous release.
         before=$before_that
         before_that=""
     fi
@@ -144,23 +144,23 @@ switch_to() {
     if [ "$before" != "$1" ]; then go_back "$before" "$before_that" "$main_before"; fi
 }
 
-# tell_start RELEASE BEFORE: what switch_to would do after it has set the links.
+# tell_start RELEASE PREVIOUS: prints the steps of switch_to that follow the links.
 tell_start() {
     local otherwise="go back to $2"
-    if [ "$2" = "$1" ]; then otherwise="say why"; fi
+    if [ "$2" = "$1" ]; then otherwise="print the reason"; fi
     changes=$((changes + 1))
     if is_active; then
-        note "would do: systemctl kill --kill-who=main --signal=USR2 wsgw.service, by which the running gateway hands its" \
-            "ports over to $1, refuses no connection, and serves the sessions it has to their end"
+        note "would do: systemctl kill --kill-who=main --signal=USR2 wsgw.service, which makes the running gateway pass its" \
+            "ports to $1; it refuses no connection and serves its sessions to their end"
     else
         if [ "$sockets" = yes ]; then note "would do: systemctl enable --now wsgw.socket"; fi
         note "would do: systemctl enable --now wsgw.service"
     fi
     if [ -z "$2" ]; then otherwise="stop it again"; fi
-    note "would do: ask for up to $patience s whether it is healthy, otherwise $otherwise"
+    note "would do: check for up to $patience s whether it is healthy; if not, $otherwise"
 }
 
-# keep_going: the release runs already. If it does not serve what the configuration says, it may not have read it.
+# keep_going: the release already runs. If a listener does not answer, it may not have read the configuration yet.
 keep_going() {
     if [ -z "$start" ] || ! has_services; then return; fi
     if ! is_healthy; then
@@ -176,10 +176,10 @@ keep_going() {
     warn_if_not_ready
 }
 
-# go_back RELEASE PREVIOUS MAIN_PID: to what was there before, the process MAIN_PID if it still serves.
+# go_back RELEASE PREVIOUS MAIN_PID: restores the previous state, with the process MAIN_PID if it still serves.
 go_back() {
     if [ -z "$1" ]; then
-        say "there is no release to go back to: stopping wsgw"
+        say "there is no previous release: stopping wsgw"
         if [ -e "$root$units/wsgw.socket" ]; then system systemctl disable --now wsgw.socket; fi
         system systemctl disable --now wsgw.service
         change "remove $root$home/current" rm "$root$home/current"
@@ -190,14 +190,14 @@ go_back() {
     if [ -n "$2" ]; then link_to previous "$2"; else rm "$root$home/previous"; fi
     install_units "$(folder_of "$1")"
     if [ "$3" != 0 ] && [ "$(main_pid)" = "$3" ]; then
-        note "it never stopped serving"
+        note "the previous release never stopped serving"
     elif ! run_current ""; then
         system systemctl restart wsgw.service
-        wait_until_healthy "" || die "and $1 is not healthy either: journalctl -u wsgw"
+        wait_until_healthy "" || die "$1 is not healthy either: journalctl -u wsgw"
     fi
 }
 
 tell_why() {
-    note "the last lines of its log:"
+    note "the last lines of the log:"
     ask journalctl --unit wsgw.service --lines 15 --no-pager --output cat | sed 's/^/   | /' || true
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Source it; it runs nothing by itself. What it makes (.venv, .node) lies in the
-# folder it is called in, which is the top of the tree. $called_from is the folder that was the current one before.
+# Functions shared by the scripts of this folder. Source it; it runs no command when it is sourced. It creates .venv and
+# .node in the current folder, which is the top of the tree. $called_from is the folder where the script was called.
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -9,7 +9,7 @@ die() {
     exit 1
 }
 
-# help_if_asked ARGUMENT...: for -h and --help, prints the comment that the script begins with, and ends it.
+# help_if_asked ARGUMENT...: for -h and --help, prints the comment at the top of the script and exits.
 help_if_asked() {
     case ${1:-} in
         -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")" && exit 0 ;;
@@ -23,7 +23,7 @@ python_is_new_enough() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
-# known_python: prints the path of the first of $PYTHON, python3 that is new enough; fails if there is none.
+# known_python: prints the path of the first of $PYTHON and python3 that is new enough; fails if neither is.
 known_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3; do
@@ -37,20 +37,20 @@ known_python() {
 
 python_packages=(python3 python3-venv)
 
-# find_python: prints what known_python does. If there is none, root gets Debian's packages installed; other
-# accounts are told their names.
+# find_python: prints the result of known_python. If there is none, root installs Debian's packages; for other accounts
+# it prints their names.
 find_python() {
     if known_python; then return; fi
     {
-        note "no Python 3.10 or newer${PYTHON:+, and PYTHON=$PYTHON is none}"
+        note "no Python 3.10 or newer was found${PYTHON:+; PYTHON=$PYTHON is older}"
         apt_install "${python_packages[@]}" || true
     } >&2
     known_python || die "Python 3.10 or newer is needed. On Debian and Ubuntu: apt-get install ${python_packages[*]}." \
         "Elsewhere: install it, and set PYTHON=/path/to/python3.10"
 }
 
-# with_progress WHAT COMMAND...: runs COMMAND, its output in a file without a name. Says WHAT, from time to time that it
-# goes on, and the end of the output if it fails.
+# with_progress WHAT COMMAND...: runs COMMAND with its output in an unnamed file. Prints WHAT, the progress from time to
+# time, and the end of the output if COMMAND fails.
 with_progress() {
     local file status=0 ticker
     file=$(mktemp -t wsgw-output-XXXXXX)
@@ -67,7 +67,7 @@ with_progress() {
     return "$status"
 }
 
-# tell_progress: every ten seconds the last line of file 7, until standard input ends.
+# tell_progress: prints the last line of file 7 every ten seconds, until standard input ends.
 tell_progress() {
     local waited=0 status
     while true; do
@@ -79,14 +79,14 @@ tell_progress() {
     done
 }
 
-# apt_install PACKAGE...: what is missing of them, without starting any service. Fails if it cannot.
+# apt_install PACKAGE...: installs the missing ones without starting a service. Fails if it cannot.
 apt_install() {
     is_root && command -v apt-get >/dev/null || return 1
     with_progress "installing with apt-get: $*" apt_without_services "$@"
 }
 
-# apt_without_services PACKAGE...: in a shell of its own, whose end takes the policy away again. One that was left by a
-# run that was killed says that it is ours.
+# apt_without_services PACKAGE...: installs in a subshell, whose exit removes policy-rc.d again. The file names this script,
+# so the next run recognises one that a killed run has left.
 apt_without_services() (
     policy=/usr/sbin/policy-rc.d
     ours="of wsgw's scripts, while they install"
@@ -99,7 +99,7 @@ apt_without_services() (
     apt-get -q update && apt-get -q -y --no-install-recommends install "$@"
 )
 
-# missing_packages PACKAGE...: prints those that Debian's package manager does not know as installed.
+# missing_packages PACKAGE...: prints those that are not installed according to Debian's package manager.
 missing_packages() {
     local package
     for package in "$@"; do
@@ -112,7 +112,7 @@ venv_package() {
     if [[ $1 =~ /(python3\.[0-9]+)$ ]]; then echo "${BASH_REMATCH[1]}-venv"; else echo python3-venv; fi
 }
 
-# pip_of FOLDER ARGUMENT...: the pip of an environment, in the folder the script was called in: what the environment names
+# pip_of FOLDER ARGUMENT...: runs the pip of an environment in the folder where the script was called: paths in variables
 # (PIP_FIND_LINKS, PIP_CERT) may be relative to it.
 pip_of() {
     local python
@@ -120,7 +120,7 @@ pip_of() {
     (cd "${called_from:-.}" && PIP_PROGRESS_BAR=off "$python" -I -m pip --disable-pip-version-check "${@:2}")
 }
 
-# make_venv FOLDER PYTHON: a virtual environment there, made anew if it is broken or of another Python.
+# make_venv FOLDER PYTHON: creates a virtual environment, again if it is broken or has another Python.
 make_venv() {
     local folder=$1 python=$2 wanted package
     wanted=$("$python" -c 'import sys; print(sys.base_prefix, sys.version_info[:2])')
@@ -132,26 +132,26 @@ make_venv() {
         note "$python has no venv module"
         apt_install "$package" || true
         "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-            die "$python cannot make virtual environments. On Debian and Ubuntu: apt-get install $package." \
+            die "$python cannot create virtual environments. On Debian and Ubuntu: apt-get install $package." \
                 "Elsewhere: set PYTHON to another"
     fi
     rm -rf "$folder"
     "$python" -m venv "$folder"
 }
 
-# pip_install FOLDER FILE: the packages of a requirements file, unless the same file was installed before.
+# pip_install FOLDER FILE: installs the packages of a requirements file, unless the same file is already installed.
 pip_install() {
     local folder=$1 file=$2 stamp sum
     stamp="$folder/.installed-$(basename "$file")"
     sum=$(cat requirements*.txt "$file" | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
         with_progress "installing what $(basename "$file") names" pip_of "$folder" install -r "$(realpath "$file")" ||
-            die "pip could not install what $file names"
+            die "pip could not install the packages of $file"
         echo "$sum" >"$stamp"
     fi
 }
 
-# make_environment FILE [FOLDER]: .venv or FOLDER with the packages of a requirements file.
+# make_environment FILE [FOLDER]: creates .venv or FOLDER with the packages of a requirements file.
 make_environment() {
     local python folder=${2:-.venv}
     python=$(find_python)
@@ -160,7 +160,7 @@ make_environment() {
     pip_install "$folder" "$1"
 }
 
-# become_tests MODULE ARGUMENT...: a module of tests/ in place of this script.
+# become_tests MODULE ARGUMENT...: replaces this script by a module of tests/.
 become_tests() {
     exec .venv/bin/python -m "$@"
 }
@@ -171,13 +171,13 @@ node_is_new_enough() {
         2>/dev/null
 }
 
-# npm_quietly ARGUMENT...: npm without its advice.
+# npm_quietly ARGUMENT...: runs npm without its hints.
 npm_quietly() {
     npm "$@" --no-audit --no-fund --no-update-notifier --loglevel=error </dev/null
 }
 
-# find_node: prints the first of $NODE, node, the one from npm's package "node" that is new enough;
-# brings the last with npm if there is none.
+# find_node: prints the first of $NODE, node, and the one of npm's package "node" that is new enough; installs that
+# package with npm if there is none.
 find_node() {
     local brought=$PWD/.node/node_modules/node/bin/node candidate
     for candidate in "${NODE:-}" node "$brought"; do

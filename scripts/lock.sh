@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Writes requirements.lock and requirements-build.lock: which version of each package a release is made of, with the
-# hashes of all its files, for Linux and every Python from 3.10 on. Run it after a change of requirements.txt or
-# requirements-build.txt: versions that still fit stay.
+# Writes requirements.lock and requirements-build.lock: the version of each package of a release, with the hashes of all
+# its files, for Linux and every Python from 3.10. Run it after a change of requirements.txt or requirements-build.txt: it
+# keeps the versions that still fit.
 #
 #   scripts/lock.sh --upgrade                   the newest versions that requirements.txt allows
-#   scripts/lock.sh --upgrade-package gevent    of one package
+#   scripts/lock.sh --upgrade-package gevent    the newest version of one package
 #
 # Arguments go to `uv pip compile`.
 set -euo pipefail
@@ -14,12 +14,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 help_if_asked "$@"
 
-# compile LOCK ARGUMENT...: writes LOCK, if all of it is found.
+# compile LOCK ARGUMENT...: writes LOCK if every package is found.
 compile() {
     local lock=$1
     shift
     note "$lock"
-    # The versions of the lock before are kept, so uv reads it where it is to write.
+    # uv reads the old lock from its output file, to keep the versions.
     if [ -e "$lock" ]; then cp "$lock" "$folder/$lock"; fi
     .venv-lock/bin/uv pip compile "$@" --universal --python-version 3.10 --no-python-downloads --generate-hashes \
         --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file "$folder/$lock" >/dev/null
@@ -30,7 +30,7 @@ compile() {
     install -m 644 "$folder/finished" "$lock"
 }
 
-# take_over_settings: uv does not read pip's, and a machine may reach one index only, or through its own authority.
+# take_over_settings: passes pip's settings to uv, for machines that need another index or another authority.
 take_over_settings() {
     local index cert
     index=$(pip_setting index-url)
@@ -39,7 +39,7 @@ take_over_settings() {
     if [ -n "$cert" ]; then export SSL_CERT_FILE="${SSL_CERT_FILE:-$cert}"; fi
 }
 
-# pip_setting NAME: its value in the environment, or in a file of pip's; empty if it is not set.
+# pip_setting NAME: its value in the environment or in a configuration file of pip; empty if it is not set.
 pip_setting() {
     .venv-lock/bin/python -m pip config list | sed -n "s/^[^ =]*\.$1='\(.*\)'\$/\1/p" | head -n 1
 }

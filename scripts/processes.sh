@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Reload, death of a worker, upgrades and drain under load: scripts/processes.sh [SESSIONS], by default 200. Prints
-# a table; fails if a stanza is lost or doubled, or a connection refused that should not be.
+# Tests reload, death of a worker, upgrades and drain under load: scripts/processes.sh [SESSIONS], by default 200. Prints
+# a table; fails if a stanza is lost or repeated, or a connection is refused wrongly.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

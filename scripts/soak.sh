@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The gateway under mixed traffic, churn and faults: scripts/soak.sh [SECONDS], by default 600. Prints a table;
-# fails if a stanza is lost, doubled or changed, or if memory or file descriptors do not come back.
+# Tests the gateway under mixed traffic, churn and faults: scripts/soak.sh [SECONDS], by default 600. Prints a table;
+# fails if a stanza is lost, repeated or changed, or if memory or file descriptors leak.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

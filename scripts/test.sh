@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything a change must pass: lint, types, tests with real servers, clients and a browser.
-# With --quick as the first argument, in a minute: lint, types, and the tests that no marker of CONTRIBUTING.md leaves out.
-# The other arguments go to pytest: `scripts/test.sh -k browser`. What is not installed is skipped; with CI=true it fails.
+# Runs all checks that a change must pass: lint, types, tests with real servers, clients and a browser.
+# With --quick as the first argument, in a minute: lint, types, and the tests without a marker of CONTRIBUTING.md.
+# The other arguments go to pytest: `scripts/test.sh -k browser`. A missing program skips its tests; with CI=true they fail.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,7 +22,7 @@ xml_tests=(tests/stanzas tests/xmpp)
 at_once=(-n "${WORKERS:-2}" --dist worksteal)
 failures=()
 
-# check NAME COMMAND...: runs it; a failure is remembered and told at the end.
+# check NAME COMMAND...: runs it; the end of the script reports failures.
 check() {
     say "$1"
     "${@:2}" || failures+=("$1")
@@ -32,9 +32,9 @@ install_servers() {
     mapfile -t missing < <(missing_packages "${debian_packages[@]}")
     if is_root && { [ ${#missing[@]} -gt 0 ] || [ "${CI:-}" = true ]; }; then
         note "installing ${missing[*]:-nothing new}, and the newest libexpat1"
-        apt_install "${debian_packages[@]}" || note "apt-get failed; going on with what is there"
+        apt_install "${debian_packages[@]}" || note "apt-get failed; continuing with the installed packages"
     elif [ ${#missing[@]} -gt 0 ]; then
-        note "not installed, their tests are skipped: ${missing[*]} (as root they would be installed)"
+        note "not installed, their tests are skipped: ${missing[*]} (root installs them)"
     fi
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes wsgw off a machine that deploy.sh put it on. The configuration and the account stay, unless --purge is given.
+# Removes wsgw from a machine where deploy.sh installed it. It keeps the configuration and the account unless --purge is given.
 set -euo pipefail
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
@@ -13,7 +13,7 @@ usage: undeploy.sh [OPTION...]
 
   --purge        the configuration (/etc/wsgw), changes to the units and the account too
   --root FOLDER  what deploy.sh --root FOLDER put there
-  --dry-run      say what would be done, and change nothing
+  --dry-run      print the changes, and make none
 END
 }
 
@@ -32,7 +32,7 @@ parse_arguments() {
     done
 }
 
-# remove PATH...: those of them (below $root) that are there.
+# remove PATH...: removes those (below $root) that exist.
 remove() {
     local path
     for path in "$@"; do
@@ -73,7 +73,7 @@ main() {
     if [ "$changes" -eq 0 ]; then
         say "nothing to do"
     elif [ -n "$dry_run" ]; then
-        say "nothing was changed; without --dry-run all of this is done"
+        say "nothing was changed; run it without --dry-run to make these changes"
     fi
 }
 

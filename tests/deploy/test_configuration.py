@@ -119,7 +119,7 @@ def test_the_older_name_of_the_listener_is_carried_over_as_todays(folder: Path, 
     assert "module: websocket_session" in written.read_text()
     assert "ejabberd_websocket" not in written.read_text()
     assert comparable(replace(load(written), admin_listeners=())) == comparable(load(old_cfg))
-    assert "take the tuples ejabberd_websocket and mod_websocket out of" in said
+    assert "remove the tuples ejabberd_websocket and mod_websocket from" in said
 
 
 def test_every_option_is_carried_over(folder: Path) -> None:
@@ -136,9 +136,9 @@ def test_nothing_that_is_ejabberds_own_is_carried_over(folder: Path, old_cfg: Pa
 
 def test_the_admin_hears_what_was_taken_and_what_is_to_do(folder: Path, old_cfg: Path) -> None:
     _, said = written_from(folder, old_cfg)
-    assert "taken from" in said
+    assert "copied from" in said
     assert "port 5288, /ws-xmpp, /chat/ws" in said
-    assert "to do: take the tuples websocket_session and mod_websocket out of" in said
+    assert "to do: remove the tuples websocket_session and mod_websocket from" in said
 
 
 @pytest.mark.root

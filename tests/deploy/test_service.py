@@ -184,7 +184,7 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
     with connecting(machine.port) as attempts:
         said = machine.deploy(built.new)
     assert f"runs and is healthy, in place of {OLD}-" in said
-    assert "sessions from before go on" in said
+    assert "continue to serve their sessions" in said
     assert f"to go back to {OLD}-" in said
     assert machine.systemd.main_pid != before
     assert machine.version_running() == NEW
@@ -206,7 +206,7 @@ def test_roll_back_is_one_too(built: Built, make_machine: Make) -> None:
     machine.deploy(built.new)
     calls, pid = list(machine.systemd.calls), machine.systemd.main_pid
     dry = machine.deploy(built.new, "--rollback", "--dry-run")
-    assert "--signal=USR2 wsgw.service, by which the running gateway hands its ports over to" in dry
+    assert "--signal=USR2 wsgw.service, which makes the running gateway pass its ports to" in dry
     assert f"go back to {NEW}-" in dry
     assert (machine.systemd.calls, machine.systemd.main_pid) == (calls, pid)
     said = machine.deploy(built.new, "--rollback")
@@ -225,7 +225,7 @@ def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Ma
     said = machine.deploy(built.new, status=1)
     assert NEW in said.splitlines()[-1]
     assert "nothing works" in said
-    assert "it never stopped serving" in said
+    assert "the previous release never stopped serving" in said
     assert machine.systemd.main_pid == pid
     assert (machine.stage.current(), machine.stage.release("previous")) == (OLD, NEW)
     assert machine.carries_messages()
@@ -266,7 +266,7 @@ def test_release_that_was_only_linked_is_handed_over_to(built: Built, make_machi
     machine = make_machine(built.both)
     machine.deploy(built.old)
     said = machine.deploy(built.new, "--no-start")
-    assert "the release before still runs" in said
+    assert "the previous release still runs" in said
     assert (machine.stage.current(), machine.version_running()) == (NEW, OLD)
     machine.deploy(built.new)
     assert machine.version_running() == NEW
@@ -278,7 +278,7 @@ def test_release_that_was_only_linked_and_does_not_work(built: Built, make_machi
     machine.deploy(built.old)
     machine.deploy(built.new, "--no-start")
     break_release(machine.stage, NEW)
-    assert "it never stopped serving" in machine.deploy(built.new, status=1)
+    assert "the previous release never stopped serving" in machine.deploy(built.new, status=1)
     assert (machine.stage.current(), machine.version_running()) == (OLD, OLD)
 
 
@@ -319,7 +319,7 @@ def test_sockets_are_opened_while_the_service_does_not_run(built: Built, make_ma
     assert "would do: systemctl stop wsgw.service\n" in dry
     assert "would do: systemctl enable --now wsgw.socket\n" in dry
     said = machine.deploy(built.old, "--sockets")
-    assert "its ports are systemd's" in said
+    assert "systemd opens its ports" in said
     assert machine.systemd.calls[done:] == [
         "systemctl stop wsgw.service",
         "systemctl enable wsgw.socket",

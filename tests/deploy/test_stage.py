@@ -49,7 +49,7 @@ def test_roll_back_without_a_release_before(built: Built, make_stage: Make) -> N
     stage = make_stage(built.first)
     before = stage.snapshot()
     said = stage.deploy(built.old, "--rollback", status=1)
-    assert "no release before" in said
+    assert "no previous release" in said
     assert stage.snapshot() == before
 
 
@@ -173,7 +173,7 @@ def test_what_stands_in_the_way_fails_in_both(built: Built, make_stage: Make) ->
     stage.write("opt", "no folder")
     for arguments in ([], ["--dry-run"]):
         said = stage.deploy(built.old, "--domain", "example.org", *arguments, status=1)
-        assert f"error: {stage.root}/opt is no folder that can be written to" in said
+        assert f"error: {stage.root}/opt is not a writable folder" in said
 
 
 def test_new_release_judges_the_configuration_before_anything_changes(built: Built, make_stage: Make) -> None:
@@ -184,7 +184,7 @@ def test_new_release_judges_the_configuration_before_anything_changes(built: Bui
     before = stage.snapshot()
     said = stage.deploy(built.new, status=1)
     assert "log_levle" in said
-    assert "nothing that runs was touched" in said
+    assert "the running service is unchanged" in said
     assert stage.snapshot() == before
 
 
@@ -241,7 +241,7 @@ def test_release_that_pip_cannot_install_leaves_nothing(
     assert "error: pip could not install the release" in stage.deploy(built.new, "--dry-run", status=1)
     said = stage.deploy(built.new, status=1)
     assert "error: pip could not install the release. Without a network" in said
-    assert said.endswith("; nothing that runs was touched\n")
+    assert said.endswith("; the running service is unchanged\n")
     assert stage.snapshot() == before
 
 
@@ -257,7 +257,7 @@ def test_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -
     with stage.home_locked():
         deploying = stage.start(built.old)
         said = iter(deploying.stdout or ())
-        assert next(said) == "   waiting for another deployment to end\n"
+        assert next(said) == "   waiting until another deployment ends\n"
     assert "nothing to do" in "".join(said)
     assert deploying.wait(60) == 0
 
@@ -286,7 +286,7 @@ def test_no_other_account_can_hold_a_deployment_up(built: Built, make_stage: Mak
         (("--wait", "soon"), "--wait needs a number from 1 up, not 'soon'"),
         (("--keep",), "--keep needs a value"),
         (("--helpp",), "unknown option --helpp"),
-        (("--python", "/bin/false"), "--python: /bin/false is no Python 3.10 or newer"),
+        (("--python", "/bin/false"), "--python: /bin/false is not Python 3.10 or newer"),
     ],
     ids=["zero", "word", "missing", "unknown", "python"],
 )
@@ -322,5 +322,5 @@ def test_configuration_that_cannot_run_stops_before_the_switch(
     before = stage.snapshot()
     said = stage.deploy(built.new, status=1)
     assert mistake in said
-    assert "nothing that runs was touched" in said
+    assert "the running service is unchanged" in said
     assert (stage.current(), stage.snapshot()) == (OLD, before)
