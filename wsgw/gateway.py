@@ -77,7 +77,7 @@ class Gateway:
         admission = Admission(shared.table, slot, shared.formers)
         turn = Turn(shared.table, shared.beats, slot, room)
         self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
-        self.supervisor.trace(config.trace)
+        self.supervisor.trace(config.trace, everything=config.log_level == "debug")
         self._listeners = self._make_listeners(config, files, sockets)
         self._files, self._sockets = files, sockets
         self._administration = self._make_administration(shared, slot, files)
@@ -118,7 +118,7 @@ class Gateway:
         for listener in former.values():
             listener.release()
         self.supervisor.serve_hosts(config.hosts)
-        self.supervisor.trace(config.trace)
+        self.supervisor.trace(config.trace, everything=config.log_level == "debug")
         for listener in self.listeners:
             listener.start()
         for place in former.keys() - listeners.keys():

@@ -137,9 +137,9 @@ class Supervisor:
         kept = {domain: host for domain, host in self.hosts.items() if host.sessions}
         self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self._served} | kept
 
-    def trace(self, targets: Traced) -> None:
-        """Trace the sessions that ``targets`` names, running ones too, and no others."""
-        self._tracing.change(targets, self.sessions)
+    def trace(self, targets: Traced, *, everything: bool) -> None:
+        """Trace the sessions that ``targets`` names, running ones too; with ``everything`` all, at debug."""
+        self._tracing.change(targets, self.sessions, everything=everything)
 
     def start(self) -> None:
         """Start sweeping, and take part in accepting."""
@@ -291,7 +291,7 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         to_client += xmpp.stanzas_to_client
         logins += xmpp.login.succeeded
         failed += xmpp.login.refused
-        standing = xmpp.standing
+        standing = (xmpp.domain, xmpp.framing_name, xmpp.state_name)
         groups[standing] = groups.get(standing, 0) + 1
         if session.ping_time is not None:
             tally.ping_times.append(session.ping_time)

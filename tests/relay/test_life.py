@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from tests.support.wire import OPENINGS, Browser, XmppServer
 from wsgw.config import from_arguments
+from wsgw.config.model import Traced
 from wsgw.errors import UpstreamFailed, causes
 from wsgw.gateway import Gateway
 from wsgw.relay.life import Relay
@@ -132,7 +133,8 @@ def test_a_lost_browsers_greenlet_waits_no_longer_for_the_server(
 def test_each_state_is_a_line_at_debug(
     gateway: Gateway, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "wsgw.relay.life")
+    caplog.set_level(logging.DEBUG, "wsgw.session_log")
+    gateway.supervisor.trace(Traced(), everything=True)
     relay, browser = connecting(gateway, gate)
     gate.open()
     with gevent.Timeout(5):
@@ -142,6 +144,6 @@ def test_each_state_is_a_line_at_debug(
     relay.drop(causes.GATEWAY_STOPS)
     over(gateway)
     browser.close()
-    seen = [record.getMessage() for record in caplog.records if record.name == "wsgw.relay.life"]
+    seen = [record.getMessage() for record in caplog.records if " = relay " in record.getMessage()]
     states = ("connecting", "flowing", "parting", "ending", "closed")
     assert seen == [f"#1 127.0.0.1 = relay {state}" for state in states]

@@ -154,6 +154,7 @@ class Traceable:
 
     def __init__(self, client: str = "203.0.113.9") -> None:
         self.peer = self
+        self.on_enter: Callable[[str], None] | None = None
         self.connection_id, self.client = 1, client
         self.session = WebSocketSession(Timers(30, 20, 300, 5), 1000)
         limits = XmppLimits(50_000, 5, 5, 10.0, 60.0)
@@ -206,9 +207,9 @@ def test_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
     assert len(xmpp.repaired) == 300
     assert xmpp.ending is causes.NOT_ENDED
     lines = [record.getMessage() for record in caplog.records]
-    assert sum(line.endswith("server>gateway message") for line in lines) == 301
-    assert sum(line.endswith("gateway>browser message") for line in lines) == 300
-    assert lines[-1].endswith("gateway>browser long tag")
+    assert sum(line.endswith("< server message") for line in lines) == 301
+    assert sum(line.endswith("> browser message") for line in lines) == 300
+    assert lines[-1].endswith("> browser long tag")
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "log_level",
         Choice(LOG_LEVELS),
         "info",
-        "The lowest level that is logged. `--log-level` overrides it.",
+        "The lowest level that is logged. `--log-level` overrides it. `debug` logs the dialogue of every"
+        " session, without content.",
         "wsgw ignores ejabberd's loglevel",
         Scope.TOP,
     ),

@@ -91,6 +91,7 @@ class Relay:
         "_wake",
         "down",
         "frames_to_browser",
+        "on_enter",
         "peer",
         "session",
         "up",
@@ -122,6 +123,8 @@ class Relay:
         self.down = Direction(self, FromServer(xmpp, self), high)
         self.watch = Watch(self, session, xmpp, browser, self.up, config)
         self.frames_to_browser = 0
+        #: Called with the name of each state that is entered; None unless the session is traced.
+        self.on_enter: Callable[[str], None] | None = None
         self._state = State.OPENING
         #: The greenlet waits in ``upstream.connect``.
         self._connecting = False
@@ -133,8 +136,8 @@ class Relay:
 
     def _enter(self, state: State) -> None:
         self._state = state
-        if log.isEnabledFor(logging.DEBUG):
-            session_log.entered(log, self.peer, "relay", state.name.lower())
+        if self.on_enter is not None:
+            self.on_enter(state.name.lower())
 
     # -- the greenlet ----------------------------------------------------------------------------
 

@@ -69,14 +69,6 @@ def opened(peer: Peer, browser: SocketAsync, port: int) -> None:
     )
 
 
-def entered(logger: logging.Logger, peer: Peer, machine: str, state: str) -> None:
-    """A state machine of the session, ``machine``, has entered ``state``; for ``log_level: debug``."""
-    logger.debug(
-        "#%(connection)d %(client)s = %(machine)s %(state)s",
-        {"connection": peer.connection_id, "client": peer.client, "machine": machine, "state": state},
-    )
-
-
 def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
     """A stream was opened to ``domain``, which is none of ``hosts``."""
     log.info(

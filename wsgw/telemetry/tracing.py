@@ -1,15 +1,20 @@
-"""Traces of single sessions: a line for every frame and element that passes, without its content.
+"""The dialogue of a session in the log: a line for each frame, each element and each change of state.
 
-Which sessions, the option ``trace`` says. What is logged of an element is its name, namespace and
-size, and of a stanza its type and id; text, other attributes and what is inside are not. A trace
-stands in the way between a session's machines and what they talk to, and only while it is wanted:
-a session that is not traced pays nothing for it.
+    #2 203.0.113.9 < browser message size=84      what wsgw receives, from the browser or from the server
+    #2 203.0.113.9 > server message size=84       what wsgw sends
+    #2 203.0.113.9 = xmpp loop                    a state machine of the session has entered a state
+    #2 203.0.113.9 ! ...                          an error
+
+Sessions that the option ``trace`` names have these lines at info; with ``log_level: debug`` all others have
+them at debug. What is logged of an element is its name, namespace and size, and of a stanza its type and id;
+never text, other attributes or content. A trace stands between a session's machines and what they talk to, as
+long as it is wanted: a session without one pays nothing for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -19,19 +24,28 @@ from wsgw.errors import StreamError
 from wsgw.stanzas.parser import STANZAS, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements
 from wsgw.stanzas.start_tag import first_tag
+from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
 from wsgw.websocket_frame import FRAGMENT, Opcode
 from wsgw.websocket_session import Frames, WebSocketSession
 from wsgw.websocket_xmpp import Browser, WebSocketXmpp
 
 log = logging.getLogger("wsgw.tracing")
-#: Who asks for a trace by name gets it, whatever else is logged.
+#: A trace that the option names is logged at every ``log_level``.
 log.setLevel(logging.INFO)
 
 #: Characters of a name or an attribute in a line; of a namespace.
 _MAX_WORD, _MAX_NAMESPACE = 64, 128
 _FROM_BROWSER, _TO_BROWSER = "browser>gateway", "gateway>browser"
 _FROM_SERVER, _TO_SERVER = "server>gateway", "gateway>server"
+_SIGNS = {
+    _FROM_BROWSER: "< browser",
+    _TO_BROWSER: "> browser",
+    _FROM_SERVER: "< server",
+    _TO_SERVER: "> server",
+}
+_ELEMENT_LINES = {way: f"#%(connection)d %(client)s {sign} %(element)s" for way, sign in _SIGNS.items()}
+_FRAME_LINES = {way: f"#%(connection)d %(client)s {sign} %(frame)s frame" for way, sign in _SIGNS.items()}
 _CONTROL_FRAME = 0x08
 _NO_ROOT = b"<messages>"
 
@@ -41,6 +55,7 @@ class Session(Protocol):
 
     session: WebSocketSession
     xmpp: WebSocketXmpp
+    on_enter: Callable[[str], None] | None
 
     @property
     def peer(self) -> Peer: ...
@@ -51,17 +66,24 @@ class Tracing:
 
     def __init__(self) -> None:
         self._targets = Traced()
+        self._everything = False
+        #: Whether a session that begins may have to be traced.
+        self._any = False
         self._traces: dict[Session, _Trace] = {}
 
-    def change(self, targets: Traced, sessions: Iterable[Session]) -> None:
-        """Trace what ``targets`` names from now on, of the ``bindings`` there are and of those that come."""
-        self._targets = targets
+    def change(self, targets: Traced, sessions: Iterable[Session], *, everything: bool = False) -> None:
+        """Trace what ``targets`` names from now on, of the ``sessions`` that run and of those that begin.
+
+        With ``everything`` the others are traced too, at level debug.
+        """
+        self._targets, self._everything = targets, everything
+        self._any = bool(targets.networks or targets.jids or everything)
         for session in sessions:
             self._look_at(session)
 
     def began(self, session: Session) -> None:
-        """A session has begun; of most gateways nothing is traced."""
-        if self._targets.networks or self._targets.jids:
+        """A session has begun; most gateways trace nothing."""
+        if self._any:
             self._look_at(session)
 
     def ended(self, session: Session) -> None:
@@ -72,15 +94,18 @@ class Tracing:
             trace.remove()
 
     def _look_at(self, session: Session) -> None:
-        traced, wanted = session in self._traces, self._wants(session)
-        if wanted and not traced:
-            self._traces[session] = _Trace(session)
-        elif traced and not wanted:
-            self._traces.pop(session).remove()
+        trace, named = self._traces.get(session), self._names(session)
+        if trace is not None and (not (named or self._everything) or named != trace.named):
+            del self._traces[session]
+            trace.remove()
+            trace = None
+        if trace is None and (named or self._everything):
+            self._traces[session] = _Trace(session, named=named)
         bound = partial(self._look_at, session) if self._targets.jids else None
         session.xmpp.login.when_over = bound
 
-    def _wants(self, session: Session) -> bool:
+    def _names(self, session: Session) -> bool:
+        """Whether the option names the session's user or address."""
         user, slash, resource = session.xmpp.login.jid.partition("/")
         user = user.lower()
         if user and not self._targets.jids.isdisjoint((user, f"{user}{slash}{resource}")):
@@ -94,9 +119,12 @@ class Tracing:
 
 
 class _Trace:
-    """The trace of one session."""
+    """The trace of one session: ``named`` by the option, or one of all at debug."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, named: bool) -> None:
+        self.named = named
+        self._log = log.info if named else session_log.log.debug
+        self._relay = session
         self._session = session.session
         self._xmpp = session.xmpp
         self._connection = {"connection": session.peer.connection_id, "client": session.peer.client}
@@ -106,7 +134,12 @@ class _Trace:
             lambda browser: _TracedBrowser(browser, self), lambda server: _TracedServer(server, self)
         )
         self._xmpp.to_upstream = _ElementsToServer(self._xmpp.to_upstream, self)
-        log.info("#%(connection)d %(client)s = traced from now on", {"event": "traced", **self._connection})
+        session.on_enter = partial(self.state, "relay")
+        self._session.on_enter = partial(self.state, "websocket")
+        self._xmpp.on_enter = partial(self.state, "xmpp")
+        if named:
+            known = {"event": "traced", **self._connection}
+            log.info("#%(connection)d %(client)s = traced from now on", known)
 
     def remove(self) -> None:
         """Get out of the way."""
@@ -114,12 +147,20 @@ class _Trace:
         self._session.data_to_send = list(self._session.data_to_send)
         self._xmpp.rewire(_without, _without)
         self._xmpp.to_upstream = list(self._xmpp.to_upstream)
-        log.info("#%(connection)d %(client)s = no longer traced", {"event": "traced", **self._connection})
+        self._relay.on_enter = self._session.on_enter = self._xmpp.on_enter = None
+        if self.named:
+            known = {"event": "traced", **self._connection}
+            log.info("#%(connection)d %(client)s = no longer traced", known)
+
+    def state(self, machine: str, state: str) -> None:
+        """Log that a machine of the session has entered ``state``."""
+        known = {"event": "state", **self._connection, "machine": machine, "state": state}
+        self._log("#%(connection)d %(client)s = %(machine)s %(state)s", known)
 
     def frame(self, direction: str, opcode: int, size: int) -> None:
         """Log a frame that holds no text; ``size`` in bytes."""
         known = {"event": "trace", **self._connection, "direction": direction, "frame": _frame_name(opcode)}
-        log.info("#%(connection)d %(client)s %(direction)s %(frame)s frame", known, extra=_fields(size=size))
+        self._log(_FRAME_LINES[direction], known, extra=_fields(size=size))
 
     def element(self, direction: str, text: bytes, name: str | None = None) -> None:
         """Log an element, or whatever else the text is; ``name`` is its expanded name, if it is known."""
@@ -134,7 +175,7 @@ class _Trace:
             size=len(text),
             framing=self._xmpp.framing_name or None,
         )
-        log.info("#%(connection)d %(client)s %(direction)s %(element)s", known, extra=details)
+        self._log(_ELEMENT_LINES[direction], known, extra=details)
 
 
 def _fields(**fields: object) -> dict[str, dict[str, object]]:

@@ -4,9 +4,8 @@ Events go in through public methods, bytes come out in ``data_to_send``; it touc
 knows no clock, ``now`` (seconds, monotonic) comes with the call. Text messages are handed to the
 XMPP side (``websocket_xmpp``), which answers with ``send`` and ``close``.
 
-Erlang twin: the gen_fsm ``websocket_session``. Each of its states is a method here that takes the
-next event; ``ws_closed`` is new, where the original stopped its process. ``socket_async``'s packet
-types are not ported: pywsgi reads the request, ``listener`` turns it into the original's events.
+Each state is a method that takes the next event; what leads from one to another: ``states``. Of the
+original, ``socket_async``'s packet types are not ported: pywsgi reads the request.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ class WebSocketSession:
         "due",
         "finished",
         "frames_received",
+        "on_enter",
         "ping_time",
     )
 
@@ -84,6 +84,8 @@ class WebSocketSession:
         self._ping_sent: float | None = None
         self._answered_after: float | None = None
         self._wait_until = 0.0
+        #: Called with the name of each state that is entered; None unless the session is traced.
+        self.on_enter: Callable[[str], None] | None = None
         self._state: Callable[[WebSocketSession, Event, bytes], None] = WebSocketSession.ws_handshake_request
 
     @property
@@ -91,12 +93,17 @@ class WebSocketSession:
         """The name of the state, as in the original."""
         return self._state.__name__
 
+    def _enter(self, state: Callable[[WebSocketSession, Event, bytes], None]) -> None:
+        self._state = state
+        if self.on_enter is not None:
+            self.on_enter(state.__name__)
+
     # -- the upgrade ---------------------------------------------------------------------------
 
     def http_request(self, method: str, target: str, version: tuple[int, int]) -> None:
         """Take the request line."""
         self._request = (method, target, version)
-        self._state = WebSocketSession.ws_handshake_header
+        self._enter(WebSocketSession.ws_handshake_header)
 
     def http_header(self, name: str, value: str) -> None:
         """Take one header line; in order, repeats kept."""
@@ -116,7 +123,7 @@ class WebSocketSession:
         except HandshakeRefused:
             self._finish()
             raise
-        self._state = WebSocketSession.ws_session
+        self._enter(WebSocketSession.ws_session)
         return key
 
     # -- what comes in -------------------------------------------------------------------------
@@ -310,7 +317,7 @@ class WebSocketSession:
             self.ping_time, self._answered_after = self._answered_after or self.ping_time, None
         elif event is Event.CLOSE:
             self._send_close(int.from_bytes(data[:2], "big"), data[2:])
-            self._state = WebSocketSession.ws_closing
+            self._enter(WebSocketSession.ws_closing)
         elif event is Event.CLOSE_FRAME:
             code, reason = parse_close(data)
             self._send_close(code, reason)
@@ -336,7 +343,7 @@ class WebSocketSession:
         self.data_to_send.append(make_close(code, reason))
 
     def _finish(self) -> None:
-        self._state = WebSocketSession.ws_closed
+        self._enter(WebSocketSession.ws_closed)
         self.finished = True
 
     def _violated(self, violation: WebSocketViolation) -> None:

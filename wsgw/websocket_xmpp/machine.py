@@ -57,6 +57,7 @@ class WebSocketXmpp:
         "framing",
         "framing_name",
         "login",
+        "on_enter",
         "pauses",
         "repaired",
         "stanzas_from_client",
@@ -97,16 +98,17 @@ class WebSocketXmpp:
         self.repaired: tuple[Fault, ...] = ()
         #: What follows is to come to the client a little later.
         self.pauses = False
+        #: Called with the name of each state that is entered; None unless the session is traced.
+        self.on_enter: Callable[[str], None] | None = None
         self._browser = browser
         self._limits = limits
         self._serves = serves
         self._see_other_uri = see_other_uri
         self._client_stanzas: ClientStanzas | None = None
-        server_stanza_limit = max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size)
-        self._server_stream: ServerElements = ServerStream(server_stanza_limit)
+        limit = max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size)
+        self._server_stream: ServerElements = ServerStream(limit)
         self._server_events: list[tuple[str, bytes]] = []
-        self._header_sent = False
-        self._upstream_open = False
+        self._header_sent = self._upstream_open = False
         self._deadline = Deadline(limits, now)
         self._state: Callable[[WebSocketXmpp, bytes], None] = WebSocketXmpp.wait_for_stream
 
@@ -116,14 +118,14 @@ class WebSocketXmpp:
         return self._state.__name__
 
     @property
-    def standing(self) -> tuple[str, str, str]:
-        """Domain, framing and state, in one call."""
-        return self.domain, self.framing_name, self._state.__name__
-
-    @property
     def at_rest(self) -> bool:
         """Whether stanzas flow and no deadline runs."""
         return self.login.succeeded and self._state is WebSocketXmpp.loop
+
+    def _enter(self, state: Callable[[WebSocketXmpp, bytes], None]) -> None:
+        self._state = state
+        if self.on_enter is not None:
+            self.on_enter(state.__name__)
 
     def rewire(
         self,
@@ -182,7 +184,7 @@ class WebSocketXmpp:
         self.framing_name = self.framing.name
         self._expect_stanzas()
         self._deadline.stream_opened()
-        self._state = WebSocketXmpp.wait_for_upstream
+        self._enter(WebSocketXmpp.wait_for_upstream)
 
     def wait_for_upstream(self, text: bytes) -> None:
         """The server is being connected to; ``ready`` is False and messages wait in the session."""
@@ -244,7 +246,7 @@ class WebSocketXmpp:
         self.to_upstream.append(self.framing.upstream_end)
         self.ending = Ending(causes.CLOSED_BY_CLIENT)
         self._deadline.stream_ended()
-        self._state = WebSocketXmpp.closing
+        self._enter(WebSocketXmpp.closing)
 
     # -- from the server -----------------------------------------------------------------------
 
@@ -253,7 +255,7 @@ class WebSocketXmpp:
         if self._state is WebSocketXmpp.wait_for_upstream:
             self._upstream_open = True
             self.to_upstream.append(self.framing.upstream_header)
-            self._state = WebSocketXmpp.loop
+            self._enter(WebSocketXmpp.loop)
 
     def upstream_data(self, data: bytes) -> None:
         """Take bytes of the server; ``process_upstream`` works them off."""
@@ -334,9 +336,8 @@ class WebSocketXmpp:
             self._browser.send(self.framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
-        size = self._browser.max_message_size
-        element = pass_on(self.framing.server_root, element, size, self.domain)
-        self._browser.send(self.framing.stanza(element))
+        root, size = self.framing.server_root, self._browser.max_message_size
+        self._browser.send(self.framing.stanza(pass_on(root, element, size, self.domain)))
 
     def _server_error(self, element: bytes) -> None:
         condition, data = condition_of(self.framing.server_root, element)
@@ -354,8 +355,6 @@ class WebSocketXmpp:
         self._browser.send(close or self.framing.close)
         self._browser.close(CloseCode.NORMAL, reason)
         self._end(ending, self.framing.upstream_end)
-
-    # -- login ---------------------------------------------------------------------------------
 
     def _follow_login(self, name: str, element: bytes) -> None:
         if self.login.from_server(name, self.framing.server_root, element):
@@ -397,4 +396,4 @@ class WebSocketXmpp:
         self.upstream_finished = True
         self._server_stream.drop_parser()
         self._release_checker()
-        self._state = WebSocketXmpp.closed
+        self._enter(WebSocketXmpp.closed)
