@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
 NOT_RESUMABLE = b"<enabled xmlns='urn:xmpp:sm:3'/>"
 
 
-def drained(start: Start, c2s_port: int, seconds: float, options: str = "") -> Gateway:
-    return start(c2s_port, ws_options=f"{{drain_timeout, {seconds}}}, {options}")
+def drained(start: Start, c2s_port: int, seconds: float, options: str = "", **settings: Any) -> Gateway:
+    return start(c2s_port, ws_options=f"{{drain_timeout, {seconds}}}, {options}", **settings)
 
 
 def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> None:
@@ -141,7 +142,7 @@ def test_a_stop_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
     """It is killed some seconds after the time is over."""
-    gateway = drained(start, 1, 0)
+    gateway = drained(start, 1, 0, constants={"wsgw.processes.parent.DRAIN_GRACE": 1.0})
     hanging = gateway.workers[0]
     os.kill(hanging, signal.SIGSTOP)
     gateway.child.signal(signal.SIGTERM)
