@@ -20,10 +20,11 @@ from wsgw.listener.entrance import Entrance
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.refusal import refusal_bytes
-from wsgw.opening.request import SUBPROTOCOL, SWITCHING
+from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served
 from wsgw.socket_async import SocketAsync
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
+from wsgw.telemetry.session_log import Asked
 from wsgw.websocket_session import WebSocketSession
 
 #: How long the rest of a head that is refused is waited for, in seconds: proxies send heads whole.
@@ -181,9 +182,16 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self.answered = True
         config = self._entrance.config
         proxy = self.client_address[0] if self._client != self.client_address[0] else None
-        session_log.refused(self._client, proxy, refusal, self._reader, config, quiet=self._is_plain)
+        session_log.refused(self._client, proxy, refusal, self._asked(), config, quiet=self._is_plain)
         self._entrance.supervisor.tally.connection_refused(refusal.cause, refusal.status)
         self._connection.sendall(refusal_bytes(refusal, self._reader.method))
+
+    def _asked(self) -> Asked:
+        """What the request asked for, as far as it has been read."""
+        reader = self._reader
+        origins = (value for name, value in reader.fields if name.lower() == "origin")
+        served = path_is_served(reader.target, self._entrance.config.serves)
+        return Asked(reader.method, reader.target, ", ".join(origins), served)
 
     def log_request(self) -> None:
         """Connections and refusals are logged where they happen."""

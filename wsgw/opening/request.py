@@ -100,6 +100,14 @@ def path_segments(target: str) -> tuple[str, ...]:
     return tuple(segments)
 
 
+def path_is_served(target: str, serves: Callable[[tuple[str, ...]], bool]) -> bool:
+    """Whether ``serves`` takes the segments of a request target; those of a malformed one it does not see."""
+    try:
+        return serves(path_segments(target))
+    except HandshakeRefused:
+        return False
+
+
 def _require(condition: bool, phrase: str, body: str = "", hint: str = "") -> None:
     if not condition:
         raise HandshakeRefused(400, f"Bad request: {phrase}", body=body, hint=hint)

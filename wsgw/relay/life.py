@@ -161,7 +161,7 @@ class Relay:
 
     def _begin(self) -> None:
         browser = self._browser
-        session_log.opened(self.peer, browser, self._config.port)
+        session_log.opened(self.peer, browser.tls_parameters, self._config.port)
         if self._config.shaper is not None:  # no more at once than a second's worth
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         self.up.source = self.down.sink = browser
@@ -206,7 +206,7 @@ class Relay:
         self.settle()
         for part in (self.session, self.up, self.down, self.watch):
             part.detach()
-        session_log.closed(self, self._browser, self._config.port, monotonic() - self._started)
+        session_log.closed(self, self._browser.tls_parameters, self._config.port, monotonic() - self._started)
         self._browser.linger(LAST_WORDS if self._flush_browser() else 0.0, LAST_WORDS)
         if self._upstream_end is not None:
             self._upstream_end.join()

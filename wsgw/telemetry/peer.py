@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wsgw.opening.proxy_protocol import Endpoint
-
 
 class Peer(NamedTuple):
     """The socket's peer, and the client behind the proxies; as text ``#12 192.0.2.7``."""
 
     connection_id: int
     #: Of the socket: the client's own, or the nearest proxy's.
-    address: Endpoint
+    address: tuple[str, int]
     client: str
 
     @property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> tuple[str, int]:
         """What the PROXY protocol tells an XMPP server."""
         return self.address if self.client == self.address[0] else (self.client, 0)
 

@@ -9,13 +9,10 @@ import logging
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused
-from wsgw.opening.head_reader import StrictHeadReader
-from wsgw.opening.request import path_segments
-from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.server import Fault
 from wsgw.telemetry.peer import Peer
 from wsgw.websocket_session import WebSocketSession
@@ -32,6 +29,21 @@ _QUERY = re.compile("[?#;&=]|%(?:3[BDF]|2[36])", re.IGNORECASE)
 #: Parts of a request's target; words are those a name of a path may have (``xmpp-websocket``, ``v2``).
 _USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
+
+
+#: Version and cipher suite of the browser's TLS; None without TLS.
+Tls = tuple[str, str] | None
+
+
+class Asked(NamedTuple):
+    """What a refused request asked for, as far as it was read."""
+
+    method: str
+    target: str
+    #: Its Origin; several are separated by commas.
+    origin: str
+    #: Whether the listener serves its path.
+    is_served: bool
 
 
 class Flow(Protocol):
@@ -60,12 +72,12 @@ class Session(Protocol):
         """From the XMPP server to the browser."""
 
 
-def opened(peer: Peer, browser: SocketAsync, port: int) -> None:
+def opened(peer: Peer, tls: Tls, port: int) -> None:
     """The browser has got its 101 on the listener at ``port``."""
     log.info(
         "#%(connection)d %(client)s > opened",
         {"event": "opened", "connection": peer.connection_id, "client": peer.client},
-        extra={"fields": _edge(peer, browser, port)},
+        extra={"fields": _edge(peer, tls, port)},
     )
 
 
@@ -88,7 +100,7 @@ def repaired(peer: Peer, domain: str, fault: Fault) -> None:
     )
 
 
-def closed(session: Session, browser: SocketAsync, port: int, duration: float) -> None:
+def closed(session: Session, tls: Tls, port: int, duration: float) -> None:
     """The session is over, after ``duration`` seconds."""
     peer, websocket, xmpp = session.peer, session.session, session.xmpp
     up, down = session.up, session.down
@@ -112,7 +124,7 @@ def closed(session: Session, browser: SocketAsync, port: int, duration: float) -
                 "bytes_to_browser": down.bytes_sent,
                 "bytes_from_upstream": down.bytes_received,
                 "bytes_to_upstream": up.bytes_sent,
-                **_edge(peer, browser, port),
+                **_edge(peer, tls, port),
             }
         },
     )
@@ -122,7 +134,7 @@ def refused(
     client: str,
     proxy: str | None,
     refusal: HandshakeRefused,
-    head: StrictHeadReader,
+    asked: Asked,
     config: ListenerConfig,
     *,
     quiet: bool,
@@ -131,9 +143,9 @@ def refused(
     known = {"event": "refused", "client": client, "status": refusal.status, "reason": str(refusal)}
     fields = {
         "proxy": proxy,
-        "method": cut(head.method) if head.method != "GET" else None,
-        "path": shown_path(head.target),
-        **_offered(refusal, head, config),
+        "method": cut(asked.method) if asked.method != "GET" else None,
+        "path": shown_path(asked.target),
+        **_offered(refusal, asked, config),
         "hint": refusal.hint,
     }
     extra = {"fields": {name: value or None for name, value in fields.items()}}
@@ -144,22 +156,13 @@ def refused(
     log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra=extra)
 
 
-def _offered(refusal: HandshakeRefused, head: StrictHeadReader, config: ListenerConfig) -> dict[str, str]:
+def _offered(refusal: HandshakeRefused, asked: Asked, config: ListenerConfig) -> dict[str, str]:
     """What the listener has in place of what was asked for."""
-    if head.target and not _is_served(head.target, config):
+    if asked.target and not asked.is_served:
         return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
     if refusal.status == HTTPStatus.FORBIDDEN:
-        origins = [value for name, value in head.fields if name.lower() == "origin"]
-        return {"origin": cut(", ".join(origins)), "origins": listed(sorted(config.websocket_origin))}
+        return {"origin": cut(asked.origin), "origins": listed(sorted(config.websocket_origin))}
     return {}
-
-
-def _is_served(target: str, config: ListenerConfig) -> bool:
-    try:
-        segments = path_segments(target)
-    except HandshakeRefused:
-        return False
-    return config.serves(segments)
 
 
 def shown_path(target: str) -> str:
@@ -185,7 +188,7 @@ def listed(names: Iterable[str]) -> str:
     return cut(", ".join(names), MAX_OFFERED) or "none"
 
 
-def _edge(peer: Peer, browser: SocketAsync, port: int) -> dict[str, object]:
+def _edge(peer: Peer, tls: Tls, port: int) -> dict[str, object]:
     """How the browser is connected."""
-    tls, cipher = browser.tls_parameters or (None, None)
-    return {"proxy": peer.proxy, "port": port, "tls": tls, "cipher": cipher}
+    version, cipher = tls or (None, None)
+    return {"proxy": peer.proxy, "port": port, "tls": version, "cipher": cipher}
