@@ -1,6 +1,6 @@
 """Exits with 0 if the XMPP server of every listener answers; otherwise names the others and exits with 1.
 
-It connects to the servers itself, with the code of its own release, whichever release runs. This tells a new
+It connects to the servers itself, with the code of its release, whichever release runs. This tells a new
 release that cannot reach the server from a server that is down. Run it with the Python that has wsgw.
 """
 

@@ -104,7 +104,7 @@ clean_up() {
     fi
 }
 
-# resolve_imports FOLDER: a process that was started through current keeps the modules of its own release when current
+# resolve_imports FOLDER: a process that was started through current keeps the modules of its release when current
 # points to another one, because old processes continue to serve their sessions after an upgrade.
 resolve_imports() {
     local packages
