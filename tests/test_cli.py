@@ -20,6 +20,8 @@ from tests.support.processes import ROOT, Child, ReservedPort, wait_until
 from tests.support.wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 from wsgw import __version__
 
+pytestmark = pytest.mark.slow
+
 STOP = (signal.SIGTERM, signal.SIGINT)
 #: With a browser's connection, and perhaps one that only asked whether the port is open.
 STOPPING = re.compile(": stopping, [1-9] connections$", re.MULTILINE)

@@ -380,6 +380,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(borders)]
 
 
+@pytest.mark.slow
 @given(streams, st.lists(st.integers(0, 2000), max_size=10), st.booleans())
 def test_any_chunking_has_the_same_outcome(data: bytes, places: list[int], binary: bool) -> None:
     whole = outcome([data], limit=150, binary=binary)

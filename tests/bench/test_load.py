@@ -18,9 +18,12 @@ from tests.bench import programs
 from tests.bench.load import Load, LoadError
 from tests.bench.subjects import PATH, Stub
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("gcc") is None and os.environ.get("CI") != "true", reason="gcc is not installed"
-)
+pytestmark = [
+    pytest.mark.perf,
+    pytest.mark.skipif(
+        shutil.which("gcc") is None and os.environ.get("CI") != "true", reason="gcc is not installed"
+    ),
+]
 
 
 class Relay:

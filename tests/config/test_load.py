@@ -291,6 +291,7 @@ _IN_ONE_FOLDER = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f.cfg", "f.yml", "f", "wsgw.cfg", "wsgw.yml", "ejabberd.yml"])
 @_IN_ONE_FOLDER
 @given(text=st.one_of(st.lists(_PIECES, max_size=40).map("".join), st.text()))
@@ -309,6 +310,7 @@ def test_every_file_is_a_configuration_or_a_config_error(tmp_path: Path, name: s
     _load_or_config_error(path)
 
 
+@pytest.mark.slow
 @_IN_ONE_FOLDER
 @given(data=st.data())
 def test_every_damaged_file_is_a_configuration_or_a_config_error(tmp_path: Path, data: st.DataObject) -> None:

@@ -15,6 +15,8 @@ from tests.conformance.utf8 import fault
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=HARNESSES, ids=lambda harness: harness.name)
 def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:

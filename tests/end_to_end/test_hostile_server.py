@@ -16,6 +16,8 @@ from tests.support.gateway import Gateway
 from tests.support.hostile import MIB, bounded
 from tests.support.wire import CLOSINGS, END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer
 
+pytestmark = pytest.mark.slow
+
 FRAMINGS = ("rfc7395", "legacy")
 OPTIONS = "{websocket_ping_interval, infinity}, "
 #: A server's stanza has eight megabytes; copies of it are made on its way.

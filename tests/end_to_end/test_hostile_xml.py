@@ -12,6 +12,8 @@ from tests.support.gateway import Gateway
 from tests.support.hostile import bounded, farewell_of
 from tests.support.wire import CLOSE_7395, CLOSINGS, OPENINGS, Browser, XmppServer, frame
 
+pytestmark = pytest.mark.slow
+
 FRAMINGS = ("rfc7395", "legacy")
 LIMIT = 262_144
 OPTIONS = f"{{max_stanza_size, {LIMIT}}}, {{websocket_ping_interval, infinity}}, {{auth_timeout, 60}}, "

@@ -25,6 +25,8 @@ from wsgw.stanzas.server import ServerStream
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 20
 PARTS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp, UpgradeHandler, ServerStream)
 OURS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp)

@@ -344,6 +344,7 @@ def test_16_passwords_in_the_debug_log(
 
 
 @pytest.mark.rule("fault-17")
+@pytest.mark.slow
 def test_17_handlers_origin_sockets_and_addresses(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:

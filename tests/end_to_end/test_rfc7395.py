@@ -312,6 +312,7 @@ def test_servers_own_spelling(pair: Pair, element: bytes, message: bytes) -> Non
 
 
 @pytest.mark.rule("6455-5.4", "regression-fragments")
+@pytest.mark.slow
 def test_a_stanza_of_200_kib_in_64_fragments(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:

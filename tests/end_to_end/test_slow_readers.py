@@ -146,6 +146,7 @@ def test_error_behind_what_is_unread(unread: Unread) -> None:
     assert unread.server.read_to_end().endswith(END)
 
 
+@pytest.mark.slow
 def test_drain_notice_behind_what_is_unread(
     start_edge: StartEdge, xmpp_server: XmppServer, framing: str
 ) -> None:

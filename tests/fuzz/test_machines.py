@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,6 +80,7 @@ SESSION_STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.sampled_from(list(OPENINGS.values())),
@@ -97,6 +99,7 @@ def test_xmpp_from_the_start(steps: list[bytes]) -> None:
     xmpp(SEPARATOR.join(steps))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(SESSION_STEPS, max_size=10))
 def test_session(steps: list[bytes]) -> None:

@@ -154,6 +154,7 @@ def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.
     assert max(taken.values()) == MAX_ACCEPT
 
 
+@pytest.mark.slow
 def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:
     """Who comes then waits; the gateway neither spins nor dies, and serves them later."""
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options="{workers, 1}, ")

@@ -55,6 +55,7 @@ def test_no_plain_request(edge: Gateway, lines: tuple[str, ...], expected: bytes
     assert answer(edge.ws_port, request(*lines)) == expected
 
 
+@pytest.mark.slow
 def test_plain_request_while_the_gateway_stops(start_edge: StartEdge) -> None:
     """Then a proxy's health check is to hear of it. The browser leaves the Close unanswered meanwhile."""
     gateway = start_edge(fresh=True, ws_options="{drain_timeout, 20}, {workers, 1}, ")

@@ -154,6 +154,7 @@ def test_no_proxy_header(behind_proxy: Gateway, garbage: bytes) -> None:
     assert answer(behind_proxy.ws_port, garbage) == b""
 
 
+@pytest.mark.slow
 def test_slow_proxy_header(start_edge: StartEdge) -> None:
     hasty = start_edge(ws_options=PROXY_IN + "{handshake_timeout, 1}, ")
     assert answer(hasty.ws_port, V1[:20]) == b""

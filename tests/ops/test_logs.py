@@ -50,6 +50,7 @@ def edge(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> I
         gateway.close()
 
 
+@pytest.mark.slow
 def test_no_peer_forges_lines(edge: Gateway, xmpp_server: XmppServer) -> None:
     hostile = [
         f"GET /ws-xmpp HTTP/1.1\r\nX: \r{FORGED}\r\n\r\n",
@@ -122,6 +123,7 @@ def test_every_hidden_character_is_escaped(log_format: str) -> None:
 
 
 @pytest.mark.rule("fault-16")
+@pytest.mark.slow
 def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> None:
     secret = "Tr0ub4dor&3"
     plain = base64.b64encode(f"\0alice\0{secret}".encode()).decode()
@@ -208,6 +210,7 @@ def run(script: str) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_reader_that_does_not_read_holds_nobody_up() -> None:
     """Neither the loop nor the end of the process waits for whoever reads standard error."""
     child = run(FLOOD)
@@ -226,6 +229,7 @@ def test_everything_queued_is_written_at_the_end() -> None:
     assert [line.split()[5] for line in lines] == [str(number) for number in range(5_000)]
 
 
+@pytest.mark.slow
 def test_losses_stand_in_the_log() -> None:
     child = run(PATIENT + FLOOD)
     try:
@@ -265,6 +269,7 @@ def test_exception_text_forges_no_lines() -> None:
     assert b"lone \\udcff\n" in log
 
 
+@pytest.mark.slow
 def test_standard_error_that_is_closed() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -341,6 +346,7 @@ def test_full_disk_loses_lines_and_counts_them(tmp_path: Path, room: str, kind: 
             assert LINE.match(line)
 
 
+@pytest.mark.slow
 def test_gateway_serves_while_its_log_finds_no_room(xmpp_server: XmppServer) -> None:
     port = ReservedPort()
     upstream = f"tcp://127.0.0.1:{xmpp_server.port}"

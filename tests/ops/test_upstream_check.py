@@ -151,6 +151,7 @@ def test_server_that_says_nothing(xmpp_server: XmppServer) -> None:
     xmpp_server.accept().close()
 
 
+@pytest.mark.slow
 def test_server_that_says_no_features(xmpp_server: XmppServer) -> None:
     """As one of another kind of stream."""
 
@@ -453,6 +454,7 @@ def stranger_comes_first(server: XmppServer) -> None:
         first.close()
 
 
+@pytest.mark.slow
 def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
     command = [sys.executable, "-m", "wsgw", "check", "--listen", "127.0.0.1:5288", "--domain", "localhost"]
     command += ["--upstream", f"tcp://127.0.0.1:{xmpp_server.port}"]

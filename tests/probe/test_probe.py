@@ -145,6 +145,7 @@ def test_nobody_listens() -> None:
             prove(f"ws://127.0.0.1:{port}/ws", "localhost", ALICE, BOB, timeout=10)
 
 
+@pytest.mark.slow
 def test_timeout(gateway: Callable[..., str]) -> None:
     def silent(websocket: ServerConnection) -> None:
         for _ in websocket:

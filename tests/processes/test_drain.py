@@ -29,6 +29,8 @@ from tests.support.wire import (
     within,
 )
 
+pytestmark = pytest.mark.slow
+
 ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
 NOT_RESUMABLE = b"<enabled xmlns='urn:xmpp:sm:3'/>"
 

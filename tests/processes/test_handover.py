@@ -20,6 +20,8 @@ from wsgw.net.listen_sockets import Place
 from wsgw.processes.control import Channel
 from wsgw.processes.inherited import Inherited, described
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 30
 
 

@@ -22,6 +22,8 @@ from tests.support.traffic import Traffic, assert_whole
 from tests.support.wire import OPENINGS, SECONDS, Browser, frame, upgrade_request
 from wsgw.ops.state import StateFile
 
+pytestmark = pytest.mark.slow
+
 
 def change(gateway: Gateway, old: str, new: str, count: int = -1) -> None:
     """Edit the configuration, and have it read again."""

@@ -29,6 +29,8 @@ from tests.support.wire import SECONDS, Browser, upgrade_request
 from wsgw.processes.systemd import watchdog_timeout
 from wsgw.processes.upgrade import Successor
 
+pytestmark = pytest.mark.slow
+
 
 def upgrade(gateway: Gateway, parent: int) -> int:
     """Send it, and return the pid of the new parent once it has taken over, and nobody else accepts."""

@@ -24,6 +24,8 @@ from tests.support.processes import ROOT, accepts, children_of, wait_until
 from tests.support.traffic import Traffic, assert_whole
 from tests.support.wire import OPENINGS, Browser, XmppServer, frame
 
+pytestmark = pytest.mark.slow
+
 
 def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``under`` stands before it."""

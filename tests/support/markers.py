@@ -17,14 +17,13 @@ OF_FIXTURES = {
     "bare": "root",
     "cable": "root",
     "node": "real",
-    "offline": "slow",
     "promtool": "real",
     "start": "slow",  # a gateway of the test's own, in several processes
     "start_server": "real",
-    "supervisor": "slow",
 }
 #: By folder: all tests in it have the marker.
 OF_FOLDERS = {
+    "tests/deploy": "slow",
     "tests/load": "perf",
     "tests/real": "real",
     "tests/soak": "slow",

@@ -13,6 +13,8 @@ from tests.support.gateway import Gateway, spellings
 from tests.support.wire import OPENINGS, SUCCESS, Browser, XmppServer
 from tests.telemetry.played import Played, bound, iq
 
+pytestmark = pytest.mark.slow
+
 TRACED = '{trace, ["127.0.0.1", "alice@localhost"]}.'
 PASSWORD, NEW_PASSWORD = "Tr0ub4dor&3", "c0rrect<horse"
 SASL, SASL2 = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2"

@@ -17,6 +17,8 @@ from tests.support.processes import ROOT, wait_until
 from tests.support.wire import OPENINGS, SECONDS, SUCCESS, Browser, Connection, XmppServer, upgrade_request
 from tests.telemetry.played import Played, bound, events, iq, objects
 
+pytestmark = pytest.mark.slow
+
 JSON = ("--log-format", "json")
 CLIENT = "203.0.113.9"
 FORWARDED = (f"X-Forwarded-For: {CLIENT}",)

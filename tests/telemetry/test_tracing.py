@@ -114,6 +114,7 @@ def test_a_user_from_the_login_on(start_edge: StartEdge, xmpp_server: XmppServer
     assert len({line["connection"] for line in events(gateway, "trace")}) == 1
 
 
+@pytest.mark.slow
 def test_a_running_session_until_it_is_enough(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(arguments=JSON, fresh=True)
     played = Played(gateway, xmpp_server, "rfc7395")

@@ -86,6 +86,7 @@ def test_starttls_refused(
     server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said", [b"", SERVER_HEADER, SERVER_HEADER + STARTTLS], ids=["nothing", "header", "features"]
 )
@@ -100,6 +101,7 @@ def test_server_falls_silent_during_starttls(
     server.close()
 
 
+@pytest.mark.slow
 def test_server_falls_silent_during_tls(hasty: Gateway, xmpp_server: XmppServer, scheme: str) -> None:
     browser = open_stream(hasty)
     server = negotiate(xmpp_server) if scheme == "starttls" else xmpp_server.accept()

@@ -48,6 +48,7 @@ def test_first_message_opens_no_stream(edge: Gateway, first: bytes, condition: s
     assert (code, reason) == (1008, condition)
 
 
+@pytest.mark.slow
 def test_no_stream_in_time(hasty: Gateway) -> None:
     browser = Browser(hasty.ws_port)
     messages, code, reason = browser.until_close()
@@ -127,6 +128,7 @@ def assert_sending_fails(server: Connection, stanza: bytes) -> None:
             server.send(stanza)
 
 
+@pytest.mark.slow
 def test_close_unanswered(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     """``close_timeout``: a browser that does not answer our Close is not waited for."""
     session = Pair(hasty, xmpp_server, framing)

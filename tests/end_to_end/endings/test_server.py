@@ -71,6 +71,7 @@ def test_server_is_no_xmpp_server(edge: Gateway, xmpp_server: XmppServer, framin
 
 
 @pytest.mark.rule("6120-4.9.1.2", "end-upstream")
+@pytest.mark.slow
 def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> None:
     nobody = ReservedPort()
     options = "{connect_timeout, 60}, "

@@ -64,6 +64,7 @@ _MORE_PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(_MORE_PIECES, max_size=8).map(b"".join), min_size=1, max_size=4),
     st.sampled_from([b"", b" p:a=''", b" type='get'", b" type='result'", b" z='%s'" % (b"y" * 170)]),

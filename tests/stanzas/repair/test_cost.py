@@ -122,6 +122,7 @@ def test_many_faulty_stanzas_in_one_chunk(stanza: bytes, monkeypatch: pytest.Mon
 
 
 @pytest.mark.rule("xml-cost")
+@pytest.mark.slow
 def test_narrower_bounds_leave_time_for_others() -> None:
     """When a stanza turns out to be large, what was read of it is read again: in parts, too."""
     much = b"<a/>" * (ANYTHING_UP_TO // 4 - 10_000)

@@ -9,6 +9,7 @@ from wsgw.stanzas.cutter import SMALL
 from wsgw.stanzas.server import ServerStream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declaration", [b"", b"<?xml version='1.0'?>"])
 @pytest.mark.parametrize(
     "stanza",

@@ -44,6 +44,7 @@ def test_a_large_stanza_within_its_bounds_passes_byte_for_byte() -> None:
     assert passed(stanza) == [stanza]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", ["depth", "names"])
 def test_what_is_too_deep_goes_on_for_long(bounds: str) -> None:
     """A fault that begins in a small stanza and ends in a large one."""
