@@ -86,6 +86,7 @@ def bare(tmp_path: Path) -> Bare:
         "demo.sh",
         "test.sh",
         "conformance.sh",
+        "coverage.sh",
         "fuzz.sh",
         "lock.sh",
         "processes.sh",
