@@ -34,7 +34,6 @@ TESTED_BY = {
     "demo/session.py": "demo/test_stream.py",
     "demo/stanzas.py": "demo/test_routing.py",
     "demo/subscriptions.py": "demo/test_presence.py",
-    "errors/causes.py": "telemetry/test_session_log.py",
     "errors/refusals.py": "ops/test_documents.py",
     "listener/accept.py": "listener/test_limits.py",
     "listener/arrival.py": "listener/test_proxy_header.py",

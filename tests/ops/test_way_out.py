@@ -1,0 +1,29 @@
+"""What an admin is advised about a server that cannot be used, by the kind of its error."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from wsgw.config.pem import PemFiles
+from wsgw.ops.upstream_check import _Inquiry
+from wsgw.upstream import NoStartTls, OtherCertificate
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "way_out"),
+    [
+        (NoStartTls, 0, "write it as tls://HOST:PORT if it has TLS"),
+        (OtherCertificate, 0, "name the certificate it has by now in certfiles"),
+        (ssl.SSLCertVerificationError, 10, "renew it at the XMPP server"),
+        (ssl.SSLCertVerificationError, 18, "name the authority with upstream_cafile"),
+    ],
+)
+def test_the_text_of_an_error_decides_nothing(kind: type[OSError], code: int, way_out: str) -> None:
+    error = kind.__new__(kind, 0, "other words")
+    setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
+    listener = config_of("tls://127.0.0.1:1").listeners[0]
+    assert (
+        _Inquiry(listener, PemFiles(), "localhost")._way_out(listener.upstream[0], error).startswith(way_out)
+    )
