@@ -66,6 +66,7 @@ TESTED_BY = {
     "processes/succession.py": "processes/test_handover.py",
     "processes/systemd.py": "processes/test_upgrade.py",
     "processes/worker.py": "processes/test_workers.py",
+    "relay/states.py": "test_state_machines.py",
     "socket_async/kernel.py": "socket_async/test_end.py",
     "socket_async/outbox.py": "socket_async/test_sending.py",
     "socket_async/tls_engine.py": "socket_async/test_tls.py",
@@ -78,7 +79,7 @@ TESTED_BY = {
     "telemetry/tally.py": "ops/test_books.py",
     "websocket_xmpp/machine.py": "websocket_xmpp",
     "websocket_xmpp/sides.py": "websocket_xmpp",
-    "websocket_xmpp/states.py": "websocket_xmpp",
+    "websocket_xmpp/states.py": "test_state_machines.py",
     "xmpp/choice.py": "xmpp/framing",
     "xmpp/header.py": "xmpp/framing",
 }

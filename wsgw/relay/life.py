@@ -2,20 +2,8 @@
 
 The machines (``websocket_session``, ``websocket_xmpp``) say what to send and when it is over. Two directions
 (``flow``) move the bytes, in callbacks of the sockets; the greenlet here connects to the XMPP server, is
-parked while stanzas flow, and ends the session; ``sweep`` looks at deadlines. A session's states, and the
-states that may follow each:
-
-    state        what is awaited                           followed by
-    opening      the client's header                       connecting, parting, ending
-    connecting   the XMPP server                           flowing, parting, ending
-    flowing      stanzas                                   parting, ending
-    parting      the browser's Close; the server's         ending
-                 connection is being flushed and closed
-    ending       the last bytes for the browser            closed
-    closed       nothing
-
-It is parting once the XMPP session is over (``upstream_finished``), and ending once the WebSocket is too
-(``finished``). Both may come at the same moment, and at any moment.
+parked while stanzas flow, and ends the session; ``sweep`` looks at deadlines. What leads from one state of a
+session to another: ``states``.
 """
 
 from __future__ import annotations
@@ -23,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from enum import IntEnum
 from time import monotonic
 from typing import Protocol
 
@@ -35,6 +22,7 @@ from wsgw.config.model import ListenerConfig
 from wsgw.errors import CloseCode, Farewell, SessionError, UpstreamFailed, causes
 from wsgw.errors.causes import Cause
 from wsgw.relay.flow import Direction, FromBrowser, FromServer, Shaper
+from wsgw.relay.states import State
 from wsgw.relay.sweep import Watch
 from wsgw.socket_async import LAST_WORDS, SocketAsync
 from wsgw.telemetry import session_log
@@ -49,17 +37,6 @@ log = logging.getLogger(__name__)
 MIN_READ_SIZE = 1024
 #: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
 FLUSH_FOR_LOST = 0.4
-
-
-class State(IntEnum):
-    """Where a session stands; it only grows."""
-
-    OPENING = 0
-    CONNECTING = 1
-    FLOWING = 2
-    PARTING = 3
-    ENDING = 4
-    CLOSED = 5
 
 
 class Owner(Protocol):

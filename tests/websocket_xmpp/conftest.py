@@ -1,0 +1,15 @@
+"""Whatever a test of the machine does, it keeps to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.machines import held_to_tables
+
+
+@pytest.fixture(scope="package", autouse=True)
+def tables() -> Iterator[None]:
+    with held_to_tables():
+        yield
