@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 
+from wsgw.config import from_arguments
 from wsgw.config.pem import PemFiles
 from wsgw.ops.upstream_check import _Inquiry
 from wsgw.upstream import NoStartTls, OtherCertificate
@@ -23,7 +24,6 @@ from wsgw.upstream import NoStartTls, OtherCertificate
 def test_the_text_of_an_error_decides_nothing(kind: type[OSError], code: int, way_out: str) -> None:
     error = kind.__new__(kind, 0, "other words")
     setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
-    listener = config_of("tls://127.0.0.1:1").listeners[0]
-    assert (
-        _Inquiry(listener, PemFiles(), "localhost")._way_out(listener.upstream[0], error).startswith(way_out)
-    )
+    (listener,) = from_arguments("127.0.0.1:5288", ["localhost"], ["tls://127.0.0.1:1"]).listeners
+    inquiry = _Inquiry(listener, PemFiles(), "localhost")
+    assert inquiry._way_out(listener.upstream[0], error).startswith(way_out)
