@@ -164,17 +164,18 @@ class FrameParser:
         self.accept_binary = accept_binary
         self._buffer = b""
         self._position = 0
-        self._reset_message()
+        #: None between messages; within one TEXT or BINARY, and the bytes of it so far.
+        self._message_opcode: Opcode | None = None
+        self._message: bytearray | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+        #: The bytes of a text so far end within a character.
+        self._character_begun = False
         self._remaining = 0
         self._frame_is_final = False
         self._mask = b""
 
     def _reset_message(self) -> None:
-        #: None between messages; else TEXT or BINARY, and what has come of it so far.
-        self._message_opcode: Opcode | None = None
-        self._message: bytearray | None = None
-        self._decoder: codecs.IncrementalDecoder | None = None
-        #: What has come of a text ends within a character.
+        self._message_opcode = self._message = self._decoder = None
         self._character_begun = False
 
     def feed(self, data: bytes) -> None:

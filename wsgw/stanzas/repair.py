@@ -87,9 +87,10 @@ class StanzaRepair:
         "again",
         "given_up",
         "reasons",
+        "successor",
     )
 
-    def __init__(self, bindings: bytes, limit: int) -> None:
+    def __init__(self, bindings: bytes, limit: int, bounds: Bounds = SMALL) -> None:
         self._bindings = bindings
         #: Bytes of the stanza; above, it is given up.
         self._limit = limit
@@ -97,13 +98,11 @@ class StanzaRepair:
         self.reasons: set[str] = set()
         #: Bytes of the stanza that are left out already: elements too deep, or with a name too many.
         self._dropped = 0
-        #: What is to be fed again, instead of what was fed: narrower bounds hold for all of it.
+        #: Reads the stanza instead, since narrower bounds hold for all of it; and what it is to be fed.
+        self.successor: StanzaRepair | None = None
         self.again = b""
         #: No more of its content is to be kept.
         self.given_up = False
-        self._start_over(SMALL)
-
-    def _start_over(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._read = bytearray()
         #: Names seen, as they are written; only where they are bounded.
@@ -144,25 +143,24 @@ class StanzaRepair:
             self._give_up(SIZE)
         elif not self.given_up:
             if self._bounds is SMALL and self.begun > ANYTHING_UP_TO:
-                self.again = self._begin_again(LARGE) + chunk[end:]
+                self._hand_over(chunk[end:])
                 return None
             self._parse(kept)
             if self.reasons and self._tag is not None:
                 self._tag.require_stanza("elements nested too deeply, or too many names")
         return None if self._open else chunk[end:]
 
-    def _begin_again(self, bounds: Bounds) -> bytes:
-        """Start over with other bounds; return what is to be fed again.
+    def _hand_over(self, rest: bytes) -> None:
+        """Let a ``successor`` read the stanza again, and then ``rest``.
 
         For what is too deep already, and so will be again, stand tags of as many elements as are open in it.
         """
         excess = self._excess
         left_out = _ANY_TAG * excess.depth if excess is not None else b""
-        read = bytes(self._read) + left_out
-        self._dropped -= len(left_out)
+        self.again = bytes(self._read) + left_out + rest
         self.let_go()
-        self._start_over(bounds)
-        return read
+        successor = self.successor = StanzaRepair(self._bindings, self._limit, LARGE)
+        successor.reasons, successor._dropped = self.reasons, self._dropped - len(left_out)
 
     def _parse(self, kept: bytes) -> None:
         try:

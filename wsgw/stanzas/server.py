@@ -230,8 +230,10 @@ class ServerStream:
         """What is to be read again of a stanza that has not ended."""
         if repair.given_up:
             return self._skip_repaired(repair)
-        again, repair.again = repair.again, b""
-        return again + self._markup.take() if again else b""
+        if repair.successor is None:
+            return b""
+        self._repair = repair.successor
+        return repair.again + self._markup.take()
 
     def _between_stanzas(self) -> None:
         self._cutter = self._skipped = None

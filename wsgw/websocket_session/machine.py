@@ -312,15 +312,15 @@ class WebSocketSession:
         elif event is Event.TEXT:
             self._xmpp.process_request(data)
         elif event is Event.PING:
-            self._append(self._queue.pong(data))
-        elif event is Event.PONG:
+            self._append(self._queue.pong(data))  # RFC 6455 section 5.5.2
+        elif event is Event.PONG:  # an unsolicited one is no error (RFC 6455 section 5.5.3)
             self.ping_time, self._answered_after = self._answered_after or self.ping_time, None
         elif event is Event.CLOSE:
             self._send_close(int.from_bytes(data[:2], "big"), data[2:])
             self._enter(WebSocketSession.ws_closing)
         elif event is Event.CLOSE_FRAME:
             code, reason = parse_close(data)
-            self._send_close(code, reason)
+            self._send_close(code, reason)  # the code is echoed (RFC 6455 section 5.5.1)
             self._finish()
             self._xmpp.browser_lost(causes.BROWSER_LEFT, str(code))
         elif event is Event.LOST:
@@ -328,7 +328,7 @@ class WebSocketSession:
             self._xmpp.browser_lost(causes.BROWSER_LOST)
 
     def ws_closing(self, event: Event, data: bytes) -> None:
-        """Our Close is out and the browser's is awaited; nothing else counts any more."""
+        """Our Close is out and the browser's is awaited; nothing else counts (RFC 6455 section 7.1.1)."""
         if event is Event.CLOSE_FRAME or event is Event.LOST:
             self._finish()
 
@@ -339,7 +339,7 @@ class WebSocketSession:
 
     def _send_close(self, code: int, reason: bytes) -> None:
         self.close_code = code
-        self._append(self._queue.remembered())  # nothing may follow a Close
+        self._append(self._queue.remembered())  # nothing may follow a Close (RFC 6455 section 5.5.1)
         self.data_to_send.append(make_close(code, reason))
 
     def _finish(self) -> None:

@@ -155,7 +155,7 @@ class WebSocketXmpp:
             self._end(Ending(cause, detail), b"")
 
     def fail(self, error: SessionError) -> None:
-        """End the session: a stream error to the browser, and what the error says to the server."""
+        """End the session with a stream error to the browser, then an end (RFC 6120 section 4.9.1.1)."""
         if self._state is WebSocketXmpp.closed:
             return
         self._browser_header()
@@ -167,7 +167,7 @@ class WebSocketXmpp:
     # -- the states: what a text message does in each ------------------------------------------
 
     def wait_for_stream(self, text: bytes) -> None:
-        """The first message opens the stream and decides the framing."""
+        """The first message opens the stream and decides the framing (RFC 7395 section 3.4)."""
         text = without_declaration(text)
         if not text:
             return
@@ -210,7 +210,7 @@ class WebSocketXmpp:
             self._other_element(name, element)
 
     def closing(self, text: bytes) -> None:
-        """The client has ended its stream; it has nothing more to say."""
+        """The client has ended its stream, and sends nothing after that (RFC 6120 section 4.4)."""
 
     def closed(self, text: bytes) -> None:
         """The session is over."""
