@@ -13,6 +13,7 @@ from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
 from wsgw.stanzas.start_tag import parse_opening
+from wsgw.stanzas.worker_state import Warned
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xmpp import features as xmpp_features
 from wsgw.xmpp.choice import choose_framing
@@ -353,7 +354,7 @@ def test_0440_channel_binding_passes_and_is_warned_of_once(
 ) -> None:
     """The lists are hashed by clients (XEP-0474) and compared with what they chose: not a byte changes.
     Once a domain and process the log says what to switch off."""
-    monkeypatch.setattr(xmpp_features, "_warned_of_channel_binding", set())
+    monkeypatch.setattr(xmpp_features, "warned", Warned())
     declared = b'<stream:features xmlns:stream="http://etherx.jabber.org/streams">'
     with caplog.at_level(logging.WARNING):
         for domain in ("a.example", "b.example", "a.example"):

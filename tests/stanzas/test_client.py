@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.stanzas.server.dialogues import EJABBERD_HEADER
 from tests.support.outcomes import tokens_with
 from wsgw.errors import CloseCode, SessionError, StreamError
-from wsgw.stanzas.client import ClientStanzas, client_stanzas
+from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import MAX_PARSED
 from wsgw.stanzas.element import read_element
 from wsgw.stanzas.parser import STREAM, STREAMS, expanded_name
@@ -233,23 +233,6 @@ def test_attributes_in_a_long_namespace_cost_no_more_than_their_bytes() -> None:
         with pytest.raises(StreamError, match="policy-violation: a "):
             read(message)
     assert time.process_time() - start < 1.5
-
-
-def test_checkers_are_shared_until_there_are_too_many() -> None:
-    def root(number: int) -> bytes:
-        return b"<r xmlns='u%d'>" % number
-
-    first = client_stanzas(root(0), 4, 5)
-    assert first is client_stanzas(root(0), 4, 5)
-    first.check(b"<a/>")
-    first.release()
-    assert first._parser is not None, "others may be using it"
-    for number in range(1, 65):
-        client_stanzas(root(number), 4, 5)
-    assert first is not client_stanzas(root(0), 4, 5)
-    assert first.check(b"<a/>") == (expanded_name("u0", "a"), b"<a/>"), "who has it goes on with it, alone"
-    first.release()
-    assert first._parser is None
 
 
 def test_the_clients_names_are_bounded_too() -> None:

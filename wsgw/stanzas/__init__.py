@@ -8,12 +8,13 @@
     markup        where complete tags end
     namespaces    judges names by Namespaces in XML
     element       reads one small element: attributes, children, text
-    cutter        cuts a server's bytes at stanza borders; the parsers that all sessions share
+    cutter        cuts a server's bytes at stanza borders
     repair        removes from a server's stanza the elements that a browser could not read
     stanza_tag    the tag of a stanza whose content is taken out, and what is written in its place
     tag_counter   where an element ends whose content is not kept
     client        checks that a client's message is one element
     server        cuts a server's stream into stanzas
+    worker_state  what all sessions of a worker share
 
 The two directions are ``client`` and ``server``; all other modules serve one of them. A stanza passes as
 the bytes that came, never as a tree.

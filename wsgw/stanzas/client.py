@@ -206,22 +206,3 @@ def _from_its_element(text: bytes) -> bytes:
     if not text.startswith(b"<") or text.startswith(CDATA):
         raise not_well_formed("a message starts with its element")
     return text
-
-
-#: The checkers in use by (root, ``max_depth``, ``max_attributes``), and how many are kept.
-_checkers: dict[tuple[bytes, int, int], ClientStanzas] = {}
-_MAX_CHECKERS = 64
-
-
-def client_stanzas(root: bytes, max_depth: int, max_attributes: int) -> ClientStanzas:
-    """Return a checker, the same for many sessions; ``release`` it at the end."""
-    key = (root, max_depth, max_attributes)
-    checker = _checkers.get(key)
-    if checker is None:
-        if len(_checkers) >= _MAX_CHECKERS:
-            oldest = _checkers.pop(next(iter(_checkers)))
-            oldest.shared = False
-            oldest.release()
-        checker = _checkers[key] = ClientStanzas(root, max_depth, max_attributes)
-        checker.shared = True
-    return checker

@@ -66,11 +66,6 @@ _NO_EVENTS: list[tuple[str, bytes]] = []
 _BEGINS_ELEMENT = re.compile(rb"<[^!?/]")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
-#: Cutters that nobody uses, by what their stream's header binds; kept at most, of one kind and of all.
-_idle: dict[bytes, list[StanzaCutter]] = {}
-_MAX_IDLE = 8
-_MAX_KINDS = 64
-
 
 class StreamHeader(Exception):
     """A start tag of a stream where a stanza may stand; leaves the parser at once."""
@@ -300,30 +295,3 @@ class StanzaCutter:
         elif not self.depth:
             self._require_white_space(self._parser.CurrentByteIndex - self._base)
             self._events.append((STREAM_END, b""))
-
-
-def take_cutter(bindings: bytes) -> StanzaCutter:
-    """Return a cutter that stands between the stanzas of a stream with these ``bindings``."""
-    idle = _idle.get(bindings)
-    return idle.pop() if idle else StanzaCutter(bindings)
-
-
-def give_back(cutter: StanzaCutter) -> None:
-    """Let others use a cutter that stands between stanzas, unless its parser must be replaced."""
-    bindings = cutter.bindings
-    if not cutter.exhausted:
-        idle = _idle.get(bindings)
-        if idle is None:
-            idle = _new_kind(bindings)
-        if len(idle) < _MAX_IDLE:
-            idle.append(cutter)
-            return
-    cutter.let_go()
-
-
-def _new_kind(bindings: bytes) -> list[StanzaCutter]:
-    if len(_idle) >= _MAX_KINDS:
-        for unused in _idle.pop(next(iter(_idle))):
-            unused.let_go()
-    idle = _idle[bindings] = []
-    return idle

@@ -13,18 +13,12 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from wsgw.errors import StreamError
-from wsgw.stanzas.cutter import (
-    SERVER_STANZA_LIMIT,
-    TAG_LIMIT,
-    TEXT_FIRST,
-    StanzaCutter,
-    give_back,
-    take_cutter,
-)
+from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, TAG_LIMIT, TEXT_FIRST, StanzaCutter
 from wsgw.stanzas.fast_path import SHALLOW_SIZE, ShallowStanzas, shallow_stanzas
 from wsgw.stanzas.markup import CompleteMarkup
 from wsgw.stanzas.parser import WHITESPACE, not_well_formed
 from wsgw.stanzas.repair import SkippedStanza, StanzaRepair, long_tag
+from wsgw.stanzas.worker_state import cutters
 
 #: Bytes of a stanza under repair that are read before other sessions have their turn, and stanzas after
 #: which none is repaired in the same turn.
@@ -204,7 +198,7 @@ class ServerStream:
                 continue
             cutter = self._cutter
             if cutter is None:
-                cutter = self._cutter = take_cutter(self._bindings)
+                cutter = self._cutter = cutters.take(self._bindings)
                 self._shallow = None
             cutter.limit = self.limit
             chunk = cutter.cut(chunk, events)
@@ -223,7 +217,7 @@ class ServerStream:
             elif cutter.depth == 1:
                 self._cutter = None
                 self._recognise()
-                give_back(cutter)
+                cutters.give_back(cutter)
         return b""
 
     def _left_by(self, repair: StanzaRepair) -> bytes:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 
 from wsgw.errors import CloseCode, Farewell, SessionError, StreamError, UpstreamFailed, causes
 from wsgw.errors.causes import NOT_ENDED, Cause, Ending
-from wsgw.stanzas.client import ClientStanzas, client_stanzas
+from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.stanzas.parser import STANZAS, STREAM, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements, ServerStream
 from wsgw.stanzas.start_tag import Opening, without_declaration
+from wsgw.stanzas.worker_state import checkers
 from wsgw.websocket_xmpp.deadlines import Deadline
 from wsgw.websocket_xmpp.sides import Browser, XmppLimits
 from wsgw.xmpp.choice import (
@@ -236,7 +237,7 @@ class WebSocketXmpp:
     def _expect_stanzas(self) -> None:
         root, limits = self.framing.client_root, self._limits
         self._release_checker()
-        self._client_stanzas = client_stanzas(root, limits.max_depth, limits.max_attributes)
+        self._client_stanzas = checkers.get(root, limits.max_depth, limits.max_attributes)
 
     def _release_checker(self) -> None:
         if self._client_stanzas is not None:

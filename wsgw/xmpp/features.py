@@ -12,6 +12,7 @@ from functools import lru_cache
 from wsgw.errors import Farewell, UpstreamFailed, causes
 from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAMS, WHITESPACE, expanded_name
+from wsgw.stanzas.worker_state import warned
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,6 @@ _MECHANISMS = (
 )
 #: Bytes of features that are read once: a server offers the same to all, and login follows login.
 _REMEMBERED = 8 * 1024
-
-#: The domains whose servers' channel binding was warned of in this process.
-_warned_of_channel_binding: set[str] = set()
 
 
 def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> bytes:
@@ -120,8 +118,7 @@ def _binds_channel(feature: Element) -> bool:
 
 def warn_of_channel_binding(domain: str) -> None:
     """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
-    if domain not in _warned_of_channel_binding:
-        _warned_of_channel_binding.add(domain)
+    if warned.first_time("channel binding", domain):
         log.warning(
             "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
             " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
