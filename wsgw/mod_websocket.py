@@ -13,7 +13,6 @@ import logging
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -108,6 +107,26 @@ class VirtualHost:
         self.sessions: set[Relay] = set()
 
 
+class ServedDomains:
+    """The domains served, as one client asks for them: what it asks for in vain is logged."""
+
+    __slots__ = ("_peer", "_supervisor")
+
+    def __init__(self, supervisor: Supervisor, peer: Peer) -> None:
+        self._supervisor = supervisor
+        self._peer = peer
+
+    def __call__(self, to: str) -> str | None:
+        """Return the domain that a stream header's ``to`` names, None if it is not served."""
+        served = self._supervisor.served
+        with contextlib.suppress(ValueError):
+            domain = normalise_domain(to)
+            if domain in served:
+                return domain
+        session_log.not_served(self._peer, to, served)
+        return None
+
+
 class Supervisor:
     """Starts, counts, sweeps and ends every session of this process."""
 
@@ -115,6 +134,8 @@ class Supervisor:
         """``first_id`` is the number of the first connection in the log."""
         #: The domains served, and those that are no longer and still have sessions.
         self.hosts: dict[str, VirtualHost] = {}
+        #: Their names, without those that are no longer served.
+        self.served: frozenset[str] = frozenset()
         self.serve_hosts(hosts)
         self.sessions: dict[Relay, Ticket] = {}
         self.admission = admission
@@ -133,9 +154,9 @@ class Supervisor:
 
     def serve_hosts(self, hosts: Iterable[str]) -> None:
         """Serve these domains from now on; running sessions keep theirs."""
-        self._served = frozenset(hosts)
+        self.served = frozenset(hosts)
         kept = {domain: host for domain, host in self.hosts.items() if host.sessions}
-        self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self._served} | kept
+        self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self.served} | kept
 
     def trace(self, targets: Traced, *, everything: bool) -> None:
         """Trace the sessions that ``targets`` names, running ones too; with ``everything`` all, at debug."""
@@ -168,8 +189,8 @@ class Supervisor:
         ticket: Ticket,
     ) -> None:
         """Start the greenlet of a session whose 101 is sent; ``ticket`` is given back when it ends."""
-        serves = partial(self._serves, peer)
-        xmpp = WebSocketXmpp(session, settings.limits, serves, monotonic(), settings.see_other)
+        served = ServedDomains(self, peer)
+        xmpp = WebSocketXmpp(session, settings.limits, served, monotonic(), settings.see_other)
         relay = Relay(peer, browser, session, xmpp, upstream, settings.config, self)
         self.sessions[relay] = ticket
         self.tally.opened += 1
@@ -208,15 +229,6 @@ class Supervisor:
         while self.turn.connections:
             gevent.sleep(IDLE_LOOK)
 
-    def _serves(self, peer: Peer, to: str) -> str | None:
-        """Return the domain that a stream header's ``to`` names, None if it is not served."""
-        with contextlib.suppress(ValueError):
-            domain = normalise_domain(to)
-            if domain in self._served:
-                return domain
-        session_log.not_served(peer, to, self._served)
-        return None
-
     def joined(self, relay: Relay, domain: str) -> None:
         """A session has opened a stream to one of the hosts."""
         host = self.hosts.get(domain)
@@ -234,7 +246,7 @@ class Supervisor:
         host = self.hosts.get(relay.xmpp.domain)
         if host is not None:
             host.sessions.discard(relay)
-            if not host.sessions and host.domain not in self._served:
+            if not host.sessions and host.domain not in self.served:
                 del self.hosts[host.domain]
         if not self.sessions:
             self._empty.set()

@@ -95,7 +95,8 @@ class Watch:
             and self._xmpp.at_rest
             and self._session.at_rest
         ):
-            self._browser_progress = self._upstream_progress = None
+            if self._browser_progress is not None:
+                self._browser_progress = self._upstream_progress = None
             return
         try:
             self._look(now)

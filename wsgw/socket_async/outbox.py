@@ -44,6 +44,7 @@ class Outbox:
         "_socket",
         "_turn",
         "_watcher",
+        "at_rest",
         "failed",
         "progress",
         "queued",
@@ -69,6 +70,8 @@ class Outbox:
         self.progress = 0
         #: A write failed, and so will every other.
         self.failed = False
+        #: Nothing is queued and no write failed.
+        self.at_rest = True
 
     def attach(self, drained: _Step, passed: _Step) -> None:
         """Call ``drained`` when the queue is taken, ``passed`` when what was sent before ``mark`` is."""
@@ -135,6 +138,7 @@ class Outbox:
         if taken < len(data):
             self._queue += memoryview(data)[taken:]
             self.queued = len(self._queue)
+            self.at_rest = False
             watcher = self._watch()
             if not watcher.active:
                 watcher.start(self._writable)
@@ -155,6 +159,7 @@ class Outbox:
         """Send no more. It ends nothing by itself: the peer may have said why before it went."""
         self.failed = True
         self._drop()
+        self.at_rest = False
         if self._reader is not None:
             self._reader.read_last_words()
 
@@ -195,6 +200,7 @@ class Outbox:
         self.progress += taken
         del self._queue[:taken]
         self.queued = len(self._queue)
+        self.at_rest = not self.queued
 
     def _watch(self) -> Any:
         if self._watcher is None:

@@ -104,7 +104,7 @@ class SocketAsync:
     @property
     def at_rest(self) -> bool:
         """Whether everything sent was taken, nothing failed, and whatever comes will be delivered."""
-        return self._armed and not self.outbox.queued and not self.outbox.failed
+        return self._armed and self.outbox.at_rest
 
     @property
     def closed(self) -> bool:
