@@ -11,7 +11,7 @@
           └── SessionError      and a Close code: the gateway ends the session
                └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
 
-``causes`` is the table of why sessions end, ``refusals`` that of why connections become none. This room knows
+``causes`` is the table of why sessions end, ``refusals`` that of why connections are refused. This room knows
 nothing of sockets, frames or XML.
 """
 

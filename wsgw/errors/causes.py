@@ -1,8 +1,8 @@
 """Why sessions end: one table, from which the log, the counters, the stream errors and the docs take it.
 
-A cause is a value. An error carries it, ``browser_lost`` and its like are given it, and nothing reads the
-text again. What a peer chose (a Close code, the condition of a server's error) or only this one session has
-(a size, a parser's words) is a detail beside it: a person reads it in the log, no counter sees it.
+A cause is a value: errors carry it, and methods such as ``browser_lost`` take it. No code reads its text to
+learn a fact. What a peer chose (a Close code, the condition of a server's error) and what belongs to one
+session (a size, the words of a parser) is a detail beside the cause: the log shows it, the counters do not.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ SERVER_ERROR = Cause("server_error", "", "server: {}")
 SEE_OTHER_HOST = Cause("see_other_host", "", "see-other-host")
 BROWSER_LEFT = Cause("browser_left", "", "Close {}")
 BROWSER_LOST = Cause("browser_lost", "", "connection lost")
-#: It left behind more than the XMPP server takes.
+#: The bytes that it sent before it left are more than the XMPP server reads.
 LEFT_TOO_MUCH = Cause("browser_lost", "send_buffer_hard", "connection lost: send_buffer_hard")
 
 # -- a deadline is over ------------------------------------------------------------------------------
@@ -129,10 +129,10 @@ UPSTREAM_WANTS_TLS = Cause(
 # -- the gateway ends it -----------------------------------------------------------------------------
 
 GATEWAY_STOPS = Cause("shutdown", "", "the gateway stops", "system-shutdown")
-#: It has not ended of itself when its greenlet does.
+#: The greenlet of the session ends before the session has a cause.
 GATEWAY_STOPPED = Cause("shutdown", "", "gateway stopped")
 FAULT = Cause("fault", "", "fault in the gateway", "internal-server-error")
-#: Of a session that goes on, or whose machine a fault has kept from ending.
+#: The session has not ended, or a fault prevented that its machine ended.
 UNKNOWN = Cause("other", "", "")
 NOT_ENDED = Ending(UNKNOWN)
 
