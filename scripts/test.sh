@@ -78,7 +78,7 @@ fi
 run=.venv/bin/python
 check "ruff check" "$run" -m ruff check --quiet .
 check "ruff format" "$run" -m ruff format --check --quiet .
-check "mypy --strict wsgw" "$run" -m mypy --strict --no-error-summary wsgw
+check "mypy --strict" "$run" -m mypy --no-error-summary
 if $quick; then
     check "quick tests" "$run" -m pytest -q "${at_once[@]}" -m "$quick_selection" \
         --durations 10 --durations-min 1 "$@"

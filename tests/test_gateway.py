@@ -14,7 +14,7 @@ import gevent
 import pytest
 
 from tests.support.certificates import Certificate
-from tests.support.here import config_for, in_thread, running, wait_here
+from tests.support.here import config_for, in_thread, port_of, running, wait_here
 from tests.support.processes import ReservedPort
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, XmppServer, upgrade_request
 from wsgw import gateway as module
@@ -100,7 +100,7 @@ def test_listeners_come_in_the_order_of_the_settings(write: Write, ports: list[i
 
 def test_nothing_is_accepted_before_the_start_and_after_the_end(server: XmppServer) -> None:
     gateway = Gateway.alone(config_for(server.port))
-    port = gateway.listeners[0].server_port
+    port = port_of(gateway)
     early = in_thread(socket.create_connection, ("127.0.0.1", port))
     gevent.sleep(0.05)
     assert gateway.supervisor.turn.connections == 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import gevent
 import pytest
 
-from tests.support.here import config_for, in_thread, running, wait_here
+from tests.support.here import config_for, in_thread, port_of, running, wait_here
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer
 from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
@@ -52,7 +52,7 @@ def opening(domain: str) -> bytes:
 
 def log_in(gateway: Gateway, server: XmppServer, domain: str = "localhost") -> Session:
     def both() -> Session:
-        browser = Browser(gateway.listeners[0].server_port)
+        browser = Browser(port_of(gateway))
         browser.text(opening(domain))
         connection = server.accept_stream()
         assert browser.message().startswith(b"<open ")
@@ -74,7 +74,7 @@ def test_a_session_counts_from_its_101_and_at_its_host_from_its_header(
     gateway: Gateway, server: XmppServer
 ) -> None:
     supervisor = gateway.supervisor
-    browser = in_thread(Browser, gateway.listeners[0].server_port)
+    browser = in_thread(Browser, port_of(gateway))
     wait_here(lambda: supervisor.sessions, "session")
     assert counts(supervisor) == {"localhost": 0, "other.example": 0}
     assert supervisor.admission.connections == 1
@@ -119,7 +119,7 @@ def test_a_domain_that_is_no_longer_served_keeps_its_sessions(gateway: Gateway, 
     assert counts(supervisor) == {"localhost": 0, "new.example": 0, "other.example": 1}
     session.browser.text(b"<presence xmlns='jabber:client'/>")
     in_thread(session.server.read_until, b"/>")
-    refused = in_thread(Browser, gateway.listeners[0].server_port)
+    refused = in_thread(Browser, port_of(gateway))
     refused.text(opening("other.example"))
     assert in_thread(refused.until_close)[2] == "host-unknown"
     refused.close()
@@ -144,7 +144,7 @@ def test_a_session_may_join_a_domain_that_has_just_been_taken_away(
 ) -> None:
     """The settings may change between the reading of the name and the session's first stream."""
     supervisor = gateway.supervisor
-    browser = in_thread(Browser, gateway.listeners[0].server_port)
+    browser = in_thread(Browser, port_of(gateway))
     wait_here(lambda: supervisor.sessions, "session")
     supervisor.serve_hosts(["localhost"])
     (relay,) = supervisor.sessions
@@ -158,9 +158,9 @@ def test_a_session_may_join_a_domain_that_has_just_been_taken_away(
 
 def test_a_sweep_ends_what_has_passed_its_deadline(server: XmppServer) -> None:
     config = config_for(server.port)
-    config = replace(config, listeners=[replace(config.listeners[0], open_timeout=SWEEP_INTERVAL / 2)])
+    config = replace(config, listeners=(replace(config.listeners[0], open_timeout=SWEEP_INTERVAL / 2),))
     with running(config) as gateway:
-        browser = in_thread(Browser, gateway.listeners[0].server_port)
+        browser = in_thread(Browser, port_of(gateway))
         assert in_thread(browser.until_close)[2] == "connection-timeout"
         browser.close()
 
@@ -219,7 +219,7 @@ def test_a_session_whose_101_comes_during_a_drain_is_ended_too(gateway: Gateway,
     drain = gevent.spawn(supervisor.drain, 1.5)
     wait_here(lambda: supervisor.draining, "drain")
     supervisor.draining = False
-    late = in_thread(Browser, gateway.listeners[0].server_port)
+    late = in_thread(Browser, port_of(gateway))
     supervisor.draining = True
     assert in_thread(late.until_close)[1:] == (1012, "system-shutdown")
     for session in sessions:

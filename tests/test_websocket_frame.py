@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,7 +83,7 @@ def byte_by_byte(data: bytes) -> list[bytes]:
     return [data[index : index + 1] for index in range(len(data))]
 
 
-def earliest_violation(data: bytes, **options: int) -> int:
+def earliest_violation(data: bytes, **options: Any) -> int:
     """How many bytes have to come until the violation is seen."""
     for taken in range(len(data) + 1):
         if outcome([data[:taken]], **options)[1]:

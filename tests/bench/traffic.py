@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from tests.bench.load import Load
 from tests.bench.measure import Bench, Sample, run
@@ -55,7 +56,7 @@ def _rounds(bench: Bench, case: str, paths: list[Path], *, body: int = 100, rate
     ]
 
 
-def _once(bench: Bench, case: str, path: Path, number: int, *, seconds: float = 0, **how: float) -> Sample:
+def _once(bench: Bench, case: str, path: Path, number: int, *, seconds: float = 0, **how: Any) -> Sample:
     sample = run(case, path.name, number, path.pids, path.load, seconds or bench.seconds, **how)
     bench.say(sample.line())
     return sample

@@ -7,7 +7,7 @@ from wsgw.config.erlang_scanner import BadSyntax, Scanner, TokenKind
 
 def _tokens(text: str) -> list[tuple[TokenKind, object]]:
     scanner = Scanner(text)
-    found = []
+    found: list[tuple[TokenKind, object]] = []
     while (token := scanner.next_token()).kind is not TokenKind.END:
         found.append((token.kind, token.value))
     return found

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -153,13 +154,17 @@ def test_error_comes_back(client: Callable[..., Client]) -> None:
     assert error["error"]["condition"] == "service-unavailable"
 
 
+def _is_from(client: Client, presence: Any) -> bool:
+    return bool(presence["from"] == client.boundjid)
+
+
 def test_roster_and_subscription(client: Callable[..., Client]) -> None:
     alice, bob = client("alice", "wonderland"), client("bob", "builder")
     for each in (alice, bob):
         each.wait("session_start")
         each.get_roster()
         each.send_presence(ppriority=1)
-        each.wait("got_online", lambda presence, each=each: presence["from"] == each.boundjid)
+        each.wait("got_online", partial(_is_from, each))
     alice.update_roster("bob@localhost", name="Bob & Söhne", groups=["<bau>"])
     alice.send_presence_subscription("bob@localhost")
     assert bob.wait("presence_subscribe")["from"].bare == "alice@localhost"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def health(config: Path, *arguments: str, program: str = "health.py") -> tuple[i
 def gateway(tmp_path: Path, certificate: Certificate) -> Iterator[Callable[..., Gateway]]:
     running: list[Gateway] = []
 
-    def start(upstream: int = 5222, **options: str) -> Gateway:
+    def start(upstream: int = 5222, **options: Any) -> Gateway:
         running.append(Gateway(tmp_path / str(len(running)), certificate, upstream, **options).start())
         return running[-1]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import gevent
 import greenlet
 import pytest
-from gevent.threadpool import ThreadPool
+from gevent.threadpool import _WorkerGreenlet  # type: ignore[attr-defined]
 
 from tests.support.here import config_for, in_thread, running
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer, frame
@@ -123,7 +123,7 @@ def left() -> tuple[int, dict[str, int], int]:
         if type(thing) in OURS:
             counts[type(thing).__name__] += 1
         elif isinstance(thing, greenlet.greenlet) and not thing.dead:
-            counts["greenlet"] += not isinstance(thing, ThreadPool._WorkerGreenlet)  # this test's threads
+            counts["greenlet"] += not isinstance(thing, _WorkerGreenlet)  # this test's threads
     return len(os.listdir("/proc/self/fd")), counts, gevent.get_hub().loop.activecnt
 
 

@@ -106,7 +106,7 @@ class Mortal:
     def handshake(self, context: ssl.SSLContext, *, server_side: bool) -> None:
         self._step()
         name = None if server_side else "localhost"
-        self.sock = context.wrap_socket(self.sock, server_side, False, server_hostname=name)  # type: ignore[arg-type]
+        self.sock = context.wrap_socket(self.sock, server_side, False, server_hostname=name)
         self.sock.do_handshake()
 
     def vanish(self) -> None:

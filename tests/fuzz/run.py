@@ -74,7 +74,7 @@ def _call_long(size: int) -> None:
     from wsgw.stanzas import client, cutter, plain_text
 
     for module in (client, plain_text, cutter):
-        module.LONG_TEXT = size
+        setattr(module, "LONG_TEXT", size)  # noqa: B010
 
 
 def _escaped(word: bytes) -> str:

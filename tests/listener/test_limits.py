@@ -28,9 +28,9 @@ from tests.listener.heads import (
 from tests.support.certificates import Certificate
 from tests.support.edges import StartEdge
 from tests.support.gateway import Gateway
+from tests.support.here import config_for, port_of
 from tests.support.processes import wait_until
 from tests.support.wire import SECONDS, Browser, XmppServer, upgrade_request
-from wsgw.config import from_arguments
 from wsgw.listener.accept import MAX_ACCEPT, Listener
 
 
@@ -139,9 +139,9 @@ def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.
         return accepted
 
     monkeypatch.setattr(Listener, "do_read", counted)
-    gateway = wsgw.gateway.Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"]))
+    gateway = wsgw.gateway.Gateway.alone(config_for(1))
     gateway.start()
-    address = ("127.0.0.1", gateway.listeners[0].server_port)
+    address = ("127.0.0.1", port_of(gateway))
     wave = [socket.create_connection(address) for _ in range(10 * MAX_ACCEPT)]
     try:
         with gevent.Timeout(5):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wsgw.errors import HandshakeRefused
@@ -171,7 +173,7 @@ def test_the_checks_stand_in_the_original_order() -> None:
         ({}, target, 404, "Not found"),
         ({}, "/ws-xmpp", 403, "Forbidden: origin not allowed"),
     ):
-        headers = {f"sec_websocket_{name}": value for name, value in changed.items()}
+        headers: dict[str, Any] = {f"sec_websocket_{name}": value for name, value in changed.items()}
         error = refusal(request(target=goal, origin="https://evil.example", **headers), ORIGIN)
         assert (error.status, error.phrase) == (status, phrase)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import SupportsIndex
 
 from tests.support.traffic import Traffic
 
@@ -23,9 +25,9 @@ class Kept:
 class _Reader(asyncio.StreamReader):
     kept: Kept
 
-    def feed_data(self, data: bytes) -> None:
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         if hasattr(self, "kept"):
-            self.kept.received += data
+            self.kept.received += bytes(data)
         super().feed_data(data)
 
 

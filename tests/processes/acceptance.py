@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,9 @@ class Acceptance:
         self._traffic = Traffic(both)
         certificate = self._certificate
         served = Certificate(certificate.ca, certificate.chain, certificate.key, self._pem)
-        self._gateway_of = lambda port: Gateway(folder / "gateway", served, port, ws_options=OPTIONS)
+        self._gateway_of: Callable[[int], Gateway] = lambda port: Gateway(
+            folder / "gateway", served, port, ws_options=OPTIONS
+        )
         self._rows: list[tuple[str, int, int, int, str, float]] = []
         self._expected_losses: list[Book] = []
         self.faults: list[str] = []

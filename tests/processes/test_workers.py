@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,17 @@ def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProc
 # -- spread -----------------------------------------------------------------------------------------
 
 
+def _are_held(gateway: Gateway, connections: int) -> bool:
+    return sum(held(gateway, gateway.ws_port)) == connections
+
+
 def rightly_taken(gateway: Gateway, clients: int) -> int:
     """How many of so many connections, one after the other, went to one of those that had the fewest."""
     rightly, before = 0, [0] * len(gateway.workers)
     with ExitStack() as connections:
         for there in range(1, clients + 1):
             connections.enter_context(socket.create_connection(("127.0.0.1", gateway.ws_port)))
-            wait_until(
-                lambda n=there: sum(held(gateway, gateway.ws_port)) == n, PATIENCE, "it to be accepted"
-            )  # type: ignore[misc]
+            wait_until(partial(_are_held, gateway, there), PATIENCE, "it to be accepted")
             after = held(gateway, gateway.ws_port)
             taker = [now > then for now, then in zip(after, before, strict=True)].index(True)
             rightly += before[taker] == min(before)

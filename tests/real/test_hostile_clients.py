@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class Player:
         self._mallory = mallory
         self.jid = ""
 
-    def steps(self, name: str) -> list[dict[str, object]]:
+    def steps(self, name: str) -> list[dict[str, Any]]:
         """What the program has said so far."""
         decoder = json.JSONDecoder()
         lines = [line for line in self._child.text().splitlines(keepends=True) if line.endswith("\n")]

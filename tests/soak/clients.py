@@ -18,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.soak.reset import reset
 from tests.soak.script import CLOSINGS, STREAMS, browser_form, pause_share, stanza
@@ -97,7 +97,7 @@ class Session:
 
     async def _connect(self, ports: tuple[int, int], context: ssl.SSLContext) -> None:
         if self.secure:
-            target = {"port": ports[1], "ssl": context, "server_hostname": "localhost"}
+            target: dict[str, Any] = {"port": ports[1], "ssl": context, "server_hostname": "localhost"}
         else:
             target = {"port": ports[0]}
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", limit=65536, **target)

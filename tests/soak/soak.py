@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ class Soak:
         time.sleep(silence)
         for name, pid in pids.items():
             try:
-                wait_until(lambda pid=pid, name=name: open_files(pid) <= fresh[name], 10, name)
+                wait_until(partial(_has_at_most, pid, fresh[name]), 10, name)
             except TimeoutError:
                 self.result.faults.append(
                     f"{name}: {open_files(pid)} files open, {fresh[name]} before the load"
@@ -370,3 +371,7 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
+
+
+def _has_at_most(pid: int, files: int) -> bool:
+    return open_files(pid) <= files

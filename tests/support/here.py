@@ -32,6 +32,12 @@ def running(config: Config) -> Iterator[Gateway]:
         gateway.stop()
 
 
+def port_of(gateway: Gateway) -> int:
+    """The port of its first listener."""
+    port: int = gateway.listeners[0].socket.getsockname()[1]
+    return port
+
+
 def in_thread(function: Callable[..., Result], *arguments: object) -> Result:
     """Run a blocking step of a peer while the loop goes on."""
     result: Result = gevent.get_hub().threadpool.apply(function, arguments)

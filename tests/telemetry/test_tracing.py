@@ -15,6 +15,7 @@ from tests.support.wire import PING, SUCCESS, XmppServer, frame
 from tests.telemetry.played import Played, bound, events
 from wsgw.config.model import Traced
 from wsgw.errors import causes
+from wsgw.telemetry.peer import Peer
 from wsgw.telemetry.tracing import Tracing
 from wsgw.websocket_session import Timers, WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -154,9 +155,8 @@ class Traceable:
     """A session without sockets."""
 
     def __init__(self, client: str = "203.0.113.9") -> None:
-        self.peer = self
+        self.peer = Peer(1, (client, 0), client)
         self.on_enter: Callable[[str], None] | None = None
-        self.connection_id, self.client = 1, client
         self.session = WebSocketSession(Timers(30, 20, 300, 5), 1000)
         limits = XmppLimits(50_000, 5, 5, 10.0, 60.0)
         self.xmpp = WebSocketXmpp(self.session, limits, lambda to: to, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[Callable[..., Ga
     """``start(ws_options, ...)``: a gateway with these listener options; it must end in order."""
     running: list[Gateway] = []
 
-    def start(ws_options: str, pace: str = PATIENT, **settings: str) -> Gateway:
+    def start(ws_options: str, pace: str = PATIENT, **settings: Any) -> Gateway:
         folder = tmp_path / f"gateway-{len(running)}"
         gateway = Gateway(folder, certificate, 1, ws_options=pace + ws_options, **settings)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ReservedPort, wait_until
 from tests.support.wire import SECONDS, Browser, Connection, XmppServer, within
 from tests.upstream.scripted import HASTY, SOON, assert_fails, assert_relays, dropping, logged, open_stream
+
+#: The line of the log of a session that has ended.
+CLOSED = "= closed host=localhost"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -83,14 +87,19 @@ def test_browser_vanishes_while_the_server_is_connected_to(start: Callable[..., 
         for vanish in (Browser.reset, Browser.close):
             browser = open_stream(gateway)
             wait_until(lambda: descriptors(gateway, port) == 1, SECONDS, "the attempt to connect")
-            closed = gateway.child.text().count("= closed host=localhost")
+            closed = gateway.child.text().count(CLOSED)
             vanish(browser)
             wait_until(
-                lambda before=closed: gateway.child.text().count("= closed host=localhost") > before,
+                partial(_has_ended, gateway, closed),
                 SECONDS,
                 "the end in the log",
             )
             wait_until(lambda: descriptors(gateway, port) == 0, SECONDS, "the end of the attempt")
+
+
+def _has_ended(gateway: Gateway, before: int) -> bool:
+    """Whether the log tells more ended sessions than ``before``."""
+    return gateway.child.text().count(CLOSED) > before
 
 
 def descriptors(gateway: Gateway, port: int) -> int:

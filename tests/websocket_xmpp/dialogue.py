@@ -86,7 +86,7 @@ def fatal(condition: str, code: int, *, header: bool = False) -> list[bytes]:
     return [b"<open xmlns=", *marks] if header else marks
 
 
-STAY = ([], b"")
+STAY: tuple[list[bytes], bytes] = ([], b"")
 #: How a stream error for the server begins; its text is for people.
 NOT_WELL_FORMED = b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text "
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -47,7 +48,7 @@ def test_any_content_has_the_independent_outcome(content: bytes, name: bytes, ta
         assert bool(stream.faults) is (result != stanza)
 
 
-_SMALL_BOUNDS = {
+_SMALL_BOUNDS: dict[Any, dict[str, Any]] = {
     cutter: {"ANYTHING_UP_TO": 260, "SMALL": Bounds(6, 1e9), "LARGE": Bounds(4, 9)},
     repair: {
         "ANYTHING_UP_TO": 260,

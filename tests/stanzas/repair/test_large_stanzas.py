@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from xml.parsers import expat
+
 import pytest
 
 from tests.stanzas.repair.feeding import ERROR, MIB, NEXT, UNREADABLE, fed, message, passed
-from wsgw.stanzas import cutter
 from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT
 
 FILLING = b"<body>" + b"x" * ANYTHING_UP_TO + b"</body>"
@@ -24,17 +25,17 @@ def test_a_large_stanza_has_narrower_bounds(first: bool) -> None:
             parts, expected = parts[::-1], expected[::-1]
         assert passed(message(b"".join(parts))) == [message(b"".join(expected))], more
     names = [b"<n%d/>" % number for number in range(30_000)]
-    parts = [b"".join(names), FILLING]
-    stream = fed(message(b"".join(parts if first else parts[::-1])))
+    crowd = [b"".join(names), FILLING]
+    stream = fed(message(b"".join(crowd if first else crowd[::-1])))
     assert stream.failure is None
     result, following = stream.elements
     assert following == NEXT
     assert set(stream.faults[0].reasons) == {"names"}
     known = result.count(b"<n")
     assert int(LARGE.names) - 20 < known <= int(LARGE.names)
-    kept = [b"".join(names[:known]), FILLING]
+    left = [b"".join(names[:known]), FILLING]
     # The name of the last element is one too many, too.
-    assert result == message(b"".join(kept if first else kept[::-1])).replace(b"<z/>", b"")
+    assert result == message(b"".join(left if first else left[::-1])).replace(b"<z/>", b"")
 
 
 def test_a_large_stanza_within_its_bounds_passes_byte_for_byte() -> None:
@@ -91,7 +92,7 @@ def test_a_parser_without_memory_is_a_fault_of_the_stanza() -> None:
 
         def Parse(self, _data: bytes) -> None:
             real.Parse(b"")
-            error = cutter.expat.ExpatError("out of memory")
+            error = expat.ExpatError("out of memory")
             error.code = 1
             raise error
 
