@@ -141,7 +141,7 @@ def test_a_parent_without_descriptors(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     with without_descriptors(gateway.child.pid):
         os.kill(gateway.workers[1], signal.SIGKILL)
-        said(gateway, "no process for worker 1: Too many open files; again in 1 s")
+        said(gateway, "no process for worker 1: Too many open files; next attempt in 1 s")
         gateway.child.signal(signal.SIGUSR2)
         said(gateway, "no upgrade: the new gateway cannot be started: .*Too many open files")
         books = traffic.begin(gateway.ws_port, 4)
