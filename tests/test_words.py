@@ -83,7 +83,8 @@ def of_python(text: str, *, strings: bool) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield node.name.replace("_", " ")
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and strings:
-            yield _CODE_SPAN.sub(" x ", node.value)
+            # A single word is a name: ``nobody`` is an account.
+            yield "" if node.value.isidentifier() else _CODE_SPAN.sub(" x ", node.value)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and not strings:
             yield _CODE_SPAN.sub(" x ", ast.get_docstring(node) or "")
     lines = [""] * (text.count("\n") + 2)

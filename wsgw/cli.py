@@ -58,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(parser)
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    check = commands.add_parser("check", help="print what would run, or every error of the configuration")
+    check = commands.add_parser("check", help="print the settings, or every error of the configuration")
     _add_settings(check, suppress=True)
     check.set_defaults(run=_check)
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
-    demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for trying")
+    demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for a first try")
     demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
     _add_log(demo, suppress=True)
     demo.set_defaults(run=_demo)
@@ -84,7 +84,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) ->
         "--offline",
         action="store_true",
         default=argparse.SUPPRESS if suppress else False,
-        help="ask no XMPP server whether it can be used; with check, look at files only",
+        help="do not connect to the XMPP servers for a check; with check, read files only",
     )
     _add_log(parser, suppress=suppress)
 
@@ -170,7 +170,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
             gateway.serve_forever(prove_it)
     except ProbeFailed as error:
-        print(f"the demo does not work: {error}", file=sys.stderr)
+        print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     finally:
         writer.stop()

@@ -96,7 +96,7 @@ def test_a_handler_that_is_not_ours_is_a_warning(tmp_path: Path, module: str, ad
     ("options", "mistake"),
     [
         ("captcha, {max_sesions, 5}", "1: unknown option max_sesions; did you mean max_sessions?"),
-        ("{transport, tcp}", "1: transport stands before the options: {{Port, IP, tcp}, Module, [...]}"),
+        ("{transport, tcp}", "1: transport belongs before the options: {{Port, IP, tcp}, Module, [...]}"),
         ("web_admin, {tsl, true}", "1: unknown option tsl; did you mean tls?"),
         (
             '{request_handlers, [{["a"], mod_websockt}]}',

@@ -95,7 +95,7 @@ def test_certificate_of_ours_that_is_not_valid_yet(tmp_path: Path, make: Make) -
     line, reason = the_one(found(tmp_path, tls(make().pem), days=-400))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} is not valid before 20")
-    assert "clients refuse it: set the clock of this machine, which says 20" in reason
+    assert "clients refuse it: set the clock of this machine, which shows 20" in reason
 
 
 def test_certificate_of_ours_out_of_certfiles(tmp_path: Path, make: Make) -> None:
@@ -137,7 +137,7 @@ def test_authorities_that_have_all_expired(tmp_path: Path, make: Make) -> None:
     secured = f'{{upstream_cafile, "{cafile}"}}, {{upstream, "starttls://127.0.0.1"}}, '
     line, reason = the_one(found(tmp_path, secured, days=31))
     assert line == 4
-    assert "the XMPP server's certificate is refused: take a newer file" in reason
+    assert "the XMPP server's certificate is refused: use a newer file" in reason
     for unused in (secured.replace("starttls", "tcp"), secured + "{upstream_verify, false}, "):
         _, reason = the_one(found(tmp_path, unused, days=31))
         assert "wsgw does not check the XMPP server's certificate; if" in reason
@@ -157,7 +157,7 @@ def test_names_that_fit(tmp_path: Path, make: Make, name: str) -> None:
 def test_names_that_are_no_hosts(tmp_path: Path, make: Make) -> None:
     line, reason = the_one(found(tmp_path, tls(make("notexample.org").pem)))
     assert line == 4
-    assert "names notexample.org, and neither one of the hosts nor a name below one (example.org)" in reason
+    assert "names notexample.org, but neither one of the hosts nor a name below one (example.org)" in reason
 
 
 def test_common_name_only(tmp_path: Path, make: Make) -> None:

@@ -93,15 +93,15 @@ def part(server: XmppServer, said: bytes, *, ended: bool = True) -> Callable[[],
     [
         (SERVER_HEADER + PLAIN, ""),
         (SERVER_HEADER + NEEDLESS, ""),
-        (SERVER_HEADER + STARTTLS, "wants STARTTLS: write it as starttls://127.0.0.1:{port}"),
-        (SERVER_HEADER + WITHOUT_MECHANISMS, "wants STARTTLS: write it as starttls://127.0.0.1:{port}"),
+        (SERVER_HEADER + STARTTLS, "requires STARTTLS: write it as starttls://127.0.0.1:{port}"),
+        (SERVER_HEADER + WITHOUT_MECHANISMS, "requires STARTTLS: write it as starttls://127.0.0.1:{port}"),
         (
             SERVER_HEADER + UNKNOWN_HOST,
-            "refuses the stream to localhost: host-unknown: hosts has to name a domain that the XMPP server",
+            "refuses the stream to localhost: host-unknown: hosts must name a domain that the XMPP server",
         ),
         (
             SERVER_HEADER + UNKNOWN_HOST.replace(b"host-unknown", b"not-well-formed"),
-            "refuses the stream to localhost: not-well-formed: the XMPP server's log says why",
+            "refuses the stream to localhost: not-well-formed: the XMPP server's log has the reason",
         ),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -145,7 +145,7 @@ def test_what_a_server_says(xmpp_server: XmppServer, said: bytes, reason: str) -
 def test_server_that_says_nothing(xmpp_server: XmppServer) -> None:
     """As one that expects a PROXY header, or TLS at once."""
     (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}", timeout=0.2)
-    assert "takes connections, and does not answer a stream header within 0.2 s: name the port" in reason
+    assert "accepts connections but does not answer a stream header within 0.2 s: name the port" in reason
     assert "tls://HOST:PORT" in reason
     assert "upstream_proxy_protocol" in reason
     xmpp_server.accept().close()
@@ -163,7 +163,7 @@ def test_server_that_says_no_features(xmpp_server: XmppServer) -> None:
 
     with playing(xmpp_server, play):
         (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}", timeout=3)
-    assert f"answers with a stream header, and sends no features within 3 s: {PORT_FOR_CLIENTS}" in reason
+    assert f"answers with a stream header but sends no features within 3 s: {PORT_FOR_CLIENTS}" in reason
 
 
 def test_server_that_resets_the_connection(xmpp_server: XmppServer) -> None:
@@ -176,7 +176,7 @@ def test_server_that_resets_the_connection(xmpp_server: XmppServer) -> None:
 
     with playing(xmpp_server, play):
         (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}")
-    assert f"breaks the connection off: Connection reset by peer: {PORT_FOR_CLIENTS}" in reason
+    assert f"resets the connection: Connection reset by peer: {PORT_FOR_CLIENTS}" in reason
     assert "write tls://HOST:PORT if it has TLS from the first byte" in reason
 
 
@@ -218,7 +218,9 @@ def test_unix_sockets(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(left))
     (reason,) = answers(f"unix:{left}")
-    assert reason.endswith("Connection refused: start the XMPP server: the socket is one it has left behind")
+    assert reason.endswith(
+        "Connection refused: start the XMPP server: the socket belongs to a stopped server"
+    )
 
 
 @pytest.mark.root
@@ -257,7 +259,7 @@ def test_names_that_do_not_resolve() -> None:
 def test_srv_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsgw.net.srv._records", lambda domain, timeout: [])
     (reason,) = answers("srv:no-such-domain.invalid", timeout=20)
-    assert "starttls://no-such-domain.invalid:5222, which is tried when there are no SRV records: " in reason
+    assert "starttls://no-such-domain.invalid:5222, tried because there are no SRV records: " in reason
 
 
 def test_srv_that_offers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,11 +318,11 @@ def test_good_tls(xmpp_server: XmppServer, make: Callable[..., Certificate], sch
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("other.example", {}, "it names other.example: get it a certificate for localhost"),
+        ("other.example", {}, "it names other.example: get a certificate for localhost"),
         (
             "localhost",
             {"alternative": False},
-            "it has the Common Name localhost and no subjectAltName: get it a certificate for localhost",
+            "it has the Common Name localhost and no subjectAltName: get a certificate for localhost",
         ),
         ("localhost", {"days": "0"}, "renew it at the XMPP server, or set the clock of this machine"),
     ],
@@ -358,7 +360,7 @@ def test_server_without_the_tls_that_is_wanted(xmpp_server: XmppServer) -> None:
 
     with playing(xmpp_server, answer_in_clear):
         (found,) = answers(f"tls://127.0.0.1:{xmpp_server.port}")
-    assert found.endswith("if it has no TLS of this kind write starttls:// or, on loopback, tcp://")
+    assert found.endswith("if it has no such TLS write starttls:// or, on loopback, tcp://")
     with playing(xmpp_server, part(xmpp_server, SERVER_HEADER + PLAIN, ended=False)):
         (found,) = answers(f"starttls://127.0.0.1:{xmpp_server.port}")
     assert "the server does not offer STARTTLS: write it as tls://HOST:PORT if it has" in found
@@ -419,7 +421,7 @@ def test_one_worker_asks_once_and_the_start_does_not_wait(
     question.send(SERVER_HEADER + STARTTLS)
     assert question.read_to_end() == END
     warning = (
-        rf"WARNING .*{gateway.config}:\d+: upstream tcp://127.0.0.1:{xmpp_server.port} wants STARTTLS: write"
+        rf"WARNING .*{gateway.config}:\d+: upstream tcp://127.0.0.1:{xmpp_server.port} requires STARTTLS"
     )
     wait_until(lambda: re.search(warning, gateway.child.text()) is not None, SECONDS, "the warning")
     for connection in (question, session, browser):
@@ -469,7 +471,7 @@ def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
         status, said = run()
     assert status == 0, "a warning only"
     assert (
-        f"warning: --upstream: upstream tcp://127.0.0.1:{xmpp_server.port} wants STARTTLS: write it as"
+        f"warning: --upstream: upstream tcp://127.0.0.1:{xmpp_server.port} requires STARTTLS: write it as"
         in said
     )
     assert run("--offline") == (0, "")
@@ -485,4 +487,4 @@ def test_real_server_that_can_be_used(start_server: Callable[[str], Server], nam
 def test_real_server_that_does_not_know_the_host(start_server: Callable[[str], Server], name: str) -> None:
     config = config_of(f"tcp://127.0.0.1:{start_server(name).c2s_port}")
     (problem,) = ask(replace(config, hosts=("unknown.example",)), PemFiles())
-    assert "refuses the stream to unknown.example: host-unknown: hosts has to name" in problem.reason
+    assert "refuses the stream to unknown.example: host-unknown: hosts must name" in problem.reason

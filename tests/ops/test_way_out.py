@@ -16,7 +16,7 @@ from wsgw.upstream import NoStartTls, OtherCertificate
     ("kind", "code", "way_out"),
     [
         (NoStartTls, 0, "write it as tls://HOST:PORT if it has TLS"),
-        (OtherCertificate, 0, "name the certificate it has by now in certfiles"),
+        (OtherCertificate, 0, "name its current certificate in certfiles"),
         (ssl.SSLCertVerificationError, 10, "renew it at the XMPP server"),
         (ssl.SSLCertVerificationError, 18, "name the authority with upstream_cafile"),
     ],

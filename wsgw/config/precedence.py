@@ -131,7 +131,7 @@ def _unknown(key: Term) -> str:
     if name in PLACE and key.mark.yaml:
         return f"{name} is given twice"
     if name in PLACE:
-        return f"{name} stands before the options: {{{{Port, IP, tcp}}, Module, [...]}}"
+        return f"{name} belongs before the options: {{{{Port, IP, tcp}}, Module, [...]}}"
     if name in BY_NAME:
         return f"{name} belongs at the top level of the file, not in a listener"
     known = (*LISTENER_NAMES, *PLACE) if key.mark.yaml else LISTENER_NAMES

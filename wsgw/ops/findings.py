@@ -107,7 +107,7 @@ def _of_authorities(
     mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime
 ) -> Iterator[ConfigProblem]:
     """A file of authorities none of which is valid today, which has ``effect``."""
-    found = [_dates(certificate, now, "take a newer file") for certificate in _read(path, files)]
+    found = [_dates(certificate, now, "use a newer file") for certificate in _read(path, files)]
     if found and found[0] is not None and None not in found:
         yield _problem(
             mark,
@@ -129,7 +129,7 @@ def _dates(certificate: Certificate, now: datetime, renew: str) -> tuple[str, st
     if certificate.not_before > now:
         return (
             f"is not valid before {_shown(certificate.not_before)}",
-            f"set the clock of this machine, which says {_shown(now)}, or take one that is valid",
+            f"set the clock of this machine, which shows {_shown(now)}, or use a valid certificate",
         )
     return None
 
@@ -140,7 +140,7 @@ def _shown(moment: datetime) -> str:
 
 def _about_names(certificate: Certificate, hosts: tuple[str, ...]) -> str:
     if not certificate.names:
-        return "has no subjectAltName: clients refuse it: get one that names the host of their URL there"
+        return "has no subjectAltName: clients refuse it: get one that names the host of their URL in it"
     names = [name.removeprefix("*.") for name in certificate.names]
     known = any(
         certificate.covers(host) or any(name == host or name.endswith(f".{host}") for name in names)
@@ -149,7 +149,7 @@ def _about_names(certificate: Certificate, hosts: tuple[str, ...]) -> str:
     if known or not hosts:
         return ""
     return (
-        f"names {_listed(certificate.names)}, and neither one of the hosts nor a name below one "
+        f"names {_listed(certificate.names)}, but neither one of the hosts nor a name below one "
         f"({_listed(hosts)}): clients whose URL has another name refuse it: get one for the host of their URL"
     )
 
@@ -166,6 +166,6 @@ def _about_chain(chain: list[Certificate]) -> str:
         return ""
     source = f" ({leaf.issuer_urls[0]})" if leaf.issuer_urls else ""
     return (
-        f"lacks the certificate of its issuer, {leaf.issuer}: clients that do not know it refuse the "
+        f"lacks the certificate of its issuer, {leaf.issuer}: clients without it refuse the "
         f"connection: append it{source}; authorities call the whole file fullchain"
     )

@@ -118,12 +118,12 @@ class _Inquiry:
         if connection is None:
             reasons = "; ".join(self._shown(failure) for failure in failures)
             return f"upstream {self._name} cannot be used: {reasons}: {self._way_out(*failures[-1])}"
-        self._state = "takes connections, and does not answer a stream header"
+        self._state = "accepts connections but does not answer a stream header"
         try:
             return self._judge(connection)
         except OSError as error:
             reason = error.strerror or str(error)
-            return f"upstream {self._name} breaks the connection off: {reason}: {self._way_out_of_silence()}"
+            return f"upstream {self._name} resets the connection: {reason}: {self._way_out_of_silence()}"
         finally:
             connection.linger(0.0, _LINGERS)
 
@@ -134,7 +134,7 @@ class _Inquiry:
         if address == first and not others:
             return reason
         if first.scheme == "srv" and address == UpstreamAddress("starttls", first.host, 5222):
-            return f"{address}, which is tried when there are no SRV records: {reason}"
+            return f"{address}, tried because there are no SRV records: {reason}"
         return f"{address}: {reason}"
 
     # -- what the server says --------------------------------------------------------------------
@@ -143,7 +143,7 @@ class _Inquiry:
         connection.sendall(starttls_header(self._domain))
         for element in _elements(connection):
             if element is None:
-                self._state = "answers with a stream header, and sends no features"
+                self._state = "answers with a stream header but sends no features"
                 continue
             connection.sendall(_END)
             if isinstance(element, str):
@@ -155,16 +155,16 @@ class _Inquiry:
         if element.name == ERROR:
             condition = next((split_name(child.name)[1] for child in element.children), "undefined-condition")
             return f"upstream {self._name} refuses the stream to {self._domain}: {condition}: " + (
-                "hosts has to name a domain that the XMPP server serves"
+                "hosts must name a domain that the XMPP server serves"
                 if condition in ("host-unknown", "host-gone", "improper-addressing")
-                else "the XMPP server's log says why"
+                else "the XMPP server's log has the reason"
             )
         if element.name != FEATURES:
             return ""
         if self._is_plain and _wants_starttls(element):
             host = self._listener.upstream[0]
             form = f"starttls://{host.host}:{host.port}" if host.scheme == "tcp" else "starttls://HOST:PORT"
-            return f"upstream {self._name} wants STARTTLS: write it as {form}"
+            return f"upstream {self._name} requires STARTTLS: write it as {form}"
         return ""
 
     @property
@@ -199,15 +199,15 @@ class _Inquiry:
 
     def _way_out_of_tls(self, address: UpstreamAddress, error: ssl.SSLError) -> str:
         if isinstance(error, OtherName):
-            return f"{self._names_in_the_certificate()}get it a certificate for {self._domain}"
+            return f"{self._names_in_the_certificate()}get a certificate for {self._domain}"
         if isinstance(error, ssl.SSLCertVerificationError):
             if error.verify_code in _WRONG_TIME:
                 return "renew it at the XMPP server, or set the clock of this machine"
             return "name the authority with upstream_cafile, or the certificate itself in certfiles"
         if isinstance(error, OtherCertificate):
-            return "name the certificate it has by now in certfiles, or its authority with upstream_cafile"
+            return "name its current certificate in certfiles, or its authority with upstream_cafile"
         other = "starttls" if address.scheme == "tls" else "tls"
-        return f"if it has no TLS of this kind write {other}:// or, on loopback, tcp://"
+        return f"if it has no such TLS write {other}:// or, on loopback, tcp://"
 
     def _names_in_the_certificate(self) -> str:
         """What it has instead, by another connection; empty if that cannot be seen."""
@@ -233,7 +233,7 @@ _NO_XMPP = "name the port for XMPP clients (ejabberd_c2s, Prosody's c2s_ports)"
 _OF_FILES = {
     errno.ENOENT: "start the XMPP server, or correct the path",
     errno.EACCES: "let the account {account} enter its directories and write to the socket",
-    errno.ECONNREFUSED: "start the XMPP server: the socket is one it has left behind",
+    errno.ECONNREFUSED: "start the XMPP server: the socket belongs to a stopped server",
     errno.ENOTSOCK: "correct the path",
 }
 

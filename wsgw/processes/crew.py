@@ -265,7 +265,7 @@ class Crew:
         slot.due = now + pause
         log.error(
             "worker %d (process %d) ended: %s; %d connections are lost, it is replaced %s",
-            *(member.slot, member.pid, cause or "nobody asked it to", connections),
+            *(member.slot, member.pid, cause or "without a request to stop", connections),
             f"in {pause:g} s" if pause else "now",
         )
 
