@@ -71,6 +71,7 @@ def test_every_transition_of_a_websocket_is_seen() -> None:
 def test_a_diagram_has_each_event(machine: Machine) -> None:
     lines = diagram(machine).splitlines()
     assert lines[0] == "stateDiagram-v2"
+    assert not [line for line in lines if line.count(":") > 1 or ";" in line], "either ends a label"
     for state, row in machine.transitions.items():
         for event, after in row.items():
             arrow = next(line for line in lines if line.startswith(f"    {state} --> {after}:"))

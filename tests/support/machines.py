@@ -85,7 +85,7 @@ def diagram(machine: Machine) -> str:
             lines.append(f"    {state} --> {after}: {events}")
         if not row:
             lines.append(f"    {state} --> [*]")
-    return "\n".join(lines).replace(";", ",")  # a semicolon ends a statement of Mermaid's
+    return "\n".join(lines)
 
 
 def with_diagrams(text: str) -> str:

@@ -28,9 +28,9 @@ STATES: Final[Mapping[str, str]] = {
     "opening": "the client's header",
     "connecting": "the connection to the XMPP server",
     "flowing": "bytes of both sides",
-    "parting": "the browser's Close; the server's connection is being flushed and closed",
+    "parting": "the browser's Close, while the server's connection is flushed and closed",
     "ending": "the last bytes for the browser",
-    "closed": "nothing: both connections are closed or being closed",
+    "closed": "nothing, since both connections are closed or being closed",
 }
 
 #: By state: each event that leads out of it, and the state that follows.

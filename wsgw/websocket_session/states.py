@@ -22,8 +22,8 @@ STATES: Final[Mapping[str, str]] = {
     "ws_handshake_request": "the request line",
     "ws_handshake_header": "the headers of the upgrade request",
     "ws_session": "frames of the browser, messages of the XMPP side",
-    "ws_closing": "the browser's Close: ours is sent",
-    "ws_closed": "nothing: both sides have closed, or the connection is gone",
+    "ws_closing": "the browser's Close, since ours is sent",
+    "ws_closed": "nothing, since both sides have closed or the connection is gone",
 }
 
 #: By state: each event that leads out of it, and the state that follows.

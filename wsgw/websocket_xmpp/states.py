@@ -23,10 +23,10 @@ from typing import Final
 #: What each state waits for; the first is where a machine begins.
 STATES: Final[Mapping[str, str]] = {
     "wait_for_stream": "the client's stream header",
-    "wait_for_upstream": "the connection to the XMPP server; messages of the client wait",
-    "loop": "stanzas of both sides; before the login has succeeded, within auth_timeout",
+    "wait_for_upstream": "the connection to the XMPP server, while messages of the client wait",
+    "loop": "stanzas of both sides, and the login within auth_timeout",
     "closing": "the server's answer to the end of the client's stream",
-    "closed": "nothing: the session is over",
+    "closed": "nothing, since the session is over",
 }
 
 #: By state: each event that leads out of it, and the state that follows.
