@@ -1,8 +1,8 @@
-"""Supervises the sessions of a process: one ``VirtualHost`` per domain served, and those not yet at one.
+"""Supervises the sessions of a process: starts, counts, sweeps and ends them.
 
-Erlang twin: ``mod_websocket``, a ``simple_one_for_one`` supervisor of ``websocket_xmpp`` per virtual
-host. A session belongs to the ``Supervisor`` from its 101 on and to its virtual host from its first
-stream header on; both count it, the supervisor sweeps it and ends it.
+Erlang twin: ``mod_websocket``, a ``simple_one_for_one`` supervisor of ``websocket_xmpp`` for each virtual
+host. One ``Supervisor`` serves all hosts of a process: a session belongs to it from its 101 on, and to a host
+from its first stream header on, by ``WebSocketXmpp.domain``.
 """
 
 from __future__ import annotations
@@ -99,14 +99,6 @@ class SessionSettings:
         )
 
 
-class VirtualHost:
-    """One domain and its sessions."""
-
-    def __init__(self, domain: str) -> None:
-        self.domain = domain
-        self.sessions: set[Relay] = set()
-
-
 class ServedDomains:
     """The domains served, as one client asks for them: what it asks for in vain is logged."""
 
@@ -132,11 +124,8 @@ class Supervisor:
 
     def __init__(self, hosts: Iterable[str], admission: Admission, turn: Turn, first_id: int = 1) -> None:
         """``first_id`` is the number of the first connection in the log."""
-        #: The domains served, and those that are no longer and still have sessions.
-        self.hosts: dict[str, VirtualHost] = {}
-        #: Their names, without those that are no longer served.
-        self.served: frozenset[str] = frozenset()
-        self.serve_hosts(hosts)
+        #: The domains that new streams may be opened to.
+        self.served = frozenset(hosts)
         self.sessions: dict[Relay, Ticket] = {}
         self.admission = admission
         self.tally = Tally()
@@ -155,8 +144,6 @@ class Supervisor:
     def serve_hosts(self, hosts: Iterable[str]) -> None:
         """Serve these domains from now on; running sessions keep theirs."""
         self.served = frozenset(hosts)
-        kept = {domain: host for domain, host in self.hosts.items() if host.sessions}
-        self.hosts = {domain: self.hosts.get(domain) or VirtualHost(domain) for domain in self.served} | kept
 
     def trace(self, targets: Traced, *, everything: bool) -> None:
         """Trace the sessions that ``targets`` names, running ones too; with ``everything`` all, at debug."""
@@ -229,13 +216,6 @@ class Supervisor:
         while self.turn.connections:
             gevent.sleep(IDLE_LOOK)
 
-    def joined(self, relay: Relay, domain: str) -> None:
-        """A session has opened a stream to one of the hosts."""
-        host = self.hosts.get(domain)
-        if host is None:  # a reload has taken the domain away since its name was read
-            host = self.hosts[domain] = VirtualHost(domain)
-        host.sessions.add(relay)
-
     def ended(self, relay: Relay) -> None:
         """A session is over."""
         self._tracing.ended(relay)
@@ -243,11 +223,6 @@ class Supervisor:
         self.repaired(relay)
         self._no_repair_logged_until.pop(relay, None)
         self._note_end(relay)
-        host = self.hosts.get(relay.xmpp.domain)
-        if host is not None:
-            host.sessions.discard(relay)
-            if not host.sessions and host.domain not in self.served:
-                del self.hosts[host.domain]
         if not self.sessions:
             self._empty.set()
 

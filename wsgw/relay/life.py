@@ -42,9 +42,6 @@ FLUSH_FOR_LOST = 0.4
 class Owner(Protocol):
     """The supervisor of the sessions."""
 
-    def joined(self, relay: Relay, domain: str) -> None:
-        """The session has opened a stream to a domain."""
-
     def repaired(self, relay: Relay) -> None:
         """The session's ``xmpp`` has ``repaired`` stanzas."""
 
@@ -148,7 +145,6 @@ class Relay:
 
     def _connect(self, domain: str) -> None:
         self.xmpp.connect_to = None
-        self._owner.joined(self, domain)
         self._enter(State.CONNECTING)
         self._connecting = True
         try:
