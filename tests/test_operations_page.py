@@ -204,20 +204,6 @@ def test_metrics_and_options_on_the_page_exist() -> None:
     assert options - others <= set(BY_NAME)
 
 
-def anchors(page: Path) -> set[str]:
-    """What GitHub makes of the headings."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)]+)\)", TEXT))))
-def test_links_lead_somewhere(link: str) -> None:
-    path, _, anchor = link.partition("#")
-    target = (DOCS / path).resolve() if path else PAGE
-    assert target.exists()
-    assert not anchor or anchor in anchors(target)
-
-
 # -- the commands ------------------------------------------------------------------------------------
 
 COMMANDS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -56,3 +57,28 @@ def test_every_script_that_is_named_exists(name: str) -> None:
     named = re.findall(r"(?<![\w/])(?:scripts|tests|\.ci)/[\w./-]*\w", text(name))
     assert named
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/bench/README.md"])
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_broken(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return not target.exists() or bool(anchor and anchor not in anchors(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and is_broken(page, link)] == []
+
+
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(text("README.md").splitlines()) <= 150
