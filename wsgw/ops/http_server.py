@@ -25,7 +25,7 @@ from wsgw.net.listen_sockets import Place
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.socket_async import SocketAsync
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.ops.admin")
 
 #: Connections at a time in each worker; others wait, or another worker takes them.
 MOST_CONNECTIONS = 4

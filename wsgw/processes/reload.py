@@ -26,7 +26,7 @@ from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading
 from wsgw.processes.worker import ASK, SETTINGS
 
-log = logging.getLogger("wsgw.processes.parent")  # the name that operators know
+log = logging.getLogger("wsgw.processes.parent")
 
 
 class Reloader:

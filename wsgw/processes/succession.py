@@ -22,7 +22,7 @@ from wsgw.processes.upgrade import SERVING, Successor
 from wsgw.processes.watch import Watch
 from wsgw.processes.worker import DRAIN, RETIRE, STOP
 
-log = logging.getLogger("wsgw.processes.parent")  # the name that operators know
+log = logging.getLogger("wsgw.processes.parent")
 
 
 class Succession:

@@ -31,7 +31,7 @@ from wsgw.upstream import Upstream
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.relay")
 
 #: A shaper's slowest clients are still read in pieces of this size, in bytes.
 MIN_READ_SIZE = 1024

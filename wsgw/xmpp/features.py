@@ -14,7 +14,7 @@ from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAMS, WHITESPACE, expanded_name
 from wsgw.stanzas.worker_state import warned
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.websocket_xmpp")
 
 FEATURES = expanded_name(STREAMS, "features")
 _TLS = "urn:ietf:params:xml:ns:xmpp-tls"
