@@ -1,4 +1,4 @@
-"""Admins filter the log by the names of its loggers, so that a module that moves keeps the name it logs by."""
+"""Admins filter the log by the names of its loggers: a module that moves keeps the name it logs by."""
 
 from __future__ import annotations
 
