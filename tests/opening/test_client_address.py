@@ -1,4 +1,4 @@
-"""Who the client is: the chain is walked from the right, over trusted hops only."""
+"""The client's address: the chain of hops is read from the right, over trusted hops only."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ CASES = {
 
 @pytest.mark.rule("fault-02", "fault-03")
 @pytest.mark.parametrize(("peer", "headers", "trusted", "client"), CASES.values(), ids=CASES)
-def test_client_address(
+def test_the_client_is_the_first_untrusted_hop_from_the_right(
     peer: str, headers: list[tuple[str, str]], trusted: TrustedProxies, client: str
 ) -> None:
     assert client_address(peer, headers, trusted) == client
@@ -113,12 +113,12 @@ def test_client_address(
         ("0.0.0.0", False),
     ],
 )
-def test_is_proxy(address: str, proxy: bool) -> None:
+def test_a_trusted_address_is_a_proxy(address: str, proxy: bool) -> None:
     assert OURS.is_proxy(address) is proxy
 
 
-def test_trusting_all_makes_nobody_a_proxy() -> None:
-    """``all`` believes every header; it must not lift the limits for every client."""
+def test_trusting_all_makes_no_client_a_proxy() -> None:
+    """``all`` trusts every header; it must not remove the limits of every client."""
     assert not EVERYBODY.is_proxy(CLIENT)
     assert EVERYBODY.is_proxy("127.0.0.1")
 

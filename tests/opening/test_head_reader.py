@@ -1,4 +1,4 @@
-"""The lines of a request head, by themselves: any bytes, in any pieces, give a head in order or a refusal."""
+"""The lines of a request head: any bytes, in any pieces, give a well-formed head or a refusal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = b"GET /ws-xmpp?x HTTP/1.1\r\nHost: a\r\nX:\t b c \r\nx:\r\n\r\n"
 
 
 class Pieces:
-    """A source that gives what it has piece by piece."""
+    """A source that returns its pieces one by one."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = [piece for piece in pieces if piece]
@@ -27,7 +27,7 @@ class Pieces:
 
 
 def read(*pieces: bytes, limit: int = LIMIT) -> tuple[object, ...]:
-    """The head and what follows it, or how it was refused and what is known of it."""
+    """The head and the bytes after it, or the refusal and the lines known until then."""
     source = Pieces(*pieces)
     reader = StrictHeadReader(source, limit)
     try:
@@ -42,13 +42,13 @@ def read(*pieces: bytes, limit: int = LIMIT) -> tuple[object, ...]:
     return reader.method, reader.target, reader.version, reader.fields, rest
 
 
-def test_a_head() -> None:
+def test_a_head_ends_at_its_empty_line() -> None:
     fields = [("Host", "a"), ("X", "b c"), ("x", "")]
     assert read(HEAD + b"rest") == ("GET", "/ws-xmpp?x", "HTTP/1.1", fields, b"rest")
 
 
 @pytest.mark.parametrize("before", [b"", b"\r\n"])
-def test_every_split(before: bytes) -> None:
+def test_a_head_is_read_at_every_split_point(before: bytes) -> None:
     data = before + HEAD + b"rest"
     whole = read(data)
     assert whole[0] == "GET"
@@ -71,7 +71,7 @@ PARTS = st.sampled_from(
 @pytest.mark.rule("9112-2.2")
 @given(st.lists(PARTS | st.binary(max_size=3), max_size=20).map(b"".join), st.integers(0, 60))
 def test_a_head_that_passes_has_one_reading(data: bytes, cut: int) -> None:
-    """However lines are found, CRLF, LF or CR: they are the same lines."""
+    """A parser that ends lines at CRLF, LF or CR finds the same lines."""
     found = read(data)
     assert read(data[:cut], data[cut:]) == found
     if len(found) == 5 and isinstance(found[0], str):
@@ -96,13 +96,13 @@ def test_a_head_that_passes_has_one_reading(data: bytes, cut: int) -> None:
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * LIMIT, 431),
     ],
 )
-def test_too_large(data: bytes, status: int) -> None:
+def test_a_head_that_is_too_large_is_refused(data: bytes, status: int) -> None:
     assert read(data)[0] == status
     assert read(*(bytes((byte,)) for byte in data))[0] == status
 
 
-def test_the_rest_of_a_refused_head_says_who_sent_it() -> None:
-    """Also after the end of a line that was too long, whose rest is no line of its own."""
+def test_the_rest_of_a_refused_head_names_its_client() -> None:
+    """Also after a line that is too long, whose rest is not taken for a line."""
     tail = b"X-Forwarded-For: forged\r\nbad\r\nX-Forwarded-For: true\r\n\r\n"
     for head in (b"GET / HTTP/1.1\r\nX: ", b"GET /"):
         reader = StrictHeadReader(Pieces(head + b"x" * LIMIT, tail), LIMIT)
@@ -118,7 +118,7 @@ def test_the_rest_of_a_refused_head_says_who_sent_it() -> None:
     "begins",
     [b"\r\n\r\nGET / HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n", b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\n"],
 )
-def test_the_rest_after_a_request_line_that_is_refused_does_too(begins: bytes) -> None:
+def test_the_rest_after_a_refused_request_line_names_its_client(begins: bytes) -> None:
     reader = StrictHeadReader(Pieces(begins, b"X-Forwarded-For: true\r\n\r\n"), LIMIT)
     with pytest.raises(HandshakeRefused, match="400 "):
         reader.readline()
@@ -128,7 +128,7 @@ def test_the_rest_after_a_request_line_that_is_refused_does_too(begins: bytes) -
 
 
 @pytest.mark.parametrize("begins", [b"\x16\x03\x01\r\n", b"<stream:stream>\r\n", b"PRI * HTTP/2.0\r\n"])
-def test_of_another_protocol_no_more_is_read(begins: bytes) -> None:
+def test_after_bytes_of_another_protocol_no_more_is_read(begins: bytes) -> None:
     reader = StrictHeadReader(Pieces(begins, b"X-Forwarded-For: true\r\n\r\n"), LIMIT)
     with pytest.raises(HandshakeRefused, match="400 "):
         reader.readline()

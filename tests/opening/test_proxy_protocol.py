@@ -1,4 +1,4 @@
-"""The PROXY protocol both ways; the numbers are sections of haproxy's proxy-protocol.txt."""
+"""The PROXY protocol, read and written; the numbers are sections of haproxy's proxy-protocol.txt."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HEADERS: dict[str, tuple[bytes, Endpoint | None]] = {
 
 
 @pytest.mark.parametrize(("header", "client"), HEADERS.values(), ids=HEADERS)
-def test_read_whole_byte_by_byte_and_with_trailing_data(header: bytes, client: Endpoint | None) -> None:
+def test_a_header_is_read_in_any_pieces_with_trailing_data(header: bytes, client: Endpoint | None) -> None:
     assert parse(header) == (client, len(header))
     assert parse(header + b"GET / HTTP/1.1\r\n") == (client, len(header))
     for taken in range(len(header)):
@@ -89,7 +89,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-def test_malformed(data: bytes) -> None:
+def test_a_malformed_header_is_an_error(data: bytes) -> None:
     with pytest.raises(ProxyProtocolError):
         parse(data)
 
@@ -103,7 +103,7 @@ def test_malformed(data: bytes) -> None:
         (CLIENT, ("/run/xmpp.sock", 0), b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
     ],
 )
-def test_written(source: Endpoint, destination: Endpoint, one: bytes, two: bytes) -> None:
+def test_a_header_is_written(source: Endpoint, destination: Endpoint, one: bytes, two: bytes) -> None:
     assert header_v1(source, destination) == one
     assert header_v2(source, destination) == two
 
@@ -116,8 +116,8 @@ def test_a_zone_is_not_written() -> None:
     assert header_v2(SERVER_6, scoped) == header_v2(SERVER_6, plain)
 
 
-def test_two_families_meet_in_ipv6() -> None:
-    mapped = (str(IPv6Address("::ffff:192.0.2.1")), 56324)  # Python 3.13 has another spelling for it
+def test_two_address_families_are_written_as_ipv6() -> None:
+    mapped = (str(IPv6Address("::ffff:192.0.2.1")), 56324)  # Python 3.13 spells it differently
     assert parse(header_v1(CLIENT, SERVER_6)) == (mapped, len(header_v1(CLIENT, SERVER_6)))
     assert parse(header_v2(CLIENT, SERVER_6)) == (mapped, 52)
     assert parse(header_v2(SERVER_6, CLIENT)) == (SERVER_6, 52)
@@ -127,7 +127,7 @@ endpoints = st.tuples(st.ip_addresses().map(str), st.integers(0, 65535))
 
 
 @given(endpoints, endpoints, st.binary(max_size=20))
-def test_what_is_written_is_read(source: Endpoint, destination: Endpoint, rest: bytes) -> None:
+def test_a_written_header_is_read(source: Endpoint, destination: Endpoint, rest: bytes) -> None:
     for header in (header_v1(source, destination), header_v2(source, destination)):
         found = parse(header + rest)
         assert found is not None

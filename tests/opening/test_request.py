@@ -1,4 +1,4 @@
-"""The judge of upgrade requests: each check, its phrase and its place in the order (RFC 6455 section 4.2)."""
+"""The checks of a WebSocket upgrade: the phrase of each and its place in the order (RFC 6455 section 4.2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORIGIN = "https://chat.example"
 
 Headers = list[tuple[str, str]]
 
-#: In the order of the checks they pass.
+#: In the order of the checks.
 GOOD: dict[str, str] = {
     "host": "example.org",
     "upgrade": "websocket",
@@ -73,7 +73,7 @@ ACCEPTED = {
 
 @pytest.mark.rule("fault-01")
 @pytest.mark.parametrize("accepted", ACCEPTED.values(), ids=ACCEPTED)
-def test_accepted(accepted: UpgradeRequest) -> None:
+def test_a_good_request_is_accepted(accepted: UpgradeRequest) -> None:
     assert judge(accepted, is_served) == KEY
 
 
@@ -126,7 +126,7 @@ REFUSED = {
 
 @pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(("refused", "status", "phrase"), REFUSED.values(), ids=REFUSED)
-def test_refused(refused: UpgradeRequest, status: int, phrase: str) -> None:
+def test_a_bad_request_is_refused_with_its_phrase(refused: UpgradeRequest, status: int, phrase: str) -> None:
     error = refusal(refused)
     assert (error.status, error.phrase) == (status, phrase)
     assert phrase.isascii()
@@ -134,14 +134,14 @@ def test_refused(refused: UpgradeRequest, status: int, phrase: str) -> None:
 
 
 @pytest.mark.rule("6455-4.4")
-def test_a_wrong_version_is_told_the_right_one() -> None:
+def test_a_wrong_version_is_answered_with_the_right_one() -> None:
     """RFC 6455 section 4.4; RFC 9110 section 15.5.22 wants the protocol in Upgrade."""
     error = refusal(request(sec_websocket_version="7"))
     assert error.headers == (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
 
 
-def test_the_checks_stand_in_the_original_order() -> None:
-    """A request with every fault hears of the first; with that one mended, of the next."""
+def test_the_checks_have_the_original_order() -> None:
+    """A request with every error gets the answer to the first; once that is corrected, to the next."""
     faults: Headers = [
         (name, "bad") for name in ("upgrade", "connection", "sec-websocket-protocol", "origin")
     ]
@@ -194,10 +194,10 @@ def test_the_checks_stand_in_the_original_order() -> None:
         ([ORIGIN, "https://evil.example"], False),
     ],
 )
-def test_origin(origins: list[str], allowed: bool) -> None:
-    """RFC 6455 section 4.2.2: an unwanted Origin is 403; no Origin comes from no browser."""
+def test_only_an_allowed_origin_is_accepted(origins: list[str], allowed: bool) -> None:
+    """RFC 6455 section 4.2.2: an unwanted Origin is 403; a request without one comes from no browser."""
     asked = request(*(("origin", origin) for origin in origins), without="origin")
-    assert judge(asked, is_served) == KEY, "nothing configured allows any"
+    assert judge(asked, is_served) == KEY, "without the option any is allowed"
     if allowed:
         assert judge(asked, is_served, [ORIGIN, "https://other.example"]) == KEY
     else:
@@ -232,5 +232,5 @@ def test_origin(origins: list[str], allowed: bool) -> None:
         ("/a/http://b/c", ("a", "http:", "b", "c")),
     ],
 )
-def test_path_segments(target: str, segments: tuple[str, ...]) -> None:
+def test_a_path_is_split_into_its_segments(target: str, segments: tuple[str, ...]) -> None:
     assert path_segments(target) == segments

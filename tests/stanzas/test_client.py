@@ -1,4 +1,4 @@
-"""Checking a client's messages: one element each, its own bytes, and nothing that XMPP forbids."""
+"""The check of a client's messages: each is one element, unchanged, without anything that XMPP forbids."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("root", [RFC7395_ROOT, b"<stream:stream xmlns:stream='u'>"])
-def test_elements_are_accepted_and_given_back_as_they_are(root: bytes) -> None:
+def test_accepted_elements_are_returned_unchanged(root: bytes) -> None:
     stanzas = checker(root)
     for element, name in [*ELEMENTS.values()] * 2:
         assert stanzas.check(element) == (name, element)
@@ -141,7 +141,7 @@ REFUSED = {
 
 @pytest.mark.rule("7395-3.3.3-whole", "7395-3.3.3-first", "6120-11.3")
 @pytest.mark.parametrize(("message", "condition"), REFUSED.values(), ids=REFUSED)
-def test_refused(message: bytes, condition: str) -> None:
+def test_a_bad_message_is_refused_with_its_error(message: bytes, condition: str) -> None:
     for before in (0, 3):
         stanzas = checker()
         for _ in range(before):
@@ -170,16 +170,16 @@ def test_in_legacy_framing_the_clients_header_binds_prefixes() -> None:
 
 @pytest.mark.parametrize("end", [b">", b"/>", b"></stream:stream>"])
 @pytest.mark.parametrize("declaration", [b"", b"<?xml version='1.0'?>"])
-def test_a_new_stream_header_is_seen(end: bytes, declaration: bytes) -> None:
+def test_a_new_stream_header_is_recognised(end: bytes, declaration: bytes) -> None:
     header = LEGACY_ROOT[:-1] + end
     stanzas = checker(LEGACY_ROOT)
     stanzas.check(b"<message/>")
     assert stanzas.check(declaration + header) == (STREAM, header)
-    assert stanzas.check(b"<message/>") == (MESSAGE, b"<message/>"), "the checker goes on"
+    assert stanzas.check(b"<message/>") == (MESSAGE, b"<message/>"), "the checker is still usable"
     assert checker().check(declaration + header) == (STREAM, header)
 
 
-def test_a_stream_header_inside_an_element_is_none() -> None:
+def test_a_stream_header_inside_an_element_is_not_a_new_stream() -> None:
     inside = b"<a><stream xmlns='http://etherx.jabber.org/streams'/></a>"
     assert checker().check(inside) == ("a", inside)
 
@@ -211,7 +211,7 @@ def test_a_namespace_may_have_any_length(root: bytes, size: int) -> None:
 @pytest.mark.rule("xml-cost")
 @pytest.mark.perf
 def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
-    """expat writes it out before every name in it: half namespace, half elements took seconds."""
+    """expat writes it before every name in it: a message of half namespace, half elements took seconds."""
     message = b"<m xmlns='%s'>%s</m>" % (b"u" * 128 * KIB, b"<a/>" * 32 * KIB)
     start = time.process_time()
     assert checker().check(message)[1] == message
@@ -221,7 +221,7 @@ def test_a_long_namespace_costs_no_more_than_its_bytes() -> None:
 @pytest.mark.rule("xml-cost")
 @pytest.mark.perf
 def test_attributes_in_a_long_namespace_cost_no_more_than_their_bytes() -> None:
-    """expat writes it out before each name within one tag, where no handler stops it."""
+    """expat writes the namespace before each name of one tag, where no handler can stop it."""
     attributes = b" ".join(b"p:a%d=''" % number for number in range(10_000))
     message = b"<m xmlns:p='%s' %s/>" % (b"u" * 128 * KIB, attributes)
     start = time.process_time()
@@ -251,8 +251,8 @@ TOKENS = [*tokens_with(EJABBERD_HEADER), b"</messages>", b"<messages>"]
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=7).map(b"".join))
-def test_what_is_accepted_is_one_element_and_nothing_else(message: bytes) -> None:
-    """Judged by an independent reading: a root with exactly one child and no text of its own."""
+def test_an_accepted_message_is_exactly_one_element(message: bytes) -> None:
+    """By an independent parser: a root with exactly one child and no text."""
     stanzas = checker()
     stanzas.check(b"<a/>")
     try:

@@ -1,4 +1,4 @@
-"""The borders of stanzas as one parser sees them."""
+"""The borders of stanzas, found by one parser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def after_header() -> StanzaCutter:
 
 
 @pytest.mark.parametrize("first", range(len(PIECES)))
-def test_stanzas_come_whole_and_at_their_last_byte_at_every_split_point(first: int) -> None:
+def test_at_every_split_point_a_stanza_comes_whole_at_its_last_byte(first: int) -> None:
     for second in range(first, len(PIECES) + 1):
         cutter, events = StanzaCutter(), list[tuple[str, bytes]]()
         for chunk in (PIECES[:first], PIECES[first:second], PIECES[second:]):
@@ -53,7 +53,7 @@ def test_stanzas_come_whole_and_at_their_last_byte_at_every_split_point(first: i
         assert events == EVENTS
 
 
-def test_what_is_under_way_is_pending_and_deep() -> None:
+def test_an_incomplete_stanza_is_pending_and_deep() -> None:
     cutter, events = after_header(), list[tuple[str, bytes]]()
     begun = b""
     for piece, depth in ((b"<message>", 2), (b"<a><b>", 4), (b"text", 4), (b"</b>", 3)):
@@ -65,8 +65,8 @@ def test_what_is_under_way_is_pending_and_deep() -> None:
     assert events == [(MESSAGE, begun + b"</a></message>")]
 
 
-def test_a_header_leaves_what_it_binds() -> None:
-    """A cutter made from that stands where one stands that has read the header."""
+def test_a_cutter_knows_the_bindings_of_its_header() -> None:
+    """A cutter made from those bindings continues as one that has read the header."""
     bindings = after_header().bindings
     assert bindings.startswith(b"<stream:stream ")
     assert b"id=" not in bindings
@@ -77,7 +77,7 @@ def test_a_header_leaves_what_it_binds() -> None:
 
 
 @pytest.mark.parametrize("declaration", [b"", b"<?xml version='1.0'?>"])
-def test_a_new_stream_is_left_to_another_cutter_from_its_first_byte_on(declaration: bytes) -> None:
+def test_a_new_stream_is_left_to_another_cutter_from_its_first_byte(declaration: bytes) -> None:
     cutter, events = after_header(), list[tuple[str, bytes]]()
     rest = declaration + HEADER + b"<presence/>"
     assert cutter.cut(b"<message/>\n" + rest, events) == rest
@@ -86,7 +86,7 @@ def test_a_new_stream_is_left_to_another_cutter_from_its_first_byte_on(declarati
 
 
 @pytest.mark.parametrize("split", [0, len(b"<message><a>"), len(b"<message><a></a>")])
-def test_a_stanza_it_cannot_judge_is_left_from_its_first_byte_on(split: int) -> None:
+def test_a_stanza_that_a_cutter_cannot_judge_is_left_from_its_first_byte(split: int) -> None:
     faulty = b"<message><a></a><p:b/></message><presence/>"
     cutter, events = after_header(), list[tuple[str, bytes]]()
     cutter.cut(b"<message/>" + faulty[:split], events)
@@ -118,7 +118,7 @@ def test_a_stanza_above_the_limit_is_left(more: int, is_refused: bool) -> None:
         (HEADER, b"</stream:stream><a/>", "not-well-formed"),
     ],
 )
-def test_what_breaks_the_rules_of_the_stream_ends_it(before: bytes, chunk: bytes, condition: str) -> None:
+def test_bytes_that_break_the_rules_end_the_stream(before: bytes, chunk: bytes, condition: str) -> None:
     cutter = StanzaCutter()
     cutter.cut(before, [])
     with pytest.raises(StreamError) as raised:

@@ -1,4 +1,4 @@
-"""One element as the parser has it: names, attributes, texts and places, whatever it is written like."""
+"""One parsed element: its names, attributes, texts and places, in any spelling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = (
 )
 
 
-def test_names_attributes_and_texts() -> None:
+def test_an_element_has_its_names_attributes_and_texts() -> None:
     document = (
         b"<iq type = \"result\" id='&#97;&amp;' p:id='other' xml:lang='en'>a<![CDATA[<b/>]]>"
         b"<stream:x>1</stream:x>&lt;<p:y xmlns:p='urn:q'><z/></p:y></iq>"
@@ -31,7 +31,7 @@ def test_names_attributes_and_texts() -> None:
     assert [inner.name for inner in iq.children[1].children] == [expanded_name(CLIENT, "z")]
 
 
-def test_children_are_found_with_their_bytes() -> None:
+def test_a_child_is_found_with_its_bytes() -> None:
     parts = [
         b"<a/>",
         b"<p:b xmlns:p='u'><p:b/></p:b>",
@@ -54,7 +54,7 @@ def test_children_are_found_with_their_bytes() -> None:
         (b"<a><b></b>&lt;<![CDATA[</a]]></a>", b"<b></b>&lt;<![CDATA[</a]]>"),
     ],
 )
-def test_where_the_content_is(document: bytes, content: bytes) -> None:
+def test_an_element_knows_the_place_of_its_content(document: bytes, content: bytes) -> None:
     start, end = read_element(ROOT, document).content(document)
     assert document[start:end] == content
 
@@ -88,7 +88,7 @@ def test_deep_elements_are_not_followed() -> None:
     ],
     ids=["size", "namespace", "inner namespace", "half", "prefix", "DOCTYPE"],
 )
-def test_what_cannot_be_read_is_a_documented_error(document: bytes) -> None:
+def test_an_unreadable_element_is_a_documented_error(document: bytes) -> None:
     with pytest.raises(StreamError):
         read_element(ROOT, document)
 
@@ -137,7 +137,7 @@ def _read(element: Element) -> tuple[object, ...]:
 
 @pytest.mark.rule("login-read")
 @given(_documents.filter(lambda document: document.startswith("<") and not document.startswith("<!")))
-def test_any_element_means_what_another_reader_says(document: str) -> None:
+def test_any_element_means_the_same_to_another_parser(document: str) -> None:
     written = document.encode()
     element = read_element(ROOT, written)
     (other,) = ElementTree.fromstring(ROOT + written + b"</stream:stream>")

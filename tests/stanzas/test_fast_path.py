@@ -1,4 +1,4 @@
-"""A stanza that is recognised without a parser is one that the parser takes, and the same comes out."""
+"""Each stanza recognised without a parser is accepted by the parser too, with the same result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ NOT_RECOGNISED = {
 
 
 @pytest.mark.parametrize("text", RECOGNISED.values(), ids=RECOGNISED)
-def test_recognised(text: bytes) -> None:
+def test_a_plain_stanza_is_recognised(text: bytes) -> None:
     name = expanded_name("jabber:client", text[1:].split()[0].decode())
     assert ShallowStanzas(MESSAGES).name_of(text) == name
     assert _checked(MESSAGES, text, shallow=False) == (name, text)
@@ -83,7 +83,7 @@ def test_recognised(text: bytes) -> None:
 
 @pytest.mark.parametrize("root", [MESSAGES, HEADER, COMPONENT])
 @pytest.mark.parametrize("text", NOT_RECOGNISED.values(), ids=NOT_RECOGNISED)
-def test_not_recognised(root: bytes, text: bytes) -> None:
+def test_any_other_stanza_is_not_recognised(root: bytes, text: bytes) -> None:
     events: list[tuple[str, bytes]] = []
     assert ShallowStanzas(root).name_of(text) is None
     assert ShallowStanzas(root).take(text, events) == text
@@ -92,11 +92,11 @@ def test_not_recognised(root: bytes, text: bytes) -> None:
 
 
 @pytest.mark.parametrize("more", [b" ", RECOGNISED["message"], b"<", b"x"])
-def test_a_message_is_one_stanza(more: bytes) -> None:
+def test_a_client_message_with_bytes_after_its_stanza_is_not_recognised(more: bytes) -> None:
     assert ShallowStanzas(MESSAGES).name_of(RECOGNISED["message"] + more) is None
 
 
-def test_many_in_one_chunk() -> None:
+def test_each_of_many_stanzas_in_one_chunk_is_recognised() -> None:
     stanzas = [*RECOGNISED.values()] * 20
     deep = NOT_RECOGNISED["six levels"]
     events: list[tuple[str, bytes]] = []
@@ -108,7 +108,7 @@ def test_many_in_one_chunk() -> None:
 @pytest.mark.parametrize(
     ("max_depth", "max_attributes"), [(SHALLOW_DEPTH - 1, 100), (100, SHALLOW_ATTRIBUTES - 1)]
 )
-def test_limits_below_what_is_shallow_hold(max_depth: int, max_attributes: int) -> None:
+def test_limits_below_those_of_the_fast_path_hold(max_depth: int, max_attributes: int) -> None:
     attributes = b"".join(b" %c='1'" % letter for letter in b"abcdef"[:SHALLOW_ATTRIBUTES])
     levels = SHALLOW_DEPTH - 2
     stanza = b"<iq xmlns='jabber:client'>%s<a%s/>%s</iq>" % (b"<a>" * levels, attributes, b"</a>" * levels)
@@ -117,7 +117,7 @@ def test_limits_below_what_is_shallow_hold(max_depth: int, max_attributes: int) 
         ClientStanzas(MESSAGES, max_depth, max_attributes).check(stanza)
 
 
-# -- whatever comes, the outcome is the same with and without ------------------------------------------
+# -- for any bytes, the outcome is the same with and without the fast path -----------------------------
 
 _ATTRIBUTES = st.sampled_from(
     [
@@ -194,7 +194,7 @@ def test_a_servers_stream_has_one_outcome(data: bytes, places: list[int], header
     assert _cut(header + data, places) == _cut(header + data, places, shallow=False)
 
 
-def test_what_a_tag_under_way_seems_to_hold_is_no_stanza() -> None:
+def test_a_stanza_in_a_value_of_an_incomplete_tag_is_not_recognised() -> None:
     begun = HEADER + b"<message id='"
     (header,), failed = _cut(begun + b"<iq/>'/>", [len(begun)])
     assert header[0] == STREAM
@@ -215,7 +215,7 @@ def _cut(data: bytes, places: list[int], *, shallow: bool = True) -> tuple[list[
         return of_stream(data, places)
 
 
-# -- what does not match fails fast ----------------------------------------------------------------------
+# -- a mismatch is found fast --------------------------------------------------------------------------
 
 _BEGUN = b"<message xmlns='jabber:client'>"
 
@@ -229,7 +229,7 @@ _BEGUN = b"<message xmlns='jabber:client'>"
     ],
 )
 @pytest.mark.parametrize("begun", [_BEGUN, _BEGUN[:-1], _BEGUN + b"<a", _BEGUN + b"<a>"])
-def test_a_failure_is_cheap(begun: bytes, unit: bytes) -> None:
+def test_a_mismatch_is_found_in_linear_time(begun: bytes, unit: bytes) -> None:
     text = begun + unit * ((2000 - len(begun)) // len(unit))
 
     def seconds() -> float:
@@ -237,10 +237,10 @@ def test_a_failure_is_cheap(begun: bytes, unit: bytes) -> None:
         assert ShallowStanzas(MESSAGES).name_of(text) is None
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(10)) < 0.01, "the garbage collector has no part in the least"
+    assert min(seconds() for _ in range(10)) < 0.01, "the least time has no garbage collection in it"
 
 
-def test_a_long_stanza_among_others() -> None:
+def test_a_long_stanza_does_not_slow_the_others_in_its_chunk() -> None:
     short = RECOGNISED["message"]
     long = short.replace(b"hello", b"<i/>" * 600)
     events: list[tuple[str, bytes]] = []

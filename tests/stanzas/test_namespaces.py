@@ -1,4 +1,4 @@
-"""The judgement of names, beside expat's own with namespaces."""
+"""The check of prefixes and namespaces, compared with that of expat in its namespace mode."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TAGS = {
 
 
 def faults(text: str) -> list[str]:
-    """What is wrong with each start tag, in order."""
+    """The error of each start tag, in order."""
     names = Namespaces()
     found: list[str] = []
     parser = make_parser(namespaces=False)
@@ -59,14 +59,14 @@ def expat_takes(text: str) -> bool:
 
 
 @pytest.mark.parametrize(("tag", "fault"), TAGS.items(), ids=TAGS)
-def test_one_tag(tag: str, fault: str) -> None:
+def test_a_tag_with_a_bad_prefix_is_an_error(tag: str, fault: str) -> None:
     assert faults(tag) == [fault]
     assert expat_takes(tag) is (fault == "")
 
 
 @pytest.mark.parametrize("size", [1, 300])
-def test_scopes(size: int) -> None:
-    """A declaration holds for its element; afterwards what was bound before is bound again."""
+def test_a_declaration_holds_inside_its_element_only(size: int) -> None:
+    """After the element, the previous binding holds again."""
     uri = "u" * size
     inner = f"<p:b xmlns:p='{uri}' xmlns:q='{uri}' xmlns=''><p:c q:d='' p:d=''/><d q:e=''/></p:b>"
     text = f"<a xmlns:p='v'>{inner}<p:c/><q:c/><c xmlns:q='w'/></a>"
@@ -111,7 +111,7 @@ _ATTRIBUTES = st.dictionaries(_DECLARED | _NAME, _URI, max_size=4)
         max_leaves=5,
     )
 )
-def test_the_judgement_is_expats(tree: tuple[str, dict[str, str], list[object]]) -> None:
+def test_expat_finds_the_same_errors(tree: tuple[str, dict[str, str], list[object]]) -> None:
     def written(element: tuple[str, dict[str, str], list[object]]) -> str:
         name, attributes, content = element
         tag = name + "".join(f" {key}='{value}'" for key, value in attributes.items())

@@ -50,7 +50,7 @@ def condition_of(call: Callable[[], object]) -> str:
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"namespaces": False}, {"prefixes": True}])
-def test_no_parser_knows_what_xmpp_forbids(text: bytes, options: dict[str, Any]) -> None:
+def test_every_parser_refuses_what_xmpp_forbids(text: bytes, options: dict[str, Any]) -> None:
     with pytest.raises((DefusedXmlException, SessionError)):
         make_parser(**options).Parse(text, True)
 
@@ -60,7 +60,7 @@ def test_an_undefined_entity_is_an_error() -> None:
         make_parser().Parse(b"<a>&b;</a>", True)
 
 
-def test_a_parser_holds_nothing_back_where_expat_can_be_told() -> None:
+def test_a_parser_holds_no_bytes_back_where_expat_has_that_option() -> None:
     parser = make_parser()
     if hasattr(parser, "GetReparseDeferralEnabled"):
         assert not parser.GetReparseDeferralEnabled()
@@ -106,7 +106,7 @@ def test_a_namespace_may_hold_any_character(separator: str) -> None:
         b"<?xml version='1.1'?>",
     ],
 )
-def test_a_declaration_is_taken_off(declaration: bytes) -> None:
+def test_a_declaration_is_removed(declaration: bytes) -> None:
     assert without_declaration(declaration + OPEN + b" \n") == OPEN
     assert without_declaration(declaration) == b""
 
@@ -123,12 +123,12 @@ def test_a_declaration_is_taken_off(declaration: bytes) -> None:
         (b"<?xml version='1.0'", "not-well-formed"),
     ],
 )
-def test_a_bad_declaration(text: bytes, condition: str) -> None:
+def test_a_bad_declaration_is_an_error(text: bytes, condition: str) -> None:
     assert condition_of(lambda: without_declaration(text)) == condition
 
 
 @pytest.mark.parametrize("text", [b"<?xml-stylesheet href='x'?><a/>", b"<a/>", b"text"])
-def test_what_is_no_declaration_stays(text: bytes) -> None:
+def test_text_that_is_no_declaration_stays(text: bytes) -> None:
     assert without_declaration(text) == text
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_declaration_stays(text: bytes) -> None:
     "tag",
     [b"<a>", b"<a/>", b"</a>", b"<a b='>'>", b"<a b=\"'>\" c='\"/>'/>", b"<a\n b='\n'\n>", b"<?a '?>'?>"],
 )
-def test_end_of_tag(tag: bytes) -> None:
+def test_the_end_of_a_tag_is_found(tag: bytes) -> None:
     assert end_of_tag(tag) == len(tag)
     assert end_of_tag(tag + b"<b>") == len(tag)
     assert end_of_tag(b"text" + tag, 4) == len(tag) + 4
@@ -148,7 +148,7 @@ def test_end_of_tag(tag: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"text>", b" <a>", b"<a <b>"])
-def test_no_tag(text: bytes) -> None:
+def test_text_without_a_whole_tag_has_no_end_of_a_tag(text: bytes) -> None:
     assert end_of_tag(text) == -1
 
 
@@ -165,7 +165,7 @@ def test_no_tag(text: bytes) -> None:
         (b"text</a>", -1, 4, 8),
     ],
 )
-def test_end_of_element(text: bytes, start: int, position: int, end: int) -> None:
+def test_the_end_of_an_element_is_found(text: bytes, start: int, position: int, end: int) -> None:
     assert end_of_element(text, start, position) == end
 
 
@@ -191,13 +191,13 @@ def test_end_of_element(text: bytes, start: int, position: int, end: int) -> Non
         ("<ä:a xmlns='u'/>".encode(), {"ä"}),
     ],
 )
-def test_undeclared_prefixes(element: bytes, missing: set[str]) -> None:
+def test_undeclared_prefixes_are_found(element: bytes, missing: set[str]) -> None:
     assert undeclared_prefixes(element) == missing
 
 
 @pytest.mark.perf
 def test_deep_declarations_take_linear_time() -> None:
-    """A user may send them to another: a set of prefixes for each level was quadratic."""
+    """One user may send them to another; to keep a set of prefixes for each level took quadratic time."""
 
     def seconds(depth: int) -> float:
         opened = b"".join(b"<a xmlns:p%d='u'>" % level for level in range(depth))
@@ -239,7 +239,7 @@ def test_an_opening_is_read_whole() -> None:
         OPEN.replace(b"<open xmlns=", b"<f:open xmlns:f="),
     ],
 )
-def test_the_ways_to_write_open(text: bytes) -> None:
+def test_open_is_read_in_every_spelling(text: bytes) -> None:
     opening = parse_opening(text)
     assert opening.name == expanded_name("urn:ietf:params:xml:ns:xmpp-framing", "open")
     assert (opening.get("to"), opening.get("version")) == ("example.org", "1.0")
@@ -274,5 +274,5 @@ BAD_OPENINGS = {
 
 
 @pytest.mark.parametrize(("text", "condition"), BAD_OPENINGS.values(), ids=BAD_OPENINGS)
-def test_a_bad_opening(text: bytes, condition: str) -> None:
+def test_a_bad_opening_is_an_error(text: bytes, condition: str) -> None:
     assert condition_of(lambda: parse_opening(without_declaration(text))) == condition

@@ -1,4 +1,4 @@
-"""Long text is left out of what a parser sees, and changes nothing of what comes out."""
+"""Long text is not given to the parser, and the result is the same."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_plain_text_is_left_out(text: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, LONG_TEXT, 2 * LONG_TEXT])
-def test_a_mistake_in_long_text_is_for_the_parser(mistake: bytes, place: int) -> None:
+def test_long_text_with_an_error_is_given_to_the_parser(mistake: bytes, place: int) -> None:
     text = 2 * LONG
     message = BODY % (text[:place] + mistake + text[place:])
     for seen in (message, seen_by_a_parser(message)):
@@ -65,19 +65,19 @@ def test_a_mistake_in_long_text_is_for_the_parser(mistake: bytes, place: int) ->
             expat.ParserCreate().Parse(seen, True)
 
 
-def test_what_a_chunk_begins_and_ends_with() -> None:
+def test_text_at_the_edges_of_a_chunk_is_left_out_where_it_is_safe() -> None:
     assert without_plain_text(LONG + b"<a/>") == [(b"<a/>", LONG_TEXT)]
-    assert without_plain_text(b"<a>" + LONG) == [(b"<a>" + LONG, 0)], "what follows is not known"
+    assert without_plain_text(b"<a>" + LONG) == [(b"<a>" + LONG, 0)], "the next bytes are unknown"
     assert without_plain_text(LONG) == [(LONG, 0)]
 
 
-def test_short_text_is_left_where_it_is() -> None:
+def test_short_text_is_given_to_the_parser() -> None:
     assert seen_by_a_parser(BODY % LONG[1:]) == BODY % LONG[1:]
     assert seen_by_a_parser(BODY % LONG) == BODY % b""
 
 
 @given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 3 * LONG_TEXT)), max_size=12))
-def test_all_long_text_is_found_wherever_it_stands(parts: list[tuple[int, int]]) -> None:
+def test_long_text_is_found_at_every_place(parts: list[tuple[int, int]]) -> None:
     data = b"".join(b"<i/>" * tags + b"x" * text for tags, text in parts) + b"<i/>"
     pieces = without_plain_text(data)
     texts = [text for text in data.replace(b"<i/>", b"<").split(b"<") if len(text) >= LONG_TEXT]
@@ -85,7 +85,7 @@ def test_all_long_text_is_found_wherever_it_stands(parts: list[tuple[int, int]])
     assert sum(len(piece) + left_out for piece, left_out in pieces) == len(data)
 
 
-#: What can stand in a message, right and wrong, around text of any length.
+#: Parts of a message, correct and wrong, around text of any length.
 _TOKENS = st.sampled_from(
     [
         *(
@@ -131,7 +131,7 @@ def test_a_clients_message_has_one_outcome(around: bytes, content: bytes) -> Non
 
 
 def _checked(message: bytes, long_text: int) -> tuple[str, bytes] | None:
-    """What comes of it if text of ``long_text`` is long."""
+    """The outcome if text of ``long_text`` bytes counts as long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "LONG_TEXT", long_text)
         return of_message(b"<messages>", message)

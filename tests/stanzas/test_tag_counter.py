@@ -1,4 +1,4 @@
-"""Counting tags finds the end of an element that a parser finds, however its bytes come."""
+"""The tag counter finds the same end of an element as a parser, in any chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("element", ELEMENTS.values(), ids=ELEMENTS)
-def test_every_split_point(element: bytes) -> None:
+def test_the_end_is_found_at_every_split_point(element: bytes) -> None:
     for place in range(len(element)):
         counter = TagCounter(0)
         assert counter.skip(element[:place]) == -1
@@ -32,7 +32,7 @@ def test_every_split_point(element: bytes) -> None:
     assert ends == [-1] * (len(element) - 1) + [1]
 
 
-def test_it_goes_on_inside_an_element() -> None:
+def test_counting_may_begin_inside_an_element() -> None:
     counter = TagCounter(2)
     assert counter.skip(b"text</b>") == -1
     assert counter.depth == 1
@@ -40,7 +40,7 @@ def test_it_goes_on_inside_an_element() -> None:
 
 
 @pytest.mark.parametrize("markup", [b"<!-- -->", b"<!DOCTYPE a>", b"<?pi?>", b"<![CDATB[]]>", b"<!>"])
-def test_what_xmpp_forbids(markup: bytes) -> None:
+def test_markup_that_xmpp_forbids_is_an_error(markup: bytes) -> None:
     for pieces in ([markup], [markup[place : place + 1] for place in range(len(markup))]):
         counter = TagCounter(1)
         with pytest.raises(SessionError, match="restricted-xml"):
@@ -48,7 +48,7 @@ def test_what_xmpp_forbids(markup: bytes) -> None:
                 counter.skip(piece)
 
 
-def test_nothing_is_kept_of_what_passes() -> None:
+def test_the_counter_keeps_no_bytes() -> None:
     counter = TagCounter(1)
     for data in (b"x" * 100_000, b"<![CDATA[" + b"y" * 100_000, b"z]]><a b='" + b"v" * 100_000):
         assert counter.skip(data) == -1
@@ -56,7 +56,7 @@ def test_nothing_is_kept_of_what_passes() -> None:
 
 
 @given(st.lists(st.sampled_from(list(ELEMENTS.values())), max_size=4), st.integers(1, 9))
-def test_any_elements_inside_one_another(elements: list[bytes], size: int) -> None:
+def test_the_end_of_any_nested_elements_is_found(elements: list[bytes], size: int) -> None:
     data = b"<m>" + b" ".join(elements) + b"</m>"
     counter = TagCounter(0)
     ends = [counter.skip(data[start : start + size]) for start in range(0, len(data), size)]

@@ -1,4 +1,4 @@
-"""What the sessions of a worker share: cutters, checkers, and what the log has been told."""
+"""The state that a worker's sessions share: cutters, checkers, and the domains already logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_streams_between_stanzas_share_a_parser_and_those_inside_one_do_not() ->
     streams = [ServerStream() for _ in range(3)]
     for number, stream in enumerate(streams):
         stream.feed(EJABBERD_HEADER.replace(b" id='", b" id='%d" % number))
-    assert len(idle_cutters()) == 3, "each header was read by a parser of its own"
+    assert len(idle_cutters()) == 3, "each header has its own parser"
     for stream in streams * 2:
         assert stream.feed(b"<presence/>") == [(expanded_name("jabber:client", "presence"), b"<presence/>")]
     assert len(idle_cutters()) == 3
@@ -51,13 +51,13 @@ def test_streams_whose_headers_bind_differently_share_nothing() -> None:
     assert other.feed(b"<x:y/>") == [(expanded_name("b", "y"), b"<x:y/>")]
 
 
-def test_a_cutter_that_failed_is_used_by_nobody() -> None:
+def test_a_failed_cutter_is_not_used_again() -> None:
     broken, sound = ServerStream(), ServerStream()
     broken.feed(EJABBERD_HEADER)
     sound.feed(EJABBERD_HEADER)
     assert broken.feed(b"<message></presence>") == []
     assert broken.failure is not None
-    assert len(idle_cutters()) == 1, "the header's of the other stream"
+    assert len(idle_cutters()) == 1, "the cutter of the other stream's header"
     assert sound.feed(b"<message/>") == [(MESSAGE, b"<message/>")]
 
 
@@ -88,7 +88,7 @@ def test_interned_names_are_bounded_and_the_output_stays_right() -> None:
     assert 0 in known, "it was replaced"
 
 
-def test_a_parser_is_replaced_after_a_while_for_what_expat_does_not_tell() -> None:
+def test_a_parser_is_replaced_after_a_while_because_expat_keeps_names() -> None:
     """Two hundred prefixes and two hundred names make forty thousand names in expat, four hundred here."""
     stream = ServerStream()
     stream.feed(EJABBERD_HEADER)
@@ -122,7 +122,7 @@ def test_a_parser_is_not_replaced_inside_a_stanza() -> None:
     assert stream.feed(b"</stream:stream>") == [(STREAM_END, b"")]
 
 
-def test_a_cutter_is_taken_by_what_its_header_binds() -> None:
+def test_a_cutter_is_chosen_by_the_bindings_of_its_header() -> None:
     one = after_header()
     cutters.give_back(one)
     assert cutters.take(one.bindings) is one
@@ -146,16 +146,16 @@ def test_checkers_are_shared_until_there_are_too_many() -> None:
     assert first is checkers.get(root(0), 4, 5)
     first.check(b"<a/>")
     first.release()
-    assert first._parser is not None, "others may be using it"
+    assert first._parser is not None, "other sessions may use it"
     for number in range(1, 65):
         checkers.get(root(number), 4, 5)
     assert first is not checkers.get(root(0), 4, 5)
-    assert first.check(b"<a/>") == (expanded_name("u0", "a"), b"<a/>"), "who has it goes on with it, alone"
+    assert first.check(b"<a/>") == (expanded_name("u0", "a"), b"<a/>"), "its session keeps it, alone"
     first.release()
     assert first._parser is None
 
 
-def test_the_log_is_told_once_of_each_domain() -> None:
+def test_each_domain_is_logged_once() -> None:
     warned = Warned()
     asked = [("channel binding", domain) for domain in ("a.example", "b.example", "a.example")]
     assert [warned.first_time(*each) for each in asked] == [True, True, False]

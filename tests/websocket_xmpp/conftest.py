@@ -1,4 +1,4 @@
-"""Whatever a test of the machine does, it keeps to its table."""
+"""In every test here, the machine follows its table of states."""
 
 from __future__ import annotations
 

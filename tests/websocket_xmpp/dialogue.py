@@ -1,4 +1,4 @@
-"""One machine and both its sides, told as a dialogue."""
+"""One machine with both its sides, for tests written as a dialogue."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Dialogue:
         self.xmpp.process_upstream(1000)
 
     def heard(self) -> tuple[list[bytes], bytes]:
-        """What (browser, server) have got since the last time."""
+        """The bytes that (browser, server) have got since the previous call."""
         got = (list(self.browser.got), b"".join(self.xmpp.to_upstream))
         self.browser.got.clear()
         self.xmpp.to_upstream.clear()
@@ -81,13 +81,13 @@ def in_state(state: str, opening: bytes = OPEN) -> Dialogue:
 
 
 def fatal(condition: str, code: int, *, header: bool = False) -> list[bytes]:
-    """Marks of what the browser hears with an error, in order."""
+    """Marks of the messages that the browser gets with an error, in order."""
     marks = [b"<stream:error xmlns:stream", CLOSE_7395, f"Close {code} {condition}".encode()]
     return [b"<open xmlns=", *marks] if header else marks
 
 
 STAY: tuple[list[bytes], bytes] = ([], b"")
-#: How a stream error for the server begins; its text is for people.
+#: The beginning of a stream error for the server; its text is for people.
 NOT_WELL_FORMED = b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text "
 
 

@@ -8,7 +8,7 @@ from tests.support.wire import CLOSE_7395, END, SERVER_HEADER
 from tests.websocket_xmpp.dialogue import FEATURES, STAY, Dialogue, before_login, in_state
 
 
-def test_no_stream_in_time() -> None:
+def test_a_client_without_a_stream_in_time_is_ended() -> None:
     dialogue = Dialogue()
     dialogue.xmpp.tick(9.9, reading=True)
     assert dialogue.heard() == STAY
@@ -16,7 +16,7 @@ def test_no_stream_in_time() -> None:
     assert dialogue.heard()[0][-1] == b"Close 1000 connection-timeout"
 
 
-def test_no_login_in_time() -> None:
+def test_a_client_without_a_login_in_time_is_ended() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + FEATURES)
@@ -35,7 +35,7 @@ FORM = b"<iq type='result' id='r1'><query xmlns='jabber:iq:register'><username/>
 
 @pytest.mark.rule("end-policy")
 def test_a_result_before_the_login_restarts_its_deadline() -> None:
-    """A person fills in a registration form; in all it is five times as long at most."""
+    """A person fills in a registration form; the whole time is at most five deadlines."""
     dialogue = before_login()
     for now in (59.0, 118.0, 177.0, 236.0, 299.0):
         dialogue.xmpp.process_request(REGISTER)
@@ -74,7 +74,7 @@ def test_the_restarted_deadline_ends_too() -> None:
     ],
     ids=["error", "unasked", "message", "inside"],
 )
-def test_what_restarts_no_deadline(answer: bytes) -> None:
+def test_any_other_stanza_restarts_no_deadline(answer: bytes) -> None:
     dialogue = before_login()
     dialogue.xmpp.process_request(REGISTER)
     dialogue.server_says(answer)
@@ -84,13 +84,13 @@ def test_what_restarts_no_deadline(answer: bytes) -> None:
     assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
 
 
-def test_login_has_no_deadline_left() -> None:
+def test_after_the_login_no_deadline_is_left() -> None:
     dialogue = in_state("loop")
     dialogue.xmpp.tick(1e9, reading=True)
     assert dialogue.heard() == STAY
 
 
-def test_server_has_two_seconds_to_answer_the_end() -> None:
+def test_the_server_has_two_seconds_to_answer_the_end() -> None:
     dialogue = in_state("closing")
     dialogue.xmpp.tick(100.0, reading=True)
     dialogue.xmpp.tick(101.9, reading=True)
@@ -100,7 +100,7 @@ def test_server_has_two_seconds_to_answer_the_end() -> None:
 
 
 def test_the_wait_for_the_answer_rests_while_the_server_is_not_read() -> None:
-    """A slow browser pauses the server; its answer may be lying there already."""
+    """A slow browser pauses the server, whose answer may have arrived already."""
     dialogue = in_state("closing")
     dialogue.xmpp.tick(100.0, reading=True)
     dialogue.xmpp.tick(110.0, reading=False)

@@ -8,7 +8,7 @@ from tests.support.wire import END, SERVER_HEADER, SUCCESS
 from tests.websocket_xmpp.dialogue import FEATURES, LEGACY, OPEN, Dialogue, in_state
 
 
-def test_legacy_login_and_end() -> None:
+def test_a_legacy_session_logs_in_and_ends() -> None:
     dialogue = in_state("wait_for_upstream", LEGACY)
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + FEATURES + SUCCESS)
@@ -31,7 +31,7 @@ def test_legacy_login_and_end() -> None:
 
 @pytest.mark.rule("7395-3.8")
 @pytest.mark.parametrize("blank", [b"", b" ", b"   "])
-def test_blank_ping_is_answered(blank: bytes) -> None:
+def test_a_blank_ping_is_answered(blank: bytes) -> None:
     dialogue = in_state("loop", LEGACY)
     dialogue.xmpp.process_request(blank)
     assert dialogue.heard() == ([b" "], b"")
@@ -39,20 +39,20 @@ def test_blank_ping_is_answered(blank: bytes) -> None:
 
 @pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
 @pytest.mark.parametrize("text", [b"\x0c", b" \x0b ", b"</stream:stream\x0c>", b"</stream:stream>\x0b"])
-def test_what_only_python_takes_for_white_space_is_none(text: bytes, opening: bytes) -> None:
+def test_characters_that_are_white_space_only_to_python_are_no_ping(text: bytes, opening: bytes) -> None:
     dialogue = in_state("loop", opening)
     dialogue.xmpp.process_request(text)
     assert dialogue.heard()[0][-1] == b"Close 1008 not-well-formed"
 
 
-def test_end_tag_of_another_name_is_not_the_end() -> None:
+def test_an_end_tag_of_another_name_is_not_the_end() -> None:
     dialogue = in_state("loop", LEGACY)
     dialogue.xmpp.process_request(b"</stream:other>")
     assert dialogue.heard()[0][-1] == b"Close 1008 not-well-formed"
 
 
 @pytest.mark.rule("6120-4.8.1")
-def test_header_with_a_prefix_of_its_own() -> None:
+def test_a_header_may_have_any_prefix() -> None:
     dialogue = Dialogue()
     opening = b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' to='localhost'>"
     dialogue.xmpp.process_request(opening)
@@ -63,7 +63,7 @@ def test_header_with_a_prefix_of_its_own() -> None:
     assert dialogue.heard()[1] == b"</s:stream>"
 
 
-def test_legacy_error_at_open_is_three_messages() -> None:
+def test_a_legacy_error_at_the_opening_is_three_messages() -> None:
     dialogue = Dialogue()
     dialogue.xmpp.process_request(LEGACY.replace(b"localhost", b"elsewhere"))
     header, error, end, close = dialogue.heard()[0]

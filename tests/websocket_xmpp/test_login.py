@@ -1,4 +1,4 @@
-"""Logins by other ways than SASL, and refused ones."""
+"""Logins without SASL or with SASL2, and refused logins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.wire import SERVER_HEADER
 from tests.websocket_xmpp.dialogue import LEGACY, before_login, in_state
 
 
-def test_non_sasl_login_counts() -> None:
+def test_a_non_sasl_login_counts_as_a_login() -> None:
     dialogue = in_state("wait_for_upstream", LEGACY)
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER)
@@ -32,7 +32,7 @@ ATTEMPT = (
 
 
 @pytest.mark.rule("xep-0078")
-def test_a_refused_login_leaves_every_limit_as_it_was() -> None:
+def test_a_refused_login_changes_no_limit() -> None:
     dialogue = before_login()
     dialogue.xmpp.process_request(ATTEMPT)
     dialogue.server_says(b"<iq type='error' id='result'><error type='auth'/></iq>")
@@ -47,7 +47,7 @@ def test_a_refused_login_leaves_every_limit_as_it_was() -> None:
 
 @pytest.mark.parametrize("namespace", [b"jabber:client", b"jabber:server"])
 def test_another_request_with_the_same_id_is_no_login(namespace: bytes) -> None:
-    """Whatever its namespace: some server answers it."""
+    """In any namespace: some server answers it."""
     dialogue = before_login()
     dialogue.xmpp.process_request(
         b"<iq xmlns='%s' type='get' id='result'><query xmlns='jabber:iq:register'/></iq>" % namespace
@@ -58,7 +58,7 @@ def test_another_request_with_the_same_id_is_no_login(namespace: bytes) -> None:
 
 
 @pytest.mark.rule("xep-0388")
-def test_sasl2_success_counts() -> None:
+def test_a_sasl2_success_counts_as_a_login() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + b"<success xmlns='urn:xmpp:sasl:2'/>")

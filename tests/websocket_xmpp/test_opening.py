@@ -1,4 +1,4 @@
-"""The first header of a client, its domain, and later headers, which are for the same domain."""
+"""The first header of a client, its domain, and later headers, which must be for the same domain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.websocket_xmpp.dialogue import LEGACY, OPEN, UPSTREAM_HEADER, Dialogu
         (b"text<message/>", "not-well-formed"),
     ],
 )
-def test_the_first_message_is_judged_by_its_name_first(first: bytes, condition: str) -> None:
+def test_the_name_of_the_first_root_is_checked_first(first: bytes, condition: str) -> None:
     dialogue = Dialogue()
     dialogue.xmpp.process_request(first)
     browser, _ = dialogue.heard()
@@ -53,7 +53,7 @@ def test_the_first_message_is_judged_by_its_name_first(first: bytes, condition: 
         (b"<opening xmlns='stream'/>", False),
     ],
 )
-def test_a_refused_opening_is_answered_in_its_own_framing(first: bytes, legacy: bool) -> None:
+def test_a_refused_opening_is_answered_in_its_framing(first: bytes, legacy: bool) -> None:
     dialogue = Dialogue()
     dialogue.xmpp.process_request(first)
     browser, _ = dialogue.heard()
@@ -61,7 +61,7 @@ def test_a_refused_opening_is_answered_in_its_own_framing(first: bytes, legacy: 
     assert browser[2] == (END if legacy else CLOSE_7395)
 
 
-def test_opening_asks_for_the_normalised_domain() -> None:
+def test_an_opening_asks_for_the_normalised_domain() -> None:
     dialogue = Dialogue()
     dialogue.xmpp.process_request(OPEN.replace(b"localhost", b"LocalHost"))
     assert dialogue.xmpp.connect_to == "localhost"
@@ -79,14 +79,14 @@ def test_opening_asks_for_the_normalised_domain() -> None:
         b" to='localhost' version='1.0'/>",
     ],
 )
-def test_spellings_of_open(opening: bytes) -> None:
+def test_open_in_any_spelling_opens_the_stream(opening: bytes) -> None:
     dialogue = Dialogue()
     dialogue.xmpp.process_request(opening)
     dialogue.xmpp.upstream_connected()
     assert dialogue.heard()[1] == UPSTREAM_HEADER
 
 
-# -- a later header is for the first one's domain ---------------------------------------------------------
+# -- a later header is for the domain of the first -------------------------------------------------------
 
 
 @pytest.mark.rule("6120-4.7-to")
@@ -117,7 +117,7 @@ def test_a_later_header_cannot_move_to_another_served_domain() -> None:
 @pytest.mark.rule("6120-4.7-to")
 @pytest.mark.parametrize("opening", [OPEN, LEGACY], ids=["rfc7395", "legacy"])
 def test_a_later_header_without_to_is_for_the_first_ones_domain(opening: bytes) -> None:
-    """The server, which may serve several, is told so."""
+    """The server, which may serve several, gets that domain."""
     dialogue = in_state("wait_for_upstream", opening.replace(b"localhost", b"LocalHost"))
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + SUCCESS)

@@ -20,7 +20,7 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 
 
 @pytest.mark.rule("7395-3.7")
-def test_login_and_restart() -> None:
+def test_a_session_logs_in_and_restarts_its_stream() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + FEATURES)
@@ -42,7 +42,7 @@ def test_login_and_restart() -> None:
 
 
 @pytest.mark.rule("7395-3.7")
-def test_success_and_new_header_in_one_chunk() -> None:
+def test_success_and_the_new_header_may_come_in_one_chunk() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + SUCCESS + SERVER_HEADER.replace(b"s1", b"s2"))
@@ -53,7 +53,7 @@ def test_success_and_new_header_in_one_chunk() -> None:
     "inside", [b"<a/>" * (MAX_SIZE // 4), b"<a xmlns='%s'/>" % (b"u" * 5000)], ids=["elements", "namespace"]
 )
 @pytest.mark.parametrize("name", [b"features", b"error"])
-def test_what_takes_too_much_to_be_read_ends_the_session(name: bytes, inside: bytes) -> None:
+def test_a_stanza_that_takes_too_much_to_be_read_ends_the_session(name: bytes, inside: bytes) -> None:
     dialogue = in_state("loop")
     dialogue.server_says(b"<stream:%s>%s</stream:%s>" % (name, inside, name))
     browser, server = dialogue.heard()
@@ -61,13 +61,13 @@ def test_what_takes_too_much_to_be_read_ends_the_session(name: bytes, inside: by
     assert server == END
 
 
-def test_whitespace_of_the_server_is_no_frame() -> None:
+def test_white_space_of_the_server_is_no_frame() -> None:
     dialogue = in_state("loop")
     dialogue.server_says(b" \n")
     assert dialogue.heard() == STAY
 
 
-def test_what_came_before_the_fault_is_delivered() -> None:
+def test_stanzas_before_the_error_are_delivered() -> None:
     dialogue = in_state("loop")
     dialogue.server_says(b"<message/><a></b>")
     assert dialogue.heard()[0][0] == b"<message xmlns='jabber:client'/>"
@@ -75,7 +75,7 @@ def test_what_came_before_the_fault_is_delivered() -> None:
 
 @pytest.mark.parametrize("version", [b"2", b"3"])
 def test_a_batch_ends_with_enabled(version: bytes) -> None:
-    """What follows is for the next call, which is to come a little later."""
+    """The rest is for the next call, which comes a little later."""
     dialogue = in_state("loop")
     enabled = b"<enabled xmlns='urn:xmpp:sm:%s'/>" % version
     dialogue.server_says(b"<message/>" + enabled + b"<message/>" * 2)
@@ -86,12 +86,12 @@ def test_a_batch_ends_with_enabled(version: bytes) -> None:
 
     dialogue.xmpp.pauses = False
     dialogue.xmpp.upstream_data(enabled)
-    assert dialogue.xmpp.process_upstream(1000) is True, "nor is what comes next read before"
+    assert dialogue.xmpp.process_upstream(1000) is True, "the next bytes are not read before, either"
     assert dialogue.xmpp.pauses
     assert dialogue.xmpp.process_upstream(1000) is False
 
 
-def test_upstream_is_processed_in_slices() -> None:
+def test_bytes_from_upstream_are_processed_in_slices() -> None:
     dialogue = in_state("loop")
     dialogue.xmpp.upstream_data(b"<message/>" * 5 + END)
     assert dialogue.xmpp.process_upstream(3) is True
@@ -108,7 +108,7 @@ def test_upstream_is_processed_in_slices() -> None:
         (b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>", "bad-format"),
     ],
 )
-def test_limits_of_a_stanza(stanza: bytes, condition: str) -> None:
+def test_a_stanza_above_a_limit_ends_the_session(stanza: bytes, condition: str) -> None:
     dialogue = in_state("loop")
     dialogue.xmpp.process_request(stanza)
     browser, server = dialogue.heard()
@@ -116,7 +116,7 @@ def test_limits_of_a_stanza(stanza: bytes, condition: str) -> None:
     assert server.startswith(f"<stream:error><{condition}".encode())
 
 
-def test_see_other_host_sends_the_browser_elsewhere() -> None:
+def test_see_other_host_gives_the_browser_the_other_address() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.heard()
@@ -132,7 +132,7 @@ def test_see_other_host_sends_the_browser_elsewhere() -> None:
     )
 
 
-def test_server_that_requires_starttls_cannot_be_used() -> None:
+def test_a_server_that_requires_starttls_cannot_be_used() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.heard()
@@ -144,8 +144,8 @@ def test_server_that_requires_starttls_cannot_be_used() -> None:
     assert server == END
 
 
-def test_what_one_client_may_send_another_may_receive() -> None:
-    """The server adds a little to a stanza; its limit grows with the clients'."""
+def test_a_stanza_that_one_client_may_send_another_may_receive() -> None:
+    """The server adds a little to a stanza; the limit for its stanzas is above that for the clients'."""
     browser = Browser()
     limits = LIMITS._replace(max_stanza_size=10 * 1024 * 1024)
     xmpp = WebSocketXmpp(browser, limits, lambda to: to, 0.0)

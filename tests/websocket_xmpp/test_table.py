@@ -1,4 +1,4 @@
-"""Every state by every event."""
+"""Every state with every event."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVENTS: dict[str, Event] = {
     "fault": lambda d: d.xmpp.fail(FAULT),
 }
 
-#: (state, event) → (next state, marks of what the browser hears, what the server hears).
+#: (state, event) → (next state, marks of the messages to the browser, bytes to the server).
 TABLE: dict[tuple[str, str], tuple[str, list[bytes], bytes]] = {
     ("wait_for_stream", "open"): ("wait_for_upstream", *STAY),
     ("wait_for_stream", "stanza"): ("closed", fatal("bad-format", 1008, header=True), b""),
@@ -91,7 +91,7 @@ TABLE: dict[tuple[str, str], tuple[str, list[bytes], bytes]] = {
     ("closing", "browser lost"): ("closed", *STAY),
     ("closing", "fault"): ("closed", fatal("internal-server-error", 1011), b""),
 }
-#: Nothing is connected yet, so that the server cannot speak; and messages wait until it is.
+#: Without an upstream connection the server cannot send, and the client's messages wait.
 IMPOSSIBLE = {
     *(
         ("wait_for_stream", event)
@@ -111,7 +111,7 @@ STATES = ("wait_for_stream", "wait_for_upstream", "loop", "closing")
 @pytest.mark.rule("6120-4.9.3", "end-fault")
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("state", STATES)
-def test_table(state: str, event: str) -> None:
+def test_each_cell_of_the_table(state: str, event: str) -> None:
     if (state, event) in IMPOSSIBLE:
         assert (state, event) not in TABLE
         return
@@ -131,7 +131,7 @@ def test_table(state: str, event: str) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_closed_stays_closed(event: str) -> None:
+def test_a_closed_machine_stays_closed(event: str) -> None:
     dialogue = in_state("closed")
     EVENTS[event](dialogue)
     assert dialogue.xmpp.state_name == "closed"
@@ -139,7 +139,7 @@ def test_closed_stays_closed(event: str) -> None:
     assert dialogue.xmpp.ending.cause is causes.NO_PONG
 
 
-def test_a_message_while_connecting_is_a_fault_of_ours() -> None:
+def test_a_message_while_connecting_is_a_fault() -> None:
     dialogue = in_state("wait_for_upstream")
     assert not dialogue.xmpp.ready
     with pytest.raises(AssertionError):

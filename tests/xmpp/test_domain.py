@@ -25,7 +25,7 @@ from wsgw.xmpp.domain import normalise_domain
         ("2001:DB8::1", "2001:db8::1"),
     ],
 )
-def test_one_spelling(domain: str, normalised: str) -> None:
+def test_a_domain_has_one_normalised_spelling(domain: str, normalised: str) -> None:
     assert normalise_domain(domain) == normalised
     assert normalise_domain(normalised) == normalised
 
@@ -46,7 +46,7 @@ def test_one_spelling(domain: str, normalised: str) -> None:
         ],
     ],
 )
-def test_nonsense(domain: str) -> None:
+def test_text_that_is_no_domain_is_an_error(domain: str) -> None:
     with pytest.raises(ValueError):
         normalise_domain(domain)
 

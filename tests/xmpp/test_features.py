@@ -1,4 +1,4 @@
-"""What a browser gets of a server's features: all but what the WebSocket does itself, byte for byte."""
+"""A browser gets the server's features byte for byte, without those that the WebSocket provides itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsgw.stanzas.parser import CLIENT, STREAMS
 from wsgw.xmpp.features import for_client, offers_channel_binding
 from wsgw.xmpp.header import bindings
 
-#: Start tags that bind what a server's header does.
+#: Start tags with the bindings of a server's header.
 ROOTS = (
     bindings((("stream", STREAMS), ("", CLIENT))),
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
@@ -96,13 +96,13 @@ def test_features_lose_starttls_and_compression_only(
         (b"", False),
     ],
 )  # fmt: skip
-def test_whether_channel_binding_is_offered(features: bytes, offered: bool) -> None:
+def test_an_offer_of_channel_binding_is_found(features: bytes, offered: bool) -> None:
     element = b"<stream:features>" + features + b"</stream:features>"
     assert offers_channel_binding(ROOTS[0], element) is offered
 
 
-def test_only_the_child_itself_is_dropped() -> None:
-    """Not what merely has the same bytes: inside another feature, or in CDATA."""
+def test_only_a_child_of_the_features_is_dropped() -> None:
+    """The same bytes inside another feature, or in CDATA, stay."""
     inside = b"<other xmlns='urn:o'>" + STARTTLS + b"<![CDATA[" + STARTTLS + b"]]></other>"
     element = b"<stream:features>" + inside + STARTTLS + b"</stream:features>"
     assert for_client(ROOTS[0], element, sys.maxsize) == (
@@ -112,12 +112,12 @@ def test_only_the_child_itself_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("element", [b"<stream:features/>", b"<stream:features></stream:features>"])
-def test_empty_features(element: bytes) -> None:
+def test_features_may_become_empty(element: bytes) -> None:
     assert for_client(ROOTS[0], element, sys.maxsize) == (element, False)
 
 
 @pytest.mark.rule("bytes-pyjabber")
-def test_features_in_the_default_namespace() -> None:
+def test_features_in_the_default_namespace_are_filtered() -> None:
     start = b"<features xmlns='http://etherx.jabber.org/streams'>"
     element = start + REQUIRED + SASL + b"</features>"
     assert for_client(ROOTS[0], element, sys.maxsize) == (start + SASL + b"</features>", True)

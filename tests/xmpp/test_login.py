@@ -1,4 +1,4 @@
-"""Whose session it is, read from what the server says; and what a client cannot make of it."""
+"""The user of a session, read from the server's answers; no client can claim another user's name."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def result(content: str, attributes: str = "type='result' id='b'") -> str:
     ],
     ids=["plain", "prefixed", "control", "deeper", "twice", "elsewhere", "longest", "too-long", "empty"],
 )
-def test_resource_binding(content: str, jid: str, over: bool) -> None:
+def test_resource_binding_names_the_user(content: str, jid: str, over: bool) -> None:
     login = told(IQ, result(content))
     assert (login.jid, login.over) == (jid, over)
-    assert not login.succeeded, "that is SASL's to say"
+    assert not login.succeeded, "SASL reports the success"
 
 
-def test_an_error_binds_nothing() -> None:
+def test_an_error_names_no_user() -> None:
     login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>", "type='error' id='b'"))
     assert (login.jid, login.over) == ("", False)
 
 
-def test_sasl_says_no_name() -> None:
+def test_sasl_names_no_user() -> None:
     login = told(SASL, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
     assert (login.succeeded, login.jid, login.over) == (True, "", False)
 
@@ -74,13 +74,13 @@ def test_sasl_says_no_name() -> None:
     ],
     ids=["bare", "full", "resumed"],
 )
-def test_sasl2(content: str, jid: str, resumed: bool, over: bool) -> None:
+def test_sasl2_names_the_user(content: str, jid: str, resumed: bool, over: bool) -> None:
     login = told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'>{content}</success>")
     assert login.succeeded
     assert (login.jid, login.resumed, login.over) == (jid, resumed, over)
 
 
-def test_sasl2_and_then_resource_binding() -> None:
+def test_resource_binding_after_sasl2_names_the_user() -> None:
     login = told(
         SASL2,
         "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>a@b</authorization-identifier></success>",
@@ -98,7 +98,7 @@ def test_a_resumed_session_has_no_name(version: int) -> None:
     assert (login.jid, login.resumed, login.over) == ("", True, True)
 
 
-# -- the oldest way (XEP-0078): what the client asks counts only by the server's answer --------------
+# -- non-SASL login (XEP-0078): the client's request counts only with the server's answer ------------
 
 
 def auth(content: str, attributes: str = "type='set' id='a1'") -> bytes:
@@ -138,7 +138,7 @@ def nothing_is_known(login: Login) -> bool:
     ],
     ids=["named", "digest", "cdata", "deeper", "foreign", "twice", "no-resource"],
 )
-def test_the_oldest_way(content: str, jid: str) -> None:
+def test_a_non_sasl_login_names_the_user(content: str, jid: str) -> None:
     login = asks(Login(), auth(content))
     assert nothing_is_known(login), "a claim counts once the server accepts it"
     told(IQ, "<iq type='result' id='other'/>", login)
@@ -159,7 +159,7 @@ def test_the_oldest_way(content: str, jid: str) -> None:
     ],
     ids=["reference", "spaces", "value", "prefix", "lookalike"],
 )
-def test_spellings_of_the_answer(answer: str) -> None:
+def test_an_answer_in_any_spelling_is_read(answer: str) -> None:
     assert told(IQ, answer, asks(Login(), auth(NAMED))).succeeded
 
 
@@ -191,7 +191,7 @@ def test_spellings_of_the_answer(answer: str) -> None:
     ],
 )
 @pytest.mark.parametrize("answer", [ACCEPTED, f"<iq type='result' id='a1'>{REGISTER}</iq>"])
-def test_what_is_no_attempt(request_: bytes | str, answer: str) -> None:
+def test_any_other_request_is_no_attempt(request_: bytes | str, answer: str) -> None:
     assert nothing_is_known(told(IQ, answer, asks(Login(), request_)))
 
 
@@ -211,7 +211,7 @@ def test_what_is_no_attempt(request_: bytes | str, answer: str) -> None:
         ("<iq type='result'/>", 0),
     ],
 )
-def test_what_is_no_success(answer: str, refused: int) -> None:
+def test_any_other_answer_is_no_success(answer: str, refused: int) -> None:
     login = told(IQ, answer, asks(Login(), auth(NAMED, "type='set' id='result'")))
     assert nothing_is_known(login)
     assert login.refused == refused
@@ -219,14 +219,14 @@ def test_what_is_no_success(answer: str, refused: int) -> None:
 
 @pytest.mark.rule("xep-0078")
 def test_a_list_of_fields_is_no_success() -> None:
-    """So Prosody answers an attempt that lacks a field, with type ``result``."""
+    """Prosody answers so to an attempt that lacks a field, with type ``result``."""
     login = asks(Login(), auth("<username>admin</username><password>x</password>"))
     told(IQ, result("<query xmlns='jabber:iq:auth'><username/></query>", "type='result' id='a1'"), login)
     assert nothing_is_known(login)
 
 
 @pytest.mark.rule("xep-0078")
-def test_a_refused_attempt_leaves_nothing_behind() -> None:
+def test_a_refused_attempt_does_not_count_later() -> None:
     login = asks(Login(), auth(NAMED))
     told(IQ, "<iq type='error' id='a1'/>", login)
     told(IQ, ACCEPTED, login)
@@ -234,7 +234,7 @@ def test_a_refused_attempt_leaves_nothing_behind() -> None:
     assert login.refused == 1
     asks(login, auth("<username>bob</username><password>b</password><resource>s</resource>"))
     told(IQ, ACCEPTED, login)
-    assert (login.succeeded, login.jid) == (True, "bob@example.org/s"), "it may try again, with the same id"
+    assert (login.succeeded, login.jid) == (True, "bob@example.org/s"), "it may reuse the id"
 
 
 PING = "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'/></iq>"
@@ -255,7 +255,7 @@ PING = "<iq xmlns='jabber:client' type='get' id='a1'><ping xmlns='urn:xmpp:ping'
     ids=["ping", "reference", "foreign", "result", "no-type", "attempt", "two"],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...], first: bool) -> None:
+def test_an_answer_to_an_id_of_two_requests_is_no_proof(others: tuple[bytes | str, ...], first: bool) -> None:
     """The server's result may be for the other one."""
     login = Login()
     asks(login, *((auth(NAMED), *others) if first else (*others, auth(NAMED))))
@@ -265,7 +265,7 @@ def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...
         asks(login, auth(NAMED))
     assert nothing_is_known(login)
     asks(login, auth(NAMED, "type='set' id='a2'"))
-    assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id is as good as ever"
+    assert told(IQ, "<iq type='result' id='a2'/>", login).succeeded, "another id still counts"
 
 
 @pytest.mark.rule("xep-0078")
@@ -273,8 +273,8 @@ def test_an_id_that_two_requests_have_is_no_proof(others: tuple[bytes | str, ...
     ("reference", "written"),
     [("&#9;", "\t"), ("&#10;", "\n"), ("&#13;", "\r"), ("&#13;&#10;", "\r\n"), ("&#xA;&#xd;", "\n\r")],
 )
-def test_an_id_that_reads_as_another_in_the_answer_is_no_proof(reference: str, written: str) -> None:
-    """Prosody writes white space out as it is, which is read as blanks: the answer to a registration."""
+def test_an_id_that_the_answer_spells_as_another_is_no_proof(reference: str, written: str) -> None:
+    """Prosody does not escape white space, which is then read as blanks: this answers the registration."""
     register = f"<iq xmlns='jabber:client' type='set' id='a{reference}1'>{REGISTER}</iq>"
     blanks = ElementTree.fromstring(f"<iq id='a{written}1'/>").get("id")
     attempt = auth(NAMED, f"type='set' id='{blanks}'")
@@ -282,10 +282,10 @@ def test_an_id_that_reads_as_another_in_the_answer_is_no_proof(reference: str, w
         login = asks(Login(), *requests)
         assert nothing_is_known(told(IQ, f"<iq type='result' id='a{written}1'/>", login))
     login = asks(Login(), auth(NAMED, f"type='set' id='a{reference}1'"))
-    assert told(IQ, f"<iq type='result' id='a{written}1'/>", login).succeeded, "it is its own answer"
+    assert told(IQ, f"<iq type='result' id='a{written}1'/>", login).succeeded, "no other request"
 
 
-def test_an_id_may_be_used_again_when_it_is_answered() -> None:
+def test_an_id_may_be_used_again_after_its_answer() -> None:
     login = asks(Login(), PING)
     told(IQ, ACCEPTED, login)
     asks(login, auth(NAMED))
@@ -293,7 +293,7 @@ def test_an_id_may_be_used_again_when_it_is_answered() -> None:
 
 
 @pytest.mark.parametrize("number", ["", " id=''"])
-def test_an_attempt_without_an_id_is_none(number: str) -> None:
+def test_an_attempt_without_an_id_does_not_count(number: str) -> None:
     login = asks(Login(), auth(NAMED, f"type='set'{number}"))
     assert nothing_is_known(told(IQ, f"<iq type='result'{number}/>", login))
 
@@ -305,7 +305,7 @@ def test_one_of_several_attempts_succeeds() -> None:
     assert (login.succeeded, login.jid, login.refused) == (True, "bob@example.org/r", 1)
 
 
-def test_requests_without_end_are_not_remembered() -> None:
+def test_the_number_of_remembered_requests_is_bounded() -> None:
     login = Login()
     asks(login, *(auth(NAMED, f"type='set' id='n{number}'") for number in range(MAX_REQUESTS)))
     assert told(IQ, "<iq type='result' id='n0'/>", login).succeeded
@@ -321,16 +321,16 @@ def test_requests_without_end_are_not_remembered() -> None:
 HUGE = "x" * MAX_SIZE
 
 
-def test_what_takes_too_much_to_be_read_is_no_login() -> None:
+def test_a_stanza_too_large_to_be_read_is_no_login() -> None:
     login = asks(Login(), auth(f"{NAMED}<x>{HUGE}</x>"))
     assert nothing_is_known(told(IQ, ACCEPTED, login))
     login = asks(Login(), auth(NAMED), PING.replace("a1", "a2").replace("<ping ", f"<ping a='{HUGE}' "))
-    assert nothing_is_known(told(IQ, ACCEPTED, login)), "it may have had the same id"
+    assert nothing_is_known(told(IQ, ACCEPTED, login)), "the large request may have had the same id"
     assert nothing_is_known(told(IQ, f"<iq type='result' id='a1'>{HUGE}</iq>", asks(Login(), auth(NAMED))))
     assert nothing_is_known(told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'><x>{HUGE}</x></success>"))
 
 
-def test_what_a_client_says_after_its_login_is_not_looked_at() -> None:
+def test_requests_after_the_login_are_not_read() -> None:
     login = Login()
     told(SASL, "<success/>", login)
     asks(login, auth(NAMED))
@@ -394,7 +394,7 @@ ENABLED = expanded_name(SM, "enabled")
         (expanded_name("urn:x", "enabled"), "<enabled xmlns='urn:x' resume='true'/>", False),
     ],
 )
-def test_whether_the_session_can_be_resumed(name: str, element: str, resumable: bool) -> None:
+def test_a_session_that_can_be_resumed_is_known(name: str, element: str, resumable: bool) -> None:
     assert told(name, element).resumable is resumable
 
 
@@ -413,7 +413,7 @@ def test_failures_are_counted() -> None:
     assert nothing_is_known(login)
 
 
-def test_whoever_waits_for_the_jid_is_called_once() -> None:
+def test_a_callback_for_the_jid_is_called_once() -> None:
     login = Login()
     called: list[str] = []
     login.when_over = lambda: called.append(login.jid)
@@ -452,7 +452,7 @@ _answers = st.builds(
 
 
 class Model:
-    """What a login is, told in another way: by ElementTree, with each request kept for ever."""
+    """A second implementation of a login: by ElementTree, without a bound on the remembered requests."""
 
     def __init__(self) -> None:
         #: (id, whether it is an attempt), in order; how often each id was answered; ids that are no proof.
@@ -485,7 +485,7 @@ class Model:
 
 
 @given(st.lists(st.tuples(st.just(True), _requests) | st.tuples(st.just(False), _answers), max_size=12))
-def test_any_order_of_requests_and_answers(exchange: list[tuple[bool, str]]) -> None:
+def test_any_order_of_requests_and_answers_gives_the_models_result(exchange: list[tuple[bool, str]]) -> None:
     login, model = Login(), Model()
     for from_client, text in exchange:
         if from_client:

@@ -1,4 +1,4 @@
-"""Feeds the stanzas under test to a stream, with a stanza after them that must come too."""
+"""Feeds the stanzas under test to a stream, followed by a stanza that must be delivered too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR = (
 
 
 def passed(data: bytes, size: int = 64 * KIB) -> list[bytes]:
-    """What comes of stanzas, which arrive in pieces of ``size``; the one after them must come too."""
+    """The result of stanzas that arrive in pieces of ``size``; the stanza after them must come too."""
     stream = fed(data, size)
     assert stream.failure is None, stream.failure
     assert stream.at_border
@@ -28,7 +28,7 @@ def passed(data: bytes, size: int = 64 * KIB) -> list[bytes]:
 
 
 class Fed(ServerStream):
-    """A stream, and the elements that came of what it was fed."""
+    """A stream, and the elements that it returned for its input."""
 
     elements: list[bytes]
 

@@ -1,4 +1,4 @@
-"""Any content, against an independent judgement."""
+"""Any content, compared with the result of an independent parser."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ _MORE_PIECES = st.sampled_from([
     st.sampled_from([b"", b" p:a=''", b" type='get'", b" type='result'", b" z='%s'" % (b"y" * 170)]),
     st.integers(1, 200),
 )
-def test_small_bounds_hold_however_the_bytes_come(contents: list[bytes], tag: bytes, size: int) -> None:
-    """The bounds are small here, so that short stanzas meet all of them."""
+def test_small_bounds_hold_for_any_chunks(contents: list[bytes], tag: bytes, size: int) -> None:
+    """The bounds are small here, so that short stanzas reach all of them."""
     stanzas = b"".join(b"<iq%s>%s</iq>" % (tag, content) for content in contents) + NEXT
     with ExitStack() as changed:
         for module, bounds in _SMALL_BOUNDS.items():

@@ -1,4 +1,4 @@
-"""What a repair costs in memory and time, and the turns it takes, so that other sessions have theirs."""
+"""The memory and time of a repair, and how it leaves turns of the loop to other sessions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ print(memory / length, seconds / shorter)
 @pytest.mark.perf
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
-    """At most fifty times the stanza's size, and linear in it, whatever it holds."""
+    """At most fifty times the stanza's size, and linear in the size, for any content."""
     program = _PROGRAM.format(path=sys.path, size=ANYTHING_UP_TO - 2000, content=_COSTLY[kind])
     output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
@@ -67,7 +67,7 @@ def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
 
 @pytest.mark.perf
 def test_a_long_repair_leaves_time_for_others() -> None:
-    """One turn of it takes a part, and only then what came after it is read."""
+    """Each turn repairs a part; the bytes after the stanza are read when the repair is done."""
     stream = Fed()
     stream.feed(HEADER)
     stanza = message(b"<a/>" * 100_000 + b"<p:a/>")
@@ -83,7 +83,7 @@ def test_a_long_repair_leaves_time_for_others() -> None:
 
 
 def turns_of(stream: ServerStream, data: bytes) -> list[list[bytes]]:
-    """What comes of ``data``, all of which arrives at once, turn by turn."""
+    """The result of ``data``, which arrives in one piece, turn by turn."""
     turns = [[element for _, element in stream.feed(data)]]
     while stream.busy:
         turns.append([element for _, element in stream.feed(b"")])
@@ -100,8 +100,8 @@ def turns_of(stream: ServerStream, data: bytes) -> list[list[bytes]]:
         b"<iq/><message><a xmlns='%s'/></message>" % (b"u" * 1100),
     ],
 )
-def test_many_faulty_stanzas_in_one_chunk(stanza: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows a faulty stanza is not looked through again for each, and others have their turns."""
+def test_many_faulty_stanzas_in_one_chunk_leave_time(stanza: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes after a faulty stanza are not searched again for each one, and other sessions get turns."""
     looked_at = 0
     feed = CompleteMarkup.feed
 
@@ -124,7 +124,7 @@ def test_many_faulty_stanzas_in_one_chunk(stanza: bytes, monkeypatch: pytest.Mon
 @pytest.mark.rule("xml-cost")
 @pytest.mark.slow
 def test_narrower_bounds_leave_time_for_others() -> None:
-    """When a stanza turns out to be large, what was read of it is read again: in parts, too."""
+    """When a stanza proves to be large, its first bytes are read again, also in parts."""
     much = b"<a/>" * (ANYTHING_UP_TO // 4 - 10_000)
     deep = 5000
     stream = fed(b"")
@@ -139,7 +139,7 @@ def test_narrower_bounds_leave_time_for_others() -> None:
     assert [set(fault.reasons) for fault in stream.take_faults()] == [{"namespace", "depth"}]
 
 
-def test_what_comes_while_a_stanza_is_read_again_waits() -> None:
+def test_bytes_that_arrive_while_a_stanza_is_read_again_wait() -> None:
     stream = fed(b"")
     elements = stream.feed(b"<message><p:a/></message>" * 2000)
     assert stream.busy
@@ -150,7 +150,7 @@ def test_what_comes_while_a_stanza_is_read_again_waits() -> None:
     assert stream.at_border
 
 
-def test_a_stream_that_is_over_wants_nothing_more() -> None:
+def test_an_ended_stream_takes_no_more_turns() -> None:
     stream = fed(b"")
     stream.feed(b"<message><p:a/></message>" * 2000)
     assert stream.unusual

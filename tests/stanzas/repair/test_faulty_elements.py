@@ -1,4 +1,4 @@
-"""What another user may write into a stanza costs that stanza its faulty elements only."""
+"""A stanza loses only the faulty elements that another user wrote into it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wsgw.stanzas.server import ServerStream
     ],
     ids=["long namespace", "namespace of xml", "unbound prefix", "size", "tag"],
 )
-def test_a_stanza_that_comes_with_the_header_is_repaired_too(stanza: bytes, declaration: bytes) -> None:
+def test_a_stanza_in_the_chunk_of_the_header_is_repaired_too(stanza: bytes, declaration: bytes) -> None:
     stanza += b"></message>" if not stanza.endswith(b">") else b""
     data = declaration + HEADER + stanza + NEXT
     outcomes = []
@@ -71,7 +71,7 @@ _DEEP = SMALL.depth - 1
 @pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("name", FAULTY)
 @pytest.mark.parametrize("around", [b"%s", b"<a><b/>%s</a><c/>", b"<x xmlns='urn: '>t%st</x>"])
-def test_the_smallest_faulty_element_is_taken_out(name: str, around: bytes) -> None:
+def test_the_smallest_faulty_element_is_removed(name: str, around: bytes) -> None:
     content = FAULTY[name]
     if content is None:
         if around != b"%s":
@@ -99,7 +99,7 @@ def test_the_smallest_faulty_element_is_taken_out(name: str, around: bytes) -> N
         ("a:b:c=''", ""),
     ],
 )  # fmt: skip
-def test_a_faulty_tag_of_a_stanza_is_written_anew(stanza: str, attributes: str, kept: str) -> None:
+def test_a_faulty_tag_of_a_stanza_is_rewritten(stanza: str, attributes: str, kept: str) -> None:
     content = "<body>hi</body><stream:x/>" + ("<q:y/>" if "xmlns:q" in kept else "")
     kept = f" {kept}" if kept else ""
     whole = f"<{stanza} {attributes}>{content}</{stanza} >".encode()
@@ -121,8 +121,8 @@ FORWARDS = {
 
 @pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize(("before", "after"), FORWARDS.values(), ids=FORWARDS)
-def test_a_faulty_tag_of_a_forwarded_stanza_is_written_anew(before: bytes, after: bytes) -> None:
-    """A client that gets nothing in ``<forwarded/>`` may show no page of the archive at all."""
+def test_a_faulty_tag_of_a_forwarded_stanza_is_rewritten(before: bytes, after: bytes) -> None:
+    """A client that gets an empty ``<forwarded/>`` may show no message of that page of the archive."""
     for tag in (b"message xmlns='jabber:client'", b"m:iq xmlns:m='jabber:client'"):
         name = tag.split()[0]
         for content in (b">x<b/></%s>" % name, b"/>"):
@@ -140,7 +140,7 @@ def test_a_faulty_tag_of_a_forwarded_stanza_is_written_anew(before: bytes, after
         b"<message p:a=''/>",
     ],
 )
-def test_what_is_no_forwarded_stanza_is_taken_out(faulty: bytes) -> None:
+def test_an_element_that_is_no_forwarded_stanza_is_removed(faulty: bytes) -> None:
     before, after = FORWARDS["archive"]
     assert passed(message(before + faulty + after)) == [message(before + after)]
     assert passed(message(b"<a>%s</a>" % faulty)) == [message(b"<a></a>")]
@@ -156,7 +156,7 @@ def test_what_is_no_forwarded_stanza_is_taken_out(faulty: bytes) -> None:
         ("error", b"<iq type='error' id='1' from='x'> </iq>"),
     ],
 )
-def test_an_iq_that_loses_its_content_still_says_the_truth(kind: str, expected: bytes) -> None:
+def test_an_iq_that_loses_its_content_becomes_an_error(kind: str, expected: bytes) -> None:
     start = f"<iq type='{kind}' id='1' from='x'>".encode()
     assert passed(start + b"<p:a/> </iq>") == [expected]
     assert passed(start + b"<p:a/><query xmlns='u'/></iq>") == [start + b"<query xmlns='u'/></iq>"]
@@ -170,7 +170,7 @@ def test_an_iq_that_was_empty_stays_empty() -> None:
 
 
 @pytest.mark.parametrize("prefixed", [b"<c:iq xmlns:c='jabber:client' type='%s' id='1'><p:a/></c:iq>"])
-def test_a_prefixed_iq_that_loses_its_content(prefixed: bytes) -> None:
+def test_a_prefixed_iq_that_loses_its_content_becomes_an_error(prefixed: bytes) -> None:
     (result,) = passed(prefixed % b"result")
     assert result == b"<c:iq xmlns:c='jabber:client' id='1' type='error'>" + ERROR + b"</c:iq>"
 
@@ -205,7 +205,7 @@ BROKEN = {
 
 @pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_xml_or_no_stanza_ends_the_stream(data: bytes) -> None:
+def test_malformed_xml_or_an_element_that_is_no_stanza_ends_the_stream(data: bytes) -> None:
     for size in (1 << 30, 7):
         stream = fed(NEXT + data, size)
         assert stream.failure is not None

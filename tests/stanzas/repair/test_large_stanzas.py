@@ -1,4 +1,4 @@
-"""Stanzas beyond the bounds, and large ones, for which the bounds are narrower."""
+"""Stanzas above the bounds, and large stanzas, which have narrower bounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILLING = b"<body>" + b"x" * ANYTHING_UP_TO + b"</body>"
 @pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize("first", [True, False])
 def test_a_large_stanza_has_narrower_bounds(first: bool) -> None:
-    """They hold for all of it, also for what came before it was seen to be large."""
+    """They hold for the whole stanza, also for the bytes read before it proved to be large."""
     depth = int(LARGE.depth) - 1
     for more in (0, 1, 5000):
         deep = b"<a>" * (depth + more) + b"</a>" * (depth + more)
@@ -34,7 +34,7 @@ def test_a_large_stanza_has_narrower_bounds(first: bool) -> None:
     known = result.count(b"<n")
     assert int(LARGE.names) - 20 < known <= int(LARGE.names)
     left = [b"".join(names[:known]), FILLING]
-    # The name of the last element is one too many, too.
+    # The name of the last element exceeds the bound, too.
     assert result == message(b"".join(left if first else left[::-1])).replace(b"<z/>", b"")
 
 
@@ -47,8 +47,8 @@ def test_a_large_stanza_within_its_bounds_passes_byte_for_byte() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", ["depth", "names"])
-def test_what_is_too_deep_goes_on_for_long(bounds: str) -> None:
-    """A fault that begins in a small stanza and ends in a large one."""
+def test_an_element_that_is_too_deep_may_be_long(bounds: str) -> None:
+    """The fault begins while the stanza is small and ends when it is large."""
     depth = SMALL.depth + 200_000
     stanza = message(b"<a>" * depth + b"x" * ANYTHING_UP_TO + b"</a>" * depth)
     kept = b"<a>" * (int(LARGE.depth) - 1) + b"</a>" * (int(LARGE.depth) - 1)
@@ -78,7 +78,7 @@ def test_a_stanza_above_the_limit_becomes_its_own_tag(where: str, monkeypatch: p
 
 
 def test_a_parser_without_memory_is_a_fault_of_the_stanza() -> None:
-    """expat bounds what it takes for what it reads; the gateway survives that limit too."""
+    """expat limits its memory by the size of its input; the gateway survives that limit too."""
     stream = fed(b"")
     stream.feed(b"<message from='m@b/c'><p:a/>")
     assert stream._repair is not None

@@ -1,4 +1,4 @@
-"""What is namespace-well-formed passes byte for byte."""
+"""Namespace-well-formed stanzas pass byte for byte."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WELL_FORMED = {
 
 @pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize("content", WELL_FORMED.values(), ids=WELL_FORMED)
-def test_the_well_formed_passes_byte_for_byte(content: bytes) -> None:
+def test_a_well_formed_stanza_passes_byte_for_byte(content: bytes) -> None:
     stanza = message(content)
     for size in (1 << 30, 64 * KIB, 999):
         assert passed(stanza * 2, size) == [stanza] * 2

@@ -1,4 +1,4 @@
-"""Two dialogues, as ejabberd and Prosody write them, and the events they give."""
+"""Two dialogues, as ejabberd and Prosody write them, and the events that they give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MESSAGE = expanded_name("jabber:client", "message")
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 
 
-#: (name of the event these bytes end, or None where they are no event, bytes)
+#: (name of the event that these bytes complete, or None, bytes)
 Dialogue = list[tuple[str | None, bytes]]
 
 XML = b"<?xml version='1.0'?>"
@@ -115,7 +115,7 @@ def octets(dialogue: Dialogue) -> bytes:
 
 
 def events_by(dialogue: Dialogue, length: int) -> Events:
-    """What the first ``length`` bytes complete."""
+    """The events that the first ``length`` bytes complete."""
     events: Events = []
     end = 0
     for name, part in dialogue:
@@ -134,7 +134,7 @@ LIMIT = 500
 
 
 def events_of(stream: ServerStream, chunks: list[bytes]) -> Events:
-    """What the chunks complete; a stanza under repair is given the turns it takes."""
+    """The events that the chunks complete; a stanza under repair gets the turns that it needs."""
     events: Events = []
     for chunk in chunks:
         events += stream.feed(chunk)

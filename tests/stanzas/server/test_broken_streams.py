@@ -1,4 +1,4 @@
-"""Servers that break the rules: which error ends the stream, and what is delivered before."""
+"""Servers that break the rules: which error ends the stream, and which stanzas are delivered before."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_XMPP = {
 
 
 @pytest.mark.parametrize(("data", "condition"), NOT_XMPP.values(), ids=NOT_XMPP)
-def test_what_is_no_xmpp_stream(data: bytes, condition: str) -> None:
+def test_bytes_that_are_no_xmpp_stream_are_an_error(data: bytes, condition: str) -> None:
     for chunks in ([data], cut(data, list(range(len(data))))):
         stream = ServerStream()
         assert [event for chunk in chunks for event in stream.feed(chunk)] == []
@@ -66,7 +66,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("data", "condition"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_stream_fails_after_delivering_what_came_before(data: bytes, condition: str) -> None:
+def test_a_broken_stream_fails_after_delivering_the_stanzas_before(data: bytes, condition: str) -> None:
     before = EJABBERD_HEADER + b"<message/>"
     expected = [(STREAM, EJABBERD_HEADER), (MESSAGE, b"<message/>")]
     everything = before + data + b"<message/>"
@@ -82,8 +82,8 @@ def test_a_broken_stream_fails_after_delivering_what_came_before(data: bytes, co
 @pytest.mark.parametrize("text", [b"x", b" x ", b"<![CDATA[x]]>", b"&#120;", b"\xc2\xa0"])
 @pytest.mark.parametrize("after", [b"", b"<b/>", b"</stream:stream>", EJABBERD_HEADER])
 @pytest.mark.parametrize("before", [b"", b"<a/>", b"<a></a>"])
-def test_text_between_stanzas(text: bytes, after: bytes, before: bytes) -> None:
-    """Only white space may stand there (11.7); what came before is delivered, nothing after."""
+def test_text_between_stanzas_ends_the_stream(text: bytes, after: bytes, before: bytes) -> None:
+    """Only white space is allowed there (11.7); the stanzas before are delivered, those after are not."""
     data = EJABBERD_HEADER + before + text + after
     for size in (1, 7, len(data)):
         stream = ServerStream()
@@ -97,7 +97,7 @@ def test_text_between_stanzas(text: bytes, after: bytes, before: bytes) -> None:
         assert stream.failure.condition == "not-well-formed"
 
 
-def test_the_end_of_a_stream_may_be_followed_by_nothing() -> None:
+def test_no_bytes_may_follow_the_end_of_a_stream() -> None:
     stream = ServerStream()
     assert stream.feed(EJABBERD_HEADER + b"</stream:stream> \n")[-1] == (STREAM_END, b"")
     assert stream.failure is None
@@ -110,7 +110,7 @@ def test_the_end_of_a_stream_may_be_followed_by_nothing() -> None:
     st.lists(st.integers(0, 400), max_size=5),
 )
 def test_any_tokens_in_any_chunks_have_one_outcome(data: bytes, places: list[int]) -> None:
-    """The same stanzas; a fault may be seen later in pieces, and then as another one."""
+    """The same stanzas; in pieces an error may be found later, and then be another error."""
     data = EJABBERD_HEADER + data
     streams = []
     for chunks in ([data], cut(data, places), cut(data, list(range(len(data))))):

@@ -23,14 +23,14 @@ from wsgw.stanzas.server import ServerStream
 
 
 @DIALOGUES
-def test_a_dialogue_in_one_chunk(dialogue: Dialogue) -> None:
+def test_a_dialogue_in_one_chunk_gives_its_events(dialogue: Dialogue) -> None:
     stream = ServerStream()
     assert stream.feed(octets(dialogue)) == events_by(dialogue, 1 << 20)
     assert stream.failure is None
 
 
 @DIALOGUES
-def test_every_split_point_and_every_stanza_at_its_last_byte(dialogue: Dialogue) -> None:
+def test_at_every_split_point_each_stanza_comes_at_its_last_byte(dialogue: Dialogue) -> None:
     data = octets(dialogue)
     everything = events_by(dialogue, len(data))
     for place in range(len(data) + 1):
@@ -42,7 +42,7 @@ def test_every_split_point_and_every_stanza_at_its_last_byte(dialogue: Dialogue)
 
 
 @DIALOGUES
-def test_byte_by_byte(dialogue: Dialogue) -> None:
+def test_a_dialogue_byte_by_byte_gives_its_events(dialogue: Dialogue) -> None:
     data = octets(dialogue)
     stream = ServerStream()
     events: Events = []
@@ -73,14 +73,14 @@ HEADERS = {
 
 @pytest.mark.rule("6120-4.8.1")
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
-def test_headers(header: bytes) -> None:
+def test_a_header_comes_as_one_event_in_any_spelling(header: bytes) -> None:
     for chunks in ([b" \n" + XML + header], cut(XML + b"\n" + header, list(range(len(header) + 22)))):
         stream = ServerStream()
         assert [event for chunk in chunks for event in stream.feed(chunk)] == [(STREAM, header)]
         assert stream.at_border
 
 
-def test_at_border_tells_whether_something_is_under_way() -> None:
+def test_at_border_is_true_only_between_stanzas() -> None:
     stream = ServerStream()
     border = [(EJABBERD_HEADER[:-1], False), (b">", True), (b" ", True), (b"<", False), (b"a>", False)]
     border += [(b"text", False), (b"</a>", True), (b"<a/>", True), (b"</stream:stream>", False)]

@@ -39,7 +39,7 @@ def test_a_stanza_above_the_limit_becomes_its_own_tag(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", list(OVER.values())[:-1], ids=list(OVER)[:-1])
-def test_what_is_no_stanza_must_keep_the_limit(data: bytes) -> None:
+def test_other_elements_above_the_limit_end_the_stream(data: bytes) -> None:
     data = data.replace(b"message", b"r")
     for chunks in ([data], cut(data, list(range(0, len(data), 9))), cut(data, list(range(len(data))))):
         stream = ServerStream(LIMIT)
@@ -48,7 +48,7 @@ def test_what_is_no_stanza_must_keep_the_limit(data: bytes) -> None:
         assert stream.failure is not None
 
 
-def test_a_stanza_of_exactly_the_limit() -> None:
+def test_a_stanza_of_exactly_the_limit_passes() -> None:
     stanza = b"<message>" + b"x" * (LIMIT - 19) + b"</message>"
     assert len(stanza) == LIMIT
     for chunks in ([stanza * 3], cut(stanza * 3, list(range(3 * LIMIT)))):
@@ -58,7 +58,7 @@ def test_a_stanza_of_exactly_the_limit() -> None:
         assert stream.failure is None
 
 
-def test_a_header_above_the_limit() -> None:
+def test_a_header_above_the_limit_ends_the_stream() -> None:
     stream = ServerStream(LIMIT)
     stream.feed(b"<stream:stream a='" + b"x" * LIMIT)
     assert stream.failure is not None

@@ -1,4 +1,4 @@
-"""Each stanza passes byte for byte, at its last byte."""
+"""Each stanza passes byte for byte, as soon as its last byte has arrived."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_any_text_passes_byte_for_byte(text: str, places: list[int]) -> None:
     assert events == [(MESSAGE, stanza)] * 2
 
 
-def test_white_space_keepalives_are_dropped_and_not_kept() -> None:
+def test_white_space_keepalives_are_dropped() -> None:
     """RFC 6120 section 4.6.1; they never become a message (RFC 7395 section 3.8)."""
     stream = ServerStream(limit=100)
     stream.feed(EJABBERD_HEADER)
@@ -78,8 +78,8 @@ def test_white_space_keepalives_are_dropped_and_not_kept() -> None:
     assert stream.failure is None
 
 
-def test_a_stanza_that_has_come_is_not_kept_back_by_what_follows() -> None:
-    """A parser may hold back an incomplete token although its rest has come (reparse deferral)."""
+def test_a_complete_stanza_does_not_wait_for_the_bytes_after_it() -> None:
+    """A parser may hold back an incomplete token although its rest has arrived (reparse deferral)."""
     stream = ServerStream()
     stream.feed(EJABBERD_HEADER)
     long = b"<message a='" + b"x" * 20000 + b"'/>"
@@ -101,7 +101,7 @@ TAILS = {
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 @pytest.mark.parametrize("size", [1024 * KIB - 30, 1536 * KIB])
 def test_more_than_a_megabyte_at_once_is_not_held_back(size: int, tail: bytes) -> None:
-    """pyexpat hands it on in pieces; a tag cut in two would wait for what comes after it."""
+    """pyexpat passes the bytes on in pieces; a tag cut in two would wait for the bytes after it."""
     for shift in range(0, 48, 5):
         stanza = b"<message><body>" + b"x" * (size - 15 - shift) + tail + b"</body></message>"
         stream = ServerStream()
@@ -110,7 +110,7 @@ def test_more_than_a_megabyte_at_once_is_not_held_back(size: int, tail: bytes) -
         assert of_message(EJABBERD_HEADER, stanza) == (MESSAGE, stanza)
 
 
-def test_many_tags_in_more_than_a_megabyte_at_once() -> None:
+def test_many_tags_in_more_than_a_megabyte_pass_at_once() -> None:
     stanza = b"<message>" + b"<a b='>'>d</a>" * 160_000 + b"</message>"
     stream = ServerStream()
     stream.feed(EJABBERD_HEADER)

@@ -1,4 +1,4 @@
-"""The time it takes is linear in the length."""
+"""The time for a stream is linear in its length."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def seconds(data: bytes, size: int) -> float:
     return best
 
 
-#: How a long stanza begins, what is repeated in it, how it ends.
+#: The beginning of a long stanza, its repeated part, its end.
 LONG = {
     "text": (b"<message><body>", b"x", b"</body></message>"),
     "text with '>' in it": (b"<message><body>", b"> ", b"</body></message>"),
@@ -48,7 +48,7 @@ def long_data(kind: str, size: int) -> bytes:
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize(("piece", "size"), [(1, 8 * KIB), (64, 60 * KIB)])
 def test_time_is_linear(kind: str, piece: int, size: int) -> None:
-    """Eight times as much takes about eight times as long; quadratic would be sixty-four."""
+    """Eight times the bytes take about eight times as long; quadratic: sixty-four times."""
     assert seconds(long_data(kind, 8 * size), piece) < 3 * 8 * seconds(long_data(kind, size), piece)
 
 

@@ -23,7 +23,7 @@ def framing_of(message: bytes) -> Framing:
 
 
 def answered(message: bytes = OPEN, header: bytes = SERVER_HEADER) -> Framing:
-    """The framing of a client whose stream the server has opened."""
+    """The framing after the client's ``message`` and the server's header."""
     framing = framing_of(message)
     framing.server_header(header)
     return framing

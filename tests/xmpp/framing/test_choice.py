@@ -28,7 +28,7 @@ CHOICES = {
 
 @pytest.mark.rule("7395-3.4-first")
 @pytest.mark.parametrize(("message", "name"), CHOICES.values(), ids=CHOICES)
-def test_the_first_root_decides(message: bytes, name: str) -> None:
+def test_the_first_root_decides_the_framing(message: bytes, name: str) -> None:
     assert framing_of(message).name == name
 
 
@@ -46,7 +46,7 @@ def test_the_first_root_decides(message: bytes, name: str) -> None:
         (b"<message xmlns='jabber:client'/>", "bad-format"),
     ],
 )
-def test_what_opens_no_stream(message: bytes, condition: str) -> None:
+def test_a_root_that_opens_no_stream_is_an_error(message: bytes, condition: str) -> None:
     """RFC 7395 section 3.3.2: another namespace is ``invalid-namespace``."""
     with pytest.raises(SessionError) as caught:
         framing_of(message)

@@ -1,4 +1,4 @@
-"""The client's header, as the server gets it, and the end that fits it."""
+"""The client's header, as the server gets it, and the end tag that matches it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wsgw.xmpp.header import starttls_header
 
 @pytest.mark.rule("7395-3.4-attributes")
 def test_every_attribute_of_open_reaches_the_server() -> None:
-    """RFC 6120 section 4.7, in the order given; what a prefix is bound to comes along."""
+    """RFC 6120 section 4.7, in their order; the declarations of their prefixes are included."""
     message = (
         b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' xmlns:x='urn:x' xmlns:unused='urn:u' "
         b"to='example.org' from='alice@example.org' version='1.0' xml:lang='de' id='7' unknown='u' x:y='z'/>"
@@ -45,7 +45,7 @@ def test_values_are_escaped() -> None:
     assert b" to='&apos;/&gt;&lt;a b=&quot;&amp;amp;&#10;' version='1.0'>" in header
 
 
-def test_a_legacy_header_reaches_the_server_as_it_is_left_open() -> None:
+def test_a_legacy_header_reaches_the_server_unchanged_as_an_open_tag() -> None:
     for end in (b" />", b"/>", b"\n/>", b">"):
         framing = framing_of(OLD_STROPHE.replace(b" />", end))
         assert framing.upstream_header == b"<?xml version='1.0'?>" + OLD_STROPHE.replace(b" />", b">")
@@ -67,13 +67,13 @@ def test_a_restart_takes_the_new_header() -> None:
     assert legacy.upstream_header == b"<?xml version='1.0'?>" + header
 
 
-def test_what_looks_like_a_declaration_inside_a_value_binds_nothing() -> None:
+def test_the_text_of_a_declaration_inside_a_value_binds_nothing() -> None:
     header = b"""<stream:stream to="a xmlns='evil' b" xmlns:stream='http://etherx.jabber.org/streams'>"""
     root = framing_of(header).client_root
     assert root == b"<root xmlns:stream='http://etherx.jabber.org/streams'>"
 
 
-def test_the_header_before_tls() -> None:
+def test_the_header_before_starttls_has_only_the_domain() -> None:
     """RFC 6120 section 5.3.1."""
     assert starttls_header("a'b") == (
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
@@ -93,7 +93,7 @@ NO_PREFIX = b"<stream xmlns='http://etherx.jabber.org/streams' to='a'>"
         (NO_PREFIX.replace(b"<stream xmlns", b"<s:stream xmlns:s"), b"</s:stream>"),
     ],
 )
-def test_what_ends_the_stream_fits_the_header(message: bytes, end: bytes) -> None:
+def test_the_end_of_the_stream_matches_the_header(message: bytes, end: bytes) -> None:
     framing = framing_of(message)
     assert framing.upstream_end == end
     dialogue = framing.upstream_header + framing.upstream_error("policy-violation", "a < b") + end
@@ -119,7 +119,7 @@ def test_what_ends_the_stream_fits_the_header(message: bytes, end: bytes) -> Non
         (b"", False),
     ],
 )
-def test_the_end_in_legacy_framing(message: bytes, is_end: bool) -> None:
+def test_an_end_tag_of_the_headers_name_is_the_end_in_legacy_framing(message: bytes, is_end: bool) -> None:
     assert framing_of(OLD_STROPHE).is_end(message) is is_end
     assert framing_of(OPEN).is_end(message) is False, "RFC 7395 ends with <close/>"
 
@@ -136,7 +136,7 @@ _ends = st.lists(
 @example(["</", "stream:stream", "\n", ">", " "], OLD_STROPHE)
 @example(["</", "stream", "\x0c", ">"], NO_PREFIX)
 @given(_ends, st.sampled_from([OLD_STROPHE, NO_PREFIX]))
-def test_the_end_is_what_the_parser_takes_for_it(parts: list[str], header: bytes) -> None:
+def test_the_end_is_recognised_as_the_parser_recognises_it(parts: list[str], header: bytes) -> None:
     message = "".join(parts).encode()
     parser = expat.ParserCreate("utf-8")
     ended: list[str] = []

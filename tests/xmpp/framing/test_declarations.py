@@ -18,7 +18,7 @@ from wsgw.xmpp import framing
 from wsgw.xmpp.choice import framing_of_refusal
 from wsgw.xmpp.header import ELEMENT_NAME, bindings
 
-#: In each, ``DEFAULT`` or ``PREFIX`` stands where it has to be inserted, and nowhere else.
+#: In each, ``DEFAULT`` or ``PREFIX`` marks the place where it has to be inserted.
 RESTORED = {
     "an unqualified stanza": (b"<message", DEFAULT, b" to='a'><body>x</body></message>"),
     "an empty one": (b"<presence", DEFAULT, b"/>"),
@@ -78,7 +78,7 @@ def test_missing_declarations_are_inserted_in_the_root_tag(name: bytes, missing:
 
 
 def meaning(document: bytes) -> tuple[str, object, list[object], str]:
-    """(name, attributes, children, text): what a namespace-aware reader understands."""
+    """(name, attributes, children, text), as a namespace-aware parser reads them."""
 
     def of(element: ElementTree.Element) -> tuple[str, object, list[object], str]:
         return element.tag, dict(element.attrib), [of(child) for child in element], element.text or ""
@@ -100,8 +100,8 @@ def test_any_prefix_of_the_servers_header_is_restored() -> None:
 
 
 @pytest.mark.perf
-def test_of_a_long_stanza_only_the_root_tag_is_read() -> None:
-    """Other sessions wait meanwhile; to declare what may be used changes nothing."""
+def test_only_the_root_tag_of_a_long_stanza_is_read() -> None:
+    """Other sessions wait meanwhile; a declaration that is not used changes nothing."""
     rest = b"><b>stream:</b>" + b"<a/>" * 300_000
     declared = b" xmlns='jabber:client'"
     for tag, inserted in (
@@ -196,7 +196,7 @@ _tags = st.builds(
 
 @pytest.mark.rule("login-read")
 @given(_tags)
-def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: str) -> None:
+def test_a_tag_is_read_without_a_parser_as_the_parser_reads_it(tag: str) -> None:
     """Its name, whether it declares a default namespace, and whether it is a stream's."""
     names: list[str] = []
     parser = expat.ParserCreate("utf-8")  # without namespaces: names as written
@@ -215,7 +215,7 @@ def test_what_is_found_in_a_tag_without_a_parser_is_what_the_parser_finds(tag: s
 
 @pytest.mark.rule("login-read")
 @given(_tags)
-def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
+def test_the_parser_finds_the_same_bindings_of_a_header(tag: str) -> None:
     def declared(data: bytes) -> list[tuple[str | None, str | None]]:
         found: list[tuple[str | None, str | None]] = []
         parser = expat.ParserCreate("utf-8", "\x01")
@@ -232,7 +232,7 @@ def test_a_headers_bindings_are_those_that_the_parser_finds(tag: str) -> None:
 
 @pytest.mark.rule("7395-3.3.3-whole")
 @given(_stanzas)
-def test_any_stanza_means_the_same_alone(stanza: str) -> None:
+def test_any_stanza_means_the_same_outside_its_stream(stanza: str) -> None:
     header = SERVER_HEADER.replace(b" xmlns:stream", b" xmlns:p='urn:p' xmlns:stream")
     message = answered(header=header).stanza(stanza.encode())
     assert meaning(message) == meaning(header + stanza.encode() + b"</stream:stream>")[2][0]

@@ -16,7 +16,7 @@ def test_close_is_the_string_that_strophe_compares() -> None:
 
 
 @pytest.mark.rule("7395-3.6.1")
-def test_close_may_send_elsewhere() -> None:
+def test_close_may_name_another_address() -> None:
     """RFC 7395 section 3.6.1."""
     assert framing_of(OPEN).close_towards('wss://b/?c="&') == (
         b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" see-other-uri="wss://b/?c=&quot;&amp;" />'
@@ -24,7 +24,7 @@ def test_close_may_send_elsewhere() -> None:
     assert framing_of(OLD_STROPHE).close_towards("wss://b/") == b"</stream:stream>"
 
 
-def test_errors_in_the_gateways_own_name() -> None:
+def test_the_gateways_own_errors_are_stream_errors() -> None:
     children = (
         b"<host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
         b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>a &lt; b &amp; c</text>"
@@ -70,6 +70,8 @@ def test_errors_in_the_gateways_own_name() -> None:
         (b"<stream:error/>", ("undefined-condition", "")),
     ],
 )
-def test_the_condition_of_a_servers_error(message: bytes, element: bytes, condition: tuple[str, str]) -> None:
+def test_the_condition_of_a_server_error_is_read(
+    message: bytes, element: bytes, condition: tuple[str, str]
+) -> None:
     element = element.replace(b"%s", STANZAS_NS.encode())
     assert condition_of(answered(message).server_root, element) == condition

@@ -13,7 +13,7 @@ from wsgw.xmpp.framing import FRAMING
 
 
 @pytest.mark.rule("6120-lang", "bytes-open")
-def test_open_as_clients_expect_it() -> None:
+def test_open_is_written_as_clients_expect_it() -> None:
     framing = framing_of(OPEN)
     message = framing.server_header(SERVER_HEADER)
     assert message == (
@@ -23,7 +23,7 @@ def test_open_as_clients_expect_it() -> None:
 
 
 @pytest.mark.rule("7395-3.4-attributes")
-def test_open_carries_every_attribute_and_what_it_needs() -> None:
+def test_open_has_every_attribute_and_the_declarations_of_their_prefixes() -> None:
     header = SERVER_HEADER.replace(
         b" id='1'", b" id=\"&lt;'&quot;&amp;\" xmlns:x='urn:x' x:y=\"&#10;\" unknown=''"
     )
@@ -40,13 +40,13 @@ def test_open_carries_every_attribute_and_what_it_needs() -> None:
     }
 
 
-def test_in_legacy_framing_the_servers_tag_passes_as_it_is() -> None:
+def test_in_legacy_framing_the_servers_tag_passes_unchanged() -> None:
     framing = framing_of(OLD_STROPHE)
     assert framing.server_header(SERVER_HEADER) == SERVER_HEADER
 
 
 @pytest.mark.rule("bytes-open")
-def test_a_header_in_the_gateways_own_name() -> None:
+def test_the_gateways_own_header_has_another_id_each_time() -> None:
     """RFC 6120 section 4.9.1.2: an error during setup still follows an opening header."""
     own = framing_of(OPEN).own_header("a&b")
     pattern = rb"<open xmlns='%s' from='a&amp;b' id='[0-9a-f]{16}' version='1.0' xml:lang='en'/>"
