@@ -1,7 +1,7 @@
-"""Checks that a client's message is exactly one element, and gives back the client's own bytes.
+"""Checks that a client's message is exactly one element, and returns the client's own bytes.
 
-There is no tree and no serialiser here. What is not namespace-well-formed is refused (RFC 6120 section 11.3),
-however long its namespaces are.
+No tree is built and nothing is serialised. A message that is not namespace-well-formed is refused (RFC 6120
+section 11.3), however long its namespaces are.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from wsgw.stanzas.start_tag import without_declaration
 
 
 class LongNamespace(Exception):
-    """A namespace that a parser with namespaces is not given; leaves it at once."""
+    """A namespace is too long for a parser with namespaces. A handler raises this to stop that parser."""
 
 
 class ClientStanzas:
     """Checks clients' messages, one element each, with one long-lived parser.
 
-    ``root`` is a start tag: the bindings the elements may rely on. In legacy framing that is the
-    client's own header; in RFC 7395 framing nothing is bound. Nothing of a message is kept, so
-    that one checker serves all sessions of the same bindings and limits; see ``client``.
+    ``root`` is a start tag with the namespace bindings that the elements may rely on. In legacy framing that
+    is the client's own stream header; in RFC 7395 framing it binds nothing (RFC 7395 section 3.3.3).
+    ``max_depth`` and ``max_attributes`` bound each message. The checker keeps nothing of a message, so that
+    all sessions with the same bindings and limits share one (``worker_state.Checkers``).
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class ClientStanzas:
     )
 
     def __init__(self, root: bytes, max_depth: int, max_attributes: int) -> None:
-        #: Other sessions may be using it; who is alone with it lets go of its parser.
+        #: Other sessions may be using this checker; ``release`` leaves it its parser.
         self.shared = False
         self._root = root
         allowed = max_depth >= SHALLOW_DEPTH and max_attributes >= SHALLOW_ATTRIBUTES
@@ -67,21 +68,22 @@ class ClientStanzas:
         self._max_depth = max_depth
         self._max_attributes = 2 * max_attributes  # expat lists names and values
         self._parser: expat.XMLParserType | None = None
-        #: What is to be taken from expat's count for a position in the message.
+        #: expat's position of the message's first byte.
         self._base = 0
         self._parsed = 0
         self._depth = 0
-        #: What the declarations of the element that starts next count for.
+        #: Names and values of the namespace declarations of the element that starts next.
         self._declared = 0
         self._name = ""
-        #: Where expat saw the message's element end; -1: it has not.
+        #: Position in the message where expat reported the end of its element; -1 before that.
         self._end = -1
 
     def check(self, text: bytes) -> tuple[str, bytes]:
-        """Return (expanded name, bytes) of the one element that ``text`` is.
+        """Return (expanded name, bytes) of the one element in ``text``, the bytes of a message.
 
-        A start tag of a stream (a restart in legacy framing) is returned as it stands, unclosed or
-        not, with the name ``STREAM``. Raises SessionError.
+        A start tag of a stream (a restart in legacy framing) is returned unchanged, closed or not, with the
+        name ``STREAM``. Raises SessionError if ``text`` is anything but one well-formed element, or exceeds
+        ``max_depth`` or ``max_attributes``.
         """
         if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
             return name, text
@@ -102,23 +104,23 @@ class ClientStanzas:
             self._parser = None
             return STREAM, text
         except LongNamespace:
-            self._new_judge()
+            self._new_namespace_checker()
             return self.check(text)
         except (expat.ExpatError, DefusedXmlException, SessionError) as error:
-            self._parser = None  # it stands inside the message, and remembers it
+            self._parser = None  # its state is inside this message: it cannot parse the next one
             raise refused(error, text, parser.ErrorByteIndex - self._base) from None
         if self._parsed > MAX_PARSED + len(self._root) or len(parser.intern or ()) > MAX_NAMES:
             self._parser = None
         return self._name, text
 
     def release(self) -> None:
-        """A session needs it no more: let go of the parser, which holds this object, unless it is shared."""
+        """End a session's use: drop the parser, which refers to this object, unless sessions share it."""
         if not self.shared:
             self._parser = None
 
     def _new_parser(self) -> expat.XMLParserType:
         if len(self._root) > MAX_NAMESPACE:
-            return self._new_judge()
+            return self._new_namespace_checker()
         parser = make_parser(self._root)
         parser.StartElementHandler = self._start_element
         parser.EndElementHandler = self._end_element
@@ -131,8 +133,8 @@ class ClientStanzas:
         self._depth = self._declared = 0
         return parser
 
-    def _new_judge(self) -> expat.XMLParserType:
-        """A parser for long namespaces: it knows none, and each name is judged here."""
+    def _new_namespace_checker(self) -> expat.XMLParserType:
+        """Return a parser that ignores namespaces; ``Namespaces`` checks each name, however long they are."""
         names = Namespaces()
         depth = 0
 
@@ -158,7 +160,7 @@ class ClientStanzas:
         return self._begin(parser, len(FIRST_LINE) + len(self._root))
 
     def _declare(self, _prefix: str | None, uri: str | None) -> None:
-        """A namespace declaration of the element that starts next: expat does not list it."""
+        """Count a namespace declaration of the element that starts next: expat does not list it there."""
         self._declared += 2
         if uri is not None and len(uri) > MAX_NAMESPACE:
             raise LongNamespace
@@ -182,7 +184,7 @@ class ClientStanzas:
         if not self._depth:
             assert self._parser is not None
             self._end = self._parser.CurrentByteIndex - self._base
-        elif self._depth < 0:  # the end of what stands around every message
+        elif self._depth < 0:  # an end tag of the root, which is around every message
             raise not_well_formed("a message is exactly one element")
 
     def _parse_without_plain_text(self, parser: expat.XMLParserType, text: bytes) -> None:
@@ -201,7 +203,7 @@ class ClientStanzas:
 
 
 def _from_its_element(text: bytes) -> bytes:
-    """Return ``text`` without a leading XML declaration; raise SessionError if no element starts it."""
+    """Return ``text`` without a leading XML declaration; raise SessionError unless an element follows."""
     text = without_declaration(text)
     if not text.startswith(b"<") or text.startswith(CDATA):
         raise not_well_formed("a message starts with its element")

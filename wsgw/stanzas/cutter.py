@@ -1,8 +1,8 @@
-"""Cuts what an XMPP server sends into stanzas with expat; the parsers serve every session in turn.
+"""Cuts the bytes of an XMPP server into stanzas with expat; all sessions share the parsers.
 
-A parser is needed only while something is under way in it. Between stanzas it stands at the same
-place in every stream whose header binds the same prefixes: it is given back there, and the next
-session that hears of its server takes it. So a session holds no parser (10.6 kB) between stanzas.
+A stream needs a parser only inside a stanza. Between stanzas, the parsers of all streams whose headers bind
+the same prefixes are in the same state: a session returns its parser there, and the next session that
+receives bytes from its server takes it. So a session holds no parser (10.6 kB) between stanzas.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from wsgw.stanzas.start_tag import without_declaration
 #: The event of a stream's closing tag; no element can have this name.
 STREAM_END = ""
 
-#: A parser that has interned this many names, or parsed this much, is replaced at a border. A new
+#: A parser that has interned this many names, or parsed this many bytes, is replaced between stanzas. A new
 #: one costs as much as a few stanzas. The second bound is for the prefixes and the spellings of one
-#: name that expat keeps without telling: up to seven bytes for each byte parsed.
+#: name that expat keeps without listing them: up to seven bytes for each byte parsed.
 MAX_NAMES = 512
 MAX_PARSED = 256 * 1024
-#: What a server may send as one stanza: a roster of ten thousand contacts is about 2 MiB.
+#: Bytes of one stanza of a server, by default: a roster of ten thousand contacts is about 2 MiB.
 SERVER_STANZA_LIMIT = 8 * 1024 * 1024
 
 
 class Bounds(NamedTuple):
-    """How deep a stanza's elements may nest, its own being the first, and how many names they may have."""
+    """How deep a stanza's elements may nest, itself being level 1, and how many names they may use."""
 
     depth: int
     names: float
 
 
-#: A stanza of up to so many bytes may hold anything that browsers follow: they give up at a depth of 5 000.
-ANYTHING_UP_TO = 1024 * 1024
-#: A stanza with a tag above so many bytes counts as too large.
+#: Bytes up to which a stanza is held to the bounds ``SMALL``. Browsers' parsers fail at a depth of 5 000.
+SMALL_SIZE = 1024 * 1024
+#: A stanza with a tag above this number of bytes counts as too large.
 TAG_LIMIT = 512 * 1024
 SMALL = Bounds(4000, float("inf"))
-#: A larger one could make a parser take hundreds of megabytes.
+#: The bounds of a larger stanza, which could make a parser take hundreds of megabytes.
 LARGE = Bounds(1000, 16 * 1024)
 
-#: What is no white space stands before the first markup.
+#: Text other than white space comes before the first markup.
 TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 _NO_EVENTS: list[tuple[str, bytes]] = []
 _BEGINS_ELEMENT = re.compile(rb"<[^!?/]")
@@ -68,15 +68,15 @@ _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 
 class StreamHeader(Exception):
-    """A start tag of a stream where a stanza may stand; leaves the parser at once."""
+    """A start tag of a stream comes instead of a stanza. A handler raises this to stop the parser."""
 
 
 class StanzaRefused(Exception):
-    """The stanza under way is not for a parser with namespaces; leaves it at once."""
+    """The current stanza is not for a parser with namespaces. A handler raises this to stop the parser."""
 
 
 class StanzaCutter:
-    """One parser, and where it stands in the stream it is fed."""
+    """One parser, and its position in the stream that it parses."""
 
     __slots__ = (
         "_base",
@@ -100,17 +100,17 @@ class StanzaCutter:
     )
 
     def __init__(self, bindings: bytes = b"") -> None:
-        #: A start tag that binds what the stream's header does; empty before a header.
+        #: A start tag with the namespace declarations of the stream's header; empty before a header.
         self.bindings = bindings
         #: Open elements: 0 before the header and after the end, 1 between stanzas.
         self.depth = 1 if bindings else 0
-        #: Bytes of one stanza.
+        #: Bytes that one stanza may have.
         self.limit = SERVER_STANZA_LIMIT
-        #: A new stream has begun, which this cutter cannot follow.
+        #: A new stream has begun: it needs a new cutter.
         self.restarted = False
-        #: A stanza has come that this cutter cannot judge; see ``repair``.
+        #: This cutter cannot parse the current stanza: ``repair`` must.
         self.refused = False
-        #: The parser has seen so much that it must be replaced at the next border.
+        #: The parser has reached ``MAX_NAMES`` or ``MAX_PARSED``: no other session may get it.
         self.exhausted = False
         first = bindings or FIRST_LINE
         self._parsed = len(first)
@@ -118,14 +118,14 @@ class StanzaCutter:
         self._base = 0
         self._chunk = b""
         self._events = _NO_EVENTS
-        #: What has come of a stanza in earlier chunks.
+        #: The bytes of the current stanza from earlier chunks.
         self._pending = bytearray()
-        #: Where the stanza under way starts in the chunk; -1: in an earlier one, or none.
+        #: Where the current stanza starts in the chunk; -1 if it started in an earlier one, or if none has.
         self._start = -1
         self._name = ""
-        #: A stanza has come that is nested more deeply than a large one may be.
+        #: A stanza was nested more deeply than a large one may be.
         self._deep = False
-        #: Where what follows the last stanza or header in the chunk begins.
+        #: The position in the chunk after the last stanza or header.
         self._border = 0
         self._declared = ""
         parser = self._parser = make_parser(first)
@@ -135,14 +135,17 @@ class StanzaCutter:
 
     @property
     def pending(self) -> bytearray:
-        """What has come of the stanza under way."""
+        """The bytes of the current stanza so far."""
         return self._pending
 
     def cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> bytes:
-        """Add to ``events`` what ``chunk``, which ends in complete markup, completes.
+        """Append to ``events`` the (expanded name, bytes) of each stanza that ``chunk`` completes.
 
-        Returns what is left when a new stream begins or a stanza is refused, from its first byte on: this one
-        is of no more use then. Raises StreamError for what breaks the stream's own rules.
+        ``chunk`` ends after complete markup. A stream's header is an event too, with the name ``STREAM``, and
+        so is its end, with the name ``STREAM_END``. Returns b"" normally. When a new stream begins
+        (``restarted``) or a stanza is refused (``refused``), returns the bytes from its first one on, and the
+        cutter must not be used again. Raises StreamError for bytes that are no XMPP stream (RFC 6120 section
+        4.9.3).
         """
         if not self.depth:
             chunk = self._without_declaration(chunk)
@@ -167,7 +170,7 @@ class StanzaCutter:
             return self._after(error)
         if self.depth > 1:
             begun = chunk[max(self._start, 0) :]
-            if len(self._pending) + len(begun) > ANYTHING_UP_TO and self._is_crowded():
+            if len(self._pending) + len(begun) > SMALL_SIZE and self._is_crowded():
                 return self._refuse()
             self._pending += begun
         elif self.depth:
@@ -175,12 +178,12 @@ class StanzaCutter:
                 self._require_white_space(len(chunk))
             crowded = self._deep or len(self._parser.intern) > MAX_NAMES
             self.exhausted = crowded or self._parsed > self._parsed_at_most
-        # A session that is not read on keeps its cutter: not also what it has given away.
+        # A session inside a stanza keeps its cutter, which must not keep the chunk and the events as well.
         self._chunk, self._events = b"", _NO_EVENTS
         return b""
 
     def _without_declaration(self, chunk: bytes) -> bytes:
-        """``chunk``, which begins outside the stream's element; only there may an XML declaration stand."""
+        """Return ``chunk`` without the XML declaration that may precede a stream (RFC 6120 section 11.5)."""
         chunk = chunk.lstrip(WHITESPACE)
         if TEXT_FIRST.match(chunk):
             raise not_well_formed("the server does not speak XML")
@@ -188,13 +191,13 @@ class StanzaCutter:
             return FIRST_LINE + without_declaration(chunk)
         return chunk
 
-    def let_go(self) -> None:
-        """Break what holds itself: the parser holds this object's methods."""
+    def release(self) -> None:
+        """Break the reference cycle of this object and its parser, which refers to its methods."""
         parser = self._parser
         parser.StartElementHandler = parser.EndElementHandler = parser.StartNamespaceDeclHandler = None
 
     def _after(self, error: Exception) -> bytes:
-        """What is left after an error of the parser's: a new stream or a stanza begins where it stands."""
+        """Return the bytes from a new stream or a refused stanza on, at which the parser raised ``error``."""
         chunk = self._chunk
         position = self._parser.ErrorByteIndex - self._base
         if self.depth > 1:
@@ -215,11 +218,11 @@ class StanzaCutter:
         return bytes(self._pending) + self._chunk[max(self._start, 0) :]
 
     def _is_crowded(self) -> bool:
-        """Whether the stanza may hold more than a large one may."""
+        """Whether the stanza exceeds the bounds ``LARGE``."""
         return self._deep or len(self._parser.intern) > LARGE.names
 
     def _parse_long(self, chunk: bytes) -> None:
-        """Parse ``chunk`` without its plain text; give up at a costly tag."""
+        """Parse ``chunk`` without its plain text; stop at a costly tag."""
         place = costly_tag(chunk)
         cheap = chunk if place < 0 else chunk[:place]
         if self.depth:
@@ -233,19 +236,19 @@ class StanzaCutter:
             self._refuse_namespace(place)
 
     def _refuse_namespace(self, place: int) -> NoReturn:
-        """Give up at a tag with a namespace that is too long; ``place`` is where that starts in the chunk."""
+        """Stop at a tag with a namespace that is too long; it starts at ``place`` in the chunk."""
         if self.depth == 1:
             self._start = place
             self._require_white_space(place)
         raise StanzaRefused if self.depth else long_namespace()
 
     def _require_white_space(self, end: int) -> None:
-        """Between stanzas there is nothing else (RFC 6120 section 11.7); ``end`` is where it ends."""
+        """Require white space from the last stanza to ``end`` (RFC 6120 section 11.7); raise SessionError."""
         if end != self._border and self._chunk[self._border : end].strip(WHITESPACE):
             raise not_well_formed("text between stanzas")
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
-        """A namespace declaration of the element that starts next."""
+        """Handle a namespace declaration of the element that starts next."""
         if uri is not None and len(uri) > MAX_NAMESPACE:
             self._refuse_namespace(self._parser.CurrentByteIndex - self._base)
         if not self.depth:
@@ -287,7 +290,7 @@ class StanzaCutter:
             if self._pending:
                 stanza = bytes(self._pending + stanza)
             size = len(stanza)
-            if size > self.limit or (size > ANYTHING_UP_TO and self._is_crowded()):
+            if size > self.limit or (size > SMALL_SIZE and self._is_crowded()):
                 raise StanzaRefused
             self._pending.clear()
             self._events.append((self._name, stanza))

@@ -1,7 +1,7 @@
-"""Reads one element of a login: its name, attributes, children and text, as the parser has them.
+"""Reads one element of a login: its name, attributes, children and text, as the parser reports them.
 
-What wsgw decides by an element's content, it decides by what is read here, not by a search of the bytes.
-It is for the few elements before and during a login; the stanzas that follow are never read.
+Every decision that depends on an element's content is made from this, not from a search of the bytes. It is
+for the few elements before and during a login; the content of later stanzas is never read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wsgw.stanzas.parser import costly_tag, end_of_element, end_of_tag, make_par
 
 #: Levels below the root that are read: children and grandchildren.
 LEVELS = 2
-#: Bytes of one. What is read takes up to sixty times as much memory; no login has a hundredth of that.
+#: Bytes of one element. Reading takes up to sixty times as much memory; a login has less than a hundredth.
 MAX_SIZE = 512 * 1024
 #: Characters of a namespace in it, which the parser writes out before every name.
 MAX_NAMESPACE = 1024
@@ -28,41 +28,41 @@ class Element:
 
     #: Expanded name.
     name: str
-    #: By expanded name; of an attribute without a prefix that is the name as written.
+    #: Values by expanded name; an attribute without a prefix has its name as written.
     attributes: dict[str, str]
     start: int
     end: int = 0
     #: Its own character data, with references and CDATA sections resolved; not that of its children.
     text: str = ""
-    #: In order; empty on the lowest level that is read.
+    #: The child elements in order; empty on the lowest level that is read.
     children: list[Element] = field(default_factory=list)
 
     def child(self, name: str) -> Element | None:
         """Return the child with this expanded name; None if there is none, or more than one.
 
-        Of several, each server takes the one it likes.
+        Servers differ in which of several they use.
         """
         found = [child for child in self.children if child.name == name]
         return found[0] if len(found) == 1 else None
 
     def text_of(self, name: str) -> str:
-        """Return the text of that child; empty if there is none, or more than one."""
+        """Return the text of the child with this expanded name; empty if there is none, or more than one."""
         child = self.child(name)
         return child.text if child is not None else ""
 
     def content(self, document: bytes) -> tuple[int, int]:
-        """Return where the content begins and ends in ``document``, which this element was read from.
+        """Return (start, end) of the content in ``document``, the bytes that this element was read from.
 
-        The element must not be empty.
+        The element must have an end tag.
         """
         start = end_of_tag(document, self.start)
         return start, document.rindex(b"</", start, self.end)
 
 
 def read_element(root: bytes, document: bytes) -> Element:
-    """Read the well-formed element ``document``; ``root`` is a start tag with the bindings it relies on.
+    """Read the one element in ``document``; ``root`` is a start tag with the bindings that it relies on.
 
-    Raises StreamError if it takes too much to be read, or is no such element.
+    Raises StreamError if ``document`` is not one well-formed element, or costs too much to read.
     """
     if len(document) > MAX_SIZE or costly_tag(document) >= 0:
         raise _costly(document)
@@ -99,7 +99,7 @@ def read_element(root: bytes, document: bytes) -> Element:
         parser.Parse(document)
     except (expat.ExpatError, DefusedXmlException) as error:
         raise refused(error, document, max(parser.ErrorByteIndex - base, 0)) from None
-    finally:  # they hold each other
+    finally:  # the parser and its handlers refer to each other
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     if depth or len(path[0].children) != 1:
         raise not_well_formed("not one whole element")

@@ -1,7 +1,7 @@
-"""Recognises the commonest stanzas by one regular expression: few levels, no prefixes, nothing unusual.
+"""Recognises the most common stanzas by one regular expression: few levels, no prefixes, nothing unusual.
 
-That takes half as long as expat with its handlers, or less. Only what expat would call well-formed matches;
-whatever does not is a parser's to judge.
+That takes at most half as long as expat with its handlers. Only stanzas that expat would find well-formed
+match; all others go to a parser.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from wsgw.stanzas.parser import CLIENT, expanded_name
 from wsgw.stanzas.plain_text import is_text
 from wsgw.stanzas.start_tag import first_tag
 
-#: Levels of a stanza that can match (an archived or carbon-copied message has five), attributes of each of
-#: its elements, and bytes of it: what a match remembers of its way grows with the elements.
+#: The most levels (an archived or carbon-copied message has five), attributes of one element, and bytes of a
+#: stanza that can match: the memory that a match takes for backtracking grows with the elements.
 SHALLOW_DEPTH = 5
 SHALLOW_ATTRIBUTES = 6
 SHALLOW_SIZE = 2048
 
 _NAMES = {name.encode(): expanded_name(CLIENT, name) for name in ("message", "presence", "iq")}
 
-#: A quote in a value would hide from a look ahead whether what follows it is a value or a name. The bound
+#: A value without quotes in it: a lookahead could not tell a name from a value after such a quote. The bound
 #: keeps a failure cheap.
 _VALUE = rb"""(?:'[ !#-%(-;=?-\xff]{0,999}'|"[ !#-%(-;=?-\xff]{0,999}")"""
-#: Among them are those that nothing may declare (Namespaces in XML 1.0 section 3).
+#: Namespaces of the W3C, among them those that no element may declare (Namespaces in XML 1.0 section 3).
 _RESERVED = rb"""xmlns=.http://www\.w3\.org/"""
 _CLIENT = rb"""xmlns=(?:'%s'|"%s")""" % (CLIENT.encode(), CLIENT.encode())
-#: Up to the next tag; as a literal follows, a failure does not try each shorter text in turn.
+#: Text up to the next tag; because a literal follows, a failure does not try each shorter text.
 _TEXT = rb"[\t\n\r -;=?-\xff]*<"
 _REFERENCE = re.compile(rb"&(?:amp|lt|gt|apos|quot);")
 
 
 def _attributes(group: int, but: bytes) -> bytes:
-    """A pattern of up to ``SHALLOW_ATTRIBUTES``, none twice and none that begins like ``but``.
+    """A pattern of up to ``SHALLOW_ATTRIBUTES`` attributes, no name twice and none that begins like ``but``.
 
-    Their names are in groups from ``group`` on.
+    The names are in groups from ``group`` on.
     """
     pattern = b""
     for number in reversed(range(SHALLOW_ATTRIBUTES)):
@@ -45,7 +45,7 @@ def _attributes(group: int, but: bytes) -> bytes:
 
 
 def _content(level: int, group: int) -> bytes:
-    """A pattern of what follows the attributes of an element on ``level`` whose name is in ``group``."""
+    """A pattern of an element on ``level`` after its attributes; its name is in ``group``."""
     end = rb"/\%d>" % group
     if level < SHALLOW_DEPTH:
         child = group + 1 + SHALLOW_ATTRIBUTES
@@ -60,13 +60,13 @@ def _stanza(declared: bytes) -> re.Pattern[bytes]:
     return re.compile(tag + _content(1, 1))
 
 
-#: Where ``jabber:client`` is the default namespace, and where the stanza must say so itself.
+#: For streams whose default namespace is ``jabber:client``, and for stanzas that must declare it.
 _inheriting = _stanza(b"")
 _declaring = _stanza(rb"(?=[^>]{0,9999} " + _CLIENT + rb")")
 
 
 class ShallowStanzas:
-    """Recognises them where the bindings of ``root``, a start tag, are in force."""
+    """Recognises common stanzas inside ``root``, a start tag whose namespace bindings they inherit."""
 
     __slots__ = ("_match",)
 
@@ -75,7 +75,7 @@ class ShallowStanzas:
         self._match = (_inheriting if name == _NAMES[b"iq"] else _declaring).match
 
     def name_of(self, text: bytes) -> str | None:
-        """Return the expanded name of the shallow stanza that ``text`` is, None if it is none."""
+        """Return the expanded name if ``text`` is one stanza that matches, otherwise None."""
         if len(text) > SHALLOW_SIZE:
             return None
         found = self._match(text)
@@ -84,7 +84,10 @@ class ShallowStanzas:
         return _NAMES[found[1]]
 
     def take(self, data: bytes, events: list[tuple[str, bytes]]) -> bytes:
-        """Add (expanded name, bytes) of those that ``data`` begins with to ``events``; return the rest."""
+        """Append to ``events`` (expanded name, bytes) of the stanzas that match at the start of ``data``.
+
+        Returns the rest of ``data``.
+        """
         if not _is_known_text(data):
             return data
         start = 0
@@ -100,12 +103,12 @@ class ShallowStanzas:
 
 
 def _is_known_text(data: bytes) -> bool:
-    """Whether ``data`` is UTF-8 that XML knows, and has no references but XML's own."""
+    """Whether ``data`` is UTF-8 of XML characters, with references to XML's predefined entities only."""
     return is_text(data) and (b"&" not in data or data.count(b"&") == len(_REFERENCE.findall(data)))
 
 
 def _may_end(data: bytes, start: int) -> bool:
-    """Whether what begins at ``start`` seems not to be longer than what can match."""
+    """Whether the stanza that begins at ``start`` seems to be short enough to match."""
     end = start + SHALLOW_SIZE
     return (
         data.find(b"</message>", start, end) >= 0
@@ -114,5 +117,5 @@ def _may_end(data: bytes, start: int) -> bool:
     )
 
 
-#: The same for all sessions whose streams bind the same.
+#: One object for all sessions whose streams have the same bindings.
 shallow_stanzas = lru_cache(maxsize=64)(ShallowStanzas)

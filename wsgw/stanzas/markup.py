@@ -1,7 +1,7 @@
 """Finds where complete tags end in a byte stream, without parsing it.
 
-What it gives back can be fed to expat whole, so that expat never holds an incomplete token; see
-``server`` for why. Each byte is looked at once, however it comes.
+The returned bytes end after a tag, so that expat never holds an incomplete token; ``server`` gives the
+reason. Each byte is examined once, however the bytes are divided.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import re
 from wsgw.errors import SessionError
 from wsgw.stanzas.parser import CDATA, CDATA_END, end_of_tag, restricted
 
-#: What is looked for inside a tag, by what ends the part of it under way. A ``<`` there is a mistake.
+#: The bytes to search for inside a tag, by the byte that ends its current part. A ``<`` there is an error.
 _IN_TAG = {
     b">": re.compile(rb"""["'<>]"""),
     b"'": re.compile(rb"['<]"),
     b'"': re.compile(rb'["<]'),
 }
 _INSTRUCTION_END = b"?>"
-#: How nearly every chunk ends: whole stanzas.
+#: Nearly every chunk consists of whole stanzas, and ends in one of these.
 _END_TAGS = (b"</message>", b"</iq>", b"</presence>")
 _ENDS = (b">", CDATA_END, _INSTRUCTION_END)
 
 
 def _may_be_opaque(data: bytes | bytearray, start: int = 0) -> bool:
-    """Whether ``data`` holds, from ``start`` on, ``<!`` or ``<?``: constructs in which ``<`` begins no tag.
+    """Whether ``data`` contains ``<!`` or ``<?`` from ``start`` on: constructs in which ``<`` begins no tag.
 
     A single byte is found twenty times as fast as two.
     """
@@ -34,27 +34,29 @@ def _may_be_opaque(data: bytes | bytearray, start: int = 0) -> bool:
 
 
 class CompleteMarkup:
-    """Holds back what does not end in a complete tag or CDATA section; looks at each byte once."""
+    """Holds the bytes after the last complete tag or CDATA section; examines each byte once."""
 
     __slots__ = ("_begun", "_scanned", "_until", "held", "refused")
 
     def __init__(self) -> None:
+        #: The bytes after the last complete markup.
         self.held = bytearray()
-        #: Markup that no stanza may hold stands at the start of what is held.
+        #: The error for forbidden markup at the start of ``held`` (RFC 6120 section 11.1).
         self.refused: SessionError | None = None
+        #: How many bytes of ``held`` were examined.
         self._scanned = 0
-        #: What ends the construct under way; empty in text.
+        #: The bytes that end the current construct; empty in text.
         self._until = b""
-        #: Where that construct begins in what is held.
+        #: Where the current construct begins in ``held``.
         self._begun = 0
 
     @property
     def unfinished_tag(self) -> int:
-        """Bytes of the tag under way, 0 in text and in CDATA."""
+        """Bytes of the current, incomplete tag; 0 in text and in CDATA."""
         return len(self.held) - self._begun if self._until not in (b"", CDATA_END) else 0
 
     def take(self) -> bytes:
-        """Give back what is held, and forget it."""
+        """Return the held bytes, and forget them and all state."""
         held = bytes(self.held)
         self.held.clear()
         self._scanned = self._begun = 0
@@ -63,12 +65,12 @@ class CompleteMarkup:
         return held
 
     def clear(self) -> None:
-        """Forget what is held, which is text."""
+        """Forget the held bytes, which must be text."""
         self.held.clear()
         self._scanned = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Return everything up to the last complete tag, in order; keep the rest."""
+        """Return the held bytes and ``data`` up to the last complete tag; hold the rest."""
         if not self.held and not _may_be_opaque(data):
             if data.endswith(_END_TAGS):
                 return data
@@ -84,15 +86,15 @@ class CompleteMarkup:
         return chunk
 
     def _scan(self) -> int:
-        """Look at what is new; return the position after the last complete markup."""
+        """Examine the new bytes of ``held``; return the position after the last complete markup."""
         complete = 0
-        # What was not looked at yet may begin with the second byte of ``<!``.
+        # The new bytes may begin with the second byte of ``<!``.
         if not self._until and not _may_be_opaque(self.held, max(self._scanned - 1, 0)):
             last = self.held.rfind(b"<", self._scanned)
             previous = self.held.rfind(b"<", 0, last) if last > 0 else -1
             if previous >= 0:
                 complete = end_of_tag(self.held, previous)
-                if complete < 0:  # a tag begins inside another: expat says what is wrong
+                if complete < 0:  # a tag begins inside another: expat reports the error
                     last = complete = len(self.held)
             self._scanned = max(last, self._scanned)
         while self.refused is None:
@@ -103,7 +105,7 @@ class CompleteMarkup:
         return complete
 
     def _step(self) -> tuple[int, bool]:
-        """Take one construct: (position after markup that ended here or 0, whether to go on)."""
+        """Scan one construct; return (position after the markup that it ended, or 0; whether to continue)."""
         held, position, until = self.held, self._scanned, self._until
         if not until:
             return 0, self._enter_markup(held.find(b"<", position))
@@ -116,7 +118,7 @@ class CompleteMarkup:
         if found < 0:
             self._scanned = max(position, len(held) - len(until) + 1)
             return 0, False
-        if in_tag is not None and held.startswith(b"<", found):  # expat says what is wrong
+        if in_tag is not None and held.startswith(b"<", found):  # expat reports the error
             self._scanned = len(held)
             return len(held), True
         self._scanned = found + len(until)

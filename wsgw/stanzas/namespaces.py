@@ -1,9 +1,8 @@
-"""Namespaces in XML 1.0, judged beside a parser that knows none of them.
+"""Checks names by Namespaces in XML 1.0, for a parser that ignores namespaces.
 
-A parser with namespaces refuses a whole document for one bad name, without a word on which element holds
-it, and writes a namespace out in front of every name. This judgement costs the same however long a namespace
-is, and is given for each start tag. It takes what expat takes; that the names are XML's own, the parser has
-checked.
+A parser with namespaces refuses a whole document for one bad name without telling which element has it,
+and writes the namespace before every name. This check costs the same however long a namespace is, and
+is made for each start tag. It accepts what expat accepts; the parser has checked that names are XML names.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ from wsgw.stanzas.parser import expanded_name
 _XML = "http://www.w3.org/XML/1998/namespace"
 _XMLNS = "http://www.w3.org/2000/xmlns/"
 
-#: From this length on, in characters, equal namespaces are one object: comparing them takes no time then.
+#: From this length on, in characters, equal namespaces are one object, so that comparing them takes no time.
 _LONG = 256
 
 
 class Namespaces:
-    """The prefixes in scope, from the root down to the element under way."""
+    """The prefixes in scope, from the root to the current element."""
 
     __slots__ = ("_bound", "_long", "_replaced")
 
     def __init__(self) -> None:
         self._bound: dict[str, str] = {"": "", "xml": _XML}
-        #: For each open element: what each prefix that it declares was bound to before, None for nothing.
+        #: For each open element: the previous namespace of each prefix that it declares, None if unbound.
         self._replaced: list[dict[str, str | None]] = []
         self._long: dict[str, str] = {}
 
     def start(self, name: str, attributes: list[str]) -> str:
-        """Enter an element. Return what is wrong with its tag, nothing if it is namespace-well-formed.
+        """Enter an element. Return the error in its tag, "" if the tag is namespace-well-formed.
 
-        ``name`` is as written, ``attributes`` the flat list of names as written and values. Of a faulty tag
-        the declarations that are right are in force.
+        ``name`` is as written; ``attributes`` is a flat list of names as written and values. The correct
+        declarations of a faulty tag take effect.
         """
         fault = ""
         replaced = _NOTHING
@@ -66,7 +65,7 @@ class Namespaces:
 
     @property
     def declared(self) -> list[tuple[str, str]]:
-        """(prefix, namespace) of the right declarations of the element entered last; no prefix is empty."""
+        """(prefix, namespace) of each correct declaration of the current element; "" for the default one."""
         return [(prefix, self._bound[prefix]) for prefix in self._replaced[-1]]
 
     def knows(self, name: str) -> bool:
@@ -74,11 +73,11 @@ class Namespaces:
         return not self._name_fault(name)
 
     def expanded(self, name: str) -> str:
-        """The expanded name of the element entered last, which must be known."""
+        """The expanded name of the current element; ``knows(name)`` must be true."""
         return expanded_name(self.namespace(name), name.rpartition(":")[2])
 
     def namespace(self, name: str) -> str:
-        """The namespace of the element entered last, whose name must be known."""
+        """The namespace of the current element; ``knows(name)`` must be true."""
         return self._bound[name.rpartition(":")[0]]
 
     def _name_fault(self, name: str) -> str:
@@ -103,12 +102,12 @@ class Namespaces:
         return ""
 
 
-#: What an element replaces that declares nothing; never filled.
+#: The replaced bindings of an element that declares nothing; stays empty.
 _NOTHING: dict[str, str | None] = {}
 
 
 def _declaration_fault(key: str, uri: str) -> str:
-    """What is wrong with the declaration ``key``: ``xmlns``, or ``xmlns:`` and a prefix (section 3)."""
+    """The error in the declaration ``key``, which is ``xmlns`` or ``xmlns:`` and a prefix (section 3)."""
     _, colon, prefix = key.partition(":")
     if colon and not _is_qualified("xmlns", prefix):
         return "malformed qualified name"
@@ -120,7 +119,7 @@ def _declaration_fault(key: str, uri: str) -> str:
 
 
 def _is_qualified(prefix: str, local: str) -> bool:
-    """Whether the two parts of a name with a colon are names without one (section 4)."""
+    """Whether both parts of a name with a colon are names without a colon (section 4)."""
     return bool(prefix and local) and ":" not in local and _starts_name(local[0])
 
 
@@ -132,7 +131,7 @@ def _starts_name(character: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _expat_starts_name(character: str) -> bool:
-    """XML's tables of characters are expat's."""
+    """Ask expat, whose tables of XML characters decide."""
     try:
         expat.ParserCreate("utf-8").Parse(f"<{character}/>", True)
     except expat.ExpatError:

@@ -1,7 +1,7 @@
-"""The one place where expat parsers are made, behind defusedxml's guards (RFC 6120 section 11).
+"""Makes every expat parser, behind defusedxml's guards (RFC 6120 section 11).
 
-It names what expat refuses in XMPP's own terms, and holds what all readers of XML share: expanded names,
-where a tag ends, which tag costs too much to be read. ``client`` and ``server`` cut and check stanzas.
+It also turns expat's errors into those of XMPP, and holds what all readers of XML share: expanded names, the
+end of a tag, the tags that cost too much to parse. ``client`` and ``server`` check and cut stanzas.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from wsgw.errors import SessionError, StreamError, causes
 
 CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"
-#: Stands between namespace and local name in an expanded name. No namespace can hold it: XML knows no such
-#: character, and expat refuses a namespace that holds its separator.
+#: Separates namespace and local name in an expanded name. No namespace can contain it: it is no XML
+#: character, and expat refuses a namespace that contains its separator.
 SEPARATOR = "\x01"
 
 
 def expanded_name(namespace: str, local: str) -> str:
-    """Return an element's name as expat writes it out; without a namespace it is ``local`` alone."""
+    """Return an element's name in expat's notation; without a namespace it is ``local`` alone."""
     return f"{namespace}{SEPARATOR}{local}" if namespace else local
 
 
@@ -39,17 +39,17 @@ STANZAS = frozenset(expanded_name(CLIENT, name) for name in ("iq", "message", "p
 WHITESPACE = b" \t\r\n"
 CDATA, CDATA_END = b"<![CDATA[", b"]]>"
 
-#: Characters of a namespace that a parser with namespaces is given: it writes the namespace out in front of
+#: Characters of a namespace up to which a parser with namespaces is used. It writes the namespace before
 #: every name, so that a quarter of a megabyte, half of it one namespace and half of it empty elements, took
-#: five seconds. Where there is a longer one, ``namespaces`` judges instead.
+#: five seconds. ``namespaces`` checks the names of a document with a longer one.
 MAX_NAMESPACE = 256
 
-#: A tag of fewer bytes is cheap, whatever it holds.
+#: A tag of fewer bytes is cheap to parse, whatever it contains.
 LONG_TAG = 4096
-#: Characters of namespaces that a parser may write out before the attributes' names of one tag.
+#: Characters of namespaces that a parser may write before the attributes' names of one tag.
 _MAX_WRITTEN_OUT = 1024 * 1024
 
-#: What is escaped in an attribute's value.
+#: The characters escaped in an attribute's value, and their references.
 VALUE_ESCAPES = str.maketrans(
     {
         "&": "&amp;",
@@ -66,11 +66,11 @@ VALUE_ESCAPES = str.maketrans(
 #: One complete tag; ``>`` inside a quoted attribute value does not end it.
 _TAG = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>""")
 
-#: pyexpat hands more than this to expat in pieces that end anywhere.
+#: Bytes above which pyexpat divides its input anywhere, and passes expat the pieces.
 _MAX_PIECE = 1024 * 1024
 
-#: What a parser reads first if there is no start tag to read. expat takes the first bytes it sees for
-#: UTF-16 if they look like it, whatever encoding it was told.
+#: A parser reads this first if it gets no start tag. expat would take the first bytes of a stream for
+#: UTF-16 if they look like it, whatever encoding was set.
 FIRST_LINE = b"\n"
 
 _UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
@@ -83,14 +83,15 @@ _guard = DefusedExpatParser(forbid_dtd=True)
 def make_parser(
     root: bytes = FIRST_LINE, *, namespaces: bool = True, prefixes: bool = False
 ) -> expat.XMLParserType:
-    """Return a parser that knows no DTD, no entities, no comments, no processing instructions.
+    """Return a parser that refuses DTDs, entities, comments and processing instructions (section 11.1).
 
-    It has read ``root``, which counts in its positions: a start tag, or an empty line. Either fixes the
-    encoding as UTF-8; an XML declaration must not follow.
+    It has parsed ``root``, a start tag or an empty line, which counts in its positions. Either sets the
+    encoding to UTF-8 (section 11.6); an XML declaration must not follow.
 
-    Names come expanded, with ``prefixes`` followed by ``SEPARATOR`` and the prefix if they have one,
-    without ``namespaces`` as written and not kept in ``intern``; attributes as a flat list. Its ``Parse``
-    may raise ExpatError, DefusedXmlException or SessionError; see ``refused``.
+    Its handlers get expanded names. With ``prefixes``, a name with a prefix is followed by ``SEPARATOR`` and
+    that prefix. Without ``namespaces``, names are as written, and ``intern`` does not keep them. Attributes
+    are a flat list of names and values. ``Parse`` may raise ExpatError, DefusedXmlException or SessionError;
+    ``refused`` turns any of them into a stream error.
     """
     parser = (
         expat.ParserCreate("utf-8", SEPARATOR, {}) if namespaces else expat.ParserCreate("utf-8", None, None)
@@ -110,11 +111,11 @@ def make_parser(
 
 
 def parse(parser: expat.XMLParserType, data: bytes) -> None:
-    """Feed ``data``, which ends where markup ends, so that none of it is held back.
+    """Parse ``data``, which ends after complete markup, so that expat holds none of it back.
 
-    A tag that a piece cuts in two would be, although its rest follows (reparse deferral). A long one is
-    therefore cut here, before a tag if there is any, and so that what follows is long too. That holds for
-    tags of half a megabyte; where expat can be told not to defer, for all.
+    expat would hold back a tag that is divided between two pieces, although its rest follows (reparse
+    deferral). So ``data`` above ``_MAX_PIECE`` is divided here, before a tag if possible, into pieces of
+    similar length. That works for tags of up to half a megabyte; where expat can turn deferral off, for all.
     """
     if len(data) <= _MAX_PIECE:
         parser.Parse(data)
@@ -148,14 +149,14 @@ def long_namespace() -> SessionError:
 
 
 def not_well_formed(what: str) -> SessionError:
-    """The error for XML that breaks XML's own rules (RFC 6120 section 4.9.3.13)."""
+    """The error for XML that is not well-formed (RFC 6120 section 4.9.3.13)."""
     return SessionError(causes.NOT_WELL_FORMED, what)
 
 
 def refused(error: Exception, chunk: bytes | bytearray, position: int) -> StreamError:
-    """The stream error for what a parser raised at ``position`` of ``chunk``.
+    """The stream error for an ``error`` that a parser raised at ``position`` of ``chunk``.
 
-    Inside an element a DOCTYPE fires no handler, it is a syntax error at ``<!``.
+    Inside an element, a DOCTYPE calls no handler: expat reports a syntax error at ``<!``.
     """
     if isinstance(error, StreamError):
         return error
@@ -182,11 +183,11 @@ def end_of_tag(text: bytes | bytearray, start: int = 0) -> int:
 
 
 def costly_tag(text: bytes) -> int:
-    """Return where the first tag starts that no parser with namespaces may be given, -1 if there is none.
+    """Return the start of the first tag that costs a parser with namespaces too much, -1 if there is none.
 
-    It binds a prefix to a long namespace and has many attributes. The parser writes the namespace out before
-    each of their names, and no handler can stop it within a tag: half a megabyte took a minute. A tag holds
-    no ``<``, so that a long one lies between two of them that are far apart.
+    Such a tag binds a prefix to a long namespace and has many attributes. The parser writes the namespace
+    before each of their names, and no handler can stop it within a tag: half a megabyte took a minute. A tag
+    contains no second ``<``, so that a long tag is found between two of them that are far apart.
     """
     if b"xmlns:" not in text:  # nothing declares a prefix
         return -1
@@ -213,7 +214,7 @@ def _is_costly(tag: bytes) -> bool:
     try:
         parser.Parse(tag)
     except (expat.ExpatError, DefusedXmlException):
-        return False  # any parser refuses it, before it looks at namespaces
+        return False  # any parser refuses it before it resolves namespaces
     if not seen:
         return False
     names, values = seen[0][::2], seen[0][1::2]
@@ -225,7 +226,7 @@ def _is_costly(tag: bytes) -> bool:
 def end_of_element(text: bytes | bytearray, start: int, position: int) -> int:
     """Return the position after an element that starts at ``start`` (-1: before ``text``).
 
-    ``position`` is where expat saw it end: at its end tag, or after the tag of an empty element.
+    ``position`` is where expat reported its end: at its end tag, or after the tag of an empty element.
     """
     if text[position : position + 2] != b"</":
         return position

@@ -1,7 +1,7 @@
-"""Which prefixes an element declares in its first tag, and which it uses without declaring them.
+"""Finds the prefixes that an element declares in its first tag, and those that it uses undeclared.
 
-Namespaces in XML 1.0, sections 4 to 6. A message of RFC 7395 declares all that it uses (section 3.3.3), so
-that the framing inserts what an element of the server inherits from the stream header.
+The rules are those of Namespaces in XML 1.0, sections 4 to 6. A message of RFC 7395 declares all prefixes
+that it uses (section 3.3.3), so the framing inserts those that a server's element inherits from the header.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wsgw.stanzas.parser import end_of_tag, make_parser
 def declared_prefixes(element: bytes) -> frozenset[str]:
     """Return the prefixes that the first tag of a well-formed ``element`` declares.
 
-    The empty prefix is among them if it declares a default namespace.
+    They include "" if that tag declares a default namespace.
     """
     parser = make_parser(namespaces=False)
     seen: list[list[str]] = []
@@ -26,10 +26,10 @@ def declared_prefixes(element: bytes) -> frozenset[str]:
 def undeclared_prefixes(element: bytes) -> frozenset[str]:
     """Return the prefixes that a well-formed ``element`` uses without declaring them.
 
-    The empty prefix is among them if an element relies on a default namespace from outside.
+    They include "" if an element relies on a default namespace from outside.
     """
     parser = make_parser(namespaces=False)
-    #: How often each prefix is declared around here; copies of it, one a level, would be quadratic.
+    #: How many open elements declare each prefix; a copy for each level would take quadratic time.
     scope = Counter(("xml", "xmlns"))
     declarations: list[list[str]] = []
     missing: set[str] = set()

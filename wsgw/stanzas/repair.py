@@ -1,12 +1,12 @@
-"""Reads a server's stanza that the parser with namespaces refused once more, and takes out what is faulty.
+"""Reads again a server's stanza that the parser with namespaces refused, and removes its faulty elements.
 
-Other users wrote what a server relays, and none of it may end the session of its receiver. So the stanza is
-the unit of failure: it is never dropped (XEP-0198 counts it), and of its content only the smallest element
-that holds a fault is taken out. The rest stays as it came, byte for byte. Only what is not XML at all, or
-breaks the stream's own rules, still raises StreamError.
+A server relays content of other users, and that must not end the session of its receiver. So the stanza is
+the unit of failure: it is never dropped (XEP-0198 counts it), and only the smallest element around a fault
+is removed from it. All other bytes stay unchanged. Only bytes that are not XML at all, or that break the
+rules of the stream itself, still raise StreamError.
 
-``StanzaRepair`` reads with a parser without namespaces and judges names by ``Namespaces``; ``SkippedStanza``
-passes over what is too large to be kept.
+``StanzaRepair`` uses a parser that ignores namespaces and checks names with ``Namespaces``;
+``SkippedStanza`` skips the content of a stanza that is too large to keep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
-from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT, Bounds
+from wsgw.stanzas.cutter import LARGE, SMALL, SMALL_SIZE, TAG_LIMIT, Bounds
 from wsgw.stanzas.namespaces import Namespaces
 from wsgw.stanzas.parser import (
     CDATA,
@@ -32,13 +32,13 @@ from wsgw.stanzas.parser import (
     parse,
     refused,
 )
-from wsgw.stanzas.stanza_tag import StanzaTag, read_tag, tag_anew
+from wsgw.stanzas.stanza_tag import StanzaTag, read_tag, rewritten_tag
 from wsgw.stanzas.tag_counter import TagCounter
 
-#: Why something is taken out of a stanza: its names, and the bounds below.
+#: The reasons for removing an element: a bad name, and each of the bounds that it exceeds.
 NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names", "size", "memory")
 
-#: What holds another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
+#: Contains another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
 _FORWARD = "urn:xmpp:forward:0"
 
 #: A tag, or the beginning of a CDATA section.
@@ -51,7 +51,7 @@ _NO_MEMORY = expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]
 
 
 def long_tag(chunk: bytes) -> int:
-    """Where the first tag above ``TAG_LIMIT`` starts in ``chunk``, which is complete markup; -1 for none."""
+    """Return the start of the first tag above ``TAG_LIMIT`` in ``chunk``, complete markup; -1 for none."""
     position = 0
     while (found := _MARKUP.search(chunk, position)) is not None:
         position = found.end()
@@ -63,7 +63,10 @@ def long_tag(chunk: bytes) -> int:
 
 
 class StanzaRepair:
-    """One stanza, read from its first byte; ``bindings`` is a start tag that binds what the header does."""
+    """Reads one stanza from its first byte.
+
+    ``bindings`` is a start tag with the namespace declarations of the stream's header.
+    """
 
     __slots__ = (
         "_bindings",
@@ -84,41 +87,41 @@ class StanzaRepair:
         "_position",
         "_read",
         "_tag",
-        "again",
         "given_up",
         "reasons",
+        "reread",
         "successor",
     )
 
     def __init__(self, bindings: bytes, limit: int, bounds: Bounds = SMALL) -> None:
         self._bindings = bindings
-        #: Bytes of the stanza; above, it is given up.
+        #: Bytes that the stanza may have; above, none of its content is kept.
         self._limit = limit
-        #: What was taken out, by ``REASONS``.
+        #: Why elements were removed, from ``REASONS``.
         self.reasons: set[str] = set()
-        #: Bytes of the stanza that are left out already: elements too deep, or with a name too many.
+        #: Bytes removed before the parser: elements too deep, or with a name too many.
         self._dropped = 0
-        #: Reads the stanza instead, since narrower bounds hold for all of it; and what it is to be fed.
+        #: Reads the stanza again with the narrower bounds of a large one; the bytes to feed it.
         self.successor: StanzaRepair | None = None
-        self.again = b""
-        #: No more of its content is to be kept.
+        self.reread = b""
+        #: None of the stanza's content will be kept.
         self.given_up = False
         self._bounds = bounds
         self._read = bytearray()
         #: Names seen, as they are written; only where they are bounded.
         self._known: set[bytes] = set()
-        #: Open elements as the tags tell, the stanza's own being the first; inside them what is left out.
+        #: Open elements, counted from the tags, the stanza being the first; counts the tags of the element
+        #: inside them that is being removed.
         self._open = 0
         self._excess: TagCounter | None = None
-        #: The same as the parser tells.
+        #: Open elements, counted by the parser's handlers.
         self._depth = -1
         self._tag: StanzaTag | None = None
         self._children = 0
-        #: (start, end, replacement) of each cut, in order; where the cut under way starts, and the level of
-        #: its element.
+        #: (start, end, replacement) of each cut, in order; start and level of the element being cut.
         self._cuts: list[tuple[int, int, bytes]] = []
         self._cut_start = self._cut_depth = 0
-        #: On which levels elements are open that hold another stanza.
+        #: The levels of the open elements that contain another stanza.
         self._forwards: list[int] = []
         self._names = Namespaces()
         parser = self._parser = make_parser(namespaces=False)
@@ -133,16 +136,16 @@ class StanzaRepair:
         return len(self._read) + self._dropped
 
     def feed(self, chunk: bytes) -> bytes | None:
-        """Take more of it, in complete markup; return what follows the stanza, None if there is more of it.
+        """Read more of the stanza, in complete markup; return the bytes after it, None if it has not ended.
 
-        Raises StreamError.
+        Raises StreamError for bytes that are not XML, or for a fault of an element that is not a stanza.
         """
         kept, end = self._within_bounds(chunk)
         self._read += kept
         if self.begun > self._limit:
             self._give_up(SIZE)
         elif not self.given_up:
-            if self._bounds is SMALL and self.begun > ANYTHING_UP_TO:
+            if self._bounds is SMALL and self.begun > SMALL_SIZE:
                 self._hand_over(chunk[end:])
                 return None
             self._parse(kept)
@@ -153,12 +156,12 @@ class StanzaRepair:
     def _hand_over(self, rest: bytes) -> None:
         """Let a ``successor`` read the stanza again, and then ``rest``.
 
-        For what is too deep already, and so will be again, stand tags of as many elements as are open in it.
+        An element that is being removed as too deep is replaced by one start tag for each element open in it.
         """
         excess = self._excess
         left_out = _ANY_TAG * excess.depth if excess is not None else b""
-        self.again = bytes(self._read) + left_out + rest
-        self.let_go()
+        self.reread = bytes(self._read) + left_out + rest
+        self.release()
         successor = self.successor = StanzaRepair(self._bindings, self._limit, LARGE)
         successor.reasons, successor._dropped = self.reasons, self._dropped - len(left_out)
 
@@ -178,7 +181,10 @@ class StanzaRepair:
         self.given_up = True
 
     def stanza(self) -> tuple[str, bytes, str]:
-        """(expanded name, bytes, sender) of the stanza, all of which has been fed."""
+        """Return (expanded name, bytes, sender) of the stanza, after its last byte was fed.
+
+        The sender is the attribute ``from``, "" if the stanza has none.
+        """
         tag = self._tag
         if self.given_up or tag is None:
             return self.skipped().stanza()
@@ -192,21 +198,21 @@ class StanzaRepair:
         parts.append(bytes(self._read[start:]))
         return tag.name, b"".join(parts), tag.get("from")
 
-    def let_go(self) -> None:
-        """Break what holds itself: the parser holds this object's methods."""
+    def release(self) -> None:
+        """Break the reference cycle of this object and its parser, which refers to its methods."""
         self._parser.StartElementHandler = self._parser.EndElementHandler = None
 
     def skipped(self) -> SkippedStanza:
-        """What goes on with the stanza if no more of it is to be kept."""
+        """Return the object that skips the rest of the stanza and keeps only its tag."""
         within = self._open + (self._excess.depth if self._excess is not None else 0)
         reasons = frozenset(self.reasons if self.given_up else (SIZE,))
         begun = bytes(self._read[: self._limit + 1])
         return SkippedStanza(self._bindings, begun, within, self._limit, reasons)
 
-    # -- what the tags tell ------------------------------------------------------------------------
+    # -- bounds, from the tags alone ---------------------------------------------------------------
 
     def _within_bounds(self, chunk: bytes) -> tuple[bytes, int]:
-        """Return what of ``chunk`` is within the bounds, and where the stanza's part of it ends."""
+        """Return (the bytes of ``chunk`` within the bounds, the position where the stanza ends in it)."""
         kept: list[bytes] = []
         start = position = 0
         if self._excess is not None:
@@ -249,14 +255,14 @@ class StanzaRepair:
         return False
 
     def _leave_out(self, counter: TagCounter, chunk: bytes, start: int, position: int) -> int:
-        """Leave out the element that begins at ``start``, which ``counter`` has seen up to ``position``."""
+        """Remove the element that begins at ``start``; ``counter`` has counted up to ``position``."""
         end = counter.skip(chunk, position) if counter.depth else position
         self._excess = counter if end < 0 else None
         end = len(chunk) if end < 0 else end
         self._dropped += end - start
         return end
 
-    # -- what the parser tells ---------------------------------------------------------------------
+    # -- names, by the parser's handlers -----------------------------------------------------------
 
     def _start_element(self, name: str, attributes: list[str]) -> None:
         depth = self._depth = self._depth + 1
@@ -268,14 +274,14 @@ class StanzaRepair:
             return
         fault = self._names.start(name, attributes)
         if fault and depth > 1:
-            self._take_out(name, attributes, fault, start)
+            self._remove(name, attributes, fault, start)
             return
         self._children += depth == 2
         if name.endswith("forwarded") and self._names.namespace(name) == _FORWARD:
             self._forwards.append(depth)
 
-    def _take_out(self, name: str, attributes: list[str], fault: str, start: int) -> None:
-        """Take out the element that begins at ``start``; of a forwarded stanza the fault in its own tag."""
+    def _remove(self, name: str, attributes: list[str], fault: str, start: int) -> None:
+        """Remove the element that begins at ``start``; a forwarded stanza only gets its tag rewritten."""
         assert self._tag is not None
         self._tag.require_stanza(fault)
         self.reasons.add(NAMESPACE)
@@ -288,7 +294,7 @@ class StanzaRepair:
         end = end_of_tag(self._read, start)
         closing = "/>" if self._read[end - 2] == _SLASH else ">"
         values = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        self._cuts.append((start, end, tag_anew(name, names.declared, values, closing)))
+        self._cuts.append((start, end, rewritten_tag(name, names.declared, values, closing)))
 
     def _take_tag(self, name: str, attributes: list[str]) -> None:
         written = bytes(self._read[: end_of_tag(self._read)])
@@ -313,10 +319,11 @@ class StanzaRepair:
 
 
 class SkippedStanza:
-    """A stanza that is too large: it becomes its own tag.
+    """A stanza that is too large: only its tag is forwarded, with the content that RFC 6120 demands.
 
-    ``begun`` is its first bytes, which may end within its tag; ``depth`` its open elements where it is gone
-    on with, 0 before its own; ``limit`` what it may have in bytes. Raises StreamError unless it is a stanza.
+    ``begun`` is its first bytes, which may end within its tag; ``depth`` the number of elements open where
+    skipping begins, 0 before the stanza; ``limit`` the bytes that it may have. Raises StreamError if it is
+    not a message, presence or iq.
     """
 
     __slots__ = ("_counter", "_tag", "reasons")
@@ -329,16 +336,16 @@ class SkippedStanza:
         limit: int,
         reasons: frozenset[str] = frozenset((SIZE,)),
     ) -> None:
-        #: Why, as in ``StanzaRepair``.
+        #: Why the content is skipped, from ``REASONS``.
         self.reasons = reasons
         self._counter = TagCounter(depth)
         self._tag = read_tag(bindings, begun, min(limit, TAG_LIMIT))
         self._tag.require_stanza("too large")
 
     def skip(self, data: bytes) -> int:
-        """Return where the stanza ends in ``data``, cut anywhere; -1 if it goes on."""
+        """Return where the stanza ends in ``data``, -1 if it continues; ``data`` may end anywhere."""
         return self._counter.skip(data)
 
     def stanza(self) -> tuple[str, bytes, str]:
-        """(expanded name, bytes, sender) of the stanza."""
+        """Return (expanded name, bytes, sender) of the stanza without its content."""
         return self._tag.name, self._tag.emptied(), self._tag.get("from")

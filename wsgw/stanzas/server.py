@@ -1,9 +1,9 @@
-"""Cuts the bytes of an XMPP server into stanzas, and gives back the server's own bytes.
+"""Cuts the bytes of an XMPP server into stanzas, and returns the server's own bytes.
 
-Two habits of expat shape both directions. An incomplete token may be held back although its rest has
-come (reparse deferral: expat 2.6 and patched older ones), so a parser is only ever fed up to the
-``>`` that ends a tag. And a parser keeps every name it has seen, so it is replaced, between
-stanzas, once it knows many. Most stanzas never reach a parser: see ``fast_path``.
+Two properties of expat shape both directions. expat may hold back an incomplete token although its rest
+has arrived (reparse deferral: expat 2.6 and patched older ones), so a parser gets bytes only up to the
+``>`` that ends a tag. A parser also keeps every name that it has seen, so it is replaced between stanzas
+once it keeps many. Most stanzas never reach a parser: ``fast_path`` recognises them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from wsgw.stanzas.parser import WHITESPACE, not_well_formed
 from wsgw.stanzas.repair import SkippedStanza, StanzaRepair, long_tag
 from wsgw.stanzas.worker_state import cutters
 
-#: Bytes of a stanza under repair that are read before other sessions have their turn, and stanzas after
-#: which none is repaired in the same turn.
+#: In one turn of the event loop, wsgw repairs at most this many bytes of a stanza, and starts no repair after
+#: this many stanzas, so that other sessions get their turn.
 _REPAIRED_AT_A_TIME = 16 * 1024
 _STANZAS_AT_A_TIME = 64
 
@@ -29,45 +29,45 @@ _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 
 
 class Fault(NamedTuple):
-    """That something was taken out of a stanza of the server's."""
+    """One stanza of the server from which wsgw removed content."""
 
-    #: ``stanza_repair.REASONS``.
+    #: Why, from ``repair.REASONS``.
     reasons: frozenset[str]
-    #: The stanza's ``from``, as the server wrote it; empty if there is none.
+    #: The stanza's ``from``, as the server wrote it; empty if it has none.
     sender: str
 
 
 class ServerElements(Protocol):
-    """Where the server's elements come from: ``ServerStream``, or what stands before it."""
+    """A source of the server's elements: ``ServerStream``, or the reader of a login in front of it."""
 
     @property
     def failure(self) -> StreamError | None:
-        """Why nothing more can be read."""
+        """The error after which nothing more can be read; None before it."""
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What was taken out of stanzas."""
+        """The stanzas from which content was removed."""
 
     @property
     def unusual(self) -> bool:
-        """Whether it failed, or has faults, or must be fed again for the rest of what it was fed."""
+        """Whether there is a failure, a fault, or a rest for which ``feed(b"")`` must be called."""
 
     def take_faults(self) -> tuple[Fault, ...]:
-        """The faults, which are forgotten."""
+        """Return the faults, and forget them."""
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """Return what ``data`` completes, as (expanded name, bytes) in order."""
+        """Return (expanded name, bytes) of each element that ``data`` completes, in order."""
 
     def drop_parser(self) -> None:
-        """Let go of what is under way."""
+        """Drop the current stanza and its parser; ``feed`` must not be called after that."""
 
 
 class ServerStream:
     """Cuts the bytes of an XMPP server into stream headers, stanzas and the end tag.
 
-    A new stream on the same connection (a restart) is seen in the server's own bytes; nothing the
-    client does resets this side. Nearly all of it goes through a ``StanzaCutter``; a stanza that one refuses
-    is read again by a ``StanzaRepair``, one that is too large is passed over by a ``SkippedStanza``.
+    A new stream on the same connection (a restart, RFC 6120 section 4.3.3) is recognised in the server's own
+    bytes, independently of the client. A ``StanzaCutter`` cuts nearly all stanzas; a ``StanzaRepair`` reads
+    again one that the cutter refuses, and a ``SkippedStanza`` skips one that is too large.
     """
 
     __slots__ = (
@@ -85,32 +85,33 @@ class ServerStream:
     )
 
     def __init__(self, limit: int = SERVER_STANZA_LIMIT) -> None:
-        #: Bytes of one stanza.
+        #: Bytes that one stanza may have.
         self.limit = limit
-        #: Why nothing more can be read from this server.
+        #: The error after which nothing more can be read from this server; None before it.
         self.failure: StreamError | None = None
-        #: What was taken out of stanzas.
+        #: The stanzas from which content was removed.
         self.faults: tuple[Fault, ...] = ()
-        #: It has failed, or has faults, or is busy.
+        #: The stream has failed, or has faults, or is busy.
         self.unusual = False
         self._markup = CompleteMarkup()
-        #: Where the stream stands, unless that is between two stanzas: in one of these three.
+        #: The reader of the current stanza is one of these three; between two stanzas, all are None.
         self._cutter: StanzaCutter | None = None
         self._repair: StanzaRepair | None = None
         self._skipped: SkippedStanza | None = None
-        #: What waits to be read again.
+        #: The bytes that wait for the repair in later turns; None if no bytes wait.
         self._backlog: bytearray | None = None
-        #: What the stream's header binds; empty before it.
+        #: A start tag with the namespace declarations of the stream's header; empty before it.
         self._bindings = b""
-        #: Between two stanzas: recognises what it can of what follows.
+        #: Between two stanzas: recognises common stanzas among the next bytes.
         self._shallow: ShallowStanzas | None = None
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """Return what ``data`` completes, as (expanded name, bytes) in order.
+        """Return (expanded name, bytes) of each element that ``data`` completes, in order.
 
-        A header comes as ``STREAM`` with the bytes of its tag, a stream's end as ``STREAM_END``.
-        White space between stanzas is dropped. If the server broke the rules, ``failure`` is set
-        and what came before is returned. While the stream is ``busy``, nothing should be fed but ``b""``.
+        A stream header has the name ``STREAM`` and the bytes of its tag, a stream's end the name
+        ``STREAM_END``. White space between stanzas is dropped (RFC 6120 section 11.7). If the server breaks a
+        rule, ``failure`` is set and the elements before the error are returned. While the stream is ``busy``,
+        feed only ``b""``.
         """
         events: list[tuple[str, bytes]] = []
         if self._shallow is not None and not self._markup.held:
@@ -119,38 +120,38 @@ class ServerStream:
             try:
                 self._read(data, events)
             except StreamError as error:
-                # Another one: what was raised holds the frames it came through, and they hold this stream.
+                # A new error: the raised one refers to its stack frames, and they refer to this stream.
                 self.failure = StreamError(error.condition, error.text)
                 self.drop_parser()
         return events
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to be read of what was fed: a stanza that is read again takes its time."""
+        """Whether bytes that were fed wait for the repair of their stanza in later turns."""
         return self._backlog is not None
 
     def take_faults(self) -> tuple[Fault, ...]:
-        """The faults, which are forgotten."""
+        """Return the faults, and forget them."""
         faults, self.faults = self.faults, ()
         self.unusual = self.failure is not None or self.busy
         return faults
 
     def drop_parser(self) -> None:
-        """Let go of what is under way; nothing more may be fed then."""
+        """Drop the current stanza and its parser; nothing may be fed after that."""
         self._shallow = self._skipped = None
         self._markup.take()
         self._backlog = None
         self.unusual = self.failure is not None or bool(self.faults)
         self._leave_repair()
         if self._cutter is not None:
-            self._cutter.let_go()
+            self._cutter.release()
             self._cutter = None
 
     @property
     def at_border(self) -> bool:
-        """Whether nothing is under way: everything fed has been given back."""
-        under_way = self._cutter or self._repair or self._skipped or self._markup.held
-        return bool(self._bindings) and not under_way
+        """Whether the stream is between two stanzas: ``feed`` has returned all complete bytes."""
+        incomplete = self._cutter or self._repair or self._skipped or self._markup.held
+        return bool(self._bindings) and not incomplete
 
     def _read(self, data: bytes, events: list[tuple[str, bytes]]) -> None:
         if self._backlog is not None:
@@ -187,12 +188,12 @@ class ServerStream:
         return data
 
     def _cut(self, chunk: bytes, events: list[tuple[str, bytes]]) -> bytes:
-        """Add what ``chunk`` completes to ``events``; return what is to be read again, in another way."""
+        """Append to ``events`` the elements that ``chunk`` completes; return the bytes to read again."""
         while chunk:
             if self._repair is not None:
                 rest = self._repair.feed(chunk)
                 if rest is None:
-                    return self._left_by(self._repair)
+                    return self._rest_of_repair(self._repair)
                 self._repaired(self._repair.stanza(), self._repair.reasons, events)
                 chunk = rest
                 continue
@@ -202,10 +203,10 @@ class ServerStream:
                 self._shallow = None
             cutter.limit = self.limit
             chunk = cutter.cut(chunk, events)
-            self._bindings = cutter.bindings  # the header may have come in the same chunk as what follows
+            self._bindings = cutter.bindings  # the header may be in the same chunk as the next stanzas
             if cutter.refused:
                 self._cutter = None
-                cutter.let_go()
+                cutter.release()
                 self._repair = StanzaRepair(self._bindings, self.limit)
                 if len(chunk) > _REPAIRED_AT_A_TIME or len(events) >= _STANZAS_AT_A_TIME:
                     return chunk + self._markup.take()
@@ -213,21 +214,21 @@ class ServerStream:
             if cutter.restarted:
                 self._bindings = b""
                 self._cutter = None
-                cutter.let_go()
+                cutter.release()
             elif cutter.depth == 1:
                 self._cutter = None
                 self._recognise()
                 cutters.give_back(cutter)
         return b""
 
-    def _left_by(self, repair: StanzaRepair) -> bytes:
-        """What is to be read again of a stanza that has not ended."""
+    def _rest_of_repair(self, repair: StanzaRepair) -> bytes:
+        """Return the bytes to read again of a stanza that has not ended."""
         if repair.given_up:
             return self._skip_repaired(repair)
         if repair.successor is None:
             return b""
         self._repair = repair.successor
-        return repair.again + self._markup.take()
+        return repair.reread + self._markup.take()
 
     def _between_stanzas(self) -> None:
         self._cutter = self._skipped = None
@@ -235,13 +236,13 @@ class ServerStream:
         self._recognise()
 
     def _recognise(self) -> None:
-        """Between two stanzas: what comes may need no parser."""
+        """Between two stanzas: let the fast path try the next bytes."""
         if self.limit >= SHALLOW_SIZE and self._backlog is None:
             self._shallow = shallow_stanzas(self._bindings)
 
     def _leave_repair(self) -> None:
         if self._repair is not None:
-            self._repair.let_go()
+            self._repair.release()
             self._repair = None
 
     def _repaired(
@@ -254,12 +255,12 @@ class ServerStream:
             self.unusual = True
         self._between_stanzas()
 
-    # -- what is too large -------------------------------------------------------------------------
+    # -- stanzas that are too large ----------------------------------------------------------------
 
     def _check_unfinished(self) -> bytes:
-        """What waits for more bytes: white space between stanzas goes, the rest is bounded.
+        """Drop held white space between stanzas; check the size of an unfinished stanza or tag.
 
-        Returns what is to be read again if that is too large.
+        Returns the bytes to read again if the stanza is too large.
         """
         markup = self._markup
         begun = self._cutter.pending if self._cutter is not None else b""
@@ -282,7 +283,7 @@ class ServerStream:
         return self._markup.take()
 
     def _skip_from(self, rest: bytes) -> bytes:
-        """Skip the stanza under way, or the one that ``rest`` begins with; return what is to be skipped."""
+        """Skip the current stanza, or the one that ``rest`` begins with; return the bytes to skip."""
         cutter = self._cutter
         if not self._bindings or (cutter is not None and not cutter.depth):
             raise StreamError("policy-violation", "the server sent a header that is too large")
@@ -292,11 +293,11 @@ class ServerStream:
             return rest
         self._skipped = SkippedStanza(self._bindings, bytes(cutter.pending), cutter.depth - 1, self.limit)
         self._cutter = None
-        cutter.let_go()
+        cutter.release()
         return rest
 
     def _skip(self, skipped: SkippedStanza, data: bytes, events: list[tuple[str, bytes]]) -> bytes:
-        """Pass over ``data`` up to the end of the stanza; return what follows it."""
+        """Skip ``data`` up to the end of the stanza; return the bytes after it."""
         end = skipped.skip(data)
         if end < 0:
             return b""

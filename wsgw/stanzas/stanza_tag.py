@@ -1,7 +1,7 @@
-"""A stanza's own tag: what stays when content of the stanza, or all of it, is taken out.
+"""A stanza's own tag, which stays when wsgw removes content of the stanza.
 
-Here is what the gateway writes in place of what it took out: the tag with its common attributes only
-(RFC 6120 section 8.1), and the content that a request or a result must have (section 8.2.3).
+This module also writes the replacements: the tag with its common attributes only (RFC 6120 section 8.1),
+and the content that a request or a result must have (section 8.2.3).
 """
 
 from __future__ import annotations
@@ -23,50 +23,55 @@ from wsgw.stanzas.parser import (
     refused,
 )
 
-#: What is kept of a stanza's own tag if that is written anew (RFC 6120 section 8.1).
+#: The attributes that a rewritten tag of a stanza keeps (RFC 6120 section 8.1).
 _KEPT = ("from", "to", "id", "type", "xml:lang")
 _IQ = expanded_name(CLIENT, "iq")
 _ERROR = (
     b"<error xmlns='jabber:client' type='cancel'>"
     b"<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
 )
-#: What a request holds whose own content is gone: no client knows it, so that each answers with an error.
+#: The content of a request whose own was removed: no client knows it, so that each answers with an error
+#: (RFC 6120 section 8.4).
 _UNREADABLE = b"<unreadable xmlns='urn:wsgw:stanza'/>"
-#: A tag, or as much of one as is whole: its name and its first attributes.
+#: The complete part of a tag that may be cut: its name and its first attributes.
 _BEGUN_TAG = re.compile(rb"""<[^\s=<>"'/]+(?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*""")
 
 
 class StanzaTag:
-    """A stanza's own tag: what stays whatever becomes of its content."""
+    """The tag of one stanza, and the element that it becomes without its content.
+
+    ``written`` is the name as written, ``attributes`` a flat list of names as written and values, ``tag`` the
+    bytes of the tag. Raises StreamError for a fault in the tag of an element that is not a stanza.
+    """
 
     __slots__ = ("_attributes", "_declared", "_written", "name", "tag")
 
     def __init__(self, names: Namespaces, written: str, attributes: list[str], tag: bytes) -> None:
-        #: The tag as it is passed on.
+        #: The bytes of the tag that are forwarded.
         self.tag = tag
         self._written = written
         self._attributes = dict(zip(attributes[::2], attributes[1::2], strict=True))
         fault = names.start(written, attributes)
         self._declared = names.declared
-        #: Expanded name; nothing but a stanza may have a fault.
+        #: Expanded name; empty if the name as written has an unbound prefix.
         self.name = names.expanded(written) if names.knows(written) else ""
         if fault:
             self.require_stanza(fault)
-            self.write_anew()
+            self.rewrite()
 
     def require_stanza(self, fault: str) -> None:
-        """Raise StreamError unless it is a stanza: what else the server says is its own."""
+        """Raise StreamError unless it is a stanza: other elements are the server's own, not other users'."""
         if self.name not in STANZAS:
             raise not_well_formed(fault)
 
     def get(self, attribute: str) -> str:
-        """The value of an attribute, empty if it is not there."""
+        """The value of an attribute, empty if the tag does not have it."""
         return self._attributes.get(attribute, "")
 
-    def write_anew(self, **changed: str) -> None:
-        """Keep of the tag only what every stanza has, with some of it ``changed``."""
+    def rewrite(self, **changed: str) -> None:
+        """Keep only the common attributes in the tag, with the values in ``changed``."""
         values = {**self._attributes, **changed}
-        self.tag = tag_anew(self._written, self._declared, values, "/>" if self.is_empty else ">")
+        self.tag = rewritten_tag(self._written, self._declared, values, "/>" if self.is_empty else ">")
 
     @property
     def is_empty(self) -> bool:
@@ -74,39 +79,47 @@ class StanzaTag:
         return self.tag.endswith(b"/>")
 
     def around(self, content: bytes) -> bytes:
-        """The element, with other content than its own."""
+        """Return the element with ``content`` in place of its own content."""
         start = self.tag[:-2] if self.is_empty else self.tag[:-1]
         return b"%s>%s</%s>" % (start, content, self._written.encode()) if content else start + b"/>"
 
     @property
     def must_have_content(self) -> bool:
-        """Whether the stanza says something else without its content."""
+        """Whether the stanza would have another meaning without content (RFC 6120 section 8.2.3)."""
         return self.name == _IQ and self.get("type") in ("get", "set", "result")
 
     def emptied(self) -> bytes:
-        """The element once all its content is taken out.
+        """Return the element without its content.
 
-        A result without content would say something else than it did; a request without content must be
-        answered, by whom it was sent to. No message or presence becomes an error: those are taken for the
-        word of the sender that they name.
+        A result without content would have another meaning, so it becomes an error. A request gets content
+        that its receiver answers with an error, as each request must be answered. No message or presence
+        becomes an error, because clients take such an error for the sender's own.
         """
         if not self.must_have_content:
             return self.around(b"")
         if self.get("type") != "result":
             return self.around(_UNREADABLE)
-        self.write_anew(type="error")
+        self.rewrite(type="error")
         return self.around(_ERROR)
 
 
-def tag_anew(written: str, declared: list[tuple[str, str]], values: dict[str, str], end: str) -> bytes:
-    """Write a stanza's tag: what it has ``declared``, and of its ``values`` the common attributes."""
+def rewritten_tag(written: str, declared: list[tuple[str, str]], values: dict[str, str], end: str) -> bytes:
+    """Return a stanza's tag with its namespace declarations and its common attributes only.
+
+    ``written`` is the name as written, ``declared`` holds (prefix, namespace), ``values`` the values by
+    attribute name, and ``end`` is ``>`` or ``/>``.
+    """
     attributes = [(f"xmlns:{prefix}" if prefix else "xmlns", uri) for prefix, uri in declared]
     attributes += [(name, values[name]) for name in _KEPT if name in values]
     return f"<{written}{''.join(attribute(name, value) for name, value in attributes)}{end}".encode()
 
 
 def read_tag(bindings: bytes, begun: bytes, most: int) -> StanzaTag:
-    """The tag that ``begun`` starts with; if it is above ``most`` bytes, what of it matters and is whole."""
+    """Return the tag at the start of ``begun``, the first bytes of a stanza.
+
+    A tag that is incomplete or above ``most`` bytes is rewritten with the attributes that are complete.
+    ``bindings`` is a start tag with the namespace declarations of the stream's header. Raises StreamError.
+    """
     end = end_of_tag(begun)
     tag = begun[:end]
     if not 0 < end <= most:
@@ -126,5 +139,5 @@ def read_tag(bindings: bytes, begun: bytes, most: int) -> StanzaTag:
     names.start(*seen[0])
     read = StanzaTag(names, *seen[1], tag)
     if end != len(tag):
-        read.write_anew()
+        read.rewrite()
     return read

@@ -1,8 +1,8 @@
-"""Reads the start tag that a message begins with, and nothing of what follows it.
+"""Reads the start tag at the beginning of a message.
 
-``parse_opening`` reads a whole opening of a stream: the header of RFC 6120 section 4.7, or the ``<open/>`` of
-RFC 7395 section 3.4; ``xmpp/framing`` decides which of them a client speaks. ``first_tag`` reads the tag of
-any element.
+``parse_opening`` reads the whole message that opens a stream: the header of RFC 6120 section 4.7, or the
+``<open/>`` of RFC 7395 section 3.4; ``xmpp/framing`` decides which framing a client speaks. ``first_tag``
+reads the first tag of any element.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def without_declaration(text: bytes) -> bytes:
 def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     """Return the expanded name and the attributes of the element that ``text`` begins with.
 
-    ``root`` is a start tag with the bindings it relies on. What follows the tag is not looked at.
-    Raises SessionError.
+    ``root`` is a start tag with the bindings that the element relies on. The attributes are values by
+    expanded name. The bytes after the tag are ignored. Raises SessionError if there is no well-formed tag.
     """
     text = without_declaration(text)
     tag = text[: max(end_of_tag(text), 0)]
@@ -77,9 +77,9 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A start tag read on its own: a stream header, or RFC 7395's ``<open/>``."""
+    """The start tag that opens a stream: a stream header, or RFC 7395's ``<open/>``."""
 
-    #: Expanded name, and the prefix it was written with (empty for none).
+    #: Expanded name, and the prefix as written (empty for none).
     name: str
     prefix: str
     #: (name as written, value) in order; namespace declarations are not among them.
@@ -92,19 +92,20 @@ class Opening:
     closed: bool
 
     def get(self, attribute: str) -> str:
-        """Return an attribute's value, empty if it is not there."""
+        """Return an attribute's value, empty if the tag does not have it."""
         return self.attribute(attribute) or ""
 
     def attribute(self, attribute: str) -> str | None:
-        """Return an attribute's value, None if it is not there."""
+        """Return an attribute's value, None if the tag does not have it."""
         return next((value for name, value in self.attributes if name == attribute), None)
 
 
 def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Opening:
     """Read a message that opens a stream: one element without content, self-closed or left open.
 
-    ``text`` is what ``without_declaration`` gave. ``judge`` hears the element's expanded name, and may
-    raise SessionError, before its content is looked at. Raises SessionError.
+    ``text`` is a result of ``without_declaration``. ``judge`` is called with the element's expanded name
+    before its content is read, and may raise SessionError. Raises SessionError if ``text`` is anything else
+    than such an element.
     """
     if text.startswith(b"<?xml"):
         raise restricted("a second XML declaration")
@@ -144,7 +145,7 @@ def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Op
 
 
 def _is_end_tag(rest: bytes) -> bool:
-    """expat has checked that an end tag matches; what is left to see is that it stands alone."""
+    """Whether ``rest`` is one end tag and nothing more; expat has checked that its name matches."""
     return rest.startswith(b"</") and rest.find(b">") == len(rest) - 1
 
 

@@ -1,7 +1,7 @@
-"""Finds the end of an element by counting tags, without a parser and without keeping anything.
+"""Finds the end of an element by counting tags, without a parser and without keeping its bytes.
 
-That is for what is not passed on: it may be of any size, and so may each of its tags. Only the state of
-quotes and of CDATA sections is kept.
+It skips elements that are not forwarded: they may have any size, and so may each of their tags. Only the
+state of quotes and of CDATA sections is kept.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from wsgw.stanzas.parser import CDATA, CDATA_END, restricted
 
 _TEXT, _MARKUP, _TAG, _DECLARATION, _SECTION = b"", b"<", b">", b"!", b"]"
 _IN_TAG = re.compile(rb"""["'>]""")
-#: What stands between ``<!`` and the text of a CDATA section.
+#: The bytes between ``<!`` and the text of a CDATA section.
 _SECTION_BEGIN = CDATA[2:]
 
 
 class TagCounter:
-    """Counts from ``depth`` open elements on; what it is fed may be cut anywhere."""
+    """Counts open elements, beginning with ``depth``; its input may be divided anywhere."""
 
     __slots__ = ("_before", "_closes", "_within", "depth")
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-        #: The construct under way: one of the above, or the quote that ends the value under way.
+        #: The current construct: one of the constants above, or the quote that ends the current value.
         self._within = _TEXT
-        #: The last bytes of the construct under way that were seen, as far as they matter.
+        #: The last bytes of the current construct, as far as its end depends on them.
         self._before = b""
         self._closes = False
 
     def skip(self, data: bytes, position: int = 0) -> int:
-        """Return the position after the tag that closes the last open element, -1 if ``data`` has none.
+        """Count the tags of ``data`` from ``position`` on, up to the one that closes the last open element.
+
+        Returns the position after that tag, -1 if ``data`` does not contain it.
 
         Raises SessionError for markup that XMPP forbids.
         """

@@ -1,15 +1,15 @@
-"""What all sessions of one worker share: the only state of the process that no object of the gateway holds.
+"""The state that all sessions of one worker share; all other state belongs to an object of the gateway.
 
-Each worker is forked before it serves, and has its own. Sessions share to save memory and time, and to say a
-thing once; none ever sees what another one sent.
+Each worker is forked before it serves, and has its own copy. Sessions share parsers to save memory and time,
+and warnings to log each one once; no session ever sees the bytes of another one.
 
-    cutters    parsers of servers' streams, of which a stream needs one only inside a stanza: a session holds
-               no parser (10.6 kB) between stanzas
-    checkers   the parsers that clients' messages are checked by: a message is checked in one step, so
-               all sessions with the same stream header and limits share one
-    warned     what the log has been told once, because it concerns a server and not a session
+    cutters    parsers of servers' streams. A stream needs one only inside a stanza: a session holds no
+               parser (10.6 kB) between stanzas
+    checkers   parsers of clients' messages. A message is checked in one step, so all sessions with the same
+               stream header and limits share one
+    warned     the warnings that were logged: they concern a server, not a session
 
-The results that other modules remember (``lru_cache``) follow from the arguments alone: they are no state.
+The caches of other modules (``lru_cache``) are no state: their results follow from the arguments alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from wsgw.stanzas.cutter import StanzaCutter
 
 
 class Cutters:
-    """Cutters that stand between stanzas, and that no stream is using."""
+    """The idle cutters: each is between two stanzas, and no stream is using it."""
 
-    #: Kept at most, of one kind and of all kinds; a kind is what a stream's header binds.
+    #: How many idle cutters are kept for the same bindings of a stream header, and for how many bindings.
     MAX_IDLE = 8
     MAX_KINDS = 64
 
@@ -29,12 +29,15 @@ class Cutters:
         self.idle: dict[bytes, list[StanzaCutter]] = {}
 
     def take(self, bindings: bytes) -> StanzaCutter:
-        """Return a cutter that stands between the stanzas of a stream with these ``bindings``."""
+        """Return a cutter that is between two stanzas of a stream with these ``bindings``.
+
+        ``bindings`` is a start tag with the namespace declarations of the stream's header; empty before it.
+        """
         idle = self.idle.get(bindings)
         return idle.pop() if idle else StanzaCutter(bindings)
 
     def give_back(self, cutter: StanzaCutter) -> None:
-        """Let others use a cutter that stands between stanzas, unless its parser must be replaced."""
+        """Keep a cutter that is between two stanzas for the next session, unless its parser is exhausted."""
         if not cutter.exhausted:
             idle = self.idle.get(cutter.bindings)
             if idle is None:
@@ -42,12 +45,12 @@ class Cutters:
             if len(idle) < self.MAX_IDLE:
                 idle.append(cutter)
                 return
-        cutter.let_go()
+        cutter.release()
 
     def _new_kind(self, bindings: bytes) -> list[StanzaCutter]:
         if len(self.idle) >= self.MAX_KINDS:
             for unused in self.idle.pop(next(iter(self.idle))):
-                unused.let_go()
+                unused.release()
         idle = self.idle[bindings] = []
         return idle
 
@@ -55,14 +58,17 @@ class Cutters:
 class Checkers:
     """The checkers of clients' messages that are in use."""
 
-    #: Kept at most; the oldest is left to the sessions that have it.
+    #: How many checkers are kept; above, the oldest belongs only to the sessions that use it.
     MAX_KEPT = 64
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, int, int], ClientStanzas] = {}
 
     def get(self, root: bytes, max_depth: int, max_attributes: int) -> ClientStanzas:
-        """Return a checker, the same for many sessions; ``release`` it at the end."""
+        """Return the checker for these bindings and limits, which sessions share.
+
+        The arguments are those of ``ClientStanzas``. The session calls ``release`` at its end.
+        """
         key = (root, max_depth, max_attributes)
         checker = self._kept.get(key)
         if checker is None:
@@ -76,13 +82,13 @@ class Checkers:
 
 
 class Warned:
-    """What the log has been told."""
+    """The warnings that were logged."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
 
     def first_time(self, subject: str, domain: str) -> bool:
-        """Whether the log has not yet been told of this subject for this domain; it has been from now on."""
+        """Return True for the first call with this subject and domain: only then is the warning logged."""
         if (subject, domain) in self._said:
             return False
         self._said.add((subject, domain))

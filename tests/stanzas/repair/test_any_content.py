@@ -49,9 +49,9 @@ def test_any_content_has_the_independent_outcome(content: bytes, name: bytes, ta
 
 
 _SMALL_BOUNDS: dict[Any, dict[str, Any]] = {
-    cutter: {"ANYTHING_UP_TO": 260, "SMALL": Bounds(6, 1e9), "LARGE": Bounds(4, 9)},
+    cutter: {"SMALL_SIZE": 260, "SMALL": Bounds(6, 1e9), "LARGE": Bounds(4, 9)},
     repair: {
-        "ANYTHING_UP_TO": 260,
+        "SMALL_SIZE": 260,
         "SMALL": Bounds(6, 1e9),
         "LARGE": Bounds(4, 9),
         "TAG_LIMIT": 150,

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.stanzas.repair.feeding import HEADER, KIB, NEXT, Fed, fed, message
-from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE
+from wsgw.stanzas.cutter import LARGE, SMALL_SIZE
 from wsgw.stanzas.markup import CompleteMarkup
 from wsgw.stanzas.server import ServerStream
 
@@ -56,7 +56,7 @@ print(memory / length, seconds / shorter)
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_memory_and_time_are_bounded_by_the_size(kind: str) -> None:
     """At most fifty times the stanza's size, and linear in the size, for any content."""
-    program = _PROGRAM.format(path=sys.path, size=ANYTHING_UP_TO - 2000, content=_COSTLY[kind])
+    program = _PROGRAM.format(path=sys.path, size=SMALL_SIZE - 2000, content=_COSTLY[kind])
     output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout
@@ -125,7 +125,7 @@ def test_many_faulty_stanzas_in_one_chunk_leave_time(stanza: bytes, monkeypatch:
 @pytest.mark.slow
 def test_narrower_bounds_leave_time_for_others() -> None:
     """When a stanza proves to be large, its first bytes are read again, also in parts."""
-    much = b"<a/>" * (ANYTHING_UP_TO // 4 - 10_000)
+    much = b"<a/>" * (SMALL_SIZE // 4 - 10_000)
     deep = 5000
     stream = fed(b"")
     turns = turns_of(stream, b"<message><p:a/>" + much + b"<b>" + b"<a>" * deep)

@@ -7,9 +7,9 @@ from xml.parsers import expat
 import pytest
 
 from tests.stanzas.repair.feeding import ERROR, MIB, NEXT, UNREADABLE, fed, message, passed
-from wsgw.stanzas.cutter import ANYTHING_UP_TO, LARGE, SMALL, TAG_LIMIT
+from wsgw.stanzas.cutter import LARGE, SMALL, SMALL_SIZE, TAG_LIMIT
 
-FILLING = b"<body>" + b"x" * ANYTHING_UP_TO + b"</body>"
+FILLING = b"<body>" + b"x" * SMALL_SIZE + b"</body>"
 
 
 @pytest.mark.rule("xml-cost")
@@ -50,7 +50,7 @@ def test_a_large_stanza_within_its_bounds_passes_byte_for_byte() -> None:
 def test_an_element_that_is_too_deep_may_be_long(bounds: str) -> None:
     """The fault begins while the stanza is small and ends when it is large."""
     depth = SMALL.depth + 200_000
-    stanza = message(b"<a>" * depth + b"x" * ANYTHING_UP_TO + b"</a>" * depth)
+    stanza = message(b"<a>" * depth + b"x" * SMALL_SIZE + b"</a>" * depth)
     kept = b"<a>" * (int(LARGE.depth) - 1) + b"</a>" * (int(LARGE.depth) - 1)
     assert passed(stanza) == [message(kept)]
 

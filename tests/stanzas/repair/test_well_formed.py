@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.stanzas.repair.feeding import KIB, message, passed
-from wsgw.stanzas.cutter import ANYTHING_UP_TO, SMALL, TAG_LIMIT
+from wsgw.stanzas.cutter import SMALL, SMALL_SIZE, TAG_LIMIT
 
 WELL_FORMED = {
     "a blank in a namespace": b"<x xmlns='urn:example:thing '/>",
@@ -42,6 +42,6 @@ def test_a_megabyte_of_anything_passes_byte_for_byte() -> None:
     content = (
         b"<a>" * 3000 + b"</a>" * 3000 + b"".join(b"<n%d/>" % number for number in range(100_000, 205_000))
     )
-    stanza = message(content[: 21_000 + (ANYTHING_UP_TO - 21_100) // 10 * 10])
-    assert ANYTHING_UP_TO - 200 < len(stanza) <= ANYTHING_UP_TO
+    stanza = message(content[: 21_000 + (SMALL_SIZE - 21_100) // 10 * 10])
+    assert SMALL_SIZE - 200 < len(stanza) <= SMALL_SIZE
     assert passed(stanza) == [stanza]
