@@ -138,7 +138,7 @@ def test_dry_run_shows_the_file_and_what_is_to_do(built: Built, make_stage: Make
     stage.write("etc/ejabberd/ejabberd.cfg", OLD_CFG)
     said = stage.deploy(built.old, "--dry-run")
     to_do = [line for line in said.splitlines() if line.startswith("   to do: ")]
-    assert "take the tuples websocket_session and mod_websocket out of /etc/ejabberd/ejabberd.cfg" in to_do[0]
+    assert "remove the tuples websocket_session and mod_websocket from /etc/ejabberd/ejabberd.cfg" in to_do[0]
     assert not stage.config.exists()
     really = stage.deploy(built.old)
     assert shown_file(said) == stage.config.read_text()
@@ -282,8 +282,8 @@ def test_no_other_account_can_hold_a_deployment_up(built: Built, make_stage: Mak
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--keep", "0"), "--keep needs a number from 1 up, not '0'"),
-        (("--wait", "soon"), "--wait needs a number from 1 up, not 'soon'"),
+        (("--keep", "0"), "--keep needs a number of at least 1, not '0'"),
+        (("--wait", "soon"), "--wait needs a number of at least 1, not 'soon'"),
         (("--keep",), "--keep needs a value"),
         (("--helpp",), "unknown option --helpp"),
         (("--python", "/bin/false"), "--python: /bin/false is not Python 3.10 or newer"),
