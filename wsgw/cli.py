@@ -131,10 +131,10 @@ def _check(arguments: argparse.Namespace) -> int:
     print(describe(config), flush=True)
     _warn(config.warnings)
     if not arguments.offline:
-        from wsgw.ops.upstream_check import ask
+        from wsgw.ops.upstream_check import check_upstreams
 
         _warn(unavailable(config))
-        _warn(ask(*settings))
+        _warn(check_upstreams(*settings))
     return 0
 
 

@@ -105,7 +105,7 @@ class Gateway:
             listener.start()
         if self._administration is not None:
             self._administration.start()
-            self._administration.take(self.config, self._files, self._sockets)
+            self._administration.apply(self.config, self._files, self._sockets)
 
     def apply(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
         """Take new settings, for the connections that come from now on.
@@ -124,7 +124,7 @@ class Gateway:
         for place in former.keys() - listeners.keys():
             former[place].close()
         if self._administration is not None:
-            self._administration.take(config, files, sockets)
+            self._administration.apply(config, files, sockets)
 
     def leave(self) -> None:
         """Accept no more, and close our ends of the sockets: somebody else may want their ports."""
@@ -133,7 +133,7 @@ class Gateway:
             listener.close()
         self._listeners = {}
         if self._administration is not None:
-            self._administration.leave()
+            self._administration.stop_accepting()
 
     def retire(self) -> None:
         """Accept no more, serve what was accepted, and return when all of it is gone."""

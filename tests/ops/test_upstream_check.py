@@ -26,7 +26,7 @@ from tests.upstream.scripted import PLAIN, STARTTLS, Hello, dropping, negotiate,
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
-from wsgw.ops.upstream_check import ask, questions
+from wsgw.ops.upstream_check import check_upstreams, checks_of
 
 UNKNOWN_HOST = (
     b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" + END
@@ -48,7 +48,7 @@ def config_of(*upstream: str, timeout: float = SECONDS, **settings: object) -> C
 def answers(*upstream: str, timeout: float = SECONDS, **settings: object) -> list[str]:
     """What is wrong, without the place."""
     config = config_of(*upstream, timeout=timeout, **settings)
-    return [problem.reason for problem in ask(config, PemFiles.of(config))]
+    return [problem.reason for problem in check_upstreams(config, PemFiles.of(config))]
 
 
 @contextlib.contextmanager
@@ -191,8 +191,8 @@ def test_all_are_asked_at_the_same_time_and_each_once(xmpp_server: XmppServer) -
     with dropping() as port:
         config = config_of(*(f"tcp://127.0.0.{n}:{port}" for n in range(1, 4)), timeout=0.3)
         config = replace(config, listeners=config.listeners * 2)
-        assert len(questions(config)) == 3
-        found = [problem.reason for problem in ask(config, PemFiles())]
+        assert len(checks_of(config)) == 3
+        found = [problem.reason for problem in check_upstreams(config, PemFiles())]
     assert len(found) == 3
     assert "does not answer within 0.3 s" in found[0]
     assert all("refused" in reason or "does not answer" in reason for reason in found[1:])
@@ -385,7 +385,7 @@ def test_lines(tmp_path: Path) -> None:
     port = ReservedPort()
     path = tmp_path / "ejabberd.cfg"
     path.write_text(FILE.format(c2s=port.number, folder=tmp_path))
-    found = [str(problem) for problem in ask(load(path), PemFiles())]
+    found = [str(problem) for problem in check_upstreams(load(path), PemFiles())]
     assert [line.split(" upstream ")[0] for line in found] == [f"{path}:3:", f"{path}:6:", f"{path}:6:"]
     assert (
         f"upstream tcp://127.0.0.1:{port.number}, tcp://[::1]:{port.number} cannot be used: tcp://127"
@@ -486,5 +486,5 @@ def test_real_server_that_can_be_used(start_server: Callable[[str], Server], nam
 @pytest.mark.parametrize("name", ["ejabberd", "prosody"])
 def test_real_server_that_does_not_know_the_host(start_server: Callable[[str], Server], name: str) -> None:
     config = config_of(f"tcp://127.0.0.1:{start_server(name).c2s_port}")
-    (problem,) = ask(replace(config, hosts=("unknown.example",)), PemFiles())
+    (problem,) = check_upstreams(replace(config, hosts=("unknown.example",)), PemFiles())
     assert "refuses the stream to unknown.example: host-unknown: hosts must name" in problem.reason

@@ -8,7 +8,7 @@ import pytest
 
 from wsgw.config import from_arguments
 from wsgw.config.pem import PemFiles
-from wsgw.ops.upstream_check import _Inquiry
+from wsgw.ops.upstream_check import _RunningCheck
 from wsgw.upstream import NoStartTls, OtherCertificate
 
 
@@ -25,5 +25,5 @@ def test_the_text_of_an_error_decides_nothing(kind: type[OSError], code: int, wa
     error = kind.__new__(kind, 0, "other words")
     setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
     (listener,) = from_arguments("127.0.0.1:5288", ["localhost"], ["tls://127.0.0.1:1"]).listeners
-    inquiry = _Inquiry(listener, PemFiles(), "localhost")
-    assert inquiry._way_out(listener.upstream[0], error).startswith(way_out)
+    check = _RunningCheck(listener, PemFiles(), "localhost")
+    assert check._advice(listener.upstream[0], error).startswith(way_out)

@@ -1,4 +1,4 @@
-"""What one worker does for the admin: publishes its figures, and answers for the whole gateway."""
+"""One worker's work for the admin: it publishes its metrics, and answers requests for the whole gateway."""
 
 from __future__ import annotations
 
@@ -28,35 +28,36 @@ from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
 
-#: How often a server that does not answer is tried again, in seconds.
+#: Seconds between two attempts to connect to an XMPP server that does not answer.
 PROBE_PAUSE = 5.0
-#: Beyond this ``/readyz`` does not wait for the first word of the servers, in seconds.
-FIRST_WORD = 5.0
-#: Nor does the end of a worker wait longer for those who ask to have their answers.
-LAST_ANSWERS = 2.0
-#: A worker that has published nothing for so long is not reckoned with, in seconds.
+#: ``/readyz`` waits at most so many seconds for the first attempt to connect to each XMPP server.
+FIRST_ATTEMPTS_TIMEOUT = 5.0
+#: A worker that ends waits at most so many seconds until the admin's requests are answered.
+LAST_ANSWERS_TIMEOUT = 2.0
+#: A worker that has published nothing for so many seconds counts as hung: another worker probes.
 SILENT = 15.0
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is asked of the gateway of this process; each is cheap."""
+    """The gateway of this process, as the administration uses it; each call is cheap."""
 
     tally: Tally
     survey: Callable[[], Survey]
     draining: Callable[[], bool]
-    #: Of the whole gateway.
+    #: The number of connections of the whole gateway, all workers included.
     connections: Callable[[], int]
-    #: See ``Upstream.probe``; one for each listener.
+    #: ``Upstream.probe`` of each listener, in the order of the configuration.
     probes: Callable[[], Sequence[Callable[[str], None]]]
 
 
 class Administration:
-    """One worker's part."""
+    """One worker's publisher and its ``wsgw_admin`` listeners."""
 
     def __init__(
         self, folder: Path, slot: int, parent: StateFile, served: Served, config: Config, files: PemFiles
     ) -> None:
+        """``folder`` holds the metrics files of all workers; ``parent`` is the parent's state file."""
         self._folder = folder
         self._slot = slot
         self._parent = parent
@@ -69,28 +70,31 @@ class Administration:
         self._prober: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Publish from now on. The process has the account it is to keep."""
+        """Publish from now on. Call it after the process has changed to its account, which owns the files."""
         self._publisher.start()
 
-    def take(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
-        """Speak of these settings from now on, and on their listeners."""
+    def apply(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
+        """Answer with these settings from now on, on the listeners of ``config``.
+
+        ``sockets`` are the listening sockets of all listeners. Connections in progress are not disturbed.
+        """
         self._config = config
         self._certificates = expiries(config, files)
-        former, self._servers = self._servers, {}
-        for server in former.values():
+        previous, self._servers = self._servers, {}
+        for server in previous.values():
             server.release()
         for place, listener in by_place(config).items():
             if not isinstance(listener, AdminListener):
                 continue
             self._servers[place] = AdminServer(sockets[place], place, self.pages, self._answering)
             self._servers[place].start()
-        for place in former.keys() - self._servers.keys():
-            former[place].close()
+        for place in previous.keys() - self._servers.keys():
+            previous[place].close()
         if config.admin_listeners and self._prober is None:
             self._prober = gevent.spawn(self._probe_for_ever)
 
-    def leave(self) -> None:
-        """Leave whoever asks to others; figures are published still."""
+    def stop_accepting(self) -> None:
+        """Leave new requests to other workers; this one still publishes its metrics."""
         if self._prober is not None:
             self._prober.kill(block=False)
         for server in self._servers.values():
@@ -98,16 +102,16 @@ class Administration:
         self._servers = {}
 
     def wait_until_idle(self) -> None:
-        """Return when whoever has asked has an answer, ``LAST_ANSWERS`` later at the latest."""
-        self._answering.join(LAST_ANSWERS)
+        """Return when all accepted requests are answered, or after ``LAST_ANSWERS_TIMEOUT``."""
+        self._answering.join(LAST_ANSWERS_TIMEOUT)
 
     def stop(self) -> None:
-        """Publish for the last time."""
-        self.leave()
+        """Close the listeners and publish for the last time."""
+        self.stop_accepting()
         self._publisher.stop()
 
     def overview(self) -> Overview:
-        """How the gateway stands; of other workers, as it was a second ago."""
+        """The state of the whole gateway; the part of other workers may be a second old, or more."""
         self._publisher.refresh()
         parent = self._parent.read()
         return Overview(
@@ -121,7 +125,7 @@ class Administration:
 
     @property
     def pages(self) -> Pages:
-        """What the listener answers."""
+        """The function that answers each path of the listener."""
         return {
             "/metrics": self._metrics,
             "/healthz": lambda: Answer(200, b"ok\n"),
@@ -132,12 +136,12 @@ class Administration:
 
     def _metrics(self) -> Answer:
         overview = self.overview()
-        # Some milliseconds for each worker there is: the sessions shall not wait for it.
+        # It takes some milliseconds per worker. In a native thread it does not delay the sessions.
         body = gevent.get_hub().threadpool.apply(exposition, (overview, self._folder))
         return Answer(200, body, CONTENT_TYPE)
 
     def _readiness(self) -> Answer:
-        deadline = time.monotonic() + FIRST_WORD
+        deadline = time.monotonic() + FIRST_ATTEMPTS_TIMEOUT
         overview = self.overview()
         while None in overview.attempts.values() and overview.unreachable and time.monotonic() < deadline:
             gevent.sleep(0.1)
@@ -153,12 +157,13 @@ class Administration:
         now = time.time()
         return Answer(200, page(status(self.overview(), now), now).encode(), "text/html; charset=utf-8")
 
-    # -- whether the servers answer --------------------------------------------------------------
+    # -- whether the XMPP servers answer ---------------------------------------------------------
 
     def _probe_for_ever(self) -> None:
-        """Try those that nobody has tried, or that failed.
+        """Connect to the upstreams that have not been tried or that failed at the last attempt.
 
-        Users who are turned away may not come again, and none comes to the second of two that answer.
+        Sessions alone do not show it: users who were disconnected may not come back, and sessions use the
+        second of two upstreams only when the first one fails.
         """
         while True:
             try:
@@ -175,6 +180,6 @@ class Administration:
                 probes[number](overview.config.hosts[0])
 
     def _is_first(self, overview: Overview) -> bool:
-        """One worker is enough."""
+        """Whether this worker has the lowest slot of the workers that publish: one worker probes for all."""
         recent = time.time() - SILENT
         return all(slot >= self._slot or one["at"] < recent for slot, one in overview.workers.items())

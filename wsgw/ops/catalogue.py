@@ -1,7 +1,7 @@
 """Every metric: its name, its kind, its labels and its meaning.
 
-``docs/metrics.md`` holds this table, and that of the causes of sessions' ends. Names and units follow
-Prometheus' conventions. All labels have a fixed set of values, or those the configuration gives them.
+``docs/metrics.md`` shows this table and the table of causes. Names and units follow Prometheus'
+conventions. The values of every label come from a fixed set or from the configuration, never from a peer.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ MetricKind = Literal["counter", "gauge", "histogram"]
 
 
 class Metric(NamedTuple):
-    """One row."""
+    """One metric; ``meaning`` is its help text in ``/metrics`` and in the documentation."""
 
     name: str
     kind: MetricKind
     meaning: str
     labels: tuple[str, ...] = ()
-    #: Upper bounds of a histogram's buckets.
+    #: Upper bounds of a histogram's buckets, in the metric's unit.
     buckets: tuple[float, ...] = ()
 
 
 _NETWORK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-#: Counted by each worker, and kept when it dies.
+#: Each worker counts these; the values survive the death of the worker.
 COUNTED: Final = (
     Metric("wsgw_sessions_opened_total", "counter", "WebSockets opened."),
     Metric("wsgw_sessions_closed_total", "counter", "Sessions that ended, by cause.", ("cause",)),
@@ -35,7 +35,7 @@ COUNTED: Final = (
         "counter",
         "Connections refused before a session, by reason and HTTP status. The reason is the option whose"
         " limit was reached, draining, plain_request (no WebSocket upgrade in the request, as in health"
-        " checks), no_request, or handshake (any other fault of the request). The status is empty if there"
+        " checks), no_request, or handshake (any other error of the request). The status is empty if there"
         " was no answer; for a limit over TLS it is counted but not sent.",
         ("reason", "status"),
     ),
@@ -90,7 +90,7 @@ COUNTED: Final = (
         _NETWORK,
     ),
 )
-#: The present state, read at each request.
+#: These show the present state, which is read at each request of ``/metrics``.
 STANDING: Final = (
     Metric(
         "wsgw_sessions",

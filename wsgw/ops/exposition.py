@@ -1,4 +1,4 @@
-"""What ``/metrics`` answers, in Prometheus' text format."""
+"""The answer to ``/metrics``, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
 def exposition(overview: Overview, folder: Path) -> bytes:
-    """All metrics. It reads and parses some files for each worker: not for the loop."""
+    """All metrics as text; ``folder`` holds the metrics files of the workers.
+
+    It reads and parses some files per worker. Call it in a native thread, because it blocks.
+    """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     registry.register(_Standing(overview))
@@ -27,7 +30,7 @@ def exposition(overview: Overview, folder: Path) -> bytes:
 
 
 class _Standing(Collector):
-    """How things stand, as the overview has it."""
+    """The metrics of the present state, with the values of an overview."""
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
@@ -73,7 +76,7 @@ def _samples(overview: Overview) -> dict[str, _Samples]:
 
 
 def _sessions(overview: Overview) -> _Samples:
-    """A host without sessions shows as 0."""
+    """Sessions by (host, framing, state); a host without sessions has a sample with the value 0."""
     groups = overview.sessions
     for host in overview.config.hosts:
         groups[host, "rfc7395", "loop"] += 0

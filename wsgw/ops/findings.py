@@ -1,6 +1,7 @@
-"""What works and is likely not meant, in settings and the files they name: certificates, open listeners.
+"""Warnings about settings that work but are probably not intended: open listeners, certificates.
 
-Each finding has its line and the way out. What contradicts itself is an error, and found by ``config``.
+Each warning has its file and line, and says what to do. ``config`` finds settings that contradict one
+another; those are errors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from wsgw.net.certificate import Certificate, certificates_in
 
 
 def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:
-    """All of them; ``now`` is in seconds since the epoch."""
+    """The warnings about ``config`` and the certificates in ``files``; ``now``: seconds since the epoch."""
     moment = datetime.fromtimestamp(now, timezone.utc)
     return list(dict.fromkeys([*_open_listeners(config), *_certificates(config, files, moment)]))
 
@@ -31,7 +32,7 @@ def _problem(mark: Mark, reason: str) -> ConfigProblem:
 
 
 def _open_listeners(config: Config) -> Iterator[ConfigProblem]:
-    """Plain ones that others than this machine reach, and no proxy with TLS is known to stand before."""
+    """Listeners without TLS that other machines can reach, unless a proxy, which may end TLS, is trusted."""
     if config.trust_all_proxies or config.trusted_proxies:
         return
     for listener in config.listeners:
@@ -65,7 +66,7 @@ def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[Co
 
 
 def _judges_the_server(listener: ListenerConfig) -> bool:
-    """Whether the server's certificate is looked at."""
+    """Whether wsgw checks the XMPP server's certificate."""
     secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
     return secured and listener.upstream_verify
 
@@ -73,7 +74,7 @@ def _judges_the_server(listener: ListenerConfig) -> bool:
 def _of_browsers(
     config: Config, listener: ListenerConfig, path: Path, files: PemFiles, now: datetime
 ) -> Iterator[ConfigProblem]:
-    """What is wrong with a certificate that clients are shown, and with its chain."""
+    """Errors of a certificate that wsgw shows to clients, and of its chain."""
     mark = config.mark(listener, "certfile", "tls")
     chain = _read(path, files)
     for number, certificate in enumerate(chain):
@@ -90,7 +91,7 @@ def _of_browsers(
 def _of_the_server(
     config: Config, shown: set[Path], files: PemFiles, now: datetime
 ) -> Iterator[ConfigProblem]:
-    """The certificates that are trusted at the XMPP server as they stand, whatever their dates."""
+    """Expired certificates that wsgw trusts at the XMPP server because the configuration names them."""
     named = [path for listener in config.listeners for path in listener.upstream_certfiles]
     for path in dict.fromkeys([*named, *config.certfiles]):
         for certificate in _read(path, files)[:1] if path not in shown else ():
@@ -106,7 +107,7 @@ def _of_the_server(
 def _of_authorities(
     mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime
 ) -> Iterator[ConfigProblem]:
-    """A file of authorities none of which is valid today, which has ``effect``."""
+    """A file of authorities of which none is valid at ``now``; ``effect`` says what follows from that."""
     found = [_dates(certificate, now, "use a newer file") for certificate in _read(path, files)]
     if found and found[0] is not None and None not in found:
         yield _problem(
@@ -118,12 +119,15 @@ def _of_authorities(
 def _read(path: Path, files: PemFiles) -> list[Certificate]:
     try:
         return certificates_in(files.read(path))
-    except OSError:  # an error, or a warning, of its own
+    except OSError:  # another check reports that the file cannot be read
         return []
 
 
 def _dates(certificate: Certificate, now: datetime, renew: str) -> tuple[str, str] | None:
-    """What is wrong with the dates and the way out; None if ``now`` is between them."""
+    """What is wrong with the dates, and what to do; None if the certificate is valid at ``now``.
+
+    ``renew`` says what to do with an expired certificate.
+    """
     if certificate.not_after <= now:
         return f"has expired on {_shown(certificate.not_after)}", renew
     if certificate.not_before > now:
@@ -159,7 +163,11 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _about_chain(chain: list[Certificate]) -> str:
-    """Whether the certificate's issuer is missing; that of an authority of one's own need not be there."""
+    """The warning if the file lacks the issuer's certificate; empty otherwise.
+
+    A file with one certificate that names no URL of its issuer is taken for one of a private authority,
+    whose certificate the clients have.
+    """
     leaf, *others = chain
     issued = leaf.is_its_own_issuer or any(other.subject_key == leaf.issuer_key for other in others)
     if issued or not (others or leaf.issuer_urls):

@@ -1,9 +1,9 @@
 """The ``wsgw_admin`` listener: plain HTTP for the admin and the admin's programs.
 
-It only shows, it changes nothing. One request a connection, few connections at a time, a limit on
-the head and on the time: whoever is slow here costs no user anything. A page in the admin's own browser must
-not get here by a name that its owner points to this machine (DNS rebinding): on loopback, ``Host`` is an
-address or ``localhost``.
+Its pages show the gateway and change nothing. It serves one request per connection and few connections at
+a time, with limits on the size of the head and on the time, so that a slow peer here costs users nothing.
+A web page in the admin's browser must not reach it under a domain that the page's owner points to this
+machine (DNS rebinding): on a loopback address, ``Host`` must be an IP address or ``localhost``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from wsgw.socket_async import SocketAsync
 
 log = logging.getLogger("wsgw.ops.admin")
 
-#: Connections at a time in each worker; others wait, or another worker takes them.
+#: Connections at a time in each worker; further ones wait, or another worker accepts them.
 MOST_CONNECTIONS = 4
-#: For a whole request and its answer, in seconds.
+#: Seconds for a whole request and its answer.
 REQUEST_TIMEOUT = 10.0
-#: Bytes of a request's head.
+#: Bytes of a request's head at most.
 MAX_HEAD = 8192
-#: How long the end of a connection is accompanied, in seconds.
+#: Seconds that wsgw waits for the peer to take the answer and to close (``SocketAsync.linger``).
 LINGER = 0.5
 
 _HEADERS = [
@@ -48,7 +48,7 @@ _HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Connection", "close"),
 ]
-#: RFC 9110 section 7.2: an IPv6 address in brackets, or what else there may be, and a port.
+#: ``Host`` (RFC 9110 section 7.2): an IPv6 address in brackets or a name or IPv4 address, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::\d*)?", re.ASCII)
 _WORDS = {
     200: "OK",
@@ -64,14 +64,14 @@ _WORDS = {
 
 
 class Answer(NamedTuple):
-    """What a path answers."""
+    """The answer of a path; ``status`` is one of the HTTP statuses in ``_WORDS``."""
 
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
 
 
-#: What each path answers; called in a greenlet of its own.
+#: The function that answers each path; each request calls it in a separate greenlet.
 Pages = dict[str, Callable[[], Answer]]
 
 
@@ -79,7 +79,7 @@ class AdminServer(pywsgi.WSGIServer):
     """Serves ``pages`` on a listening socket, which other workers may accept from too."""
 
     def __init__(self, sock: socket.socket, place: Place, pages: Pages, answering: Pool) -> None:
-        """``answering`` has room for ``MOST_CONNECTIONS``, of all servers of this worker."""
+        """``answering``: the pool of ``MOST_CONNECTIONS`` greenlets, shared by all servers of this worker."""
         super().__init__(sock, self._answer, spawn=answering, log=None, environ={"SERVER_NAME": place.ip})
         #: For the log.
         self.url = f"http://{place}/"
@@ -94,10 +94,10 @@ class AdminServer(pywsgi.WSGIServer):
             return None
 
     def do_close(self, *_args: Any) -> None:
-        """``handle`` closes what was accepted."""
+        """Do nothing: ``handle`` closes the accepted connection."""
 
     def release(self) -> None:
-        """Accept no more, and leave the socket open: another server has it."""
+        """Accept no more connections, and leave the listening socket open for another server."""
         self.stop_accepting()
         self._stop_event.set()  # type: ignore[attr-defined]
 
@@ -108,7 +108,7 @@ class AdminServer(pywsgi.WSGIServer):
             with gevent.Timeout(REQUEST_TIMEOUT, False):  # type: ignore[arg-type]
                 _Handler(connection, address, self).handle()
         except OSError:
-            pass  # whoever asked is gone
+            pass  # the peer has closed the connection
         except Exception:
             log.exception("fault in the gateway")
         finally:
@@ -148,26 +148,26 @@ class _Handler(pywsgi.WSGIHandler):
         """Read one request and answer it."""
         try:
             result: Any = self.handle_one_request()
-        except HandshakeRefused as refusal:  # the reader's, in the request line
+        except HandshakeRefused as refusal:  # from the head reader, in the request line
             result = (str(refusal.status), b"")
-        if isinstance(result, tuple):  # what pywsgi refuses by itself
+        if isinstance(result, tuple):  # pywsgi itself has refused the request
             status = int(str(result[0]).split()[0])
             words = _WORDS.get(status, "Bad Request")
             head = f"HTTP/1.1 {status} {words}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.socket.sendall(head.encode("ascii"))
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes] | None:
-        """Say what is wrong with a head; pywsgi calls it for whatever is raised while it is read."""
+        """Return the status of the answer; pywsgi calls it for an exception raised while the head is read."""
         if isinstance(ex, OSError):
             return None
         if isinstance(ex, HandshakeRefused):
             return str(ex.status), b""
-        # Too many lines for the parser, or too long a line for it.
+        # The head has more lines than the parser accepts, or a longer one.
         too_large = isinstance(ex, HTTPException) or self.headers.status
         return ("431" if too_large else "400"), b""
 
     def log_request(self) -> None:
-        """Not logged: it would be a line every few seconds."""
+        """Do nothing: monitoring would cause a log line every few seconds."""
 
 
 def _plain(status: int) -> Answer:
@@ -175,7 +175,7 @@ def _plain(status: int) -> Answer:
 
 
 def _is_local(host: str) -> bool:
-    """Whether ``Host`` is no name that somebody else may have pointed here."""
+    """Whether the ``Host`` header is ``localhost`` or an IP address; a rebound domain is neither."""
     parts = _HOST.fullmatch(host)
     name = (parts["address"] or parts["name"]) if parts is not None else ""
     if name.lower() == "localhost":

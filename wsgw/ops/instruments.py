@@ -1,8 +1,8 @@
 """A worker's counters and histograms, in prometheus-client's files for several processes.
 
-The package names the files by process. Here they are named by the worker's slot, which the worker that
-replaces a dead one has too: it goes on counting where the other stopped, and the files do not grow in
-number with the deaths. No metric exists before the fork, and the parent makes none.
+The package names the files by process. wsgw names them by the worker's slot. A worker that replaces a dead
+one has the same slot: it continues the counts of the dead one, and the number of files does not grow. No
+metric exists before the fork, and the parent makes none.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from wsgw.ops.catalogue import COUNTED
 from wsgw.stanzas.repair import REASONS
 from wsgw.telemetry.tally import LIMITS_HIT, Passed, Survey, Tally
 
-#: Taken from the disk beforehand: a page that cannot be written would end the process by SIGBUS.
+#: Bytes of a file. They are allocated at the start: writing to a mapped page that the disk has no space for
+#: would end the process by SIGBUS.
 FILE_SIZE = 1 << 18
 _KINDS = {"counter": Counter, "histogram": Histogram}
 _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
-#: What is known to be countable is there from the start, with 0: or its first would be no increase.
+#: Known label values, published with 0 from the start: otherwise ``increase()`` would miss the first count.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_sessions_closed_total": [(cause,) for cause in LABELS],
     "wsgw_connections_refused_total": [
@@ -39,10 +40,10 @@ _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
 
 
 class Instruments:
-    """Made once in a process, after the fork."""
+    """The counters and histograms of ``catalogue.COUNTED``; created once in a process, after the fork."""
 
     def __init__(self, folder: Path, slot: int) -> None:
-        """``folder`` is what PROMETHEUS_MULTIPROC_DIR names. Raises OSError if there is no room."""
+        """``folder`` is the value of PROMETHEUS_MULTIPROC_DIR. Raises OSError if the disk is full."""
         for kind in _KINDS:
             _reserve(folder / f"{kind}_{slot}.db")
         values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
@@ -62,7 +63,10 @@ class Instruments:
         self._published: dict[tuple[str, ...], float] = {}
 
     def publish(self, tally: Tally, survey: Survey, lost_lines: int) -> None:
-        """Add what has come since the last time; the deques of ``tally`` are emptied."""
+        """Add the counts since the last call. Empties the deques of ``tally``.
+
+        ``lost_lines``: lines of the log lost so far.
+        """
         self._grow(tally.opened, "wsgw_sessions_opened_total")
         self._grow(lost_lines, "wsgw_log_lines_lost_total")
         for cause, count in tally.closed.items():
@@ -84,11 +88,11 @@ class Instruments:
             self._histograms["wsgw_ping_seconds"].observe(tally.ping_times.popleft())
 
     def note_lag(self, seconds: float) -> None:
-        """The loop came round so much later than wanted."""
+        """Record that the event loop ran a timer ``seconds`` late."""
         self._histograms["wsgw_loop_lag_seconds"].observe(seconds)
 
     def _know_upstreams(self, upstreams: set[str]) -> None:
-        """A reload may bring new ones."""
+        """Publish 0 for upstreams that a reload has added."""
         for upstream in upstreams - self._upstreams:
             self._counters["wsgw_upstream_connect_failures_total"].labels(upstream)
             self._histograms["wsgw_upstream_connect_seconds"].labels(upstream)
@@ -106,7 +110,10 @@ class Instruments:
         self._grow(passed.failed_logins, "wsgw_logins_total", "failure")
 
     def _grow(self, count: float, name: str, *labels: str) -> None:
-        """Bring a counter to ``count``, as this process counts; it may have begun above 0."""
+        """Raise a counter so that this process has added ``count`` to it in all.
+
+        The counter may have begun above 0, with the counts of a worker that this one replaces.
+        """
         key = (name, *labels)
         published = self._published.get(key, 0)
         if count > published:

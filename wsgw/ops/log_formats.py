@@ -1,11 +1,11 @@
 """How a log record is written: a plain line, or a JSON object (``log_format``).
 
-Both are made of the same parts. A record's message may be made with a mapping, and it may have
-``fields`` (``extra={"fields": {...}}``), a mapping too. A plain line ends with the fields as
-``name=value``; a JSON object has what both mappings hold under keys of its own.
+Both have the same parts. The arguments of a record's message may be a mapping, and the record may have
+``fields`` (``extra={"fields": {...}}``), also a mapping. A plain line ends with the fields as
+``name=value``; a JSON object has a key for each item of both mappings.
 
-Formatting happens in the thread that writes. What a peer may have said is escaped: a record is one
-line, no text in it passes for a field, and nothing in it is invisible.
+The thread that writes the log formats the records. Text from a peer is escaped: a record is one line
+(before its traceback), no text in it looks like a field, and no character in it is invisible.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-#: A value that is written without quotes.
+#: A value that a plain line shows without quotes.
 _BARE = re.compile(r'[^\s"=\\]+')
 
 
@@ -25,7 +25,7 @@ class PlainFormatter(logging.Formatter):
     """``2026-01-31 12:55:29,696 INFO wsgw.relay.life[4711]: message name=value``, in local time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. A traceback follows indented: no line of it may look like one of the log's."""
+        """Return the line, and below it the traceback, indented so that no line of it looks like a record."""
         text = record.getMessage()
         shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
         text = _escaped(" ".join([text, *shown]))
@@ -52,7 +52,8 @@ class JsonFormatter(logging.Formatter):
                 line.update((name, value) for name, value in values.items() if value is not None)
         if record.exc_text:
             line["traceback"] = record.exc_text
-        return json.dumps(line, default=str).replace("\x7f", "\\u007f")  # the only one that stays, in ASCII
+        # DEL is the only control character that json.dumps does not escape in ASCII.
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 FORMATTERS: Mapping[str, type[logging.Formatter]] = {"plain": PlainFormatter, "json": JsonFormatter}
@@ -63,10 +64,10 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """Escape what a terminal does not show as itself: Unicode's categories C* and Z*, the blank excepted.
+    """Escape every character that a terminal does not show: Unicode categories C* and Z*, except the blank.
 
-    So no control character, line separator, turn of the direction of writing, character without width
-    or lone surrogate reaches the terminal of a reader.
+    So no control character, line separator, change of the writing direction, character without width or
+    lone surrogate reaches the terminal of a reader.
     """
     if text.isprintable():
         return text

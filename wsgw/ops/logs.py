@@ -1,7 +1,7 @@
-"""Logging that never blocks the loop: a bounded queue, written by a native thread.
+"""Logging that never blocks the event loop: a native thread writes the records of a bounded queue.
 
-When the disk or the terminal is slower than the log, or full, lines are dropped and counted; the
-count is logged when there is room again. How a line looks is ``log_formats``' part.
+When the disk or the terminal is full or too slow, lines are dropped and counted; the number of lost lines
+is logged as soon as a line can be written again. ``log_formats`` makes the lines.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from wsgw.ops.log_formats import FORMATTERS
 
 _QUEUE_SIZE = 10_000
 _STANDARD_ERROR = 2
-#: How long lines are gathered, in seconds: to wake the thread for each took 0.1 ms of a login.
+#: Seconds that the thread sleeps after it has emptied the queue, so that it writes several lines at a time:
+#: waking it for each line took 0.1 ms of a login.
 _GATHERING = 0.02
-#: Seconds given to whoever reads the log, when the gateway ends, for each of three steps.
+#: Seconds for each of the three steps of ``LogWriter.stop``, if standard error is not read in time.
 STOP_TIMEOUT = 1.0
 
 
 class _StandardError:
-    """Standard error, past every lock of Python's."""
+    """Standard error as a descriptor: it takes no lock of Python's file objects."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._poll.register(_STANDARD_ERROR, select.POLLOUT)
-        #: It took the beginning of a line, and not its end.
+        #: The last line was written in part.
         self._torn = False
 
     def write(self, line: str, *, wait: bool) -> bool:
-        """Write a line, or with ``wait`` false what of it is taken at once; whether that was all.
+        """Write a line; returns whether the whole line was written.
 
-        A pipe that is ready takes PIPE_BUF without blocking, also if it is shared.
+        With ``wait`` false it writes only the part that standard error takes at once. A pipe that is ready
+        takes PIPE_BUF bytes without blocking, even if other processes write to it too.
         """
         data = ("\n" * self._torn + line + "\n").encode("utf-8", "backslashreplace")
         sent, piece = 0, len(data) if wait else select.PIPE_BUF
-        with contextlib.suppress(OSError):  # full, or nobody reads it any more
+        with contextlib.suppress(OSError):  # the disk is full, or the pipe has no reader any more
             while sent < len(data) and self._poll.poll(None if wait else 0):
                 sent += os.write(_STANDARD_ERROR, data[sent : sent + piece])
         self._torn = sent < len(data) and (sent > 0 or self._torn)
@@ -55,14 +57,14 @@ def _lost_record(lost: int) -> logging.LogRecord:
 
 
 def _lines(record: logging.LogRecord) -> int:
-    """What is lost with a record: more than itself if it tells of losses."""
+    """How many lines are lost if this record is: a record about lost lines counts for all of them."""
     return int(record.args.get("lost", 1)) if isinstance(record.args, Mapping) else 1  # type: ignore[call-overload]
 
 
 def _detach(record: logging.LogRecord) -> logging.LogRecord:
-    """Make a record independent of the objects it was made with, so that it may be written later.
+    """Make a record independent of the objects it was made with, so that it can be written later.
 
-    Mappings hold strings and numbers only, and wait for the thread that writes.
+    Mappings contain only strings and numbers, so the writing thread formats them.
     """
     if not isinstance(record.args, Mapping):
         record.msg, record.args = record.getMessage(), None
@@ -73,7 +75,7 @@ def _detach(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def lost_lines() -> int:
-    """Lines of this process that were lost so far."""
+    """How many log lines this process has dropped so far because its queue was full."""
     handlers = logging.getLogger().handlers
     return sum(handler.dropped for handler in handlers if isinstance(handler, BoundedQueueHandler))
 
@@ -83,13 +85,13 @@ class BoundedQueueHandler(QueueHandler):
 
     def __init__(self, records: queue.Queue[logging.LogRecord | None]) -> None:
         super().__init__(records)
-        #: Records lost so far.
+        #: Records dropped so far.
         self.dropped = 0
         self._reported = 0
 
     @property
     def unreported(self) -> logging.LogRecord | None:
-        """A record that says how many were lost since the last of its kind; None if none was."""
+        """A record with the number of records dropped since the last such record; None if it is 0."""
         lost = self.dropped - self._reported
         return _lost_record(lost) if lost else None
 
@@ -105,19 +107,19 @@ class BoundedQueueHandler(QueueHandler):
             self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Do what cannot be left to the thread that writes."""
+        """Detach the record from objects that may change before the thread writes it."""
         return _detach(record)
 
 
 class _Lines:
-    """Writes records as lines, and counts those that are not taken."""
+    """Writes records as lines to standard error, and counts the lines that it could not write."""
 
     def __init__(self, handler: logging.Handler, *, wait: bool) -> None:
-        """``handler`` has the formatter; with ``wait`` only a failure loses a line."""
+        """``handler`` has the formatter. With ``wait`` a slow reader delays lines but loses none."""
         self._handler = handler
         self._wait = wait
         self._standard_error = _StandardError()
-        #: Lines lost, wholly or in part, since that was last said.
+        #: Lines not written, or written in part, since their number was last reported.
         self._lost = 0
 
     def write(self, record: logging.LogRecord) -> None:
@@ -127,20 +129,20 @@ class _Lines:
             self._lost += _lines(record)
 
     def report(self) -> None:
-        """Say how many were lost, if that can be written by now."""
+        """Write the number of lost lines, if standard error takes a line again."""
         if self._lost and self._put(_lost_record(self._lost)):
             self._lost = 0
 
     def _put(self, record: logging.LogRecord) -> bool:
         try:
             line = self._handler.format(record)
-        except Exception:  # a fault in the call that logs; the others' lines still count
+        except Exception:  # a fault in the call that logs must not cost the lines of other calls
             return False
         return self._standard_error.write(line, wait=self._wait)
 
 
 class LogWriter:
-    """The native thread that writes what is queued."""
+    """The native thread that writes the queued records."""
 
     def __init__(self, records: queue.Queue[logging.LogRecord | None], handler: BoundedQueueHandler) -> None:
         self._records = records
@@ -150,7 +152,7 @@ class LogWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued and end; give up if it is not taken within ``STOP_TIMEOUT``."""
+        """Write the queued records and end the thread; give up each step after ``STOP_TIMEOUT`` seconds."""
         lost = self._handler.unreported
         with contextlib.suppress(queue.Full):
             if lost is not None:
@@ -167,7 +169,7 @@ class LogWriter:
 
 
 class DirectHandler(logging.Handler):
-    """Writes at once, and drops what standard error does not take: for a process that has no threads."""
+    """Writes at once, and drops lines that standard error does not take: for a process without threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,14 +181,15 @@ class DirectHandler(logging.Handler):
 
 
 def log_directly(level: str, log_format: str) -> None:
-    """Log to standard error from ``level`` up, without a thread; see ``start_logging``."""
+    """Log to standard error without a thread; the parameters are those of ``start_logging``."""
     _log_by(DirectHandler(), level, log_format)
 
 
 def start_logging(level: str, log_format: str) -> LogWriter:
-    """Log to standard error from ``level`` (``debug`` … ``error``) up, as ``plain`` or ``json``.
+    """Log to standard error by a native thread.
 
-    The writer's ``stop`` writes what is queued.
+    ``level``: the lowest level to log, ``debug`` to ``error``. ``log_format``: ``plain`` or ``json``.
+    ``stop`` of the returned writer writes the queued records and ends the thread.
     """
     records: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE_SIZE)
     handler = BoundedQueueHandler(records)
@@ -196,7 +199,7 @@ def start_logging(level: str, log_format: str) -> LogWriter:
 
 
 def _log_by(handler: logging.Handler, level: str, log_format: str) -> None:
-    # What no line tells need not be found out: the "Optimization" section of logging's documentation.
+    # No line shows source file, thread or process name; see "Optimization" in the documentation of logging.
     logging._srcfile = None
     logging.logThreads = logging.logMultiprocessing = False
     logging.getLogger().handlers[:] = [handler]
@@ -204,7 +207,7 @@ def _log_by(handler: logging.Handler, level: str, log_format: str) -> None:
 
 
 def change_logging(level: str, log_format: str) -> None:
-    """Go on in another way, from the next line on."""
+    """Change the level and the format of all lines from the next one on; values as in ``start_logging``."""
     root = logging.getLogger()
     root.setLevel(level.upper())
     for handler in root.handlers:

@@ -1,8 +1,7 @@
-"""The directory in which workers leave their figures for whichever of them is asked.
+"""The directory with the metrics of all workers; any worker reads it to answer a request of the admin.
 
-prometheus-client keeps counters and histograms there; it has to be named by the environment before that
-package is imported for the first time. Beside them is what each worker says of the present (see
-``publisher``).
+prometheus-client keeps counters and histograms in it. An environment variable must name it before that
+package is imported for the first time. The directory also holds each worker's state file (``publisher``).
 """
 
 from __future__ import annotations
@@ -17,22 +16,23 @@ _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def state_path(folder: Path, slot: int) -> Path:
-    """Where the worker of a slot says how things stand with it."""
+    """The state file of the worker with ``slot``."""
     return folder / f"worker_{slot}.state"
 
 
 class MetricsFiles:
-    """A private directory of one parent and its workers."""
+    """The metrics directory of one parent and its workers; no other account can read it."""
 
     def __init__(self) -> None:
-        """Make it, and name it in the environment. Raises OSError."""
+        """Make the directory, and name it in the environment. Raises OSError."""
         self.path = Path(tempfile.mkdtemp(prefix="wsgw-"))
         os.environ[_VARIABLE] = str(self.path)
 
     def give_to(self, account: pwd.struct_passwd | None) -> None:
-        """Let the workers, which run under ``account`` if it is not ours, write there. Raises OSError.
+        """Make ``account``, the account of the workers, the owner of the directory and its files.
 
-        Workers had the directory before, if their account has changed: no link they left is followed.
+        None: the workers run under this process's account, which owns them already. The workers may
+        have had another account before and may have left links: no link is followed. Raises OSError.
         """
         if account is None:
             return
@@ -46,9 +46,9 @@ class MetricsFiles:
             os.close(folder)
 
     def worker_died(self, slot: int) -> None:
-        """Forget what a worker says of the present; what it has counted stays."""
+        """Remove the state file of a dead worker; the values of its counters stay."""
         state_path(self.path, slot).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Nobody needs it any more."""
+        """Delete the directory; no process needs it any more."""
         shutil.rmtree(self.path, ignore_errors=True)

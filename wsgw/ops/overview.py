@@ -1,4 +1,4 @@
-"""How a whole gateway stands: what its parent and all its workers have published, put together."""
+"""The state of a whole gateway, from the state files of its parent and of all its workers."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
 from wsgw.telemetry.tally import Attempt
 
-#: To read what may be written just then.
+#: How often a worker's state file is read at most, as a reader may see it half written.
 ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A moment of a gateway. Times are seconds since the epoch."""
+    """The state of a gateway at one moment. Times are seconds since the epoch."""
 
     config: Config
-    #: See ``state``.
+    #: The parent's document (``state`` lists its keys).
     parent: Mapping[str, Any]
-    #: What the workers have published (see ``publisher``), by slot.
+    #: The workers' documents by slot (``publisher`` lists their keys).
     workers: Mapping[int, Mapping[str, Any]]
+    #: Of the whole gateway.
     connections: int
-    #: This worker ends its sessions.
+    #: Whether this worker drains.
     draining: bool
     #: When the certificates expire, by file.
     certificates: Mapping[str, float] = field(default_factory=dict)
 
     def sum(self, *path: str) -> int:
-        """Of a number that all workers publish."""
+        """The sum over all workers of the number under ``path``, the keys from the document's root."""
         return sum(_at(document, path) for document in self.workers.values())
 
     @property
     def sessions(self) -> Counter[tuple[str, str, str]]:
-        """By host, framing and state."""
+        """The number of sessions by (host, framing, state)."""
         groups: Counter[tuple[str, str, str]] = Counter()
         for document in self.workers.values():
             for host, framing, state, count in document["sessions"]:
@@ -48,7 +49,7 @@ class Overview:
 
     @property
     def attempts(self) -> dict[str, Attempt | None]:
-        """The last attempt to reach each configured address of the XMPP server, whichever worker's."""
+        """The last attempt of any worker to reach each configured upstream; None before the first."""
         found: dict[str, Attempt | None] = {}
         for listener in self.config.listeners:
             for address in map(str, listener.upstream):
@@ -62,7 +63,7 @@ class Overview:
 
     @property
     def limits(self) -> dict[str, tuple[int, float]]:
-        """Limits hit since the workers were started: how many times, and when last."""
+        """(how often, when last) for each limit reached since the workers were started, by option."""
         found: dict[str, tuple[int, float]] = {}
         for document in self.workers.values():
             for limit, hit in document["limits"].items():
@@ -72,12 +73,12 @@ class Overview:
 
     @property
     def unreachable(self) -> list[int]:
-        """The listeners, by their place in the configuration, none of whose upstreams is known to answer."""
+        """The positions in the configuration of the listeners of which no upstream is known to answer."""
         return [number for number, answering in enumerate(self._answering) if not any(answering)]
 
     @property
     def doubtful(self) -> list[int]:
-        """The same, of those one of whose upstreams is not known to answer."""
+        """The positions of the listeners of which at least one upstream is not known to answer."""
         return [number for number, answering in enumerate(self._answering) if not all(answering)]
 
     @property
@@ -90,7 +91,7 @@ class Overview:
         ]
 
     def why_not_ready(self) -> list[str]:
-        """Whole sentences; none if it is ready for new sessions."""
+        """The reasons why the gateway takes no new sessions, as whole sentences; empty if it is ready."""
         return list(self._why_not_ready())
 
     def _why_not_ready(self) -> Iterator[str]:
@@ -107,15 +108,18 @@ class Overview:
 
 
 def read_workers(folder: Path, parent: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """What the workers that are alive have published, by slot."""
+    """The documents of the workers in the parent's document ``parent``, by slot.
+
+    ``folder`` holds the state files. A worker without a complete state file is omitted.
+    """
     found: dict[int, Mapping[str, Any]] = {}
     for worker in parent.get("workers", ()):
         try:
             file = os.open(state_path(folder, worker["slot"]), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            continue  # it is just being started, or has no room
+            continue  # the worker is starting, or the disk was full when it started
         try:
-            # Nothing comes of it while it is being written.
+            # A file that is half written does not match its checksum; it is whole a moment later.
             document = next(filter(None, (read_document(file) for _ in range(ATTEMPTS))), None)
         finally:
             os.close(file)

@@ -1,16 +1,18 @@
-"""Publishes a worker's figures, about once a second: counts for ever, and how things stand now.
+"""Publishes a worker's metrics about once a second: its counters, and its present state.
 
-The second part is a state file (see ``state``) that goes when the worker does. It holds
+The counters outlive the worker. The present state is a JSON document in a state file (``state``), which the
+parent removes when the worker has ended:
 
-    pid, at                seconds since the epoch
-    cpu, memory            of the process: seconds, and bytes
-    sessions               [[host, framing, state, how many]]
-    logged_in, paused      sessions
-    queued                 {browser, upstream}: bytes
+    pid, at                process id; time of the document, in seconds since the epoch
+    cpu, memory            of the process: processor time in seconds, resident memory in bytes
+    sessions               [[host, framing, state, number of sessions]]
+    logged_in, paused      numbers of sessions
+    queued                 {browser, upstream}: bytes queued for these peers
     attempts               {address of the XMPP server as configured: {ok, at, error}}
-    limits                 {option: {count, at}}: limits hit, and when last
+    limits                 {option: {count, at}}: how often its limit was reached, and when last
 
-It runs in the loop and costs one or two microseconds for each session; who has many publishes less often.
+Publishing runs in the event loop and takes one or two microseconds per session; a worker with many sessions
+publishes less often.
 """
 
 from __future__ import annotations
@@ -34,18 +36,18 @@ from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
 
-#: How often the loop's lag is measured, and figures are published at best, in seconds.
+#: Seconds between two measurements of the loop's lag, and between two publications at least.
 TICK, PERIOD = 0.25, 1.0
-#: No more than this share of the time is spent on publishing.
+#: The share of the processor's time that publishing may take.
 SHARE = 0.005
-#: What was published so little ago is fresh enough for whoever asks, in seconds.
+#: A request does not cause a publication within so many seconds after the last one.
 FRESH = 0.1
-#: More than the seven numbers of proc(5)'s statm take, in bytes.
+#: Bytes to read of proc(5)'s statm: more than its seven numbers take.
 _STATM_SIZE = 256
 
 
 class Publisher:
-    """One worker's. ``start`` after the process has taken its account: the files are that account's."""
+    """Publishes the metrics of one worker."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Publisher:
         survey: Callable[[], Survey],
         lost_lines: Callable[[], int],
     ) -> None:
+        """``folder``: the metrics directory. ``lost_lines`` returns how many log lines were lost so far."""
         self._folder = folder
         self._slot = slot
         self._tally = tally
@@ -62,17 +65,20 @@ class Publisher:
         self._lost_lines = lost_lines
         self._instruments: Instruments | None = None
         self._state: StateFile | None = None
-        #: Kept open: figures are wanted most when descriptors have run out.
+        #: Kept open, because metrics matter most when the process has no descriptors left.
         self._statm: FileIO | None = None
         self._timer: Any = None
         self._failing = False
-        #: Monotonic.
+        #: Times of the last and the next publication and of the next tick (monotonic).
         self._last = self._due = self._tick_due = 0.0
-        #: How many times a limit was hit, and when it was last (seconds since the epoch).
+        #: By option: ``count``, how often its limit was reached; ``at``, when last (seconds since the epoch).
         self._limits: dict[str, dict[str, float]] = {}
 
     def start(self) -> None:
-        """Publish from now on. Without room on the disk there are no figures, and everything else works."""
+        """Publish from now on. Call it after the process has changed to its account, which owns the files.
+
+        If the disk is full, it logs an error and publishes nothing; the gateway works without metrics.
+        """
         try:
             self._instruments = Instruments(self._folder, self._slot)
             self._state = StateFile(state_path(self._folder, self._slot))
@@ -101,7 +107,7 @@ class Publisher:
             self._statm.close()
 
     def refresh(self) -> None:
-        """Publish what has changed since, for somebody who asks."""
+        """Publish now, unless the last publication is younger than ``FRESH``; for a request of the admin."""
         if self._timer is not None and monotonic() - self._last >= FRESH:
             self._publish()
 
@@ -119,7 +125,7 @@ class Publisher:
             self._write()
             self._failing = False
         except Exception:
-            if not self._failing:  # once, not every second
+            if not self._failing:  # log it once, not every second
                 log.exception("figures cannot be published")
             self._failing = True
         self._last = monotonic()
@@ -154,6 +160,6 @@ class Publisher:
 
 
 def _resident(statm: FileIO) -> int:
-    """Bytes of this process in memory."""
+    """The resident memory of this process, in bytes."""
     statm.seek(0)
     return int(statm.read(_STATM_SIZE).split()[1]) * resource.getpagesize()

@@ -1,15 +1,17 @@
-"""What the parent of a gateway says of itself, for the status page of any worker.
+"""State files: a small JSON document that one process writes and that other processes read.
 
-A small JSON document in a memory file that workers inherit; the parent alone writes it. ``read`` gives
+The parent of a gateway has one in memory, which workers inherit and from which they make the status page:
 
     pid, started_at        of the parent; times are seconds since the epoch
-    version                of the code that runs
-    source                 the configuration's file, empty for the command line
+    version                of the running code
+    source                 the file of the configuration, empty for the command line
     last_reload            null, or {at, ok, errors}: errors are sentences with file and line
     workers                [{slot, pid, started_at, restarts, leaving}]
-    restarts               of all workers so far
-    draining               the gateway ends its sessions
-    retiring               a newer parent has taken over the ports
+    restarts               how many workers have died and were replaced
+    draining               whether the gateway ends its sessions
+    retiring               whether a newer parent has taken over the ports
+
+Each worker has one on the disk; ``publisher`` lists its keys.
 """
 
 from __future__ import annotations
@@ -22,39 +24,40 @@ from typing import Any
 from zlib import crc32
 
 _HEAD = struct.Struct("!II")
-#: A document is some kilobytes; more than this is not written by us.
+#: Bytes that a reader reads at most; a document has some kilobytes.
 _LARGEST = 1 << 20
+#: How often ``read`` tries, as it may see a document that is half written.
 _TRIES = 1000
 
 
 class StateFile:
-    """Written by one process, read by those that were forked from it."""
+    """A document that one process publishes; others read it by the inherited descriptor or by its path."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """In memory, or in a file for those who know its name. Raises OSError."""
+        """Create the file ``path``, or with None a file in memory. Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._file = os.memfd_create("state") if path is None else os.open(path, flags, 0o600)
         self.publish({})
 
     def publish(self, document: dict[str, Any]) -> None:
-        """Replace what readers see."""
+        """Replace the document. Its values must be JSON types."""
         data = json.dumps(document).encode()
         os.pwrite(self._file, _HEAD.pack(len(data), crc32(data)) + data, 0)
 
     def read(self) -> dict[str, Any]:
-        """The document published last; empty if whoever wrote it was killed in the middle."""
-        for _ in range(_TRIES):  # it may be being written just now
+        """The document published last; empty if the writer was killed while it wrote."""
+        for _ in range(_TRIES):
             if (found := read_document(self._file)) is not None:
                 return found
         return {}
 
     def close(self) -> None:
-        """Nobody writes any more."""
+        """Close the descriptor; other processes may still read the document."""
         os.close(self._file)
 
 
 def read_document(file: int) -> dict[str, Any] | None:
-    """What stands in a state file's descriptor; None if it is not whole."""
+    """The document in the state file with the descriptor ``file``; None if it is half written."""
     content = os.pread(file, _LARGEST, 0)
     if len(content) < _HEAD.size:
         return None

@@ -1,4 +1,4 @@
-"""``/status.json`` and ``/status``: how the gateway stands, for programs and for people."""
+"""``/status.json`` and ``/status``: the state of the gateway, for programs and for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Row = Sequence[object]
 
 
 def status(overview: Overview, now: float) -> dict[str, Any]:
-    """What there is to know; times are seconds since the epoch, ``now`` too."""
+    """The document of ``/status.json``; ``now`` and all times in it are seconds since the epoch."""
     parent, config = overview.parent, overview.config
     hosts: Counter[str] = Counter(dict.fromkeys(config.hosts, 0))
     for (host, _framing, _state), count in overview.sessions.items():
@@ -90,11 +90,14 @@ def _listener(listener: ListenerConfig | AdminListener) -> dict[str, Any]:
     }
 
 
-# As a page
+# The page
 
 
 def page(found: dict[str, Any], now: float) -> str:
-    """``status`` as HTML, without scripts and without anything from elsewhere."""
+    """The document ``found`` of ``status`` as an HTML page, without scripts and without other resources.
+
+    ``now``: seconds since the epoch.
+    """
     ready = "<span class=good>ready</span>" if found["ready"] else "<span class=bad>not ready</span>"
     parts = [
         "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>wsgw</title>",
@@ -127,17 +130,16 @@ def page(found: dict[str, Any], now: float) -> str:
 
 def _summary(found: dict[str, Any], now: float) -> list[_Row]:
     reload = found["config"]["last_reload"]
-    told = "never" if reload is None else _ago(reload["at"], now)
+    last_reload = "never" if reload is None else _ago(reload["at"], now)
     if reload is not None:
-        told += (
-            ", in order" if reload["ok"] else ", WRONG, nothing was changed: " + "; ".join(reload["errors"])
-        )
+        errors = "; ".join(reload["errors"])
+        last_reload += ", valid" if reload["ok"] else f", INVALID, nothing was changed: {errors}"
     return [
         ("running for", _duration(found["uptime"])),
         ("sessions", f"{found['sessions']}, logged in {found['sessions_logged_in']}"),
         ("connections", found["connections"]),
         ("configuration", found["config"]["source"] or "the command line"),
-        ("read again", told),
+        ("last reload", last_reload),
         ("workers replaced", found["restarts"]),
     ]
 
@@ -170,7 +172,7 @@ def _listener_row(one: dict[str, Any]) -> _Row:
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[_Row]) -> str:
-    """Nothing if there are no rows; every cell is escaped."""
+    """An HTML table; empty without rows. Every cell is escaped."""
     body = ["<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in row) for row in rows]
     if not body:
         return ""

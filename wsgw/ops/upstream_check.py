@@ -1,9 +1,9 @@
-"""Asks the XMPP servers of a configuration once whether they can be used, before the first client does.
+"""Checks once, before the first client connects, whether the XMPP servers of a configuration can be used.
 
-Each is connected to as for a client, and sent a stream header; its features, or its error, are the
-answer. It is a question of some milliseconds, never of more than ``connect_timeout``, and all are asked
-at the same time. The answers are words for an admin, each with its line and the way out: nothing is
-decided by them.
+A check connects to a server as for a client, sends a stream header, and reads the stream features or the
+stream error. It takes some milliseconds and ``connect_timeout`` at most; all servers are checked at the same
+time. The results are warnings for the admin, each with its file and line and with what to do; the gateway
+does not depend on them.
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ _MECHANISMS = (
     expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanisms"),
     expanded_name("urn:xmpp:sasl:2", "authentication"),
 )
-#: Features; more is no answer.
+#: Bytes of the server's features at most.
 _LIMIT = 64 * 1024
-#: The end of the connection is accompanied for so long, in seconds.
+#: Seconds that a check waits for the server to close the connection (``SocketAsync.linger``).
 _LINGERS = 0.1
 _END = b"</stream:stream>"
 
 
-class Question(NamedTuple):
-    """What is asked once, however many listeners have it: an address, and how it is spoken to."""
+class Check(NamedTuple):
+    """One check: addresses and the way to connect. Listeners with the same check share one check."""
 
-    #: More than one stand for each other.
+    #: If there are several, it is enough that one of them can be used.
     addresses: tuple[UpstreamAddress, ...]
+    #: Empty for the system's authorities.
     cafile: str
     verify: bool
     certfiles: tuple[str, ...]
@@ -57,73 +58,73 @@ class Question(NamedTuple):
     domain: str
 
 
-def questions(config: Config) -> dict[Question, tuple[ListenerConfig, Mark]]:
-    """All that is to be asked, each with the first listener it is about, and where the address stands.
+def checks_of(config: Config) -> dict[Check, tuple[ListenerConfig, Mark]]:
+    """The checks of a configuration, each with its first listener and the place of the addresses in the file.
 
-    The addresses of ``upstream`` are asked for one by one; those by which one listener of the server may be
-    reached, of which any will do, together.
+    The addresses of the option ``upstream`` are checked one by one. The default addresses are several
+    ways to one listener of the XMPP server, so they are checked together: one that works is enough.
     """
-    found: dict[Question, tuple[ListenerConfig, Mark]] = {}
+    found: dict[Check, tuple[ListenerConfig, Mark]] = {}
     for listener in config.listeners:
         mark = config.mark(listener, "upstream")
         together = config.origins.server is not None and mark == config.origins.server
         groups = [listener.upstream] if together else [(address,) for address in listener.upstream]
         for addresses in groups:
-            question = _question(listener, addresses, config.hosts[0])
-            found.setdefault(question, (replace(listener, upstream=addresses), mark))
+            check = _check_of(listener, addresses, config.hosts[0])
+            found.setdefault(check, (replace(listener, upstream=addresses), mark))
     return found
 
 
-def _question(listener: ListenerConfig, addresses: tuple[UpstreamAddress, ...], domain: str) -> Question:
-    """How TLS is judged makes no difference where there is none."""
+def _check_of(listener: ListenerConfig, addresses: tuple[UpstreamAddress, ...], domain: str) -> Check:
+    """Without TLS the options for TLS make no difference, so the check omits them."""
     proxy_protocol = listener.upstream_proxy_protocol
     if all(address.scheme in ("tcp", "unix") for address in addresses):
-        return Question(addresses, "", True, (), proxy_protocol, domain)
+        return Check(addresses, "", True, (), proxy_protocol, domain)
     certfiles = tuple(map(str, listener.upstream_certfiles))
     cafile = str(listener.upstream_cafile or "")
-    return Question(addresses, cafile, listener.upstream_verify, certfiles, proxy_protocol, domain)
+    return Check(addresses, cafile, listener.upstream_verify, certfiles, proxy_protocol, domain)
 
 
-def ask(config: Config, files: PemFiles) -> list[ConfigProblem]:
-    """Ask all of them, in parallel; returns what is wrong, in the order of the configuration."""
-    asked = [
-        (mark, gevent.spawn(_Inquiry(listener, files, question.domain).answer))
-        for question, (listener, mark) in questions(config).items()
+def check_upstreams(config: Config, files: PemFiles) -> list[ConfigProblem]:
+    """Check all XMPP servers in parallel; returns the warnings in the order of the configuration."""
+    running = [
+        (mark, gevent.spawn(_RunningCheck(listener, files, check.domain).answer))
+        for check, (listener, mark) in checks_of(config).items()
     ]
-    found = [(mark, greenlet.get()) for mark, greenlet in asked]
+    found = [(mark, greenlet.get()) for mark, greenlet in running]
     return [ConfigProblem(mark.file, mark.line, reason) for mark, reason in found if reason]
 
 
-class _Inquiry:
-    """One question."""
+class _RunningCheck:
+    """Carries out one check."""
 
     def __init__(self, listener: ListenerConfig, files: PemFiles, domain: str) -> None:
-        """``listener`` has the addresses that are asked about, and no others."""
+        """``listener`` has only the addresses to check; ``domain`` is the domain of the stream header."""
         self._listener = listener
         self._files = files
         self._domain = domain
         self._name = ", ".join(map(str, listener.upstream))
-        #: What is waited for.
+        #: What the server has done so far, as the end of a sentence, for the warning after the timeout.
         self._state = "does not answer"
 
     def answer(self) -> str:
-        """What is wrong and the way out; empty if nothing is, or cannot be said."""
+        """The warning: what is wrong, and what to do. Empty if the check found nothing."""
         seconds = self._listener.connect_timeout
         with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
             return self._ask()
-        return f"upstream {self._name} {self._state} within {seconds:g} s: {self._way_out_of_silence()}"
+        return f"upstream {self._name} {self._state} within {seconds:g} s: {self._advice_for_silence()}"
 
     def _ask(self) -> str:
         connection, failures = Upstream(self._listener, self._files, Tally()).try_out(self._domain)
         if connection is None:
             reasons = "; ".join(self._shown(failure) for failure in failures)
-            return f"upstream {self._name} cannot be used: {reasons}: {self._way_out(*failures[-1])}"
+            return f"upstream {self._name} cannot be used: {reasons}: {self._advice(*failures[-1])}"
         self._state = "accepts connections but does not answer a stream header"
         try:
             return self._judge(connection)
         except OSError as error:
             reason = error.strerror or str(error)
-            return f"upstream {self._name} resets the connection: {reason}: {self._way_out_of_silence()}"
+            return f"upstream {self._name} resets the connection: {reason}: {self._advice_for_silence()}"
         finally:
             connection.linger(0.0, _LINGERS)
 
@@ -137,7 +138,7 @@ class _Inquiry:
             return f"{address}, tried because there are no SRV records: {reason}"
         return f"{address}: {reason}"
 
-    # -- what the server says --------------------------------------------------------------------
+    # -- the server's answer ---------------------------------------------------------------------
 
     def _judge(self, connection: SocketAsync) -> str:
         connection.sendall(starttls_header(self._domain))
@@ -149,7 +150,7 @@ class _Inquiry:
             if isinstance(element, str):
                 return f"upstream {self._name} does not speak XMPP ({element}): {_NO_XMPP}"
             return self._about(element)
-        return f"upstream {self._name} ends the connection without an answer: {self._way_out_of_silence()}"
+        return f"upstream {self._name} ends the connection without an answer: {self._advice_for_silence()}"
 
     def _about(self, element: Element) -> str:
         if element.name == ERROR:
@@ -171,18 +172,18 @@ class _Inquiry:
     def _is_plain(self) -> bool:
         return self._listener.upstream[0].scheme in ("tcp", "unix")
 
-    # -- the way out -----------------------------------------------------------------------------
+    # -- what to do about it ---------------------------------------------------------------------
 
-    def _way_out_of_silence(self) -> str:
+    def _advice_for_silence(self) -> str:
         other = "write tls://HOST:PORT if it has TLS from the first byte, "
         if not self._is_plain:
             other = "write tcp:// or starttls:// if it has no TLS from the first byte, "
         return f"{_NO_XMPP}; {other}and set upstream_proxy_protocol if it expects a PROXY header"
 
-    def _way_out(self, address: UpstreamAddress, error: OSError) -> str:
-        """What an admin does about the last attempt's failure."""
+    def _advice(self, address: UpstreamAddress, error: OSError) -> str:
+        """What the admin can do about ``error``, the failure of the last attempt, at ``address``."""
         if isinstance(error, ssl.SSLError):
-            return self._way_out_of_tls(address, error)
+            return self._advice_for_tls(address, error)
         if isinstance(error, socket.gaierror):
             return f"correct the name {address.host}, or the name servers in /etc/resolv.conf"
         if address.scheme == "unix" and error.errno in _OF_FILES:
@@ -195,9 +196,9 @@ class _Inquiry:
             return "write it as tls://HOST:PORT if it has TLS from the first byte, or as tcp:// on loopback"
         if self._listener.upstream[0].scheme == "srv" and address.scheme == "srv":
             return "name its server with tcp://, starttls:// or tls://"
-        return self._way_out_of_silence()
+        return self._advice_for_silence()
 
-    def _way_out_of_tls(self, address: UpstreamAddress, error: ssl.SSLError) -> str:
+    def _advice_for_tls(self, address: UpstreamAddress, error: ssl.SSLError) -> str:
         if isinstance(error, OtherName):
             return f"{self._names_in_the_certificate()}get a certificate for {self._domain}"
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -210,7 +211,7 @@ class _Inquiry:
         return f"if it has no such TLS write {other}:// or, on loopback, tcp://"
 
     def _names_in_the_certificate(self) -> str:
-        """What it has instead, by another connection; empty if that cannot be seen."""
+        """The names in the server's certificate, read by another connection; empty if that fails."""
         unverified = replace(self._listener, upstream_verify=False, upstream_certfiles=())
         connection, _ = Upstream(unverified, self._files, Tally()).try_out(self._domain)
         if connection is None:
@@ -228,7 +229,7 @@ class _Inquiry:
 
 #: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 _WRONG_TIME = (9, 10)
-#: Beside a wrong address, what is most often meant.
+#: The most frequent correction of a wrong address.
 _NO_XMPP = "name the port for XMPP clients (ejabberd_c2s, Prosody's c2s_ports)"
 _OF_FILES = {
     errno.ENOENT: "start the XMPP server, or correct the path",
@@ -239,7 +240,7 @@ _OF_FILES = {
 
 
 def _wants_starttls(features: Element) -> bool:
-    """Whether it is required (RFC 6120 section 5.3.1), or nothing else leads to a login."""
+    """Whether STARTTLS is required (RFC 6120 section 5.3.1), or is offered without any SASL mechanism."""
     offers = [child for child in features.children if child.name == STARTTLS]
     required = any(inner.name == _REQUIRED for offer in offers for inner in offer.children)
     return required or (bool(offers) and all(child.name not in _MECHANISMS for child in features.children))
@@ -248,14 +249,14 @@ def _wants_starttls(features: Element) -> bool:
 def _read(header: bytes, element: bytes) -> Element | str:
     try:
         return read_element(header, element)
-    except StreamError as error:  # it takes too much to be read
+    except StreamError as error:  # the element exceeds a limit of the parser
         return error.text
 
 
 def _elements(connection: SocketAsync) -> Iterator[Element | str | None]:
-    """The first element of the server's stream, or why it is none; nothing if the connection ends.
+    """Yield None after the server's stream header, then its first element or the reason why it is invalid.
 
-    Before it comes None, once the stream header has.
+    Yield nothing more if the connection ends before.
     """
     stream = ServerStream(_LIMIT)
     header = b""

@@ -18,7 +18,7 @@ from wsgw.gateway import log_start
 from wsgw.net.listen_sockets import open_sockets
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
-from wsgw.ops.upstream_check import Question, questions
+from wsgw.ops.upstream_check import Check, checks_of
 from wsgw.processes.crew import Crew
 from wsgw.processes.inherited import wanted_sockets
 from wsgw.processes.privileges import worker_account
@@ -42,7 +42,7 @@ class Reloader:
         self._metrics = metrics
         self._offline = offline
         #: What the XMPP servers have been asked.
-        self._asked: frozenset[Question] = frozenset()
+        self._checked: frozenset[Check] = frozenset()
         #: The last reload, as ``ops.state`` has it.
         self.last: dict[str, object] | None = None
 
@@ -62,8 +62,8 @@ class Reloader:
         """Log what is served from now on, and let one worker ask the XMPP servers whether they are usable."""
         config = self._crew.settings.config
         log_start(config)
-        asked, self._asked = self._asked, frozenset(questions(config))
-        if not self._offline and not self._asked <= asked:
+        checked, self._checked = self._checked, frozenset(checks_of(config))
+        if not self._offline and not self._checked <= checked:
             self._crew.tell(self._crew.serving[:1], ASK)
 
     def _try_to_reload(self) -> list[str]:

@@ -25,7 +25,7 @@ from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.gateway import Gateway, Shared, log_unhandled
 from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.logs import change_logging, start_logging
-from wsgw.ops.upstream_check import ask
+from wsgw.ops.upstream_check import check_upstreams
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
@@ -135,7 +135,7 @@ class Worker:
         elif message.word == SETTINGS:
             self._take_settings(message)
         elif message.word == ASK:
-            gevent.spawn(self._ask)
+            gevent.spawn(self._check_upstreams)
         elif message.word == RETIRE:
             gevent.spawn(self._retire)
         elif message.word == DRAIN:
@@ -158,10 +158,10 @@ class Worker:
         self._settings, self._sockets = settings, wanted
         change_logging(settings.config.log_level, settings.config.log_format)
 
-    def _ask(self) -> None:
+    def _check_upstreams(self) -> None:
         """Whether the XMPP servers can be used; what is wrong goes to the log."""
         try:
-            for problem in ask(*self._settings):
+            for problem in check_upstreams(*self._settings):
                 log.warning("%s", problem)
         except Exception:
             log.exception("fault while checking whether the XMPP server answers")
