@@ -38,6 +38,7 @@ def close_and_fault(xmpp: WebSocketXmpp, error: SessionError) -> None:
     raise RuntimeError("a fault of ours")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "cause"),
     [
