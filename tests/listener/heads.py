@@ -1,4 +1,4 @@
-"""Requests, good and changed, and what the edge answers to them."""
+"""Requests, good and changed, and the edge's answers to them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def changed(number: int, *lines: str) -> bytes:
 
 
 def answer(port: int, data: bytes) -> bytes:
-    """Everything that comes back; an RST instead of the FIN is an OSError."""
+    """The whole answer; an RST instead of the FIN is an OSError."""
     connection = connect(port)
     try:
         connection.send(data)
@@ -64,7 +64,7 @@ def accepts(port: int, data: bytes) -> bool:
         connection.close()
 
 
-#: Those a proxy on the way may have caused say what to change in it.
+#: Errors that a proxy may have caused; their answer says what to change in the proxy.
 LOST = (
     "Bad request: 'Connection' header doesn't include 'upgrade'",
     "Bad request: 'Upgrade' header doesn't include 'websocket'",

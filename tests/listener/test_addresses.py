@@ -42,7 +42,7 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-def test_listeners_of_both_families(
+def test_listeners_of_both_families_serve_in_one_process(
     xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path
 ) -> None:
     path = tmp_path / "wsgw.yml"

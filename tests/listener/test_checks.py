@@ -1,4 +1,4 @@
-"""Which request is refused, in which order of the checks, with which answer."""
+"""The checks of a request: their order, and the answer of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.edges import StartEdge
 from tests.support.gateway import Gateway
 from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 
-#: Each makes one more thing wrong, the last check first, so that the answer must change each time.
+#: Each adds one more error, for the last check first, so that the answer must change each time.
 FAULTS = [
     (0, "GET /nowhere HTTP/1.1", 404, "Not found"),
     (5, "Sec-WebSocket-Key: dG9vIHNob3J0", 400, "Bad request: invalid 'Sec-WebSocket-Key' header"),
@@ -28,7 +28,7 @@ FAULTS = [
 
 
 @pytest.mark.rule("6455-4.2.1")
-def test_checks_in_their_order(edge: Gateway) -> None:
+def test_the_checks_are_made_in_their_order(edge: Gateway) -> None:
     lines = list(GOOD)
     for number, line, status, phrase in FAULTS:
         lines[number] = line
@@ -37,12 +37,12 @@ def test_checks_in_their_order(edge: Gateway) -> None:
 
 @pytest.mark.rule("6455-4.2.1")
 @pytest.mark.parametrize(("number", "line", "status", "phrase"), FAULTS[1:-2])
-def test_one_check(edge: Gateway, number: int, line: str, status: int, phrase: str) -> None:
+def test_each_check_has_its_answer(edge: Gateway, number: int, line: str, status: int, phrase: str) -> None:
     assert answer(edge.ws_port, changed(number, line)) == expected_refusal(status, phrase)
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get", "CONNECT", "\xe4"])
-def test_method(edge: Gateway, method: str) -> None:
+def test_any_method_but_get_is_refused(edge: Gateway, method: str) -> None:
     expected = refusal(400, "Bad request: invalid method")
     assert answer(edge.ws_port, changed(0, f"{method} /ws-xmpp HTTP/1.1")) == expected
 
@@ -57,15 +57,15 @@ def test_post_with_a_body_is_refused_without_reading_it(edge: Gateway, body: str
 @pytest.mark.parametrize(
     "body", ["Content-Length: 5", "Transfer-Encoding: chunked", "transfer-encoding: gzip"]
 )
-def test_upgrade_with_a_body(edge: Gateway, body: str) -> None:
-    """Frames or body: a proxy may see it otherwise than we do."""
+def test_an_upgrade_with_a_body_is_refused(edge: Gateway, body: str) -> None:
+    """A proxy may take for a body what wsgw takes for frames."""
     got = answer(edge.ws_port, request(*GOOD, body) + b"hello")
     assert got == refusal(400, "Bad request: unexpected body")
 
 
 @pytest.mark.rule("6455-4.4")
 @pytest.mark.parametrize("version", ["7", "8", "14", "", "13.0", "013", "abc"])
-def test_version(edge: Gateway, version: str) -> None:
+def test_any_other_version_is_refused(edge: Gateway, version: str) -> None:
     got = answer(edge.ws_port, changed(6, f"Sec-WebSocket-Version: {version}"))
     phrase = "Bad request: unsupported version of WebSocket protocol"
     assert got == refusal(426, phrase, "Sec-WebSocket-Version: 13", "Upgrade: websocket")
@@ -75,20 +75,20 @@ def test_version(edge: Gateway, version: str) -> None:
 @pytest.mark.parametrize(
     "key", ["", "short", "!" * 24, base64.b64encode(b"x" * 15).decode(), KEY + KEY, "\xff"]
 )
-def test_key(edge: Gateway, key: str) -> None:
+def test_a_bad_key_is_refused(edge: Gateway, key: str) -> None:
     got = answer(edge.ws_port, changed(5, f"Sec-WebSocket-Key: {key}"))
     assert got == refusal(400, "Bad request: invalid 'Sec-WebSocket-Key' header")
 
 
 @pytest.mark.parametrize("number", [1, 5, 6])
-def test_header_that_must_be_alone(edge: Gateway, number: int) -> None:
+def test_a_header_that_must_be_single_is_refused_twice(edge: Gateway, number: int) -> None:
     name = GOOD[number].partition(":")[0]
     got = answer(edge.ws_port, changed(number, GOOD[number], GOOD[number]))
     assert got == refusal(400, f"Bad request: need exactly one '{name}' header")
 
 
 @pytest.mark.rule("6455-4.2.2-origin")
-def test_origin(start_edge: StartEdge) -> None:
+def test_only_an_allowed_origin_is_served(start_edge: StartEdge) -> None:
     port = start_edge(ws_options='{websocket_origin, ["https://chat.example"]}, ').ws_port
     assert accepts(port, request(*GOOD))
     assert accepts(port, request(*GOOD, "Origin: https://CHAT.example"))
@@ -107,7 +107,7 @@ def test_origin(start_edge: StartEdge) -> None:
 
 
 @pytest.mark.parametrize("lines", [(), ("Sec-WebSocket-Protocol: permessage-deflate",)])
-def test_subprotocol_lost_on_the_way(edge: Gateway, lines: tuple[str, ...]) -> None:
+def test_a_subprotocol_lost_on_the_way_is_refused(edge: Gateway, lines: tuple[str, ...]) -> None:
     got = answer(edge.ws_port, changed(4, *lines))
     phrase = "Bad request: 'Sec-WebSocket-Protocol' doesn't include 'xmpp'"
     assert got == refusal(400, phrase, body=SUBPROTOCOL_LOST)

@@ -14,12 +14,12 @@ from tests.support.wire import Connection
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [b"", b"GET /ws-xm", request(*GOOD)[:-2]], ids=["nothing", "line", "head"])
-def test_slow_head(hasty: Gateway, begun: bytes) -> None:
+def test_a_slow_head_is_ended(hasty: Gateway, begun: bytes) -> None:
     assert answer(hasty.ws_port, begun) == refusal(408, "Request Timeout")
 
 
 @pytest.mark.slow
-def test_slow_head_over_tls(hasty: Gateway, context: ssl.SSLContext) -> None:
+def test_a_slow_head_over_tls_is_ended(hasty: Gateway, context: ssl.SSLContext) -> None:
     with context.wrap_socket(
         socket.create_connection(("127.0.0.1", hasty.wss_port)), server_hostname="localhost"
     ) as sock:
@@ -31,5 +31,5 @@ def test_slow_head_over_tls(hasty: Gateway, context: ssl.SSLContext) -> None:
 @pytest.mark.rule("fault-15")
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"], ids=["nothing", "some"])
-def test_slow_tls_handshake(hasty: Gateway, begun: bytes) -> None:
+def test_a_slow_tls_handshake_is_ended(hasty: Gateway, begun: bytes) -> None:
     assert answer(hasty.wss_port, begun) == b""

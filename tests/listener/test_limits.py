@@ -1,4 +1,4 @@
-"""Limits of sessions, connects and descriptors, and which client they are charged to."""
+"""Limits of sessions, connects and descriptors, and the client that each is counted for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from wsgw.listener.accept import MAX_ACCEPT, Listener
 
 
 @pytest.mark.rule("end-full")
-def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
+def test_max_sessions_per_ip_limits_each_address(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_sessions_per_ip, 2}, ").ws_port
     browsers = [Browser(port, headers=from_("192.0.2.1")) for _ in range(2)]
     browsers += [Browser(port, headers=from_("192.0.2.2")), *(Browser(port) for _ in range(3))]
@@ -52,12 +52,12 @@ def test_max_sessions_per_ip(start_edge: StartEdge) -> None:
 
 
 @pytest.mark.rule("end-full", "fault-15")
-def test_max_sessions_holds_for_everyone(start_edge: StartEdge) -> None:
+def test_max_sessions_limits_all_clients(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_sessions, 3}, ").ws_port
     browsers: list[Browser] = []
 
     def let_in(*headers: str) -> bool:
-        """One browser more; who asked whether the ports are open may still be counted."""
+        """One browser more; a connection that tested the open port may still be counted."""
         browser = Browser(port, headers=headers)
         browsers.append(browser)
         return browser.head.startswith("HTTP/1.1 101 ")
@@ -71,7 +71,7 @@ def test_max_sessions_holds_for_everyone(start_edge: StartEdge) -> None:
         browser.close()
 
 
-def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
+def test_max_connect_rate_per_ip_limits_each_address(start_edge: StartEdge) -> None:
     port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
     again = upgrade_request(headers=from_("192.0.2.1"))
     assert accepts(port, again)
@@ -82,7 +82,7 @@ def test_max_connect_rate_per_ip(start_edge: StartEdge) -> None:
     assert all(accepts(port, upgrade_request()) for _ in range(4)), "loopback has no limit"
 
 
-#: Each ends in another refusal, at another place of the code.
+#: Each is refused at another place of the code.
 REFUSED_HEADS = {
     "no such path": upgrade_request("/elsewhere"),
     "no upgrade": request("GET / HTTP/1.1", "Host: localhost"),
@@ -106,7 +106,7 @@ REFUSED_HEADS = {
 
 @pytest.mark.parametrize("head", REFUSED_HEADS.values(), ids=REFUSED_HEADS)
 def test_refused_requests_count_for_the_client_behind_a_proxy(start_edge: StartEdge, head: bytes) -> None:
-    """The proxy adds its line at the end, as haproxy does, after what the client made up."""
+    """The proxy adds its line at the end, as haproxy does, after the forged line of the client."""
     port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
     client = f"198.51.100.{list(REFUSED_HEADS.values()).index(head)}"
     forged = head.replace(b"\r\n", b"\r\nX-Forwarded-For: 203.0.113.77\r\n", 1)
@@ -119,8 +119,8 @@ def test_refused_requests_count_for_the_client_behind_a_proxy(start_edge: StartE
     assert answer(port, upgrade_request(headers=from_(client))) == refusal(503, too_many, "Retry-After: 1")
 
 
-def test_nobody_else_is_charged(start_edge: StartEdge) -> None:
-    """A head without its end does not say who the client is: the proxy's line may be missing."""
+def test_an_incomplete_head_counts_for_no_other_client(start_edge: StartEdge) -> None:
+    """A head without its end does not name the client: the proxy's line may be missing."""
     port = start_edge(ws_options="{max_connect_rate_per_ip, {0.001, 2}}, ").ws_port
     forged = upgrade_request(headers=from_("203.0.113.78"))[:-2] + b"X: " + b"x" * 100_000
     for _ in range(3):
@@ -128,8 +128,8 @@ def test_nobody_else_is_charged(start_edge: StartEdge) -> None:
     assert accepts(port, upgrade_request(headers=from_("203.0.113.78")))
 
 
-def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wave of logins must not hold up the sessions there are."""
+def test_a_few_new_connections_are_accepted_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wave of logins must not delay the open sessions."""
     taken = Counter[int]()
     do_read = Listener.do_read
 
@@ -155,8 +155,10 @@ def test_a_few_newcomers_are_taken_in_each_turn_of_the_loop(monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> None:
-    """Who comes then waits; the gateway neither spins nor dies, and serves them later."""
+def test_new_connections_wait_for_descriptors(
+    xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path
+) -> None:
+    """They wait; the gateway neither spins nor dies, and serves them later."""
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options="{workers, 1}, ")
     try:
         gateway.start()
@@ -171,7 +173,7 @@ def test_no_descriptors_left(xmpp_server: XmppServer, certificate: Certificate, 
         crowd[-1].send(request(*GOOD))
         assert crowd[-1].read_until(b"\r\n\r\n") == SWITCHING
         crowd[-1].close()
-        assert gateway.child.text().count("accepts nobody") <= len(crowd), "thousands if it span"
+        assert gateway.child.text().count("accepts no connections") <= len(crowd), "thousands if it span"
         assert gateway.stop() == 0
         gateway.assert_clean_log({})
     finally:

@@ -27,7 +27,7 @@ from wsgw.opening.advice import WELCOME
         (*PLAIN, "Origin: https://evil.example", "Accept: text/html", "User-Agent: kube-probe/1.29"),
     ],
 )
-def test_plain_request(edge: Gateway, lines: tuple[str, ...]) -> None:
+def test_a_plain_request_gets_the_welcome_page(edge: Gateway, lines: tuple[str, ...]) -> None:
     assert answer(edge.ws_port, request(*lines)) == WELCOMED
     head = answer(edge.ws_port, request(lines[0].replace("GET", "HEAD"), *lines[1:]))
     assert head + WELCOME.encode() == WELCOMED
@@ -51,13 +51,15 @@ def test_plain_request(edge: Gateway, lines: tuple[str, ...]) -> None:
         (("GET /ws-xmpp HTTP/1.0", "Sec-WebSocket-Version: 13"), expected_refusal(400, LOST[2])),
     ],
 )
-def test_no_plain_request(edge: Gateway, lines: tuple[str, ...], expected: bytes) -> None:
+def test_a_bad_or_lost_upgrade_gets_no_welcome_page(
+    edge: Gateway, lines: tuple[str, ...], expected: bytes
+) -> None:
     assert answer(edge.ws_port, request(*lines)) == expected
 
 
 @pytest.mark.slow
-def test_plain_request_while_the_gateway_stops(start_edge: StartEdge) -> None:
-    """Then a proxy's health check is to hear of it. The browser leaves the Close unanswered meanwhile."""
+def test_a_plain_request_while_the_gateway_stops_gets_503(start_edge: StartEdge) -> None:
+    """So a proxy's health check learns of the stop, which a browser without an answer to its Close delays."""
     gateway = start_edge(fresh=True, ws_options="{drain_timeout, 20}, {workers, 1}, ")
     browser = Browser(gateway.ws_port)
     late = connect(gateway.ws_port)

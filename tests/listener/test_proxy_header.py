@@ -1,4 +1,4 @@
-"""The PROXY header, of both versions: from a proxy in front, and for the XMPP server."""
+"""The PROXY header in both versions: from a proxy in front, and for the XMPP server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def told_upstream(gateway: Gateway, xmpp_server: XmppServer, header: bytes, *hea
     return line
 
 
-#: Python 3.13 has another spelling for it.
+#: Python 3.13 spells it differently.
 MAPPED = str(IPv6Address("::ffff:127.0.0.1")).encode()
 
 
@@ -69,7 +69,9 @@ MAPPED = str(IPv6Address("::ffff:127.0.0.1")).encode()
         (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", b"PROXY TCP4 127.0.0.1 127.0.0.1 "),
     ],
 )
-def test_proxy_header(behind_proxy: Gateway, xmpp_server: XmppServer, header: bytes, told: bytes) -> None:
+def test_the_proxy_header_names_the_client(
+    behind_proxy: Gateway, xmpp_server: XmppServer, header: bytes, told: bytes
+) -> None:
     assert told_upstream(behind_proxy, xmpp_server, header).startswith(told)
 
 
@@ -83,7 +85,7 @@ def test_proxy_header(behind_proxy: Gateway, xmpp_server: XmppServer, header: by
         ("192.0.2.7", "203.0.113.5, nonsense, 192.0.2.9", b"192.0.2.9"),
     ],
 )
-def test_proxy_header_and_forwarded_for(
+def test_forwarded_for_counts_behind_a_proxy_header(
     behind_proxy: Gateway, xmpp_server: XmppServer, source: str, forwarded: str, client: bytes
 ) -> None:
     line = f"PROXY TCP4 {source} 127.0.0.1 4711 443\r\n".encode()
@@ -92,7 +94,7 @@ def test_proxy_header_and_forwarded_for(
 
 
 @pytest.mark.parametrize("header", [V1, v2(IPV4_BODY)], ids=["v1", "v2"])
-def test_proxy_header_split_anywhere(behind_proxy: Gateway, header: bytes) -> None:
+def test_a_proxy_header_is_read_at_every_split_point(behind_proxy: Gateway, header: bytes) -> None:
     data = header + request(*GOOD)
     connections = []
     for cut in range(1, len(header) + 2):
@@ -107,7 +109,9 @@ def test_proxy_header_split_anywhere(behind_proxy: Gateway, header: bytes) -> No
 
 
 @pytest.mark.parametrize("header", [V1, v2(IPV4_BODY)], ids=["v1", "v2"])
-def test_tls_after_the_proxy_header(behind_proxy: Gateway, context: ssl.SSLContext, header: bytes) -> None:
+def test_tls_begins_after_the_proxy_header(
+    behind_proxy: Gateway, context: ssl.SSLContext, header: bytes
+) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     connection = connect(behind_proxy.wss_port)
@@ -149,18 +153,18 @@ def test_tls_after_the_proxy_header(behind_proxy: Gateway, context: ssl.SSLConte
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_no_proxy_header(behind_proxy: Gateway, garbage: bytes) -> None:
-    """It is not waited for: the deadline of a read is half of ``handshake_timeout``."""
+def test_a_connection_without_the_proxy_header_is_closed(behind_proxy: Gateway, garbage: bytes) -> None:
+    """At once: ``answer`` waits only half of ``handshake_timeout``."""
     assert answer(behind_proxy.ws_port, garbage) == b""
 
 
 @pytest.mark.slow
-def test_slow_proxy_header(start_edge: StartEdge) -> None:
+def test_a_slow_proxy_header_is_ended(start_edge: StartEdge) -> None:
     hasty = start_edge(ws_options=PROXY_IN + "{handshake_timeout, 1}, ")
     assert answer(hasty.ws_port, V1[:20]) == b""
 
 
-def test_proxy_header_2_for_the_server(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_the_server_gets_a_proxy_header_of_version_2(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{upstream_proxy_protocol, v2}, ")
     browser = Browser(gateway.ws_port, headers=from_("192.0.2.7"), first=frame(OPEN))
     server = xmpp_server.accept()

@@ -1,4 +1,4 @@
-"""TLS versions, and plain HTTP to the port for TLS."""
+"""TLS versions, and plain HTTP to a TLS port."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.gateway import Gateway
 from tests.support.wire import Browser
 
 
-def test_plain_http_to_the_tls_port(edge: Gateway) -> None:
+def test_plain_http_to_a_tls_port_is_closed(edge: Gateway) -> None:
     assert not answer(edge.wss_port, request(*GOOD)).startswith(b"HTTP")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_tls_version_accepted(edge: Gateway, certificate: Certificate, version: str) -> None:
+def test_tls_1_2_and_1_3_are_accepted(edge: Gateway, certificate: Certificate, version: str) -> None:
     context = ssl.create_default_context(cafile=certificate.ca)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
     browser = Browser(edge.wss_port, context=context)
@@ -26,7 +26,7 @@ def test_tls_version_accepted(edge: Gateway, certificate: Certificate, version: 
     browser.close()
 
 
-def test_tls_1_1_refused(edge: Gateway) -> None:
+def test_tls_1_1_is_refused(edge: Gateway) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")

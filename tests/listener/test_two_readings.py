@@ -11,7 +11,7 @@ from tests.support.gateway import Gateway
 
 
 def smuggled(lines: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """A request with something in it that must not be passed over."""
+    """A request with a part that must not be ignored."""
     good = request(*lines)
     for name, byte in (("CR", b"\r"), ("NUL", b"\0")):
         for place in (
@@ -64,7 +64,7 @@ SMUGGLED = {
 
 @pytest.mark.rule("9112-2.2")
 @pytest.mark.parametrize("head", SMUGGLED.values(), ids=SMUGGLED)
-def test_head_that_is_read_in_two_ways(edge: Gateway, head: bytes) -> None:
+def test_a_head_with_two_readings_is_refused(edge: Gateway, head: bytes) -> None:
     got = answer(edge.ws_port, head)
     assert got.startswith(b"HTTP/1.1 400 Bad request"), got
     assert got.count(b"HTTP/1.1 400 ") == 1

@@ -1,4 +1,4 @@
-"""What is accepted: the 101, the paths, and the first bytes after the head."""
+"""Accepted upgrades: the 101, the paths, and the first bytes after the head."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.wire import CLOSE_7395, Browser, XmppServer, frame
         (6, [GOOD[6], "Expect: 100-continue"]),
     ],
 )
-def test_accepted(edge: Gateway, number: int, lines: list[str]) -> None:
+def test_a_good_request_gets_the_101(edge: Gateway, number: int, lines: list[str]) -> None:
     connection = connect(edge.ws_port)
     connection.send(changed(number, *lines))
     assert connection.read_until(b"\r\n\r\n") == SWITCHING
@@ -63,7 +63,7 @@ def test_subprotocol_is_compared_whole(edge: Gateway, offer: str) -> None:
         "http://localhost:80/ws-xmpp?x",
     ],
 )
-def test_path_accepted(edge: Gateway, target: str) -> None:
+def test_a_path_of_the_handler_is_accepted(edge: Gateway, target: str) -> None:
     assert accepts(edge.ws_port, changed(0, f"GET {target} HTTP/1.1"))
 
 
@@ -83,18 +83,18 @@ def test_path_accepted(edge: Gateway, target: str) -> None:
         "/%",
     ],
 )
-def test_path_not_found(edge: Gateway, target: str) -> None:
+def test_any_other_path_is_not_found(edge: Gateway, target: str) -> None:
     assert answer(edge.ws_port, changed(0, f"GET {target} HTTP/1.1")) == refusal(404, "Not found")
 
 
-def test_nul_in_the_path(edge: Gateway) -> None:
+def test_a_nul_in_the_path_is_refused(edge: Gateway) -> None:
     got = answer(edge.ws_port, changed(0, "GET /ws-xmpp/%00 HTTP/1.1"))
     assert got == refusal(400, "Bad request: invalid path")
 
 
 @pytest.mark.rule("regression-segment")
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_first_frame_in_the_same_segment(
+def test_the_first_frame_may_come_in_the_segment_of_the_head(
     edge: Gateway, xmpp_server: XmppServer, context: ssl.SSLContext, secure: bool
 ) -> None:
     port = edge.wss_port if secure else edge.ws_port
@@ -107,7 +107,7 @@ def test_first_frame_in_the_same_segment(
     browser.close()
 
 
-def test_head_in_single_bytes(edge: Gateway) -> None:
+def test_a_head_in_single_bytes_is_accepted(edge: Gateway) -> None:
     connection = connect(edge.ws_port)
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in request(*GOOD):

@@ -1,4 +1,4 @@
-"""Whatever a test of the relay does, the machines keep to their tables."""
+"""In every test here, the machines follow their tables of states."""
 
 from __future__ import annotations
 

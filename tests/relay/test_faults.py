@@ -1,4 +1,4 @@
-"""Faults of ours, in this process: what their sessions are counted as."""
+"""Faults of wsgw, in this process: how their sessions are counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    """A gateway in this process, whose XMPP server is never asked for anything."""
+    """A gateway in this process, which never connects to its XMPP server."""
     gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"]))
     gateway.start()
     yield gateway
@@ -49,7 +49,7 @@ def close_and_fault(xmpp: WebSocketXmpp, error: SessionError) -> None:
     ],
     ids=["in a message", "before its end", "in its end", "in all that could end it"],
 )
-def test_a_fault_ends_its_session(
+def test_a_fault_ends_its_session_only(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Broken], cause: Cause
 ) -> None:
     for method, replacement in broken.items():

@@ -1,4 +1,4 @@
-"""One direction of a session, between two real sockets; the machine is played."""
+"""One direction of a session, between two real sockets, with a fake machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MUCH = b"x" * (4 * 1024 * 1024)
 
 
 class Session:
-    """Notes what a direction asks of it."""
+    """Notes the calls of a direction."""
 
     def __init__(self) -> None:
         self.faults = 0
@@ -34,7 +34,7 @@ class Session:
 
 
 class Machine:
-    """Takes bytes, and has as much to do as the test says."""
+    """Takes bytes, and has as many rounds of work as the test sets."""
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
@@ -43,7 +43,7 @@ class Machine:
         self.rest: float | None = 0.0
         self.losses = 0
         self.fails = False
-        #: In each round, whether this source was being read.
+        #: For each round, whether this source was being read.
         self.looks_at: SocketAsync | None = None
         self.source_was_read: list[bool] = []
 
@@ -100,7 +100,7 @@ class Line:
 
 
 def a_turn() -> None:
-    """Long enough for what has come to be delivered, and what is scheduled to be done."""
+    """Long enough to deliver the bytes that have arrived and to do the scheduled work."""
     for _ in range(5):
         gevent.sleep(0.001)
 
@@ -119,7 +119,7 @@ def line(stack: ExitStack) -> Line:
     return line
 
 
-def test_reads_on_when_all_is_worked_off(line: Line) -> None:
+def test_the_source_is_read_again_when_all_work_is_done(line: Line) -> None:
     for piece in (b"one", b"two"):
         line.sender.sendall(piece)
         a_turn()
@@ -127,7 +127,7 @@ def test_reads_on_when_all_is_worked_off(line: Line) -> None:
     assert line.direction.bytes_received == 6
 
 
-def test_the_rest_has_later_turns_and_nothing_is_read_before(line: Line) -> None:
+def test_the_rest_is_done_in_later_turns_before_the_next_read(line: Line) -> None:
     line.machine.rounds_left = 3
     line.sender.sendall(b"much to do")
     line.machine.looks_at = line.source
@@ -136,7 +136,7 @@ def test_the_rest_has_later_turns_and_nothing_is_read_before(line: Line) -> None
     assert line.source.armed
 
 
-def test_a_machine_that_waits_for_the_other_side_is_left_alone(line: Line) -> None:
+def test_a_machine_that_waits_for_the_other_side_gets_no_turns(line: Line) -> None:
     line.machine.rounds_left, line.machine.rest = 2, None
     line.sender.sendall(b"before the server is connected")
     a_turn()
@@ -145,7 +145,7 @@ def test_a_machine_that_waits_for_the_other_side_is_left_alone(line: Line) -> No
     assert (line.machine.rounds, line.source.armed) == (2, True)
 
 
-def test_a_full_sink_holds_the_source(line: Line) -> None:
+def test_a_full_sink_stops_the_reading_of_the_source(line: Line) -> None:
     line.fill_sink()
     line.sender.sendall(b"a stanza")
     a_turn()
@@ -157,7 +157,7 @@ def test_a_full_sink_holds_the_source(line: Line) -> None:
     assert line.source.armed
 
 
-def test_last_words_are_read_past_a_full_sink_until_they_are_too_many(line: Line) -> None:
+def test_the_last_bytes_are_read_despite_a_full_sink_up_to_a_limit(line: Line) -> None:
     overflows: list[int] = []
     line.sender.sendall(b"a stanza")
     a_turn()
@@ -179,14 +179,14 @@ def test_a_shaper_pauses_a_source_that_is_ahead_of_its_rate(stack: ExitStack) ->
     stack.callback(line.close)
     line.sender.sendall(b"x" * 900)
     a_turn()
-    assert line.source.armed, "a second's worth may come at once"
+    assert line.source.armed, "the bytes of one second may come at once"
     line.sender.sendall(b"x" * 900)
     a_turn()
     assert line.direction.must_wait
     assert not line.source.armed
 
 
-def test_an_end_is_told_to_the_machine(line: Line) -> None:
+def test_the_machine_learns_of_an_end(line: Line) -> None:
     line.sender.close()
     a_turn()
     assert line.machine.losses == 1
@@ -200,14 +200,14 @@ def test_a_fault_while_working_ends_the_session_only(line: Line) -> None:
     assert line.session.faults == 2
 
 
-def test_without_a_source_nothing_is_worked_off(line: Line) -> None:
+def test_without_a_source_no_work_is_done(line: Line) -> None:
     line.direction.source = None
     line.direction.pump()
     line.direction.resume()
     assert line.machine.rounds == 0
 
 
-def test_without_a_sink_what_is_sent_is_lost(line: Line) -> None:
+def test_without_a_sink_the_bytes_sent_are_dropped(line: Line) -> None:
     line.direction.sink = None
     pieces = [b"a stanza"]
     line.direction.send(pieces)

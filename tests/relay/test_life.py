@@ -1,4 +1,4 @@
-"""One session's greenlet, in this process: what happens in the turn of the loop in which it stops waiting."""
+"""One session's greenlet, in this process: the events in the turn of the loop in which it stops waiting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gateway(server: XmppServer) -> Iterator[Gateway]:
 
 
 class Gate:
-    """Stands before ``Upstream.connect``, and lets a session through when the test says so."""
+    """Wraps ``Upstream.connect``, which returns when the test opens the gate."""
 
     def __init__(self, connect: Callable[..., SocketAsync]) -> None:
         self._connect = connect
@@ -55,7 +55,7 @@ class Gate:
         return self.connected[0]
 
     def open(self) -> None:
-        """The greenlet that waits goes on in the next turn of the loop, before what is scheduled later."""
+        """The greenlet continues in the next turn of the loop, before work that is scheduled later."""
         self._opened.set()
 
 
@@ -94,17 +94,17 @@ def over(gateway: Gateway) -> None:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What escapes from a greenlet or callback."""
+    """The exceptions that escape from a greenlet or callback."""
     faults: list[object] = []
     monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda _context, *error: faults.append(error))
     return faults
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["connected", "refused"])
-def test_a_browser_lost_as_its_server_answers(
+def test_a_browser_lost_as_its_server_answers_ends_the_session_once(
     gateway: Gateway, gate: Gate, faults: list[object], fails: bool
 ) -> None:
-    """The session ends once, and not before the server's connection is closed."""
+    """The session does not end before the server's connection is closed."""
     gate.fails = fails
     relay, browser = connecting(gateway, gate)
     reset_seen(relay, browser)
@@ -130,7 +130,7 @@ def test_a_lost_browsers_greenlet_waits_no_longer_for_the_server(
         connection.close()
 
 
-def test_each_state_is_a_line_at_debug(
+def test_each_state_writes_a_line_at_debug(
     gateway: Gateway, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "wsgw.session_log")

@@ -1,4 +1,4 @@
-"""What the sweep remembers of a socket between two looks."""
+"""The progress of a socket that the sweep remembers between two checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pair() -> Iterator[tuple[SocketAsync, socket.socket]]:
     far.close()
 
 
-def test_a_peer_that_takes_nothing_is_stalled_from_the_first_look_on(
+def test_a_peer_that_takes_nothing_is_stalled_from_the_first_check(
     pair: tuple[SocketAsync, socket.socket],
 ) -> None:
     wrapper, _ = pair
@@ -47,7 +47,7 @@ def test_a_peer_that_takes_something_is_not_stalled(pair: tuple[SocketAsync, soc
     assert progress.stalled(wrapper.outbox, 26.0) == 1.0
 
 
-def test_last_words_are_awaited_for_a_while_after_a_write_failed(
+def test_the_last_bytes_are_awaited_for_a_while_after_a_failed_write(
     pair: tuple[SocketAsync, socket.socket],
 ) -> None:
     wrapper, far = pair

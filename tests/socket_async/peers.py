@@ -1,4 +1,4 @@
-"""The owner of a wrapper, and what its peer does."""
+"""The owner of a wrapper, and its peer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsgw.socket_async import SocketAsync
 
 
 class Owner:
-    """Notes deliveries; asks for the next one, or not, as ``again`` says."""
+    """Notes deliveries; asks for the next one if ``again`` is true."""
 
     def __init__(self, wrapper: SocketAsync, again: bool = True) -> None:
         self.got: list[bytes] = []
@@ -54,7 +54,7 @@ def client_of(certificate: Certificate, peer: socket.socket) -> ssl.SSLSocket:
 
 
 def while_an_event_waits(step: Callable[[], int]) -> int:
-    """Run ``step`` in the first of two events of one turn of the loop; return what it did."""
+    """Run ``step`` in the first of two events of one turn of the loop; return its result."""
     results: list[int] = []
 
     def once(_data: bytes) -> None:

@@ -16,7 +16,7 @@ from wsgw.opening.head_reader import HeadReader
 from wsgw.socket_async import SocketAsync
 
 
-def test_recv_gives_what_has_come_and_what_was_put_back(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_recv_gives_the_bytes_put_back_first(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"abcdef")
     assert wrapper.recv() == b"abcdef"
@@ -26,7 +26,7 @@ def test_recv_gives_what_has_come_and_what_was_put_back(pair: tuple[SocketAsync,
     assert wrapper.recv() == b""
 
 
-def test_reader_leaves_what_follows_the_head(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_the_reader_leaves_the_bytes_after_the_head(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"one\r\ntwo\r\n\r\nfirst frame")
     reader = HeadReader(wrapper, 100)
@@ -34,7 +34,7 @@ def test_reader_leaves_what_follows_the_head(pair: tuple[SocketAsync, socket.soc
     assert wrapper.recv() == b"first frame"
 
 
-def test_reader_refuses_a_head_above_its_limit(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_the_reader_refuses_a_head_above_its_limit(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"a" * 60 + b"\r\n" + b"b" * 60)
     reader = HeadReader(wrapper, 100)
@@ -54,7 +54,7 @@ def test_sendall_waits_for_a_slow_peer(pair: tuple[SocketAsync, socket.socket]) 
 
 
 @pytest.mark.rule("bytes-vanish")
-def test_sendall_to_a_gone_peer_fails(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_sendall_to_a_vanished_peer_fails(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     reset(peer)
     with pytest.raises(OSError, match="gone"), gevent.Timeout(5):
@@ -62,8 +62,8 @@ def test_sendall_to_a_gone_peer_fails(pair: tuple[SocketAsync, socket.socket]) -
             wrapper.sendall(b"x")
 
 
-def test_blocking_write_to_a_lost_peer_names_the_errno(pair: tuple[SocketAsync, socket.socket]) -> None:
-    """By which pywsgi knows that it is no fault of the gateway."""
+def test_a_blocking_write_to_a_lost_peer_names_the_errno(pair: tuple[SocketAsync, socket.socket]) -> None:
+    """By the errno pywsgi knows that it is no fault of the gateway."""
     wrapper, peer = pair
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()

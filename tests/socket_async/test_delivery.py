@@ -12,7 +12,7 @@ from tests.socket_async.peers import Owner, reset, turns_of_the_loop
 from wsgw.socket_async import SocketAsync
 
 
-def test_delivers_once(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_each_request_is_one_delivery(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper, again=False)
     peer.sendall(b"one")
@@ -38,7 +38,7 @@ def test_unread_data_does_not_spin_the_loop(pair: tuple[SocketAsync, socket.sock
     assert time.process_time() - before < 0.1
 
 
-def test_bytes_at_hand_are_delivered_without_recursion(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_buffered_bytes_are_delivered_without_recursion(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, _ = pair
     wrapper.unread(b"x" * (3 * wrapper.read_size))
     owner = Owner(wrapper)
@@ -47,7 +47,7 @@ def test_bytes_at_hand_are_delivered_without_recursion(pair: tuple[SocketAsync, 
     assert [len(chunk) for chunk in owner.got] == [wrapper.read_size] * 3
 
 
-def test_fin_is_an_empty_delivery(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_a_fin_is_an_empty_delivery(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper)
     peer.sendall(b"last")
@@ -57,7 +57,7 @@ def test_fin_is_an_empty_delivery(pair: tuple[SocketAsync, socket.socket]) -> No
     assert not wrapper.reset
 
 
-def test_rst_is_an_empty_delivery_marked_so(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_an_rst_is_an_empty_delivery_marked_as_a_loss(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper)
     reset(peer)

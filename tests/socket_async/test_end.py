@@ -1,4 +1,4 @@
-"""The state of a peer, and how a connection lingers at its end."""
+"""The state of a peer, and how a connection is closed with linger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsgw.socket_async import PeerState, SocketAsync
     ],
     ids=["alive", "unread data", "FIN", "RST"],
 )
-def test_peer_state_is_seen_without_reading(
+def test_the_state_of_a_peer_is_known_without_reading(
     pair: tuple[SocketAsync, socket.socket], act: Callable[[socket.socket], None], state: PeerState
 ) -> None:
     wrapper, peer = pair
@@ -46,7 +46,7 @@ def test_linger_flushes_and_sends_fin(pair: tuple[SocketAsync, socket.socket]) -
 
 
 @pytest.mark.rule("6455-7.1.1")
-def test_linger_reads_what_would_make_it_an_rst(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_linger_reads_the_bytes_that_would_cause_an_rst(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"unread" * 1000)
     ending = gevent.spawn(wrapper.linger, 1.0, 1.0)

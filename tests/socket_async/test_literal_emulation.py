@@ -15,7 +15,7 @@ from wsgw.socket_async import SocketAsync
 
 
 class LiteralSocketAsync(SocketAsync):
-    """``active_once`` as its name says: a greenlet calls ``recv`` and delivers what it returns."""
+    """``active_once`` taken literally: a greenlet calls ``recv`` and delivers its result."""
 
     __slots__ = ("__dict__",)
 
@@ -35,7 +35,7 @@ class LiteralSocketAsync(SocketAsync):
 
 
 def dialogue(port: int, server: XmppServer, framing: str, cut: int) -> tuple[bytes, bytes]:
-    """One session in chunks of ``cut`` bytes; everything that (browser, server) got."""
+    """One session in chunks of ``cut`` bytes; all bytes that (browser, server) got."""
     browser = Browser(port)
     opening = frame(OPENINGS[framing])
     send_in_pieces(browser, opening, cut)

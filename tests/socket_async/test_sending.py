@@ -1,4 +1,4 @@
-"""What is sent: when it leaves, in which order, and when back-pressure ends."""
+"""Bytes sent: when they leave, in which order, and when back-pressure ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.here import in_thread
 from wsgw.socket_async import SocketAsync
 
 
-def test_what_is_sent_while_other_events_wait_leaves_after_them(
+def test_bytes_sent_while_other_events_wait_leave_after_them(
     pair: tuple[SocketAsync, socket.socket],
 ) -> None:
     wrapper, peer = pair
@@ -25,7 +25,7 @@ def test_what_is_sent_while_other_events_wait_leaves_after_them(
     assert peer.recv(100) == b"one, two"
 
 
-def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_many_bytes_leave_at_once_after_those_sent_before(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     much = b"x" * 20_000
 
@@ -38,14 +38,14 @@ def test_much_leaves_at_once_after_what_was_sent_before_it(pair: tuple[SocketAsy
     assert peer.recv(100_000) == b"first" + much
 
 
-def test_what_is_sent_while_nothing_waits_leaves_at_once(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_bytes_sent_while_no_event_waits_leave_at_once(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     wrapper.send(b"word")
     assert wrapper.outbox.progress == len(b"word")
     assert peer.recv(100) == b"word"
 
 
-def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_send_never_blocks_and_reports_the_write(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     owner = Owner(wrapper)
     size = 20_000_000
@@ -56,8 +56,8 @@ def test_send_never_blocks_and_tells_when_it_is_taken(pair: tuple[SocketAsync, s
     assert wrapper.outbox.queued == 0
 
 
-def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.socket]) -> None:
-    """Whatever is queued behind it."""
+def test_a_mark_is_reported_after_the_bytes_before_it(pair: tuple[SocketAsync, socket.socket]) -> None:
+    """However many bytes are queued behind the mark."""
     wrapper, peer = pair
     size = 20_000_000
     queued_then: list[int] = []
@@ -77,7 +77,7 @@ def test_tells_when_what_was_marked_is_taken(pair: tuple[SocketAsync, socket.soc
     assert len(queued_then) == 1
 
 
-def test_knows_what_has_left_the_machine(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_the_bytes_that_have_left_the_machine_are_known(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     size = 20_000_000
     wrapper.send(b"x" * size)
@@ -92,20 +92,18 @@ def test_knows_what_has_left_the_machine(pair: tuple[SocketAsync, socket.socket]
     assert wrapper.outbox.taken == size
 
 
-def test_what_is_sent_in_one_turn_leaves_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_bytes_sent_in_one_turn_leave_in_order(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     wrapper.send(b"one ")
     wrapper.send(b"two ")
     wrapper.sendall(b"three ")
-    assert peer.recv(100) == b"one two three ", (
-        "who waits for it to be taken need not wait for the turn to end"
-    )
+    assert peer.recv(100) == b"one two three ", "a blocking send does not wait for the end of the turn"
     wrapper.send(b"four")
     gevent.sleep(0)
     assert peer.recv(100) == b"four"
 
 
-def test_what_is_sent_last_leaves_before_the_end(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_the_last_bytes_sent_leave_before_the_end(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     wrapper.send(b"bye")
     peer.shutdown(socket.SHUT_WR)
@@ -114,7 +112,7 @@ def test_what_is_sent_last_leaves_before_the_end(pair: tuple[SocketAsync, socket
     assert peer.recv(100) == b""
 
 
-def test_a_failed_write_asks_for_the_last_words_by_itself(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_a_failed_write_itself_asks_for_the_last_bytes(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     got: list[bytes] = []
     wrapper.attach(got.append, lambda: None)
@@ -128,7 +126,7 @@ def test_a_failed_write_asks_for_the_last_words_by_itself(pair: tuple[SocketAsyn
     assert got == [b"last words"]
 
 
-def test_failed_write_leaves_the_last_words_readable(pair: tuple[SocketAsync, socket.socket]) -> None:
+def test_a_failed_write_leaves_the_last_bytes_readable(pair: tuple[SocketAsync, socket.socket]) -> None:
     wrapper, peer = pair
     peer.sendall(b"last words")
     peer.close()

@@ -11,7 +11,7 @@ from tests.socket_async.peers import Owner
 from wsgw.socket_async import SocketAsync
 
 
-def test_tls_both_ways(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
+def test_tls_carries_bytes_both_ways(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
     wrapper, client = tls_pair
     owner = Owner(wrapper)
     client.sendall(b"x" * 50_000)
@@ -24,7 +24,7 @@ def test_tls_both_ways(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
     assert wrapper.secure
 
 
-def test_tls_close_notify_is_an_orderly_end(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
+def test_a_close_notify_is_an_orderly_end(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
     wrapper, client = tls_pair
     owner = Owner(wrapper)
     client.sendall(b"last")
@@ -37,7 +37,7 @@ def test_tls_close_notify_is_an_orderly_end(tls_pair: tuple[SocketAsync, ssl.SSL
     ending.get(timeout=5)
 
 
-def test_tls_bare_fin_is_a_loss(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
+def test_a_bare_fin_is_a_loss(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
     wrapper, client = tls_pair
     owner = Owner(wrapper)
     socket.socket(fileno=client.detach()).close()
@@ -46,7 +46,7 @@ def test_tls_bare_fin_is_a_loss(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> 
     assert wrapper.reset
 
 
-def test_tls_garbage_is_a_loss(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
+def test_garbage_instead_of_tls_is_a_loss(tls_pair: tuple[SocketAsync, ssl.SSLSocket]) -> None:
     wrapper, client = tls_pair
     owner = Owner(wrapper)
     with socket.socket(fileno=client.detach()) as raw:

@@ -1,4 +1,4 @@
-"""Gateways with one way to the server each, and certificates of several authorities."""
+"""Gateways, each with one way to the server, and certificates of several authorities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[Callable[..., Ga
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Certificate]:
-    """``certificates(name, kind)``: one for ``name``; ``kind`` is its folder, each has a CA of its own."""
+    """``certificates(name, kind)``: one for ``name``; ``kind`` is its folder, each with its own CA."""
     made: dict[str, Certificate] = {}
 
     def make(name: str = "localhost", kind: str = "good", *, days: str | None = None) -> Certificate:
@@ -62,9 +62,7 @@ def start_secure(
     certificates: Callable[..., Certificate],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str, str], Gateway]]:
-    """``start_secure(scheme, pace)``: the module's gateway that reaches the server so, and knows several
-    authorities.
-    """
+    """``start_secure(scheme, pace)``: the module's gateway for ``scheme``, with several authorities."""
     folder = tmp_path_factory.mktemp("secure")
     known = [certificates(), certificates("127.0.0.1.example"), certificates(kind="expired", days="0")]
     known.append(certificates(kind="common name"))

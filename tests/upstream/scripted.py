@@ -1,4 +1,4 @@
-"""The XMPP server of these tests is scripted: plain sockets, with TLS by Python's own ``ssl``."""
+"""A scripted XMPP server: plain sockets, with TLS by Python's ``ssl``."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ STARTTLS = (
     b"</stream:features>"
 )
 PROCEED = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
-#: Nobody is waited for so long: what succeeds, or fails at once, does so before the deadline of a read.
+#: Never reached: an attempt that succeeds, or fails at once, ends before the deadline of a read.
 PATIENT = "{workers, 1}, {connect_timeout, 60}, "
-#: Where the deadline is what ends an attempt; by default it is as long as that of a read.
+#: For attempts that the deadline ends; by default it is as long as that of a read.
 HASTY = "{workers, 1}, {connect_timeout, 2}, "
-#: From the opening of a stream to the end of such an attempt, and what a busy machine may add, in seconds.
+#: From the opening of a stream to the end of such an attempt on a busy machine, in seconds.
 SOON = 4.0
 
 
 class Hello:
-    """What the gateway's TLS client said first."""
+    """The first message of the gateway's TLS client."""
 
     name: str | None = None
 
@@ -59,7 +59,7 @@ def server_context(certificate: Certificate, hello: Hello, alpn: bool = True) ->
 
 
 def secured(connection: Connection, context: ssl.SSLContext) -> Connection:
-    """The connection after the TLS handshake; ssl.SSLError if the gateway refuses, or goes."""
+    """The connection after the TLS handshake; ssl.SSLError if the gateway refuses or closes."""
     sock = connection.socket.dup()
     connection.close()
     sock.settimeout(SECONDS)
@@ -67,7 +67,7 @@ def secured(connection: Connection, context: ssl.SSLContext) -> Connection:
 
 
 def negotiate(server: XmppServer) -> Connection:
-    """The part of a session before STARTTLS is done."""
+    """The part of a session until STARTTLS is done."""
     connection = server.accept()
     connection.read_until(b"version='1.0'>")
     connection.send(SERVER_HEADER + STARTTLS)
@@ -77,7 +77,7 @@ def negotiate(server: XmppServer) -> Connection:
 
 
 def assert_relays(browser: Browser, server: Connection) -> None:
-    """The way is open, both ways, and ends in order."""
+    """Bytes pass both ways, and the session ends in order."""
     assert server.read_until(b"version='1.0'>").startswith(b"<?xml version='1.0'?><stream:stream ")
     server.send(SERVER_HEADER + PLAIN)
     assert browser.message().startswith(b"<open ")
@@ -90,7 +90,7 @@ def assert_relays(browser: Browser, server: Connection) -> None:
 
 
 def assert_fails(browser: Browser) -> None:
-    """The browser hears soon that the server cannot be reached, in the RFC's order."""
+    """The browser soon gets the error that the server cannot be reached, in the RFC's order."""
     with within(SOON):
         messages, code, reason = browser.until_close()
     assert [message[:13] for message in messages] == [b"<open xmlns='", b"<stream:error", CLOSE_7395[:13]]
@@ -105,7 +105,7 @@ def open_stream(gateway: Gateway) -> Browser:
 
 
 def logged(gateway: Gateway, pattern: str, already: int = 0) -> None:
-    """A line of the log, behind the first ``already`` characters."""
+    """A line of the log after its first ``already`` characters."""
 
     def found() -> bool:
         return re.search(pattern, gateway.child.text()[already:]) is not None

@@ -1,4 +1,4 @@
-"""STARTTLS and direct TLS: whose certificate is trusted."""
+"""STARTTLS and direct TLS: which certificates are trusted."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.upstream.scripted import (
 
 
 @pytest.mark.rule("6120-5.4.3.3", "6120-13.7.2", "xep-0368")
-def test_good_certificate(
+def test_a_certificate_of_a_known_authority_is_trusted(
     secure: Gateway, xmpp_server: XmppServer, certificates: Callable[..., Certificate], scheme: str
 ) -> None:
-    """Signed by an authority of ``upstream_cafile``, for the XMPP domain, whatever address it is at."""
+    """Signed by an authority of ``upstream_cafile``, for the XMPP domain, at any address."""
     hello = Hello()
     browser = open_stream(secure)
     server = accept_tls(xmpp_server, scheme, server_context(certificates(), hello))
@@ -48,7 +48,7 @@ def test_good_certificate(
     ],
     ids=["wrong name", "common name only", "unknown authority", "expired"],
 )
-def test_bad_certificate(
+def test_a_bad_certificate_is_refused(
     secure: Gateway,
     xmpp_server: XmppServer,
     certificates: Callable[..., Certificate],
@@ -67,14 +67,14 @@ def test_bad_certificate(
 @pytest.mark.parametrize(
     ("where", "scheme"), [("certfiles", "tls"), ("domain_certfile", "starttls"), ("c2s certfile", "starttls")]
 )
-def test_certificate_that_the_configuration_names(
+def test_a_certificate_that_the_configuration_names_is_trusted(
     start: Callable[..., Gateway],
     xmpp_server: XmppServer,
     certificates: Callable[..., Certificate],
     scheme: str,
     where: str,
 ) -> None:
-    """It is trusted as it stands: of an unknown authority, for another name, expired."""
+    """Although it is of an unknown authority, for another name, or expired."""
     own = certificates("somebody.example", kind="own", days="0")
     settings = {
         "certfiles": {"top_level": f'{{certfiles, ["{own.pem}"]}}.\n'},
@@ -85,10 +85,10 @@ def test_certificate_that_the_configuration_names(
     assert_relays(browser, accept_tls(xmpp_server, scheme, server_context(own, Hello())))
 
 
-def test_named_certificate_with_a_common_name_only(
+def test_a_named_certificate_with_a_common_name_only_is_trusted(
     start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
 ) -> None:
-    """What the configuration names is trusted as it stands, whatever names are in it."""
+    """A certificate that the configuration names is trusted with any names in it."""
     own = certificates(kind="common name")
     browser = open_stream(
         start(tls_options(xmpp_server, "tls", None), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
@@ -96,10 +96,10 @@ def test_named_certificate_with_a_common_name_only(
     assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
 
 
-def test_named_certificate_and_another_of_a_known_authority(
+def test_a_named_certificate_and_one_of_a_known_authority_are_both_trusted(
     start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
 ) -> None:
-    """Both are trusted; the second client comes without the first's detour."""
+    """The first client needs a second attempt, later clients do not."""
     own, good = certificates("somebody.example", kind="own", days="0"), certificates()
     gateway = start(tls_options(xmpp_server, "tls", good), top_level=f'{{certfiles, ["{own.pem}"]}}.\n')
     context = server_context(good, Hello())
@@ -107,7 +107,7 @@ def test_named_certificate_and_another_of_a_known_authority(
     detour = accept_tls(xmpp_server, "tls", context)
     assert_relays(browser, accept_tls(xmpp_server, "tls", context))
     with contextlib.suppress(OSError):
-        assert detour.read_to_end() == b"", "nothing is said to a server that is not trusted"
+        assert detour.read_to_end() == b"", "a server that is not trusted gets no bytes"
     assert_relays(open_stream(gateway), accept_tls(xmpp_server, "tls", context))
     browser = open_stream(gateway)
     with pytest.raises(ssl.SSLError):
@@ -115,7 +115,7 @@ def test_named_certificate_and_another_of_a_known_authority(
     assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
 
 
-def test_named_certificate_and_a_strangers(
+def test_beside_a_named_certificate_a_strangers_is_refused(
     start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
 ) -> None:
     own, other = certificates("somebody.example", kind="own", days="0"), certificates(kind="other")
@@ -129,7 +129,7 @@ def test_named_certificate_and_a_strangers(
     assert_fails(browser)
 
 
-def test_without_verification(
+def test_without_verification_any_certificate_is_trusted(
     start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
 ) -> None:
     gateway = start(tls_options(xmpp_server, "tls", None, "{upstream_verify, false}, "))

@@ -15,17 +15,19 @@ from tests.support.processes import ReservedPort, wait_until
 from tests.support.wire import SECONDS, Browser, Connection, XmppServer, within
 from tests.upstream.scripted import HASTY, SOON, assert_fails, assert_relays, dropping, logged, open_stream
 
-#: The line of the log of a session that has ended.
+#: The log line of an ended session.
 CLOSED = "= closed host=localhost"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_tcp(start: Callable[..., Gateway], xmpp_server: XmppServer, host: str) -> None:
+def test_a_server_is_reached_over_tcp(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, host: str
+) -> None:
     browser = open_stream(start(f'{{upstream, "tcp://{host}:{xmpp_server.port}"}}, '))
     assert_relays(browser, xmpp_server.accept())
 
 
-def test_unix(start: Callable[..., Gateway], tmp_path: Path) -> None:
+def test_a_server_is_reached_over_a_unix_socket(start: Callable[..., Gateway], tmp_path: Path) -> None:
     path = tmp_path / "xmpp.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -35,7 +37,9 @@ def test_unix(start: Callable[..., Gateway], tmp_path: Path) -> None:
         assert_relays(browser, Connection(listener.accept()[0]))
 
 
-def test_failover(start: Callable[..., Gateway], xmpp_server: XmppServer, tmp_path: Path) -> None:
+def test_the_next_server_is_tried_after_a_failure(
+    start: Callable[..., Gateway], xmpp_server: XmppServer, tmp_path: Path
+) -> None:
     nobody = ReservedPort()
     ways = [
         f"tcp://127.0.0.1:{nobody.number}",
@@ -48,7 +52,7 @@ def test_failover(start: Callable[..., Gateway], xmpp_server: XmppServer, tmp_pa
     nobody.release()
 
 
-def test_nobody_there(start: Callable[..., Gateway], tmp_path: Path) -> None:
+def test_without_a_server_the_session_fails(start: Callable[..., Gateway], tmp_path: Path) -> None:
     nobody = ReservedPort()
     gateway = start(f'{{upstream, ["tcp://127.0.0.1:{nobody.number}", "unix:{tmp_path}/none"]}}, ')
     assert_fails(open_stream(gateway))
@@ -59,20 +63,22 @@ def test_nobody_there(start: Callable[..., Gateway], tmp_path: Path) -> None:
     nobody.release()
 
 
-def test_name_that_does_not_resolve(start: Callable[..., Gateway]) -> None:
+def test_a_name_that_does_not_resolve_fails(start: Callable[..., Gateway]) -> None:
     gateway = start('{upstream, "tcp://no-such-host.invalid:5222"}, ', HASTY)
     assert_fails(open_stream(gateway))
 
 
-def test_packets_dropped(start: Callable[..., Gateway]) -> None:
+def test_an_attempt_whose_packets_are_dropped_fails_in_time(start: Callable[..., Gateway]) -> None:
     with dropping() as port:
         gateway = start(f'{{upstream, "tcp://127.0.0.1:{port}"}}, ', HASTY)
         assert_fails(open_stream(gateway))
         logged(gateway, r"no connection to the XMPP server: tcp://\S+: ")
 
 
-def test_failover_from_one_that_drops_packets(start: Callable[..., Gateway], xmpp_server: XmppServer) -> None:
-    """Each way has its own time: the first must not use up that of the next."""
+def test_the_next_server_is_tried_after_one_that_drops_packets(
+    start: Callable[..., Gateway], xmpp_server: XmppServer
+) -> None:
+    """Each server has its own time: the first must not use up that of the next."""
     with dropping() as port:
         ways = f'["tcp://127.0.0.1:{port}", "tcp://127.0.0.1:{xmpp_server.port}"]'
         browser = open_stream(start(f"{{upstream, {ways}}}, ", HASTY))
@@ -81,7 +87,7 @@ def test_failover_from_one_that_drops_packets(start: Callable[..., Gateway], xmp
         assert_relays(browser, server)
 
 
-def test_browser_vanishes_while_the_server_is_connected_to(start: Callable[..., Gateway]) -> None:
+def test_a_browser_that_vanishes_ends_the_attempt_to_connect(start: Callable[..., Gateway]) -> None:
     with dropping() as port:
         gateway = start(f'{{upstream, "tcp://127.0.0.1:{port}"}}, ')
         for vanish in (Browser.reset, Browser.close):
@@ -98,12 +104,12 @@ def test_browser_vanishes_while_the_server_is_connected_to(start: Callable[..., 
 
 
 def _has_ended(gateway: Gateway, before: int) -> bool:
-    """Whether the log tells more ended sessions than ``before``."""
+    """Whether the log has more ended sessions than ``before``."""
     return gateway.child.text().count(CLOSED) > before
 
 
 def descriptors(gateway: Gateway, port: int) -> int:
-    """Sockets the gateway holds towards ``port``."""
+    """The number of the gateway's sockets that are connected to ``port``."""
     inodes = set()
     for pid in gateway.workers:
         for link in Path(f"/proc/{pid}/fd").iterdir():

@@ -15,7 +15,7 @@ from wsgw.net import srv
 
 
 class NameServer(threading.Thread):
-    """Answers questions for SRV records with what ``records`` holds by name, over UDP."""
+    """Answers SRV queries over UDP with the ``records`` of the name."""
 
     def __init__(self, records: dict[str, list[str]]) -> None:
         super().__init__(daemon=True)
@@ -68,7 +68,7 @@ def name_server() -> Iterator[NameServer]:
 
 
 @pytest.mark.rule("xep-0368")
-def test_srv(name_server: NameServer) -> None:
+def test_srv_records_lead_to_the_server(name_server: NameServer) -> None:
     for _ in range(3):
         found = [str(address) for address in srv.look_up("both.example", 20.0)]
         assert found == [
@@ -76,12 +76,12 @@ def test_srv(name_server: NameServer) -> None:
             "tls://tls.example:5223",
             "starttls://last.example:5222",
         ]
-    assert len(name_server.asked) == 2, "answers are kept"
+    assert len(name_server.asked) == 2, "answers are cached"
     assert [str(address) for address in srv.look_up("half.example", 20.0)] == ["starttls://only.example:5222"]
     assert [str(address) for address in srv.look_up("bare.example", 20.0)] == ["starttls://bare.example:5222"]
 
 
 @pytest.mark.rule("xep-0368")
-def test_srv_that_offers_nothing(name_server: NameServer) -> None:
+def test_srv_records_without_a_server_fail(name_server: NameServer) -> None:
     with pytest.raises(OSError, match="no server for clients"):
         srv.look_up("none.example", 20.0)

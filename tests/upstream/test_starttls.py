@@ -1,4 +1,4 @@
-"""STARTTLS spoken wrongly, servers that fall silent in it, and servers that require it."""
+"""Wrong STARTTLS, servers that fall silent in it, and servers that require it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ from tests.upstream.scripted import (
         "lookalike",
     ],
 )
-def test_starttls_refused(
+def test_a_server_that_refuses_starttls_is_not_used(
     start_secure: Callable[[str, str], Gateway],
     xmpp_server: XmppServer,
     features: bytes,
@@ -81,7 +81,7 @@ def test_starttls_refused(
             server.send(answer)
     assert_fails(browser)
     with contextlib.suppress(OSError):
-        assert b"\x16\x03" not in server.read_to_end(), "no TLS after that"
+        assert b"\x16\x03" not in server.read_to_end(), "no TLS begins"
     logged(gateway, f"no connection to the XMPP server: starttls://.*{reason}", already)
     server.close()
 
@@ -90,7 +90,7 @@ def test_starttls_refused(
 @pytest.mark.parametrize(
     "said", [b"", SERVER_HEADER, SERVER_HEADER + STARTTLS], ids=["nothing", "header", "features"]
 )
-def test_server_falls_silent_during_starttls(
+def test_a_server_silent_during_starttls_fails(
     start_secure: Callable[[str, str], Gateway], xmpp_server: XmppServer, said: bytes
 ) -> None:
     browser = open_stream(start_secure("starttls", HASTY))
@@ -102,7 +102,7 @@ def test_server_falls_silent_during_starttls(
 
 
 @pytest.mark.slow
-def test_server_falls_silent_during_tls(hasty: Gateway, xmpp_server: XmppServer, scheme: str) -> None:
+def test_a_server_silent_during_tls_fails(hasty: Gateway, xmpp_server: XmppServer, scheme: str) -> None:
     browser = open_stream(hasty)
     server = negotiate(xmpp_server) if scheme == "starttls" else xmpp_server.accept()
     assert_fails(browser)
@@ -110,7 +110,9 @@ def test_server_falls_silent_during_tls(hasty: Gateway, xmpp_server: XmppServer,
     server.close()
 
 
-def test_server_requires_starttls(start: Callable[..., Gateway], xmpp_server: XmppServer) -> None:
+def test_a_server_that_requires_starttls_fails_over_tcp(
+    start: Callable[..., Gateway], xmpp_server: XmppServer
+) -> None:
     gateway = start(tls_options(xmpp_server, "tcp", None))
     browser = open_stream(gateway)
     server = xmpp_server.accept_stream(STARTTLS)
