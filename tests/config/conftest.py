@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory every user may look into; pytest's own are for one user."""
+    """A directory that every user may enter; those of pytest are for one user."""
     directory = Path(tempfile.mkdtemp())
     directory.chmod(0o755)
     yield directory

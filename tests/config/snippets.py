@@ -1,4 +1,4 @@
-"""Configurations that the tests of this room build theirs from."""
+"""Parts of configurations for the tests of this room."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 _NOBODY = 65534
 
-#: What a working file needs beside what a test is about, in one line each.
+#: The settings that a working file needs next to those under test, in one line each.
 HOSTS = '{hosts, ["example.org"]}.'
 C2S = "{5222, ejabberd_c2s, []}"
 
 
 def terms(text: str) -> list[Term]:
-    """The terms of Erlang ``text``, which has no mistakes."""
+    """The terms of Erlang ``text``, which has no errors."""
     problems = Problems()
     found = read_erlang(text, "t.cfg", problems)
     problems.raise_if_any()
@@ -34,13 +34,13 @@ def terms(text: str) -> list[Term]:
 
 
 def term(text: str) -> Term:
-    """The one term ``text`` spells, its dot left off."""
+    """The one term that ``text`` spells, without its dot."""
     (found,) = terms(f"{text}.")
     return found
 
 
 def yaml_value(text: str) -> Term:
-    """The value ``text`` spells in YAML."""
+    """The value that ``text`` spells in YAML."""
     problems = Problems()
     (found,) = read_yaml(f"key: {text}", "t.yml", problems)
     problems.raise_if_any()
@@ -57,7 +57,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def listener(options: str, more: str = C2S) -> str:
-    """A whole file of Erlang terms in one line, with ``options`` in our listener."""
+    """A whole file of Erlang terms in one line, with ``options`` in the websocket_session listener."""
     return f"{HOSTS} {{listen, [{more}, {{5288, websocket_session, [{options}]}}]}}. "
 
 
@@ -76,7 +76,7 @@ def mistakes(directory: Path, text: str, name: str = "ejabberd.cfg") -> list[str
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """As a user who may not read everything; root may."""
+    """As an account that, unlike root, may not read every file."""
     before = geteuid()
     if before == 0:
         seteuid(_NOBODY)

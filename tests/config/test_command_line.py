@@ -18,7 +18,7 @@ UPSTREAM = ["tcp://127.0.0.1:5222"]
         ("[::]:0", "::", 0),
     ],
 )
-def test_listen(listen: str, ip: str, port: int) -> None:
+def test_listen_takes_an_address_and_a_port(listen: str, ip: str, port: int) -> None:
     config = from_arguments(listen, ["Example.org"], UPSTREAM)
     (found,) = config.listeners
     assert (found.ip, found.port) == (ip, port)
@@ -26,7 +26,7 @@ def test_listen(listen: str, ip: str, port: int) -> None:
     assert (config.source, config.hosts, config.warnings) == ("", ("example.org",), ())
 
 
-def test_several_domains_and_upstreams() -> None:
+def test_several_domains_and_upstreams_may_be_given() -> None:
     config = from_arguments("5288", ["a", "b"], [*UPSTREAM, "srv:a"])
     assert config.hosts == ("a", "b")
     assert [str(address) for address in config.listeners[0].upstream] == [*UPSTREAM, "srv:a"]
@@ -45,14 +45,14 @@ def test_several_domains_and_upstreams() -> None:
         (("5288", ["a"], ["h:5"]), "--upstream: upstream: upstream h:5: expected tcp://HOST:PORT"),
     ],
 )
-def test_mistakes(arguments: tuple[str, list[str], list[str]], problem: str) -> None:
+def test_a_bad_argument_is_an_error(arguments: tuple[str, list[str], list[str]], problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_arguments(*arguments)
     (found,) = map(str, caught.value.problems)
     assert found.startswith(problem)
 
 
-def test_all_mistakes_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         from_arguments("x", ["a b"], ["h"])
     assert [problem.file for problem in caught.value.problems] == ["--domain", "--listen", "--upstream"]

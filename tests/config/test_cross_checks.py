@@ -47,7 +47,7 @@ from wsgw.errors import ConfigError
         ),
     ],
 )
-def test_options_that_cannot_be_together(tmp_path: Path, options: str, problem: str) -> None:
+def test_options_that_contradict_each_other_are_an_error(tmp_path: Path, options: str, problem: str) -> None:
     write(tmp_path / "chain.pem", CERTIFICATE)
     write(tmp_path / "key.pem", KEY)
     write(tmp_path / "both.pem", CERTIFICATE + KEY)
@@ -66,12 +66,12 @@ def test_options_that_cannot_be_together(tmp_path: Path, options: str, problem: 
         "{max_stanza_size, infinity}",
     ],
 )
-def test_options_that_can(tmp_path: Path, options: str) -> None:
+def test_options_that_fit_together_are_no_error(tmp_path: Path, options: str) -> None:
     write(tmp_path / "both.pem", CERTIFICATE + KEY)
     assert mistakes(tmp_path, listener(options)) == []
 
 
-def test_a_certificate_for_others_names_owner_and_mode(open_directory: Path) -> None:
+def test_the_error_of_an_unreadable_certificate_names_owner_and_mode(open_directory: Path) -> None:
     pem = write(open_directory / "both.pem", CERTIFICATE + KEY)
     config = write(open_directory / "f.cfg", listener('tls, {certfile, "both.pem"}'))
     pem.chmod(0o000)
@@ -81,7 +81,7 @@ def test_a_certificate_for_others_names_owner_and_mode(open_directory: Path) -> 
     assert str(caught.value) == f"{config}:1: certfile: {pem} {reason}"
 
 
-def test_tls_with_the_certificate_of_certfiles(tmp_path: Path) -> None:
+def test_tls_takes_the_certificate_of_certfiles(tmp_path: Path) -> None:
     both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
     write(tmp_path / "chain.pem", CERTIFICATE)
     config = load_text(tmp_path, listener("tls") + '{certfiles, ["chain.pem", "both.pem"]}.')
@@ -89,13 +89,13 @@ def test_tls_with_the_certificate_of_certfiles(tmp_path: Path) -> None:
     assert config.certfiles == (both,)
 
 
-def test_a_certificate_without_tls_is_worth_a_warning(tmp_path: Path) -> None:
+def test_a_certificate_without_tls_is_a_warning(tmp_path: Path) -> None:
     text = listener('{certfile, "x.pem"}, {request_handlers, [{"ws", mod_websocket}]}')
     (warning,) = load_text(tmp_path, text).warnings
     assert "has a certfile and no tls: clients get ws:// without encryption; add {tls, true}, or" in warning
 
 
-def test_tls_with_certificate_and_key_apart(tmp_path: Path) -> None:
+def test_certificate_and_key_may_be_two_files(tmp_path: Path) -> None:
     write(tmp_path / "fullchain.pem", CERTIFICATE)
     write(tmp_path / "privkey.pem", KEY)
     (found,) = mistakes(tmp_path, listener("tls") + '{certfiles, ["fullchain.pem", "privkey.pem"]}.')
@@ -122,7 +122,7 @@ def test_tls_with_certificate_and_key_apart(tmp_path: Path) -> None:
         ("{max_sessions, 10000000}", "has max_sessions 10000000, but the limit of open files"),
     ],
 )
-def test_warnings(tmp_path: Path, options: str, warning: str) -> None:
+def test_settings_with_a_risk_are_a_warning(tmp_path: Path, options: str, warning: str) -> None:
     handlers = "" if "handlers" in options else '{request_handlers, [{"ws", mod_websocket}]}, '
     (found,) = load_text(tmp_path, listener(handlers + options)).warnings
     assert warning in found
@@ -138,12 +138,12 @@ def test_warnings(tmp_path: Path, options: str, warning: str) -> None:
         "{websocket_ping_interval, 0}",
     ],
 )
-def test_nothing_to_warn_of(tmp_path: Path, options: str) -> None:
+def test_safe_settings_give_no_warning(tmp_path: Path, options: str) -> None:
     text = listener('{request_handlers, [{"ws", mod_websocket}]}, ' + options)
     assert load_text(tmp_path, text).warnings == ()
 
 
-def test_certificates_of_the_server_that_cannot_be_used_are_worth_a_warning(tmp_path: Path) -> None:
+def test_unusable_certificates_of_the_server_are_a_warning(tmp_path: Path) -> None:
     c2s = '{5222, ejabberd_c2s, [starttls_required, {certfile, "/no.pem"}]}'
     handlers = '{request_handlers, [{"ws", mod_websocket}]}'
     (warning,) = load_text(tmp_path, listener(handlers, c2s)).warnings
@@ -152,7 +152,7 @@ def test_certificates_of_the_server_that_cannot_be_used_are_worth_a_warning(tmp_
     assert load_text(tmp_path, listener(handlers, plain)).warnings == ()
 
 
-def test_room_for_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_sessions_than_open_files_allow_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, sessions in ((1024, 412), (100, 1), (resource.RLIM_INFINITY, 499_900)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
         assert session_limit() == sessions

@@ -17,7 +17,7 @@ def test_every_setting_is_shown() -> None:
     assert {"hosts", "trusted_proxies", "certfiles", "drain_timeout"} <= names
 
 
-def test_values_are_shown_as_they_are_written() -> None:
+def test_values_are_shown_as_a_configuration_writes_them() -> None:
     lines = [" ".join(line.split()) for line in describe(load(FIXTURES / "ejabberd-23.yml")).splitlines()]
     for line in (
         "hosts localhost, example.org",
@@ -34,7 +34,7 @@ def test_values_are_shown_as_they_are_written() -> None:
         assert line in lines
 
 
-def test_infinities(tmp_path: Path) -> None:
+def test_infinity_is_shown_by_its_name(tmp_path: Path) -> None:
     options = (
         "{websocket_timeout, infinity}, {max_sessions_per_ip, infinity}, {max_connect_rate_per_ip, infinity}"
     )
@@ -43,7 +43,7 @@ def test_infinities(tmp_path: Path) -> None:
     assert "trusted_proxies           all" in shown
 
 
-def test_the_command_line_is_a_source() -> None:
+def test_the_command_line_is_shown_as_a_source() -> None:
     shown = describe(from_arguments("[::1]:5288", ["a"], ["srv:a"]))
     assert shown.startswith("configuration: the command line\n")
     assert "listener on [::1]:5288" in shown
@@ -68,13 +68,13 @@ GIVEN = """\
 
 
 def shown(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
-    """What is shown of the whole gateway, and of each listener; blanks made one."""
+    """The text about the whole gateway and about each listener; runs of blanks become one."""
     parts = describe(load_text(tmp_path, GIVEN)).split("\n\n")
     return tuple([" ".join(line.split()) for line in part.splitlines()] for part in parts)  # type: ignore[return-value]
 
 
-def test_default_is_what_was_not_given(tmp_path: Path) -> None:
-    """Also where what was given is the same, and where a default is worked out."""
+def test_a_setting_that_was_not_given_is_shown_as_a_default(tmp_path: Path) -> None:
+    """A setting given with the value of the default is not; a computed default is."""
     gateway, first, second = shown(tmp_path)
     for line in ("hosts example.org, other.example", "log_level info"):
         assert line in gateway
@@ -90,7 +90,7 @@ def test_default_is_what_was_not_given(tmp_path: Path) -> None:
     assert any(line.startswith("max_sessions ") and line.endswith(" (default)") for line in first)
 
 
-def test_url_for_clients(tmp_path: Path) -> None:
+def test_the_url_for_clients_is_shown(tmp_path: Path) -> None:
     _, first, second = shown(tmp_path)
     assert first[1] == "URL for clients ws://example.org:5288/ws"
     assert second[1].startswith(
@@ -98,7 +98,7 @@ def test_url_for_clients(tmp_path: Path) -> None:
     )
 
 
-def test_url_for_clients_with_tls(tmp_path: Path) -> None:
+def test_the_url_for_clients_with_tls_is_shown(tmp_path: Path) -> None:
     pem = tmp_path / "both.pem"
     pem.write_text(CERTIFICATE + KEY)
     options = f'tls, {{certfile, "{pem}"}}, {{request_handlers, [{{["a", "b"], mod_websocket}}]}}'

@@ -1,4 +1,4 @@
-"""The reader of Erlang terms: forms, places, and going on after mistakes."""
+"""The parser of Erlang terms: forms, places, and how it continues after errors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _atom(name: str) -> Atom:
         ("{a, % comment }\n b}", _tuple(_atom("a"), _atom("b"))),
     ],
 )
-def test_forms(text: str, expected: Term) -> None:
+def test_a_term_of_every_form_is_read(text: str, expected: Term) -> None:
     assert term(text) == expected
 
 
@@ -83,7 +83,7 @@ def test_every_term_knows_its_line() -> None:
     assert second.mark == Mark("t.cfg", 6)
 
 
-def test_dots() -> None:
+def test_a_dot_ends_a_term() -> None:
     assert len(terms("a. b.% c\nc.")) == 3
     assert terms("") == terms("%% only a comment") == []
 
@@ -133,16 +133,16 @@ def _problems(text: str) -> tuple[list[Term], list[str]]:
         ("[" * 200 + "].\nc.", ["1: nested more than 100 deep"], 1),
     ],
 )
-def test_mistakes_are_told_by_line_and_the_rest_is_read(text: str, mistakes: list[str], left: int) -> None:
+def test_errors_name_their_line_and_the_rest_is_read(text: str, mistakes: list[str], left: int) -> None:
     found, told = _problems(text)
     assert (told, len(found)) == (mistakes, left)
 
 
-def test_a_string_in_a_message_is_not_shown() -> None:
+def test_a_message_does_not_show_a_string() -> None:
     assert "secret" not in str(_problems('{auth_password -> "secret"}.\n{a, b} "secret".'))
 
 
-def test_a_file_of_another_kind_does_not_fill_the_screen() -> None:
+def test_a_file_of_another_kind_gives_few_errors() -> None:
     assert len(_problems("}.\n" * 1000)[1]) <= 50
 
 
@@ -163,7 +163,7 @@ _TERMS = st.recursive(
 
 
 @given(_TERMS)
-def test_reading_what_was_written_gives_the_term(original: Term) -> None:
+def test_a_written_term_is_read_as_the_same_term(original: Term) -> None:
     assert term(write(original)) == original
 
 

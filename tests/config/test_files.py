@@ -16,7 +16,7 @@ def test_the_file_named_comes_before_the_environment() -> None:
     assert find_config(None, {"WSGW_CONFIG": "b.cfg"}) == Path("b.cfg")
 
 
-def test_the_places_searched() -> None:
+def test_the_places_are_searched_in_their_order() -> None:
     assert [str(path) for path in files.SEARCHED] == [
         "/etc/wsgw/wsgw.yml",
         "/etc/wsgw/ejabberd.cfg",
@@ -25,7 +25,7 @@ def test_the_places_searched() -> None:
     ]
 
 
-def test_the_first_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_file_that_exists_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = tuple(tmp_path / name for name in ("one", "two", "three"))
     monkeypatch.setattr(files, "SEARCHED", places)
     with pytest.raises(ConfigError) as caught:
@@ -36,7 +36,9 @@ def test_the_first_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert find_config(None, {}) == places[1]
 
 
-def test_a_directory_that_may_not_be_searched(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_may_not_be_searched_is_an_error(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = open_directory / "ejabberd"
     closed.mkdir(mode=0o000)
     monkeypatch.setattr(files, "SEARCHED", (closed / "ejabberd.yml",))
@@ -48,7 +50,7 @@ def test_a_directory_that_may_not_be_searched(open_directory: Path, monkeypatch:
     closed.chmod(0o755)
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         read_bytes(tmp_path / "none")
     with pytest.raises(ValueError, match="does not exist"):

@@ -1,4 +1,4 @@
-"""Configurations of every generation of ejabberd, in miniature: with our listener in them, or included."""
+"""Small configurations of every generation of ejabberd: with the websocket_session listener, or included."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wsgw.config import load
 from wsgw.config.model import Config
 
 FOLDER = FIXTURES / "generations"
-#: Those in which our listener stands, as the old module had it there.
+#: Those with a websocket_session listener, written for the old module.
 DEBIAN = Path("/usr/share/doc/ejabberd/examples/ejabberd.yml")
 OLD = ["2.1-stock.cfg", "2.1-macros.cfg", "2.1-includes.cfg", "13.yml", "16.yml"]
-#: Those of an ejabberd that does not start with it.
+#: Those of an ejabberd that does not start with such a listener.
 MODERN = ["18.yml", "20.yml", "23.yml", "25.yml"]
 INCLUDING = """\
 include_config_file:
@@ -33,7 +33,7 @@ listen:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What may be in /etc/ejabberd, with a certificate."""
+    """A folder like /etc/ejabberd, with a certificate."""
     copy = tmp_path / "ejabberd"
     shutil.copytree(FOLDER, copy)
     write(copy / "server.pem", CERTIFICATE + KEY)
@@ -60,7 +60,7 @@ def _upstream(config: Config) -> str:
         ("16.yml", ("one.example", "two.example"), "tcp://127.0.0.1:5222", []),
     ],
 )
-def test_with_our_listener(
+def test_a_file_with_the_listener_is_read(
     folder: Path, name: str, hosts: tuple[str, ...], upstream: str, ignored: list[str]
 ) -> None:
     config = load(folder / name)
@@ -71,7 +71,7 @@ def test_with_our_listener(
 
 
 @pytest.mark.parametrize("name", MODERN)
-def test_included_by_a_file_of_our_own(folder: Path, name: str) -> None:
+def test_a_file_of_a_modern_ejabberd_can_be_included(folder: Path, name: str) -> None:
     own = write(folder.parent / "wsgw.yml", INCLUDING.format(name=folder / name))
     config = load(own)
     assert (config.hosts, _upstream(config)) == (
@@ -82,7 +82,7 @@ def test_included_by_a_file_of_our_own(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODERN)
-def test_without_our_listener_it_is_one_error_that_says_what_to_do(folder: Path, name: str) -> None:
+def test_a_file_without_the_listener_is_one_error_with_the_action(folder: Path, name: str) -> None:
     text = (folder / name).read_text().replace("include_config_file: modules.yml", "")
     (found,) = mistakes(folder, text, "ejabberd.yml")
     assert "no websocket_session listener. This file is ejabberd's own" in found
@@ -90,7 +90,7 @@ def test_without_our_listener_it_is_one_error_that_says_what_to_do(folder: Path,
 
 
 @pytest.mark.parametrize("name", [*OLD, *MODERN])
-def test_taken_as_a_whole_nothing_of_ejabberds_own_is_warned_of(folder: Path, name: str) -> None:
+def test_ejabberds_settings_in_a_file_included_whole_give_no_warning(folder: Path, name: str) -> None:
     listener = INCLUDING[INCLUDING.index("listen:") :].replace("5288", "5299")
     own = write(folder.parent / "wsgw.yml", f"include_config_file: {folder / name}\n{listener}")
     assert [one for one in load(own).warnings if "ignores" not in one] == []

@@ -30,7 +30,7 @@ WITHOUT = "[{mod_x, []}]"
         ('{hosts, ["a"]}. {host, "b"}. {hosts, ["a", "c"]}.', "acb"),
     ],
 )
-def test_hosts_served(text: str, served: str) -> None:
+def test_the_hosts_with_mod_websocket_are_served(text: str, served: str) -> None:
     problems = Problems()
     found = served_hosts(document(text), problems)
     problems.raise_if_any()
@@ -50,7 +50,7 @@ def test_hosts_served(text: str, served: str) -> None:
         ),
     ],
 )
-def test_mistakes(text: str, problem: str) -> None:
+def test_bad_hosts_are_an_error(text: str, problem: str) -> None:
     problems = Problems()
     assert served_hosts(document(text), problems) == ()
     with pytest.raises(ConfigError) as caught:

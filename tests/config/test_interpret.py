@@ -62,17 +62,17 @@ def _file(listeners: str, more: str = "") -> str:
         ),
     ],
 )
-def test_mistakes(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_bad_file_is_an_error(tmp_path: Path, text: str, problem: str) -> None:
     (found,) = mistakes(tmp_path, text)
     assert found.startswith(problem)
 
 
-def test_a_yaml_listener_without_a_port(tmp_path: Path) -> None:
+def test_a_yaml_listener_without_a_port_is_an_error(tmp_path: Path) -> None:
     text = "hosts: [a]\nlisten:\n  - module: websocket_session\n    upstream: srv:a\n"
     assert mistakes(tmp_path, text, "f.yml") == ["3: the listener has no port"]
 
 
-def test_a_yaml_file_without_our_listener_is_told_in_yaml(tmp_path: Path) -> None:
+def test_the_advice_for_a_yaml_file_without_the_listener_is_yaml(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, "hosts: [a]", "f.yml")
     assert "- {port: 5288, module: websocket_session, ...}" in found
 
@@ -88,13 +88,13 @@ def test_a_yaml_file_without_our_listener_is_told_in_yaml(tmp_path: Path) -> Non
         ('{5288, "::1", tcp}', "", "::1"),
     ],
 )
-def test_where_it_listens(tmp_path: Path, port: str, options: str, place: str) -> None:
+def test_a_listener_has_its_address(tmp_path: Path, port: str, options: str, place: str) -> None:
     text = _file(f"{C2S}, {{{port}, websocket_session, [{options}]}}")
     (found,) = load_text(tmp_path, text).listeners
     assert (found.ip, found.port) == (place, 5288)
 
 
-def test_several_listeners(tmp_path: Path) -> None:
+def test_several_listeners_are_read(tmp_path: Path) -> None:
     text = _file(f"{C2S}, {OURS}, {{5289, websocket_session, [{{drain_timeout, 5}}]}}")
     config = load_text(tmp_path, text)
     assert [one.port for one in config.listeners] == [5288, 5289]
@@ -109,14 +109,14 @@ def test_several_listeners(tmp_path: Path) -> None:
         ('{{5289, "::1"}, wsgw_admin, []}', ("::1", 5289)),
     ],
 )
-def test_an_admin_listener(tmp_path: Path, listener: str, place: tuple[str, int]) -> None:
+def test_an_admin_listener_is_read(tmp_path: Path, listener: str, place: tuple[str, int]) -> None:
     config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {listener}"))
     assert [(one.ip, one.port) for one in config.admin_listeners] == [place]
     assert len(config.listeners) == 1
     assert not any("wsgw_admin" in warning for warning in config.warnings)
 
 
-def test_an_admin_listener_open_to_all_is_warned_of(tmp_path: Path) -> None:
+def test_an_admin_listener_open_to_all_is_a_warning(tmp_path: Path) -> None:
     config = load_text(tmp_path, _file(f"{C2S}, {OURS}, {{5289, wsgw_admin, [{{ip, {{0,0,0,0}}}}]}}"))
     assert any("wsgw_admin listener on port 5289 is open to other machines" in one for one in config.warnings)
 
@@ -132,7 +132,7 @@ def test_an_admin_listener_open_to_all_is_warned_of(tmp_path: Path) -> None:
         ("{5288, wsgw_admin, [{ip, {0,0,0,0}}]}", "port 5288 already has a listener"),
     ],
 )
-def test_what_is_wrong_with_an_admin_listener(tmp_path: Path, listener: str, reason: str) -> None:
+def test_a_bad_admin_listener_is_an_error(tmp_path: Path, listener: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(reason)):
         load_text(tmp_path, _file(f"{C2S}, {OURS}, {listener}"))
 
@@ -150,13 +150,15 @@ def test_what_is_wrong_with_an_admin_listener(tmp_path: Path, listener: str, rea
         ),
     ],
 )
-def test_trusted_proxies(tmp_path: Path, text: str, everyone: bool, networks: list[str]) -> None:
+def test_trusted_proxies_are_networks_or_all(
+    tmp_path: Path, text: str, everyone: bool, networks: list[str]
+) -> None:
     config = load_text(tmp_path, listener("") + text)
     assert config.trust_all_proxies is everyone
     assert config.trusted_proxies == tuple(map(ip_network, networks))
 
 
-def test_a_named_upstream_is_not_spoken_to_as_the_c2s_listener_is(tmp_path: Path) -> None:
+def test_a_named_upstream_takes_no_settings_of_the_c2s_listener(tmp_path: Path) -> None:
     c2s = "{5222, ejabberd_c2s, [{use_proxy_protocol, true}]}"
     (by_default,) = load_text(tmp_path, listener("", c2s)).listeners
     (named,) = load_text(tmp_path, listener('{upstream, "tcp://[::1]"}', c2s)).listeners
@@ -164,6 +166,6 @@ def test_a_named_upstream_is_not_spoken_to_as_the_c2s_listener_is(tmp_path: Path
     assert [one.upstream_proxy_protocol for one in (by_default, named, told)] == ["v2", "off", "v1"]
 
 
-def test_shapers_by_name(tmp_path: Path) -> None:
+def test_a_shaper_is_found_by_its_name(tmp_path: Path) -> None:
     text = listener("{shaper, fast}") + "{shaper, fast, {maxrate, 50000}}. {shaper, 5}. {shaper, a, b, c}."
     assert load_text(tmp_path, text).listeners[0].shaper == 50000

@@ -1,4 +1,4 @@
-"""Whole files, as admins have them."""
+"""Whole files, as admins write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsgw.errors import ConfigError, ConfigProblem
 DEBIAN = Path("/etc/ejabberd/ejabberd.yml")
 
 
-def test_a_stock_file_of_ejabberd_2_1() -> None:
+def test_a_stock_file_of_ejabberd_2_1_is_read() -> None:
     config = load(FIXTURES / "ejabberd-2.1.cfg")
     (listener,) = config.listeners
     assert config.hosts == ("example.org",)  # the only one with mod_websocket
@@ -31,7 +31,7 @@ def test_a_stock_file_of_ejabberd_2_1() -> None:
     assert config.warnings == ()
 
 
-def test_a_stock_file_of_ejabberd_23() -> None:
+def test_a_stock_file_of_ejabberd_23_is_read() -> None:
     config = load(FIXTURES / "ejabberd-23.yml")
     (listener,) = config.listeners
     assert config.hosts == ("localhost", "example.org")
@@ -47,7 +47,7 @@ def test_a_stock_file_of_ejabberd_23() -> None:
 
 
 @pytest.mark.skipif(not os.access(DEBIAN, os.R_OK), reason="no ejabberd of Debian here, or not for this user")
-def test_debians_file_lacks_only_our_listener(tmp_path: Path) -> None:
+def test_debians_file_lacks_only_the_listener(tmp_path: Path) -> None:
     copy = write(tmp_path / "ejabberd.yml", DEBIAN.read_text())
     with pytest.raises(ConfigError) as caught:
         load(copy)
@@ -55,8 +55,8 @@ def test_debians_file_lacks_only_our_listener(tmp_path: Path) -> None:
     assert problem.reason.startswith("no websocket_session listener")
 
 
-def test_beside_a_modern_ejabberd(tmp_path: Path) -> None:
-    """Its own file includes ejabberd's, which refuses our listener."""
+def test_a_file_next_to_a_modern_ejabberd_is_read(tmp_path: Path) -> None:
+    """wsgw.yml includes ejabberd's file, in which ejabberd refuses the websocket_session listener."""
     text = (FIXTURES / "ejabberd-23.yml").read_text()
     head, _, tail = text.partition("  -\n    port: 'WS_PORT'")
     rest = tail[tail.index("websocket_ping_interval") :]
@@ -103,7 +103,7 @@ def _readme_file(listener: str) -> str:
 """
 
 
-def test_the_snippets_of_the_old_readme(tmp_path: Path) -> None:
+def test_the_snippets_of_the_old_readme_are_read(tmp_path: Path) -> None:
     assert mistakes(tmp_path, _readme_file(README_LISTENER)) == [
         "8: certfile: /path/to/certificate.pem does not exist"
     ]
@@ -114,8 +114,8 @@ def test_the_snippets_of_the_old_readme(tmp_path: Path) -> None:
     assert found.request_handlers == (RequestHandler(("ws-xmpp",), "mod_websocket"),)
 
 
-def test_the_old_readmes_snippet_without_tls(tmp_path: Path) -> None:
-    """Its README: where no encryption is needed, the two lines may be taken out."""
+def test_the_old_readmes_snippet_without_tls_is_read(tmp_path: Path) -> None:
+    """That README lets an admin remove the two lines where no encryption is needed."""
     lines = README_LISTENER.splitlines()
     plain = "\n".join([lines[0], lines[1].rstrip(","), lines[4]])
     (found,) = load_text(tmp_path, _readme_file(plain)).listeners
@@ -141,7 +141,7 @@ FIVE_MISTAKES = """\
 """
 
 
-def test_five_mistakes_are_five_lines(tmp_path: Path) -> None:
+def test_five_errors_are_five_lines(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, FIVE_MISTAKES)
     path = tmp_path / "ejabberd.cfg"
@@ -171,12 +171,12 @@ listen:
 """
 
 
-def test_five_mistakes_in_yaml(tmp_path: Path) -> None:
+def test_five_errors_in_yaml_are_five_lines(tmp_path: Path) -> None:
     found = mistakes(tmp_path, FIVE_MISTAKES_IN_YAML, "wsgw.yml")
     assert [int(mistake.partition(":")[0]) for mistake in found] == [1, 4, 11, 12, 13]
 
 
-def test_a_mistake_in_an_included_file_has_that_files_name(tmp_path: Path) -> None:
+def test_an_error_in_an_included_file_has_the_name_of_that_file(tmp_path: Path) -> None:
     inner = write(tmp_path / "hosts.cfg", '\n\n{hosts, ["a..b"]}.\n')
     outer = (
         '{include_config_file, "hosts.cfg"}.\n{listen, [{5288, websocket_session, [{upstream, "tcp://h"}]}]}.'
@@ -187,16 +187,16 @@ def test_a_mistake_in_an_included_file_has_that_files_name(tmp_path: Path) -> No
     assert (problem.file, problem.line) == (str(inner), 3)
 
 
-def test_what_is_missing_is_not_missed_while_a_file_cannot_be_read_whole(tmp_path: Path) -> None:
+def test_after_a_syntax_error_no_missing_setting_is_reported(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "{hosts, [").__len__() == 1
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ejabberd\.cfg: does not exist"):
         load(tmp_path / "ejabberd.cfg")
 
 
-def test_a_file_for_others_names_owner_and_mode(open_directory: Path) -> None:
+def test_the_error_of_an_unreadable_file_names_owner_and_mode(open_directory: Path) -> None:
     path = write(open_directory / "ejabberd.yml", "hosts: [a]")
     path.chmod(0o000)
     owner = re.escape(f"{path.owner()}:{path.group()}")
@@ -207,7 +207,7 @@ def test_a_file_for_others_names_owner_and_mode(open_directory: Path) -> None:
         load(path)
 
 
-def test_the_format_is_told_by_the_beginning_where_the_name_does_not_say(tmp_path: Path) -> None:
+def test_a_file_without_a_known_extension_has_the_format_of_its_beginning(tmp_path: Path) -> None:
     erlang = """% old
 override_global.
 {hosts, ["a"]}.

@@ -22,11 +22,11 @@ from wsgw.config.terms import Mark, TupleTerm, write
         ("{define_macro, a}. {define_macro}. {define_macro, 'A', b, c}.", "'A'", "'A'"),
     ],
 )
-def test_expansion(definitions: str, use: str, expanded: str) -> None:
+def test_a_macro_is_replaced_by_its_value(definitions: str, use: str, expanded: str) -> None:
     assert write(Macros(terms(definitions)).expand(term(use))) == expanded
 
 
-def test_the_value_stands_at_the_line_of_its_use() -> None:
+def test_the_value_has_the_line_of_its_use() -> None:
     definition, use = terms("{define_macro, 'A', {b,\n c}}.\n\n{use,\n 'A'}.")
     expanded = Macros([definition]).expand(use)
     assert isinstance(expanded, TupleTerm)
@@ -36,12 +36,12 @@ def test_the_value_stands_at_the_line_of_its_use() -> None:
 
 
 @pytest.mark.parametrize("definitions", ["{'A': 1}", "[{'A': 1}]", '{"A": 1}'])
-def test_the_forms_of_yaml(definitions: str) -> None:
+def test_macros_of_yaml_are_read_in_every_form(definitions: str) -> None:
     definition = TupleTerm((term("define_macro"), yaml_value(definitions)), Mark("", 0))
     assert Macros([definition]).expand(yaml_value("[A, 'A', \"A\"]")) == term('[1, 1, "A"]')
 
 
-def test_macros_that_grow_without_measure_stay_as_they_are() -> None:
+def test_the_size_of_expanded_macros_is_bounded() -> None:
     def definition(i: int) -> str:
         uses = ",".join([f"'A{i - 1}'"] * 50)
         return f"{{define_macro, 'A{i}', [{uses}]}}."

@@ -87,7 +87,7 @@ WS = RequestHandler(("ws-xmpp",), "mod_websocket")
         (SeeOtherUri(), term('"ws://a.example"'), "ws://a.example"),
     ],
 )
-def test_values(kind: OptionType, value: Term, expected: object) -> None:
+def test_a_value_of_the_type_is_read(kind: OptionType, value: Term, expected: object) -> None:
     assert kind.parse(value, Context()) == expected
 
 
@@ -138,14 +138,14 @@ def test_values(kind: OptionType, value: Term, expected: object) -> None:
         (SeeOtherUri(), term("true"), "expected a wss:// or ws:// address"),
     ],
 )
-def test_misfits(kind: OptionType, value: Term, reason: str) -> None:
+def test_a_value_of_another_type_is_an_error(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, Context())
     ((_, told),) = caught.value.faults
     assert reason in told
 
 
-def test_all_misfits_of_a_list_are_told() -> None:
+def test_all_errors_of_a_list_are_reported() -> None:
     with pytest.raises(Misfit) as caught:
         Hosts().parse(term('["a b",\n "c",\n "d e"]'), Context())
     assert [mark.line for mark, _ in caught.value.faults] == [1, 3]
@@ -165,7 +165,7 @@ def test_all_misfits_of_a_list_are_told() -> None:
         ("srv:Bücher.example", UpstreamAddress("srv", "xn--bcher-kva.example", 0)),
     ],
 )
-def test_upstreams(uri: str, address: UpstreamAddress) -> None:
+def test_an_upstream_is_read(uri: str, address: UpstreamAddress) -> None:
     assert parse_upstream(uri) == address
     assert parse_upstream(str(address)) == address
 
@@ -190,6 +190,6 @@ def test_upstreams(uri: str, address: UpstreamAddress) -> None:
         ("srv:a b", "not a label"),
     ],
 )
-def test_what_is_no_upstream(uri: str, reason: str) -> None:
+def test_a_text_that_is_no_upstream_is_an_error(uri: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason.replace("?", r"\?")):
         parse_upstream(uri)

@@ -1,4 +1,4 @@
-"""Listeners as they stood in ejabberd.cfg, with what ejabberd's own HTTP listener has beside ours."""
+"""Listeners of an ejabberd.cfg, with options that only ejabberd's HTTP listener has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS = '{request_handlers, [{["ws-xmpp"], mod_websocket}]}'
 @pytest.mark.parametrize("module", ["websocket_session", "ejabberd_websocket"])
 @pytest.mark.parametrize("handler", ["mod_websocket", "ejabberd_websocket"])
 @pytest.mark.parametrize("path", ['["ws-xmpp"]', '"/ws-xmpp"', '"ws-xmpp"', '<<"/ws-xmpp">>'])
-def test_either_name_of_the_listener_and_of_the_handler(
+def test_the_listener_and_its_handler_have_two_names_each(
     tmp_path: Path, module: str, handler: str, path: str
 ) -> None:
     options = f"[{{request_handlers, [{{{path}, {handler}}}]}}]"
@@ -30,7 +30,7 @@ def test_either_name_of_the_listener_and_of_the_handler(
 
 @pytest.mark.parametrize("module", ["websocket_session", "ejabberd_websocket"])
 @pytest.mark.parametrize("handler", ["mod_websocket", "'ejabberd_websocket'", '"mod_websocket"'])
-def test_the_same_in_yaml(tmp_path: Path, module: str, handler: str) -> None:
+def test_both_names_are_read_in_yaml(tmp_path: Path, module: str, handler: str) -> None:
     text = f"""
 hosts: [example.org]
 listen:
@@ -45,12 +45,12 @@ listen:
     assert found.request_handlers == (WS,)
 
 
-def test_no_option_is_both_ours_and_ejabberds() -> None:
+def test_no_option_is_both_wsgws_and_ejabberds() -> None:
     assert set(LISTENER_OPTIONS).isdisjoint(LISTENER_NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(LISTENER_OPTIONS))
-def test_an_option_of_ejabberds_own_listeners_is_a_warning(tmp_path: Path, name: str) -> None:
+def test_an_option_of_ejabberds_listeners_is_a_warning(tmp_path: Path, name: str) -> None:
     for written in (name, f"{{{name}, true}}", f'{{{name}, "x"}}'):
         (warning,) = load_text(tmp_path, listener(f"{OURS}, {written}")).warnings
         assert f"/ejabberd.cfg:1: The listener on port 5288 ignores {name}, which ejabberd knows" in warning
@@ -83,7 +83,7 @@ def test_options_with_the_same_advice_share_a_warning(tmp_path: Path) -> None:
         ("mod_of_somebody", "leave it to"),
     ],
 )
-def test_a_handler_that_is_not_ours_is_a_warning(tmp_path: Path, module: str, advice: str) -> None:
+def test_a_handler_of_ejabberds_is_a_warning(tmp_path: Path, module: str, advice: str) -> None:
     options = f'{{request_handlers, [{{["ws-xmpp"], mod_websocket}}, {{["a", "b"], {module}}}]}}'
     config = load_text(tmp_path, listener(options))
     (warning,) = config.warnings
@@ -108,7 +108,7 @@ def test_a_handler_that_is_not_ours_is_a_warning(tmp_path: Path, module: str, ad
         ),
     ],
 )
-def test_a_slip_in_a_name_of_ours_is_an_error(tmp_path: Path, options: str, mistake: str) -> None:
+def test_a_misspelled_name_is_an_error(tmp_path: Path, options: str, mistake: str) -> None:
     assert mistakes(tmp_path, listener(options)) == [mistake]
 
 

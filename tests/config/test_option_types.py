@@ -64,7 +64,7 @@ SHAPERS = Context(
         (Shaper(), term("free"), None),
     ],
 )
-def test_values(kind: OptionType, value: Term, expected: object) -> None:
+def test_a_value_of_the_type_is_read(kind: OptionType, value: Term, expected: object) -> None:
     found = kind.parse(value, SHAPERS)
     assert (found, type(found)) == (expected, type(expected))
 
@@ -108,13 +108,13 @@ def test_values(kind: OptionType, value: Term, expected: object) -> None:
         (Shaper(), term("{maxrate, 1}"), "expected a shaper"),
     ],
 )
-def test_misfits(kind: OptionType, value: Term, reason: str) -> None:
+def test_a_value_of_another_type_is_an_error(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, SHAPERS)
     ((_, told),) = caught.value.faults
     assert reason in told
 
 
-def test_file_names_start_at_the_file_that_names_them() -> None:
+def test_a_relative_file_name_starts_at_the_file_that_names_it() -> None:
     named = replace(term('"x.pem"'), mark=Mark("/etc/wsgw/wsgw.yml", 3))
     assert FilePath().parse(named, Context()) == Path("/etc/wsgw/x.pem")

@@ -1,4 +1,4 @@
-"""The table against the model, the example file and the documentation: none may fall behind."""
+"""The option table agrees with the model, the example file and the documentation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_option_of_the_top_level_is_in_the_model() -> None:
     assert names.issuperset(GATEWAY_WIDE)
 
 
-def test_every_row_is_whole() -> None:
+def test_every_row_has_all_its_fields() -> None:
     assert len(BY_NAME) == len(OPTIONS)
     for option in OPTIONS:
         assert option.meaning.endswith("."), option.name
@@ -38,7 +38,7 @@ def test_every_row_is_whole() -> None:
         assert option.precedent, option.name
 
 
-def test_the_documentation_is_what_the_command_prints() -> None:
+def test_the_documentation_is_the_output_of_the_command() -> None:
     assert (ROOT / "docs" / "options.md").read_text() == f"{options_table()}\n"
 
 
@@ -47,7 +47,7 @@ def test_the_example_names_every_option() -> None:
     assert [option.name for option in OPTIONS if f"{{{option.name}," not in text] == []
 
 
-def test_the_example_runs_and_shows_the_defaults() -> None:
+def test_the_example_is_valid_and_shows_the_defaults() -> None:
     config = load(EXAMPLE)
     (listener,) = config.listeners
     assert (config.hosts, config.warnings) == (("localhost",), ())
@@ -77,7 +77,7 @@ def test_every_option_with_a_fixed_default_is_active_in_the_example() -> None:
 
 
 @pytest.mark.parametrize("line", re.findall(r"^ +%\{.*$", EXAMPLE.read_text(), re.MULTILINE))
-def test_what_is_commented_out_in_the_example_works(tmp_path: Path, line: str) -> None:
+def test_the_commented_options_of_the_example_are_valid(tmp_path: Path, line: str) -> None:
     pem = write(tmp_path / "both.pem", CERTIFICATE + KEY)
     text = EXAMPLE.read_text().replace(line, line.replace("%{", "{", 1))
     assert mistakes(tmp_path, re.sub(r"/path/to/\w+\.pem", str(pem), text)) == []

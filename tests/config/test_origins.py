@@ -1,4 +1,4 @@
-"""Where settings stand, for messages that come after the file was read."""
+"""The lines of settings, for messages after the file was read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT = """\
 """
 
 
-def test_lines(tmp_path: Path) -> None:
+def test_a_setting_knows_its_line(tmp_path: Path) -> None:
     for name in ("server.pem", "all.pem"):
         write(tmp_path / name, CERTIFICATE)
     config = load_text(tmp_path, TEXT)
@@ -46,12 +46,12 @@ def test_lines(tmp_path: Path) -> None:
     assert config.origins.options["certfiles"].line == 11
 
 
-def test_they_are_no_settings(tmp_path: Path) -> None:
-    """A file in which only lines have moved says the same."""
+def test_lines_are_no_settings(tmp_path: Path) -> None:
+    """A file whose lines have only moved has the same settings."""
     assert load_text(tmp_path, TEXT) == load_text(tmp_path, TEXT.replace("{certfiles", "\n{certfiles"))
 
 
-def test_without_a_file() -> None:
+def test_without_a_file_the_place_is_the_command_line() -> None:
     config = from_arguments("5288", ["a"], ["tcp://b"])
     assert str(config.mark(config.listeners[0], "upstream").file) == "--upstream"
     bare = replace(config, origins=Origins())

@@ -1,4 +1,4 @@
-"""Names that are no options: mistakes in the gateway's own file, in ejabberd's a warning if nearly ours."""
+"""Names that are no options: errors in wsgw's own file, in ejabberd's a warning if similar to an option."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsgw.config.terms import Problems, Term
 from wsgw.config.yaml_terms import read_yaml
 from wsgw.errors import ConfigError
 
-#: A working file of the gateway's own.
+#: A working file for wsgw alone.
 OWN = """\
 hosts: [example.org]
 listen:
@@ -24,7 +24,7 @@ listen:
     upstream: tcp://127.0.0.1:5222
     request_handlers: {/ws-xmpp: mod_websocket}
 """
-#: The same as ejabberd has it, but for our listener.
+#: The same settings in a file of ejabberd, with the websocket_session listener.
 EJABBERDS = """\
 hosts: [example.org]
 loglevel: info
@@ -57,7 +57,9 @@ def _yaml(text: str) -> list[Term]:
         ("/srv/x.yml", "listen: 5", Owner.UNKNOWN, Owner.UNKNOWN),
     ],
 )
-def test_whose_file_it_is(path: str, text: str, includer: Owner, owner: Owner) -> None:
+def test_a_file_is_recognised_as_wsgws_or_ejabberds(
+    path: str, text: str, includer: Owner, owner: Owner
+) -> None:
     assert owner_of(Path(path), _yaml(text), includer) is owner
 
 
@@ -110,7 +112,7 @@ def test_whose_file_it_is(path: str, text: str, includer: Owner, owner: Owner) -
         ("include_config_file: {more.yml: {disallow: [5]}}", "disallow: 5 is not an option"),
     ],
 )
-def test_what_is_no_option_in_wsgw_yml_is_a_mistake(tmp_path: Path, line: str, mistake: str) -> None:
+def test_a_name_that_is_no_option_in_wsgw_yml_is_an_error(tmp_path: Path, line: str, mistake: str) -> None:
     write(tmp_path / "more.yml", "")
     (found,) = mistakes(tmp_path, f"{OWN}{line}\n", "wsgw.yml")
     assert found.startswith(f"8: {mistake}")
@@ -130,14 +132,14 @@ def test_what_is_no_option_in_wsgw_yml_is_a_mistake(tmp_path: Path, line: str, m
         ("{{add, moduls}, []}.", "unknown option moduls; did you mean modules?"),
     ],
 )
-def test_the_same_in_erlang_terms(tmp_path: Path, term: str, mistake: str) -> None:
+def test_a_name_that_is_no_option_in_wsgw_cfg_is_an_error(tmp_path: Path, term: str, mistake: str) -> None:
     write(tmp_path / "more.cfg", "")
     own = '{hosts, ["a"]}.\n{listen, [{5288, websocket_session, [{upstream, "tcp://[::1]"}]}]}.\n'
     (found,) = mistakes(tmp_path, own + term, "wsgw.cfg")
     assert found.startswith(f"3: {mistake}")
 
 
-def test_what_may_stand_in_wsgw_yml(tmp_path: Path) -> None:
+def test_options_and_macros_are_valid_in_wsgw_yml(tmp_path: Path) -> None:
     write(tmp_path / "more.yml", "modules: {mod_x: {}}\ntrusted_proxies: [10.0.0.1]\n")
     more = """\
 define_macro: {FAST: 1000}
@@ -152,7 +154,7 @@ user: root
     assert (config.workers, config.hosts, len(config.trusted_proxies)) == (2, ("example.org",), 1)
 
 
-def test_repeated_terms_of_erlang_that_each_name_something(tmp_path: Path) -> None:
+def test_repeated_erlang_terms_that_each_name_another_thing_are_valid(tmp_path: Path) -> None:
     text = """\
 {define_macro, 'A', 1}. {define_macro, 'B', 2}.
 {shaper, slow, {maxrate, 1}}. {shaper, fast, {maxrate, 2}}.
@@ -165,14 +167,14 @@ def test_repeated_terms_of_erlang_that_each_name_something(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["drain_timout: 5", "certfile: x", "quite_unknown: 1"])
-def test_a_file_that_wsgw_yml_includes_is_its_own_too(tmp_path: Path, name: str) -> None:
+def test_a_file_included_by_wsgw_yml_is_wsgws_own_too(tmp_path: Path, name: str) -> None:
     inner = write(tmp_path / "limits.yml", f"{name}\n")
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, f"{OWN}include_config_file: limits.yml\n", "wsgw.yml")
     assert [(one.file, one.line) for one in caught.value.problems] == [(str(inner), 1)]
 
 
-def test_what_is_not_taken_of_an_included_file_is_not_judged(tmp_path: Path) -> None:
+def test_settings_that_an_include_leaves_out_are_not_checked(tmp_path: Path) -> None:
     write(tmp_path / "theirs.yml", "hosts: [example.org]\ndrain_timout: 5\n")
     text = OWN.replace("hosts: [example.org]", "include_config_file: {theirs.yml: {allow_only: [hosts]}}")
     assert load_text(tmp_path, text, "wsgw.yml").hosts == ("example.org",)
@@ -193,19 +195,21 @@ def test_what_is_not_taken_of_an_included_file_is_not_judged(tmp_path: Path) -> 
         ),
     ],
 )
-def test_what_is_nearly_ours_in_ejabberds_file_is_a_warning(tmp_path: Path, line: str, warning: str) -> None:
+def test_a_name_similar_to_an_option_in_ejabberds_file_is_a_warning(
+    tmp_path: Path, line: str, warning: str
+) -> None:
     write(tmp_path / "more.yml", "")
     (found,) = load_text(tmp_path, f"{EJABBERDS}{line}\n", "ejabberd.yml").warnings
     assert found.startswith(f"{tmp_path}/ejabberd.yml:6: {warning}")
 
 
 @pytest.mark.parametrize("line", ["quite_unknown: 5", "mod_of_somebody: {}", "zlib_of_c2s: true"])
-def test_names_from_elsewhere_are_ejabberds_business(tmp_path: Path, line: str) -> None:
+def test_other_names_in_ejabberds_file_give_no_warning(tmp_path: Path, line: str) -> None:
     assert load_text(tmp_path, f"{EJABBERDS}{line}\n", "ejabberd.yml").warnings == ()
 
 
-def test_ejabberds_own_options_are_never_warned_of(tmp_path: Path) -> None:
-    """Not even ``loglevel``, which is but a letter away from ``log_level``."""
+def test_ejabberds_own_options_give_no_warning(tmp_path: Path) -> None:
+    """Not even ``loglevel``, which is one character from ``log_level``."""
     special = {"hosts", "host", "listen", "loglevel", "include_config_file", "define_macro", "define_keyword"}
     special |= {"trusted_proxies", "certfiles", "domain_certfile", "modules"}
     special |= {"websocket_origin", "websocket_ping_interval", "websocket_timeout"}
@@ -221,7 +225,7 @@ def test_ejabberds_own_options_are_never_warned_of(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["ejabberd.yml", "wsgw.yml", "other.yml"])
-def test_hosts_twice_is_a_mistake_in_any_file(tmp_path: Path, text: str, name: str) -> None:
+def test_hosts_given_twice_is_an_error_in_any_file(tmp_path: Path, text: str, name: str) -> None:
     listen = "listen: [{port: 5288, module: websocket_session, upstream: 'tcp://[::1]'}]\n"
     assert mistakes(tmp_path, text + listen, name) == ["2: hosts is already given in line 1"]
 
@@ -242,12 +246,12 @@ def test_hosts_twice_is_a_mistake_in_any_file(tmp_path: Path, text: str, name: s
         ("websocket_session", "listen: expected a listener with its module"),
     ],
 )
-def test_listeners_that_are_none(tmp_path: Path, listener: str, mistake: str) -> None:
+def test_a_listener_without_a_known_module_is_an_error(tmp_path: Path, listener: str, mistake: str) -> None:
     (found,) = mistakes(tmp_path, f"{OWN}  - {listener}\n", "wsgw.yml")
     assert found.startswith(f"8: {mistake}")
 
 
-def test_listeners_of_ejabberd_may_stand_in_wsgw_yml(tmp_path: Path) -> None:
+def test_listeners_of_ejabberd_are_valid_in_wsgw_yml(tmp_path: Path) -> None:
     more = "".join(
         f"  - {{port: {port}, module: {module}}}\n"
         for port, module in enumerate(["ejabberd_c2s", "ejabberd_http", "mod_mqtt", "mod_of_somebody"], 6000)
@@ -255,13 +259,13 @@ def test_listeners_of_ejabberd_may_stand_in_wsgw_yml(tmp_path: Path) -> None:
     assert load_text(tmp_path, OWN + more, "wsgw.yml").warnings == ()
 
 
-def test_a_listener_of_ejabberds_file_that_is_nearly_ours_is_a_warning(tmp_path: Path) -> None:
+def test_a_module_similar_to_wsgws_in_ejabberds_file_is_a_warning(tmp_path: Path) -> None:
     text = f"{EJABBERDS}  - {{port: 5289, module: wsgw_admn}}\n  - {{port: 5290, module: mod_of_somebody}}\n"
     (found,) = load_text(tmp_path, text, "ejabberd.yml").warnings
     assert found.endswith(":6: unknown module wsgw_admn of a listener; did you mean wsgw_admin?")
 
 
-# What to write where
+# The lines that an advice prints
 
 MODERN = """\
 hosts: [example.org]
@@ -272,11 +276,11 @@ listen:
 
 
 def _advised(reason: str) -> str:
-    """The lines an advice prints, without its indent."""
+    """The lines of an advice, without its indent."""
     return "\n".join(line.removeprefix("    ") for line in reason.splitlines()[1:])
 
 
-def test_the_lines_for_a_modern_ejabberd_work_as_they_are_printed(tmp_path: Path) -> None:
+def test_the_lines_for_a_modern_ejabberd_are_valid_as_printed(tmp_path: Path) -> None:
     path = write(tmp_path / "ejabberd.yml", MODERN)
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -289,14 +293,14 @@ def test_the_lines_for_a_modern_ejabberd_work_as_they_are_printed(tmp_path: Path
     assert (listener.port, str(listener.upstream[0])) == (5288, "tcp://127.0.0.1:5222")
 
 
-def test_our_handler_in_a_listener_of_ejabberds_is_pointed_out(tmp_path: Path) -> None:
+def test_the_advice_names_a_mod_websocket_in_an_ejabberd_http(tmp_path: Path) -> None:
     text = MODERN + "  - {port: 5280, module: ejabberd_http, request_handlers: {/ws-xmpp: mod_websocket}}\n"
     (found,) = mistakes(tmp_path, text, "ejabberd.yml")
     hint = "(mod_websocket in this ejabberd_http needs a separate listener on another port)"
     assert found.startswith(f"5: no websocket_session listener {hint}")
 
 
-def test_the_lines_for_the_gateways_own_yaml_work_as_they_are_printed(tmp_path: Path) -> None:
+def test_the_lines_for_wsgws_own_yaml_are_valid_as_printed(tmp_path: Path) -> None:
     own = "hosts: [example.org]\nworkers: 1\n"
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, own, "wsgw.yml")
@@ -305,7 +309,7 @@ def test_the_lines_for_the_gateways_own_yaml_work_as_they_are_printed(tmp_path: 
     assert len(load_text(tmp_path, own + _advised(problem.reason), "wsgw.yml").listeners) == 1
 
 
-def test_the_lines_for_erlang_terms_name_the_server_if_the_file_does_not(tmp_path: Path) -> None:
+def test_the_lines_for_erlang_terms_have_an_upstream_if_the_file_has_none(tmp_path: Path) -> None:
     own = '{hosts, ["example.org"]}.\n{workers, 1}.\n'
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, own, "wsgw.cfg")
@@ -314,7 +318,7 @@ def test_the_lines_for_erlang_terms_name_the_server_if_the_file_does_not(tmp_pat
     assert [str(address) for address in config.listeners[0].upstream] == ["tcp://127.0.0.1:5222"]
 
 
-def test_a_file_of_any_name_with_ejabberds_listeners_is_not_to_get_ours(tmp_path: Path) -> None:
+def test_the_advice_depends_on_the_listeners_of_the_file(tmp_path: Path) -> None:
     text = "hosts: [a]\nlisten: [{port: 5222, module: ejabberd_c2s}%s]"
     (found,) = mistakes(tmp_path, text % "", "server.yml")
     assert "write /etc/wsgw/wsgw.yml with these lines" in found
@@ -326,7 +330,7 @@ def test_a_file_of_any_name_with_ejabberds_listeners_is_not_to_get_ours(tmp_path
 SINGLE_HOST = "host_config: {exmaple.org: {modules: {mod_websocket: {}}}}"
 
 
-def test_a_single_host_that_is_none_of_the_hosts(tmp_path: Path) -> None:
+def test_a_host_config_of_an_unknown_host_is_an_error(tmp_path: Path) -> None:
     reason = "host_config: exmaple.org is not one of the hosts; did you mean example.org?"
     assert reason in "\n".join(mistakes(tmp_path, OWN + SINGLE_HOST, "wsgw.yml"))
     text = EJABBERDS + "modules: {mod_websocket: {}}\n" + SINGLE_HOST
@@ -349,9 +353,7 @@ def test_a_single_host_that_is_none_of_the_hosts(tmp_path: Path) -> None:
         ("LOG_LEVEL: debug", "unknown option LOG_LEVEL; did you mean log_level?"),
     ],
 )
-def test_names_that_stand_in_the_wrong_place_or_are_misspelled(
-    tmp_path: Path, line: str, reason: str
-) -> None:
+def test_a_misplaced_or_misspelled_name_is_an_error(tmp_path: Path, line: str, reason: str) -> None:
     assert reason in "\n".join(mistakes(tmp_path, OWN + line, "wsgw.yml"))
 
 
@@ -370,17 +372,17 @@ def test_names_that_stand_in_the_wrong_place_or_are_misspelled(
         ("{port: 1, moduel: x, module: websocket_session}", "unknown option moduel; did you mean module?"),
     ],
 )
-def test_a_listener_that_is_none(tmp_path: Path, listener: str, reason: str) -> None:
+def test_a_listener_with_a_wrong_name_is_an_error(tmp_path: Path, listener: str, reason: str) -> None:
     assert reason in "\n".join(mistakes(tmp_path, f"{OWN}  - {listener}", "wsgw.yml"))
 
 
-def test_our_handler_in_ejabberds_listener_is_not_served(tmp_path: Path) -> None:
+def test_mod_websocket_in_an_ejabberd_http_is_not_served(tmp_path: Path) -> None:
     text = f"{EJABBERDS}  - {{port: 5280, module: ejabberd_http, request_handlers: {{/ws: mod_websocket}}}}"
     (warning,) = load_text(tmp_path, text, "ejabberd.yml").warnings
     assert "ejabberd.yml:6: mod_websocket in this ejabberd_http is not served" in warning
 
 
-def test_what_a_single_host_says_is_not_given_for_all(tmp_path: Path) -> None:
+def test_a_setting_of_a_single_host_is_not_set_for_all(tmp_path: Path) -> None:
     text = EJABBERDS + "host_config: {example.org: {log_level: debug}}"
     config = load_text(tmp_path, text, "ejabberd.yml")
     assert (config.log_level, "log_level" in config.origins.options) == ("info", False)
@@ -401,17 +403,17 @@ def test_what_a_single_host_says_is_not_given_for_all(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_in_the_other_format(tmp_path: Path, name: str, text: str, reason: str) -> None:
+def test_a_file_in_the_other_format_is_an_error(tmp_path: Path, name: str, text: str, reason: str) -> None:
     assert mistakes(tmp_path, text, name) == [f"0: {reason}"]
 
 
-def test_a_file_with_a_mark_of_a_document_only_is_empty(tmp_path: Path) -> None:
+def test_a_file_with_only_a_document_marker_is_empty(tmp_path: Path) -> None:
     assert "no hosts: name the domains to serve" in "\n".join(
         mistakes(tmp_path, "---\n# nothing\n", "wsgw.yml")
     )
 
 
-def test_the_lines_for_erlang_terms_work_as_they_are_printed(tmp_path: Path) -> None:
+def test_the_lines_for_erlang_terms_are_valid_as_printed(tmp_path: Path) -> None:
     listen = '{hosts, ["example.org"]}.\n{listen, [{5222, ejabberd_c2s, []}, %s]}.\n'
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, listen.replace(", %s", ""))
@@ -454,8 +456,8 @@ def test_advice_for_the_admins_listener_is_in_yaml(tmp_path: Path) -> None:
     ("wrong", "meant"),
     [("starttls_reqired", "starttls_required"), ("tsl", "tls"), ("use_proxy_protcol", "use_proxy_protocol")],
 )
-def test_slips_in_the_listener_of_the_server(tmp_path: Path, wrong: str, meant: str) -> None:
-    """They decide how the server is reached: with TLS, at which address."""
+def test_a_misspelled_option_of_the_c2s_listener_is_a_warning(tmp_path: Path, wrong: str, meant: str) -> None:
+    """These options decide how the server is reached: with TLS, at which address."""
     reason = f"{wrong} is not an option of ejabberd_c2s; did you mean {meant}?"
     options = f"ejabberd_c2s, {wrong}: true, access: c2s, hibernate_after: 5"
     slip = EJABBERDS.replace("ejabberd_c2s", options)

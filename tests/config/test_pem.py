@@ -1,4 +1,4 @@
-"""PEM files: cut into certificates, and checked for what they must hold."""
+"""PEM files are split into certificates, and must hold a certificate and its key."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from wsgw.config.pem import (
 )
 
 
-def test_certificates_in_their_order(certificate: Certificate) -> None:
+def test_certificates_come_in_their_order(certificate: Certificate) -> None:
     leaf, authority = certificate.chain.read_text(), certificate.ca.read_text()
     found = pem_certificates(f"subject=a\n{leaf}text between\n{authority}".encode())
     assert [der_of(one) for one in found] == [ssl.PEM_cert_to_DER_cert(one) for one in (leaf, authority)]
 
 
-def test_leaf_certificate(certificate: Certificate, tmp_path: Path) -> None:
+def test_the_leaf_certificate_is_found_if_there_is_one(certificate: Certificate, tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\n\u2603A===\n-----END CERTIFICATE-----\n")
     leaf = leaf_certificate(certificate.pem, PemFiles())
@@ -34,7 +34,7 @@ def test_leaf_certificate(certificate: Certificate, tmp_path: Path) -> None:
         assert leaf_certificate(path, PemFiles()) is None
 
 
-def test_files_are_kept_as_they_were_read(tmp_path: Path) -> None:
+def test_a_file_is_kept_as_it_was_read(tmp_path: Path) -> None:
     there, later = tmp_path / "there.pem", tmp_path / "later.pem"
     there.write_text("old")
     files = PemFiles([there, later])
@@ -45,7 +45,7 @@ def test_files_are_kept_as_they_were_read(tmp_path: Path) -> None:
         files.read(later)
 
 
-def test_certificates(tmp_path: Path) -> None:
+def test_a_bad_pem_file_is_an_error(tmp_path: Path) -> None:
     both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
     check_certificate_and_key(both)
     check_certificates(both)

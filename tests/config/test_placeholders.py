@@ -1,4 +1,4 @@
-"""Files of templates and images that were never filled in: one clear error for each place."""
+"""Templates that were not filled in: one clear error for each placeholder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLACEHOLDERS = [
     "<%= @domain %>",
     "%(domain)s",
 ]
-#: Those that are no YAML, or no Erlang term, without quotes.
+#: Placeholders that without quotes are no YAML, or no Erlang term.
 BARE = [one for one in PLACEHOLDERS if one not in ("$(DOMAIN)",)]
 
 
@@ -77,7 +77,7 @@ def test_a_bare_placeholder_of_yaml_is_one_error(tmp_path: Path, placeholder: st
 
 
 def _plain(message: str) -> str:
-    """Without what both formats read as nested terms or maps."""
+    """Without the placeholders that both formats read as nested terms or maps."""
     return re.sub(r"[ {}]", "", message)
 
 
@@ -100,7 +100,7 @@ sql_password: "a${b}c"
 """
 
 
-def test_a_template_of_jinja(tmp_path: Path) -> None:
+def test_a_jinja_template_is_an_error(tmp_path: Path) -> None:
     placeholders = [
         "1: the placeholder {{ env['EJABBERD_LOGLEVEL'] or 4 }} is not filled in",
         "3: the placeholder {%- for domain in env['XMPP_DOMAIN'].split() %} is not filled in",
@@ -126,7 +126,7 @@ def test_a_template_of_jinja(tmp_path: Path) -> None:
         ('see_other_uri: "wss://@HOST@:@@PORT@@/ws"', "@@PORT@@"),
     ],
 )
-def test_in_options_of_our_listener(tmp_path: Path, option: str, placeholder: str) -> None:
+def test_a_placeholder_in_a_listener_is_an_error(tmp_path: Path, option: str, placeholder: str) -> None:
     text = f"hosts: [a]\nlisten:\n  -\n    module: websocket_session\n    port: 5288\n    {option}\n"
     if not option.startswith("upstream"):
         text += "    upstream: tcp://[::1]\n"
@@ -140,13 +140,13 @@ def test_in_options_of_our_listener(tmp_path: Path, option: str, placeholder: st
         "{port: 5222, module: ejabberd_c2s}\n  - {port: 1, module: '@@MODULE@@'}\n",
     ],
 )
-def test_in_what_is_taken_of_the_servers_listeners(tmp_path: Path, text: str) -> None:
+def test_a_placeholder_in_a_used_option_of_ejabberds_listeners_is_an_error(tmp_path: Path, text: str) -> None:
     text = f"hosts: [a]\nlisten:\n  - {text}"
     (found,) = mistakes(tmp_path, text, "ejabberd.yml")
     assert found.startswith("4: the placeholder @@")
 
 
-def test_what_is_ejabberds_own_may_look_like_a_placeholder(tmp_path: Path) -> None:
+def test_ejabberds_own_settings_may_look_like_placeholders(tmp_path: Path) -> None:
     text = _erlang('"a"').replace("deep", "5") + (
         '{odbc_password, "pa@@X@@ss"}. {welcome, "Hello {{ name }}, ${you}"}.\n'
         '{modules, [{mod_muc, [{host, "conference.@HOST@"}]}]}. %% {{ x }} @@Y@@ {% if %}\n'
@@ -159,14 +159,14 @@ def test_what_is_ejabberds_own_may_look_like_a_placeholder(tmp_path: Path) -> No
     assert load_text(tmp_path, yaml, "ejabberd.yml").hosts == ("a",)
 
 
-def test_the_uri_of_other_servers_has_one_for_good(tmp_path: Path) -> None:
+def test_see_other_uri_may_have_the_placeholder_of_other_servers(tmp_path: Path) -> None:
     text = _erlang('"a"').replace("{max_depth, deep}", '{see_other_uri, "wss://@HOST@:5288/ws-xmpp"}')
     assert load_text(tmp_path, text).listeners[0].see_other_uri == "wss://@HOST@:5288/ws-xmpp"
 
 
 @pytest.mark.parametrize("yaml", [True, False])
 @given(text=st.text(alphabet=" \n\"'%#{}<>@$_aA1[],.:-\\|="))
-def test_filling_keeps_the_lines(yaml: bool, text: str) -> None:
+def test_a_replaced_placeholder_keeps_the_lines(yaml: bool, text: str) -> None:
     filled, found = fill(text, yaml)
     assert filled.count("\n") == text.count("\n")
     assert (filled == text) == (not found)
@@ -176,7 +176,7 @@ def test_filling_keeps_the_lines(yaml: bool, text: str) -> None:
 # Keywords and macros in strings, of ejabberd 25.03 and newer
 
 
-def test_keywords_and_macros_in_strings(tmp_path: Path) -> None:
+def test_keywords_and_macros_in_strings_are_replaced(tmp_path: Path) -> None:
     text = """\
 define_keyword:
   DOMAIN: example.org
@@ -204,7 +204,7 @@ listen:
     )
 
 
-# Includes that are not there
+# Missing includes
 
 
 @pytest.mark.parametrize(

@@ -58,16 +58,16 @@ def test_the_first_c2s_listener_is_the_upstream(listeners: str, upstream: list[s
         ("{max_stanza_size, large}", 262144),
     ],
 )
-def test_its_stanza_size(option: str, size: int) -> None:
+def test_the_stanza_size_of_the_c2s_listener_is_taken(option: str, size: int) -> None:
     assert _facts(f"{{5222, ejabberd_c2s, [{option}]}}").max_stanza_size == size
 
 
-def test_a_listener_that_expects_a_proxy_header_gets_one() -> None:
+def test_a_c2s_listener_with_use_proxy_protocol_gets_a_proxy_header() -> None:
     assert _facts("{5222, ejabberd_c2s, [{use_proxy_protocol, true}]}").upstream_proxy_protocol == "v2"
     assert _facts("{5222, ejabberd_c2s, []}").upstream_proxy_protocol == "off"
 
 
-def test_certificates_of_the_file(tmp_path: Path) -> None:
+def test_the_certificates_of_the_file_are_taken(tmp_path: Path) -> None:
     both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
     chain = write(tmp_path / "chain.pem", CERTIFICATE)
     own = write(tmp_path / "c2s.pem", CERTIFICATE + KEY)
@@ -87,7 +87,7 @@ def test_certificates_of_the_file(tmp_path: Path) -> None:
     )
 
 
-def test_wildcards(tmp_path: Path) -> None:
+def test_a_wildcard_finds_its_files(tmp_path: Path) -> None:
     names = ["a.pem", "b.pem"]
     for name in names:
         write(tmp_path / name, CERTIFICATE + KEY)
@@ -95,6 +95,6 @@ def test_wildcards(tmp_path: Path) -> None:
     assert server_facts(read_document(path, Problems())).certfiles == tuple(tmp_path / name for name in names)
 
 
-def test_a_file_without_a_server() -> None:
+def test_a_file_without_a_c2s_listener_gives_no_upstream() -> None:
     facts = server_facts(document(""))
     assert (facts.upstream, facts.certfiles, facts.max_stanza_size) == ((), (), 262144)

@@ -1,4 +1,4 @@
-"""Where a configuration comes from: a file or arguments, and the options that come before a file's."""
+"""The source of a configuration: a file or arguments, and options that override a file's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_file_is_read_again_each_time(tmp_path: Path) -> None:
     assert source.read().log_level == "error"
 
 
-def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "wsgw.cfg", CONFIG)
     config = Source(file=str(path), overrides={"log_level": "warning"}).read()
     assert config.log_level == "warning"
@@ -34,7 +34,7 @@ def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
     assert config.source == str(path)
 
 
-def test_arguments_alone() -> None:
+def test_arguments_alone_are_a_configuration() -> None:
     config = ARGUMENTS.read()
     assert (config.source, config.hosts) == ("", ("localhost",))
 
@@ -46,6 +46,6 @@ def test_arguments_alone() -> None:
         (Source(listen="5288", domains=["localhost"]), "are needed together"),
     ],
 )
-def test_arguments_that_do_not_go_together(source: Source, reason: str) -> None:
+def test_arguments_that_contradict_each_other_are_an_error(source: Source, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         source.read()

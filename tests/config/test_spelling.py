@@ -6,7 +6,7 @@ from wsgw.config.options import BY_NAME
 from wsgw.config.spelling import distance, near, nearest
 
 
-def test_the_nearest_name() -> None:
+def test_the_nearest_name_is_found() -> None:
     assert nearest("max_sesions", ["max_sessions", "backlog"]) == "; did you mean max_sessions?"
     assert nearest("zzz", ["max_sessions"]) == ""
 
@@ -24,7 +24,7 @@ def test_the_nearest_name() -> None:
         ("ca", "abc", 3),
     ],
 )
-def test_the_distance_of_two_names(first: str, second: str, expected: int) -> None:
+def test_the_distance_of_two_names_counts_their_differences(first: str, second: str, expected: int) -> None:
     assert (distance(first, second), distance(second, first)) == (expected, expected)
 
 
@@ -42,5 +42,5 @@ def test_the_distance_of_two_names(first: str, second: str, expected: int) -> No
         ("x" * 10_000, None),
     ],
 )
-def test_a_slip_of_the_keyboard(name: str, meant: str | None) -> None:
+def test_a_typing_error_is_recognised(name: str, meant: str | None) -> None:
     assert near(name, BY_NAME) == meant

@@ -31,11 +31,11 @@ from wsgw.errors import ConfigError
         ("1", None),
     ],
 )
-def test_text_of(text: str, expected: str | None) -> None:
+def test_text_of_gives_the_text_of_strings_and_atoms(text: str, expected: str | None) -> None:
     assert text_of(term(text)) == expected
 
 
-def test_the_four_ways_to_write_entries() -> None:
+def test_entries_are_read_in_all_four_forms() -> None:
     pairs = [("a", "1"), ("b", "2")]
     for value in (
         term("[{a, 1}, {b, 2}]"),
@@ -53,7 +53,7 @@ def test_the_empty_string_is_the_empty_list() -> None:
     assert items_of(term('"a"')) is None
 
 
-def test_what_is_shown_is_cut() -> None:
+def test_a_shown_term_is_cut() -> None:
     assert show(term("{a, \"b\", [1, -2.5], 'C d'}")) == "{a, \"b\", [1, -2.5], 'C d'}"
     assert len(show(term('"' + "x" * 1000 + '"'))) < 100
     assert "..." in show(term("[" * 50 + "]" * 50))
@@ -61,7 +61,7 @@ def test_what_is_shown_is_cut() -> None:
     assert write(term("[a|b]")) == "[a | b]"
 
 
-def test_problems_are_sorted_and_each_is_told_once() -> None:
+def test_problems_are_sorted_and_each_is_reported_once() -> None:
     problems = Problems()
     problems.raise_if_any()
     problems.add(Mark("f", 9), "later")
@@ -82,9 +82,9 @@ def test_misfits_are_joined() -> None:
 @pytest.mark.parametrize(
     ("name", "macro"), [("PORT", True), ("C2S_PORT", True), ("10.0.0.1", False), ("Port", False)]
 )
-def test_the_look_of_a_macro(name: str, macro: bool) -> None:
+def test_an_atom_in_capitals_looks_like_a_macro(name: str, macro: bool) -> None:
     assert Atom(name, Mark("f", 1)).looks_like_macro is macro
 
 
-def test_terms_are_equal_wherever_they_stand() -> None:
+def test_terms_of_different_lines_are_equal() -> None:
     assert Text("a", Mark("f", 1)) == Text("a", Mark("g", 2))

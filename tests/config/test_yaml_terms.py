@@ -30,7 +30,7 @@ from wsgw.errors import ConfigError
         ("!ours x", "x"),
     ],
 )
-def test_values_are_the_same_terms_as_erlangs(text: str, erlang: str) -> None:
+def test_yaml_values_become_the_terms_of_erlang(text: str, erlang: str) -> None:
     assert yaml_value(text) == term(erlang)
 
 
@@ -65,7 +65,7 @@ def test_empty_files_set_nothing() -> None:
     assert _read("") == _read("# nothing\n") == ([], [])
 
 
-def test_anchors_and_merges() -> None:
+def test_anchors_and_merges_are_read() -> None:
     (_, second), told = _read("base: &base {a: 1, b: 2}\nother: {<<: *base, b: 3}")
     assert not told
     assert second == TupleTerm((term("other"), yaml_value("{b: 3, a: 1}")), Mark("", 0))
@@ -94,7 +94,7 @@ _LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: 1\n--- \nb: 2", "t.yml:2: not YAML: but found another document"),
     ],
 )
-def test_mistakes(text: str, problem: str) -> None:
+def test_a_yaml_error_has_its_line(text: str, problem: str) -> None:
     found, told = _read(text)
     assert found == []
     assert len(told) == 1
