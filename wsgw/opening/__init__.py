@@ -1,12 +1,12 @@
-"""How a connection opens: what the listener reads before the first frame, and how it judges that.
+"""The bytes of a connection before its first frame: how they are read and checked.
 
-    proxy_protocol   the PROXY header of a balancer
-    head_reader      the lines of a request head, within a size limit
-    head_grammar     the strict grammar of such a head (RFC 9112)
-    request          judges an upgrade request: the 101 or the refusal (RFC 6455 section 4.2)
-    refusal          the answer to a refused request, as bytes
-    client_address   which address the client has, behind trusted proxies
-    advice           the text that a refused request is answered with
+    proxy_protocol   reads and writes the PROXY header of a balancer
+    head_reader      reads the lines of a request head, within a size limit
+    head_grammar     the strict grammar of a request head (RFC 9112)
+    request          checks an upgrade request: the 101 or the refusal (RFC 6455 section 4.2)
+    refusal          writes the response to a refused request
+    client_address   finds the client's address behind trusted proxies
+    advice           the texts in the responses to refused requests
 
 Bytes come in as arguments; no module here reads a socket.
 """

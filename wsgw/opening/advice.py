@@ -1,4 +1,4 @@
-"""What a request is told that is no upgrade, or that a proxy has spoilt: plain text for the admin."""
+"""Plain text for the admin, in the response to a request that is no upgrade or that a proxy has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ removed the header Upgrade.
 {_NGINX}
 {_OTHERS}"""
 
-#: For an upgrade whose headers a proxy on the way has lost.
+#: For an upgrade request that lost its headers, probably in a proxy.
 UPGRADE_LOST = f"""\
 A WebSocket needs HTTP/1.1 and the headers "Upgrade: websocket" and "Connection: Upgrade" from the client to
 wsgw. By default proxies remove the headers, and some speak HTTP/1.0.
@@ -39,14 +39,14 @@ wsgw. By default proxies remove the headers, and some speak HTTP/1.0.
 {_NGINX}
 {_OTHERS}"""
 
-#: For an upgrade without our subprotocol.
+#: For an upgrade request that does not offer the subprotocol xmpp.
 SUBPROTOCOL_LOST = """\
 The client must offer the subprotocol xmpp in the header Sec-WebSocket-Protocol, and proxies must forward that
 header unchanged. Extensions such as permessage-deflate have another header, Sec-WebSocket-Extensions.
 nginx forwards both by default: remove every proxy_set_header for them.
 """
 
-#: For a proxy that speaks HTTP/2 to us.
+#: For a proxy that speaks HTTP/2 to wsgw.
 HTTP2 = f"""\
 This port speaks HTTP/1.1 and received HTTP/2. A proxy may speak HTTP/2 to clients but must speak HTTP/1.1 to
 this port: haproxy without "proto h2" in the server's line, Envoy with http_protocol_options instead of

@@ -1,8 +1,8 @@
-"""Who the client is, behind proxies: ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239).
+"""Finds the client's address behind proxies, from ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239).
 
-The chain is the header's entries and then the socket's peer. It is walked from the right for as
-long as a hop is trusted; the first that is not is the client. Erlang twin: the address handling of
-``websocket_xmpp``, which trusted the leftmost entry and crashed on a malformed one.
+The chain of hops is the header's entries, followed by the peer of the socket. It is walked from the right
+while hops are trusted proxies; the first hop that is not trusted is the client. Erlang twin: the address
+handling of ``websocket_xmpp``, which trusted the leftmost entry and crashed on a malformed one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 
 class TrustedProxies:
-    """The hops that are believed: loopback, the networks given, or everyone (``trust_all``)."""
+    """The proxies whose headers are trusted: loopback, ``networks``, or with ``trust_all`` every address."""
 
     def __init__(self, networks: Iterable[IPNetwork] = (), *, trust_all: bool = False) -> None:
         self._networks = tuple(networks)
@@ -26,7 +26,7 @@ class TrustedProxies:
         return self._trust_all or self._is_listed(hop)
 
     def is_proxy(self, address: str) -> bool:
-        """Whether ``address`` is loopback, in a network given, or no address at all (a Unix socket)."""
+        """Whether ``address`` is loopback, in one of the networks, or no IP address (of a Unix socket)."""
         hop = _parse(address)
         return hop is None or self._is_listed(hop)
 
@@ -37,9 +37,9 @@ class TrustedProxies:
 def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: TrustedProxies) -> str:
     """Return the client's address as text.
 
-    ``peer`` is the address of the socket's other end (no address for a Unix socket: it is trusted).
-    ``headers`` are (name, value) in order. A malformed entry stops the walk at the hop
-    before it; if every hop is trusted the leftmost is the client.
+    ``peer`` is the address of the socket's peer; any other text means a Unix socket, which is trusted.
+    ``headers`` holds (name, value) in order. A malformed entry ends the walk at the hop that reported it; if
+    every hop is trusted, the leftmost is the client.
     """
     hop = _parse(peer)
     for entry in reversed(_entries(headers)):
@@ -53,9 +53,9 @@ def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: Trust
 
 
 def _entries(headers: Sequence[tuple[str, str]]) -> list[str]:
-    """The addresses of ``X-Forwarded-For``; without that header, of ``Forwarded``'s ``for=``.
+    """Return the entries of ``X-Forwarded-For``; without that header, those of ``for=`` in ``Forwarded``.
 
-    Never of both: most proxies write the first and pass a client's own ``Forwarded`` through.
+    The two are never combined: most proxies write the first and forward a client's own ``Forwarded``.
     """
     found: dict[str, list[str]] = {"x-forwarded-for": [], "forwarded": []}
     for name, value in headers:
@@ -75,9 +75,9 @@ def _for_parameter(element: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _parse(entry: str) -> IPAddress | None:
-    """Read an address with or without brackets and port; IPv4 mapped into IPv6 counts as IPv4.
+    """Parse an address with or without brackets and port; IPv4 mapped into IPv6 becomes IPv4.
 
-    A zone (``%eth0``) is dropped: it means nothing on another host, and may hold any text.
+    A zone (``%eth0``) is dropped: it has no meaning on another host, and may contain any text.
     """
     text = entry.strip()
     if text.startswith("["):

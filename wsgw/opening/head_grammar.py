@@ -1,9 +1,8 @@
-"""The grammar of a request head (RFC 9112 sections 2 to 6), read without lenience.
+"""The grammar of a request head (RFC 9112 sections 2 to 6), applied strictly.
 
-Where parsers of one chain read a head in two ways, a request can be smuggled past the first of them: a
-bare CR that ends a line for one only, a NUL that ends a text, two lengths. So what two parsers may read
-in two ways is refused here, also where the RFC would allow this side to guess. Pure functions; the words
-of the refusals are the listener's.
+If two parsers in a chain of proxies read a head differently, a request can be smuggled past the first one: by
+a bare CR that ends a line for one of them only, a NUL that ends a text, two lengths. So every head that two
+parsers may read differently is refused, also where the RFC allows a server to guess.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Fields = Sequence[tuple[str, str]]
 
 #: RFC 9110 section 5.6.2.
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: Single blanks, and no other white space; HTTP/0.9 has no version.
+#: A request line (RFC 9112 section 3) with single blanks and no other white space; HTTP/0.9 has no version.
 _REQUEST_LINE = re.compile(rb"([^\x00-\x20\x7f]+) ([^\x00-\x20\x7f]+)(?: (HTTP/[0-9]\.[0-9]))?\r\n")
 #: The beginning of a request, and its path without the query.
 _REQUEST = re.compile(rb"[A-Z]+ ([^\x00-\x20?]*)")
@@ -27,7 +26,7 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 TLS_RECORD = b"\x16\x03"
 _PROXY_HEADERS = (b"\r\n\r\n\0\r\nQUIT\n", b"PROXY ")
 _PROXY = "a PROXY header, and use_proxy_protocol is off"
-#: What clients of other protocols say first.
+#: The first bytes of clients of other protocols, and the hint for the admin.
 _NO_HTTP = (
     (
         TLS_RECORD,
@@ -41,7 +40,7 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 
 
 def no_http(beginning: bytes) -> HandshakeRefused | None:
-    """Return the refusal of bytes that begin no HTTP/1 request, as far as they are known; or None."""
+    """Return the refusal if ``beginning`` is the start of another protocol than HTTP/1, otherwise None."""
     for prefix, hint in _NO_HTTP:
         if beginning.startswith(prefix):
             return HandshakeRefused(400, "Bad request", hint=hint)
@@ -53,7 +52,10 @@ def no_http(beginning: bytes) -> HandshakeRefused | None:
 
 
 def no_tls(beginning: bytes) -> tuple[str, str]:
-    """Say what came to a port with tls in place of TLS, and for which path, if it is a request."""
+    """Return (hint, path) for bytes that a port with tls received instead of TLS.
+
+    The path is that of a plain HTTP request without its query, otherwise empty.
+    """
     if beginning.startswith(_PROXY_HEADERS):
         return _PROXY, ""
     request = _REQUEST.match(beginning)
@@ -64,7 +66,10 @@ def no_tls(beginning: bytes) -> tuple[str, str]:
 
 
 def parse_request_line(line: bytes) -> tuple[str, str, str]:
-    """Return (method, target, version) by RFC 9112 section 3, or raise HandshakeRefused (400)."""
+    """Return (method, target, version) of a request line (RFC 9112 section 3).
+
+    ``version`` is like ``HTTP/1.1``. Raises HandshakeRefused (400) for a malformed line.
+    """
     found = _REQUEST_LINE.fullmatch(line)
     if found is None:
         raise HandshakeRefused(400, "Bad request", hint=_fault(line) or "no request line")
@@ -75,9 +80,10 @@ def parse_request_line(line: bytes) -> tuple[str, str, str]:
 
 
 def parse_field(line: bytes) -> tuple[str, str]:
-    """Return (name, value) of a header line; raise HandshakeRefused (400).
+    """Return (name, value) of a header line.
 
-    No white space before the colon, and no line that goes on in the next (RFC 9112 sections 5.1, 5.2).
+    Raises HandshakeRefused (400) for a malformed line, also for white space before the colon (RFC 9112
+    section 5.1) and for the continuation of a previous line (section 5.2).
     """
     name, colon, value = line.removesuffix(b"\r\n").partition(b":")
     fault = _fault(line) or ("" if colon and _TOKEN.fullmatch(name) else "no name and colon")
@@ -87,7 +93,7 @@ def parse_field(line: bytes) -> tuple[str, str]:
 
 
 def _fault(line: bytes) -> str:
-    """What no line may hold (RFC 9112 section 2.2); empty if it does not."""
+    """Return the forbidden character in ``line``, as a hint (RFC 9112 section 2.2); empty if it has none."""
     if b"\0" in line:
         return "NUL"
     if not line.endswith(b"\r\n"):
@@ -96,7 +102,7 @@ def _fault(line: bytes) -> str:
 
 
 def check_framing(version: str, fields: Fields) -> None:
-    """Raise HandshakeRefused (400) if where the request ends can be read in two ways (RFC 9112 section 6)."""
+    """Raise HandshakeRefused (400) if the end of the request is ambiguous (RFC 9112 section 6)."""
     lengths = [value for name, value in fields if name.lower() == "content-length"]
     codings = [value for name, value in fields if name.lower() == "transfer-encoding"]
     fault = ""

@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: who the client is, said before its first byte.
+"""The PROXY protocol, versions 1 and 2: a header before the client's first byte that gives its address.
 
-Reading (``parse``) is for listeners with ``use_proxy_protocol``, writing (``header_v1``,
-``header_v2``) for ``upstream_proxy_protocol``. Source: haproxy's proxy-protocol.txt.
+Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_protocol`` writes it
+(``header_v1``, ``header_v2``). Source: haproxy's proxy-protocol.txt.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _V2_ADDRESS_SIZES = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6
 
 
 class ProxyProtocolError(WsgwError):
-    """What came is no PROXY header."""
+    """The connection does not begin with a valid PROXY header."""
 
 
 def parse(data: bytes) -> tuple[Endpoint | None, int] | None:
     """Read a header at the start of ``data``.
 
-    Returns (client, bytes used), with None for the client of a connection the proxy made itself
-    (``LOCAL``, ``UNKNOWN``); or None while the header is not whole. Raises ProxyProtocolError.
+    Returns ((address, port) of the client, length of the header in bytes). The client is None for a
+    connection of the proxy itself (``LOCAL``, ``UNKNOWN``). Returns None while the header is incomplete.
+    Raises ProxyProtocolError.
     """
     if data.startswith(b"PROXY "):
         return _parse_v1(data)
@@ -85,7 +86,7 @@ def _parse_v2(data: bytes) -> tuple[Endpoint | None, int] | None:
 
 
 def header_v1(source: Endpoint, destination: Endpoint) -> bytes:
-    """Return the text header; addresses as text, ports as numbers."""
+    """Return the header of version 1, which is text; ``UNKNOWN`` if an address is no IP address."""
     from_address, to_address = _same_family(source[0], destination[0])
     if from_address is None or to_address is None:
         return b"PROXY UNKNOWN\r\n"
@@ -94,7 +95,7 @@ def header_v1(source: Endpoint, destination: Endpoint) -> bytes:
 
 
 def header_v2(source: Endpoint, destination: Endpoint) -> bytes:
-    """Return the binary header; ``LOCAL`` if the addresses are not known."""
+    """Return the header of version 2, which is binary; ``LOCAL`` if an address is no IP address."""
     from_address, to_address = _same_family(source[0], destination[0])
     if from_address is None or to_address is None:
         return _V2_SIGNATURE + b"\x20\x00\x00\x00"
@@ -107,9 +108,10 @@ def header_v2(source: Endpoint, destination: Endpoint) -> bytes:
 def _same_family(
     source: str, destination: str
 ) -> tuple[IPv4Address | IPv6Address | None, IPv4Address | IPv6Address | None]:
-    """Both addresses, the IPv4 one mapped into IPv6 if they differ; (None, None) if one is none.
+    """Return both addresses, an IPv4 one mapped into IPv6 if the families differ.
 
-    A zone (``fe80::1%eth0``) has no place in either header.
+    Returns (None, None) if one of them is no IP address. A zone (``fe80::1%eth0``) is dropped, because neither
+    version of the header can express it.
     """
     try:
         pair = (ip_address(source.partition("%")[0]), ip_address(destination.partition("%")[0]))

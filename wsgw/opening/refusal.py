@@ -1,4 +1,4 @@
-"""A refused request's answer, as bytes (RFC 9112 section 4)."""
+"""Writes the response to a refused request (RFC 9112 section 4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wsgw.errors import HandshakeRefused
 
 
 def refusal_bytes(refusal: HandshakeRefused, method: str = "GET") -> bytes:
-    """A refusal as an HTTP/1.1 response that ends its connection; to a HEAD without its body."""
+    """Return the HTTP/1.1 response for a refusal, which ends the connection; without a body for HEAD."""
     lines = [f"HTTP/1.1 {refusal.status} {refusal.phrase}"]
     lines += [f"{name}: {value}" for name, value in refusal.headers]
     # RFC 9110 section 7.8: a response with Upgrade has it in Connection too.

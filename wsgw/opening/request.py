@@ -1,8 +1,8 @@
-"""Judges an upgrade request (RFC 6455 section 4.2, RFC 7395 section 3.1): the 101 or the refusal.
+"""Checks an upgrade request (RFC 6455 section 4.2, RFC 7395 section 3.1): the 101 or the refusal.
 
-The checks, their order and their phrases are those of the module wsgw replaces, so that its
-monitoring and its users' scripts go on reading them. A request that asks for no upgrade, and is for the
-WebSocket's path, gets a text instead: health checks and people send such. It parses no HTTP and writes none.
+The checks, their order and their phrases are those of the module that wsgw replaces, so that existing
+monitoring and scripts still understand them. A request for the WebSocket's path without an upgrade gets a
+text: health checks and people send such requests. This module parses no HTTP and writes none.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from wsgw.errors import HandshakeRefused, PlainRequest
 from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 
 SUBPROTOCOL = "xmpp"
-#: The hint for methods of the older transport of XMPP over HTTP (XEP-0124), with CORS before it.
+#: The methods of BOSH, the older transport of XMPP over HTTP (XEP-0124), and of its CORS preflight.
 _BOSH_METHODS = frozenset({"POST", "OPTIONS"})
 _BOSH = "BOSH in the client? Its address must begin with ws:// or wss:// in place of http:// or https://"
-#: The only white space around a value (RFC 9110 section 5.6.3): what a proxy takes for part of it, is.
+#: The only white space around a value (RFC 9110 section 5.6.3); proxies treat any other as part of the value.
 _BLANKS = " \t"
 SWITCHING = "101 Switching protocol to XMPP over WebSocket"
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """A request head: ``version`` as (major, minor), header names lower-cased, in order, repeats kept."""
+    """A request head: ``version`` is (major, minor), ``headers`` holds (lower-case name, value) in order."""
 
     method: str
     target: str
@@ -49,10 +49,12 @@ def judge(
     is_served: Callable[[tuple[str, ...]], bool],
     allowed_origins: Iterable[str] = (),
 ) -> str:
-    """Return the client's key; raise HandshakeRefused for the first check that fails, or PlainRequest.
+    """Return the client's Sec-WebSocket-Key.
 
-    ``is_served`` gets the decoded segments of the path. ``allowed_origins`` are lower-cased;
-    empty allows any, and a client that sends no Origin is no browser and is let in.
+    ``is_served`` gets the decoded segments of the path. ``allowed_origins`` are lower-case; if there are
+    none, every origin is allowed. A client that sends no Origin is not a browser and is accepted (RFC 6455
+    section 10.2). Raises HandshakeRefused for the first check that fails, and PlainRequest for a request of a
+    served path without an upgrade.
     """
     if _is_plain(request) and is_served(path_segments(request.target)):
         raise PlainRequest(WELCOME)
@@ -66,7 +68,7 @@ def judge(
     versions = request.values("sec-websocket-version")
     _require(len(versions) == 1, "need exactly one 'Sec-WebSocket-Version' header")
     if versions[0].strip(_BLANKS) != "13":
-        # RFC 6455 section 4.4 wants the versions we do speak named.
+        # The response names the supported versions (RFC 6455 section 4.4).
         raise HandshakeRefused(
             426,
             "Bad request: unsupported version of WebSocket protocol",
@@ -83,8 +85,8 @@ def judge(
 def path_segments(target: str) -> tuple[str, ...]:
     """Return the decoded segments of a request target: query dropped, ``.`` and ``..`` resolved.
 
-    Split on ``/`` before decoding, so that an encoded slash stays inside its segment. Raises
-    HandshakeRefused for a NUL.
+    The path is split on ``/`` before decoding, so that an encoded slash stays inside its segment. Raises
+    HandshakeRefused (400) for a NUL.
     """
     path = target.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):  # absolute-form, RFC 9112 section 3.2.2
@@ -101,7 +103,7 @@ def path_segments(target: str) -> tuple[str, ...]:
 
 
 def path_is_served(target: str, serves: Callable[[tuple[str, ...]], bool]) -> bool:
-    """Whether ``serves`` takes the segments of a request target; those of a malformed one it does not see."""
+    """Whether ``serves`` is true for the segments of a request target; False for a malformed target."""
     try:
         return serves(path_segments(target))
     except HandshakeRefused:
@@ -114,7 +116,7 @@ def _require(condition: bool, phrase: str, body: str = "", hint: str = "") -> No
 
 
 def _is_plain(request: UpgradeRequest) -> bool:
-    """Whether this is a good request that has no trace of a WebSocket."""
+    """Whether this is a valid request without any header of a WebSocket."""
     hosts = len(request.values("host"))
     return (
         request.method in ("GET", "HEAD")
@@ -126,7 +128,7 @@ def _is_plain(request: UpgradeRequest) -> bool:
 
 
 def _lost(request: UpgradeRequest) -> str:
-    """What to tell a client whose upgrade a proxy may have spoilt; HTTP/0.9 has none."""
+    """Return the advice for an upgrade that a proxy may have changed; HTTP/0.9 has no headers to change."""
     return UPGRADE_LOST if request.version >= (1, 0) else ""
 
 
@@ -150,7 +152,7 @@ def _has_token(request: UpgradeRequest, header: str, token: str) -> bool:
 
 
 def _is_key(key: str) -> bool:
-    """RFC 6455 section 4.2.1: a base64 value that decodes to 16 bytes."""
+    """Whether ``key`` is base64 of 16 bytes (RFC 6455 section 4.2.1)."""
     try:
         return len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):

@@ -1,9 +1,9 @@
-"""What the gateway understands of XMPP: domains, the two framings, logins.
+"""The parts of XMPP that wsgw must understand: domains, the two framings, logins.
 
-domain    domain names in one spelling (IDNA)
-framing   RFC 7395 and the older framing: how messages and stanzas translate into each other
-choice    which framing a client's header speaks, and whether it may open a stream
-header    stream headers and stream errors, which both framings write
-features  what a server offers, without what the WebSocket does itself
-login     follows a login: whether it succeeded, the JID, whether the session can be resumed
+domain    brings domain names into one spelling (IDNA)
+framing   translates messages into stanzas and back, in RFC 7395 framing and in legacy framing
+choice    decides which framing a client's header speaks, and whether it may open a stream
+header    writes stream headers and stream errors for both framings
+features  edits the features that a server offers, for clients of a WebSocket
+login     follows a login: its success, the JID, whether the session can be resumed
 """

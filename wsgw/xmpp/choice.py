@@ -1,6 +1,6 @@
-"""A client's stream header: which of the two framings it speaks, and whether it may open a stream.
+"""Decides which framing a client's stream header speaks, and whether the header may open a stream.
 
-RFC 7395 section 3.4; for the older framing, RFC 6120 section 4.2. The first header decides for the session.
+RFC 7395 section 3.4; for legacy framing, RFC 6120 section 4.2. The first header decides for the session.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from wsgw.stanzas.start_tag import Opening, parse_opening
 from wsgw.xmpp.domain import is_domain
 from wsgw.xmpp.framing import OPEN, Framing, LegacyFraming, Rfc7395Framing
 
-#: Attributes and declarations of a client's header: in legacy framing each element inherits its bindings.
+#: The most attributes and declarations of a client's header: in legacy framing each element inherits them.
 MAX_HEADER_ATTRIBUTES = 256
 
-#: In an element that is well-formed, or begins so, this finds what the parser finds.
+#: A tag with the local name ``stream``. In a well-formed element it finds the same name as a parser.
 _STREAM_TAG = re.compile(rb"<(?:[^\s/>:]+:)?stream(?=[\s/>]|$)")
-#: Stands in before a client's header.
+#: The opening of a session before its client's header.
 NO_OPENING = Opening("", "stream", (), (), b"", closed=False)
 
 
 def choose_framing(opening: Opening) -> Framing:
-    """Return the framing that a client's first message speaks.
+    """Return the framing of a client, from the ``opening`` in its first message.
 
     Raises SessionError as ``require_opening`` does, and ``not-well-formed`` for an ``<open>`` left open.
     """
@@ -37,14 +37,15 @@ def choose_framing(opening: Opening) -> Framing:
 
 
 def framing_of_refusal(text: bytes) -> Framing:
-    """Return the framing in which a client is told that its first message ``text`` is refused."""
+    """Return the framing of the error that refuses ``text``, a client's first message."""
     return LegacyFraming(NO_OPENING) if _STREAM_TAG.match(text) else Rfc7395Framing(NO_OPENING)
 
 
 def read_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Opening:
     """Read a client's header as ``parse_opening`` does.
 
-    Raises SessionError, also for more than ``MAX_HEADER_ATTRIBUTES`` attributes and declarations.
+    Raises SessionError as ``parse_opening`` does, and for more than ``MAX_HEADER_ATTRIBUTES`` attributes
+    and declarations.
     """
     opening = parse_opening(text, judge)
     if len(opening.attributes + opening.namespaces) > MAX_HEADER_ATTRIBUTES:
@@ -53,9 +54,10 @@ def read_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Ope
 
 
 def require_same_host(opening: Opening, first: Opening, domain: str) -> None:
-    """Return if a new header on a connection, ``opening``, is for the server of the ``first`` one's domain.
+    """Check that ``opening``, a later header of a session, is for the same ``domain`` as its ``first`` one.
 
-    Raises SessionError ``host-unknown``.
+    A session has one upstream connection, to the server of ``domain`` (normalised). Raises SessionError
+    ``host-unknown`` for a ``to`` of any other domain.
     """
     to = opening.attribute("to")
     if to is not None and to != first.attribute("to") and not is_domain(to, domain):
@@ -63,10 +65,10 @@ def require_same_host(opening: Opening, first: Opening, domain: str) -> None:
 
 
 def require_opening(name: str) -> None:
-    """Return if an element of this expanded name opens a stream.
+    """Check that an element with this expanded name opens a stream.
 
-    Raises SessionError ``invalid-namespace`` for an opening in a namespace that is neither framing's,
-    ``bad-format`` for anything that opens no stream.
+    Raises SessionError ``invalid-namespace`` for ``open`` or ``stream`` in any other namespace (RFC 6120
+    section 4.9.3.10), ``bad-format`` for all other names (section 4.9.3.1).
     """
     if name in (OPEN, STREAM):
         return

@@ -1,6 +1,6 @@
-"""Domain names in the one spelling wsgw compares them in (RFC 7622 section 3.2, IDNA with UTS 46).
+"""Brings domain names into the spelling in which wsgw compares them (RFC 7622 section 3.2, IDNA with UTS 46).
 
-Knows nothing of DNS: no name is looked up here.
+No name is looked up in DNS here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import idna
 #: An XMPP domainpart is at most 1023 bytes (RFC 7622 section 3.2.1), a DNS name 253.
 _MAX_DOMAINPART = 1023
 _MAX_NAME = 253
-#: Wider than DNS host names: XMPP domains with underscores exist.
+#: Allows underscores, which DNS host names exclude: there are XMPP domains with them.
 _ASCII_LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 
 
 def normalise_domain(domain: str) -> str:
-    """Return ``domain`` as lower-cased A-labels without trailing dot; addresses in their shortest form.
+    """Return ``domain`` as lower-case A-labels without trailing dot; an IP address in its shortest form.
 
-    Raises ValueError, with a reason fit for a message, for what cannot be a domain.
+    Raises ValueError if ``domain`` cannot be a domain; the text of the error is fit for a message.
     """
     if not 0 < len(domain) <= _MAX_DOMAINPART:
         raise ValueError("a domain has 1 to 1023 characters")
@@ -39,7 +39,7 @@ def normalise_domain(domain: str) -> str:
 
 
 def is_domain(text: str, domain: str) -> bool:
-    """Whether ``text`` names ``domain``, which is normalised."""
+    """Whether ``text`` is a spelling of ``domain``, which is normalised."""
     try:
         return normalise_domain(text) == domain
     except ValueError:
@@ -62,7 +62,7 @@ def _address_literal(domain: str) -> str | None:
 
 
 def _normalise_label(label: str) -> str:
-    """One label, already mapped by UTS 46, as its A-label."""
+    """Return the A-label of a label that UTS 46 has mapped; raise ValueError for an invalid one."""
     if label.isascii() and not label.startswith("xn--"):
         if not _ASCII_LABEL.fullmatch(label):
             raise ValueError(f"{label!r} is not a label of a domain" if label else "a label is empty")

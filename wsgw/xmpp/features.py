@@ -1,7 +1,7 @@
-"""The features that a server offers, as a browser gets them (RFC 6120 section 4.3.2).
+"""Edits the features that a server offers, for the client (RFC 6120 section 4.3.2).
 
-What the WebSocket does itself is taken out of the server's own bytes, and a size limit is lowered to the
-gateway's. What a server offers that fails through a gateway is warned of.
+The features that the WebSocket provides itself (TLS, compression) are removed from the server's own bytes,
+and a size limit is lowered to that of wsgw. A feature that fails through a gateway is logged as a warning.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ log = logging.getLogger("wsgw.websocket_xmpp")
 
 FEATURES = expanded_name(STREAMS, "features")
 _TLS = "urn:ietf:params:xml:ns:xmpp-tls"
-#: What features hold when TLS is offered, and the answer to asking for it (RFC 6120 section 5.4).
+#: The answer to a request for TLS, and the feature that offers it (RFC 6120 section 5.4).
 STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
 STARTTLS = expanded_name(_TLS, "starttls")
 _REQUIRED = expanded_name(_TLS, "required")
 _COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
 _LIMITS = expanded_name("urn:xmpp:stream-limits:0", "limits")
 _MAX_BYTES = expanded_name("urn:xmpp:stream-limits:0", "max-bytes")
-#: More digits than that are a number above every limit; Python converts no more than 4300.
+#: A number with more digits is above every limit; Python converts at most 4300 digits.
 _MAX_DIGITS = 20
-#: XEP-0440, and where mechanisms are listed (RFC 6120 section 6.4.1, XEP-0388).
+#: The feature of XEP-0440, and the elements that list mechanisms (RFC 6120 section 6.4.1, XEP-0388).
 _CHANNEL_BINDING = expanded_name("urn:xmpp:sasl-cb:0", "sasl-channel-binding")
 _MECHANISMS = (
     expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanism"),
     expanded_name("urn:xmpp:sasl:2", "mechanism"),
 )
-#: Bytes of features that are read once: a server offers the same to all, and login follows login.
+#: Bytes of features up to which the result is cached: a server offers the same features to all its clients.
 _REMEMBERED = 8 * 1024
 
 
 def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> bytes:
-    """Return the features as a client of ``domain`` gets them; see ``for_client``.
+    """Return the features for a client of ``domain``; log an error or a warning for those that will fail.
 
-    Raises UpstreamFailed if the server requires STARTTLS, StreamError if they take too much to be read.
+    The arguments are those of ``for_client``. Raises UpstreamFailed if the server requires STARTTLS, and
+    StreamError if the features cost too much to read.
     """
     binds_channel = offers_channel_binding(root, features)
     features, requires_starttls = for_client(root, features, max_stanza_size)
@@ -55,10 +56,10 @@ def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> 
 def for_client(root: bytes, features: bytes, max_stanza_size: int) -> tuple[bytes, bool]:
     """Return the features without STARTTLS and compression, and whether the server requires STARTTLS.
 
-    ``root`` is a start tag with the bindings that ``features`` relies on. TLS with the browser is the
-    WebSocket's (RFC 7395 section 3.9), and so is compression. A size limit that the server announces
-    (XEP-0478) is lowered to ``max_stanza_size`` bytes; nothing else is changed. Raises StreamError if the
-    features take too much to be read.
+    ``root`` is a start tag with the bindings that ``features`` relies on. TLS and compression towards the
+    browser belong to the WebSocket (RFC 7395 section 3.9). A size limit that the server announces
+    (XEP-0478) is lowered to ``max_stanza_size`` bytes; all other bytes stay. Raises StreamError if the
+    features cost too much to read.
     """
     read = _remembered_element if len(features) <= _REMEMBERED else read_element
     requires_starttls = False
@@ -73,7 +74,7 @@ def for_client(root: bytes, features: bytes, max_stanza_size: int) -> tuple[byte
 
 
 def _lowered(features: bytes, limits: Element, size: int) -> bytes:
-    """The features with a number of bytes in their ``limits`` (XEP-0478) that is not above ``size``."""
+    """Return the features with the number of bytes in their ``limits`` (XEP-0478) lowered to ``size``."""
     for child in reversed(limits.children):
         number = child.text.strip()
         if child.name == _MAX_BYTES and _is_above(number, size):
@@ -98,7 +99,8 @@ def _is_above(number: str, size: int) -> bool:
 def offers_channel_binding(root: bytes, features: bytes) -> bool:
     """Whether features offer to bind the login to the server's own TLS (RFC 5802, XEP-0440).
 
-    ``root`` is a start tag with the bindings that ``features`` relies on. Raises StreamError.
+    ``root`` is a start tag with the bindings that ``features`` relies on. Raises StreamError if the features
+    cost too much to read.
     """
     look = _remembered_binding if len(features) <= _REMEMBERED else _offers_channel_binding
     return look(root, features)
@@ -117,7 +119,10 @@ def _binds_channel(feature: Element) -> bool:
 
 
 def warn_of_channel_binding(domain: str) -> None:
-    """Once a domain and process. The lists pass unedited: clients and servers compare them (XEP-0474)."""
+    """Log a warning, once for each domain and worker.
+
+    The lists are forwarded unedited, because clients and servers compare them (XEP-0474).
+    """
     if warned.first_time("channel binding", domain):
         log.warning(
             "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"

@@ -1,10 +1,10 @@
-"""Two framings of XMPP in WebSocket messages, told apart by the root of the first one.
+"""The two framings of XMPP in WebSocket messages; the root of the client's first message tells which one.
 
-``Rfc7395Framing`` speaks ``<open/>`` and ``<close/>``; every message is a document of its own, so
-what the server's stream header declares is restored on the server's own bytes. ``LegacyFraming``
-is the draft before it: an unclosed ``<stream:stream>`` and bare elements, passed as they are.
+``Rfc7395Framing`` uses ``<open/>`` and ``<close/>``. Each message is a separate document, so that the
+declarations of the server's stream header are inserted into the server's elements. ``LegacyFraming`` is the
+earlier draft: an unclosed ``<stream:stream>``, and elements that are forwarded unchanged.
 
-No sockets, no state of a session: see ``websocket_xmpp``.
+The state of a session belongs to ``websocket_xmpp``.
 """
 
 from __future__ import annotations
@@ -41,48 +41,48 @@ FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 OPEN = expanded_name(FRAMING, "open")
 CLOSE = expanded_name(FRAMING, "close")
 
-#: The default namespace's declaration among a tag's attributes, from the end of the tag's name on. Each
-#: attribute is taken whole, so that nothing inside a value is; names cannot be written in any other way.
+#: The default namespace's declaration among a tag's attributes, from the end of the tag's name on. The
+#: pattern matches whole attributes, so that it cannot match inside a value.
 _DECLARES_DEFAULT = re.compile(
     rb"""(?:\s+(?!xmlns[\s=])[^\s=<>"'/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
 )
-#: Above so many bytes it takes longer to look for a word in all of an element than to read its root tag.
+#: Bytes above which searching a whole element for a word takes longer than reading its root tag.
 _LONG = 1024
-#: Of a longer element only the root's tag is read: other sessions wait meanwhile.
+#: Bytes above which only the root tag is read, because other sessions wait meanwhile.
 _MAX_READ = 64 * 1024
-#: A server sends the same short elements to all its clients at login: their prefixes are found once.
+#: Bytes up to which an element's prefixes are cached: at login a server sends all clients the same elements.
 _REMEMBERED = 8 * 1024
 _remembered_prefixes = lru_cache(maxsize=16)(undeclared_prefixes)
 
 
 class Framing(ABC):
-    """How one client's messages and one server's stream translate into each other."""
+    """Translates one client's messages into an XMPP stream (RFC 6120), and the server's stream back."""
 
-    #: A name for logs.
+    #: The framing's name for logs.
     name: str
-    #: What ends the stream towards the browser, a whole message.
+    #: The message that ends the stream towards the browser.
     close: bytes
-    #: The tag whose bindings the client's elements may rely on.
+    #: A start tag with the bindings that the client's elements may rely on.
     client_root: bytes
-    #: The expanded names of a client's elements that open a stream and end it; None if a bare tag ends it.
+    #: The expanded names of the client's elements that open and end a stream; None if an end tag ends it.
     opening_name: str
     closing_name: str | None
 
     def __init__(self, opening: Opening) -> None:
         #: The client's header.
         self.opening = opening
-        #: The tag whose bindings the server's elements may rely on; empty before the server's header.
+        #: A start tag with the bindings that the server's elements may rely on; empty before its header.
         self.server_root = b""
 
     @property
     @abstractmethod
     def upstream_header(self) -> bytes:
-        """The stream header for the server: every attribute the client gave (RFC 6120 section 4.7)."""
+        """The stream header for the server, with every attribute of the client's (RFC 6120 section 4.7)."""
 
     @property
     @abstractmethod
     def upstream_prefix(self) -> str:
-        """The prefix that header gave to the streams namespace."""
+        """The prefix of the streams namespace in ``upstream_header``."""
 
     @property
     def upstream_end(self) -> bytes:
@@ -91,24 +91,24 @@ class Framing(ABC):
         return f"</{name}>".encode()
 
     def upstream_error(self, condition: str, text: str) -> bytes:
-        """A stream error for the server."""
+        """Return a stream error for the server."""
         return stream_error(self.upstream_prefix, condition, text)
 
     def restart(self, opening: Opening) -> None:
         """Take the client's header for a new stream on the same connection (RFC 6120 section 4.3.3).
 
-        Without a ``to`` it is for the first one's domain. The server is told so: it may serve several.
+        A header without ``to`` gets that of the first one, because the server may serve several domains.
         """
         to = self.opening.attribute("to")
         self.opening = opening if opening.attribute("to") is not None or to is None else sent_to(opening, to)
 
     def server_header(self, tag: bytes) -> bytes:
-        """Return the message that answers the client's header; remember what the server's ``tag`` binds."""
+        """Return the message for the client with the server's header ``tag``; remember its bindings."""
         self.server_root = bindings(parse_opening(tag).namespaces)
         return tag
 
     def farewell(self, error: SessionError) -> bytes:
-        """What the server gets when the gateway ends the session for ``error``, before the FIN."""
+        """Return the bytes for the server, before the FIN, when wsgw ends the session with ``error``."""
         if error.farewell is Farewell.FIN:
             return b""
         if error.farewell is Farewell.END:
@@ -117,16 +117,17 @@ class Framing(ABC):
 
     @abstractmethod
     def own_header(self, domain: str) -> bytes:
-        """The message that opens a stream in the gateway's own name (RFC 6120 section 4.9.1.2)."""
+        """Return the message that opens wsgw's own stream before an error (RFC 6120 section 4.9.1.2)."""
 
     def is_end(self, message: bytes) -> bool:
         """Whether ``message`` is the tag that ends the client's stream."""
         return False
 
     def require_foreign(self, name: str) -> None:  # noqa: B027 - in one framing every name is
-        """Return if a client's element of this expanded name does not belong to the framing.
+        """Check that a client's element with this expanded name is for the server, not part of a framing.
 
-        Raises SessionError: it is of the other framing, or in the wrong namespace (RFC 7395 section 3.3.2).
+        Raises SessionError for an element of the other framing, or one of this framing in a wrong namespace
+        (RFC 7395 section 3.3.2).
         """
 
     @abstractmethod
@@ -135,15 +136,18 @@ class Framing(ABC):
 
     @abstractmethod
     def error(self, condition: str, text: str) -> bytes:
-        """A stream error in the gateway's own name."""
+        """Return the message with wsgw's own stream error (RFC 6120 section 4.9.2)."""
 
     def close_towards(self, uri: str) -> bytes:
-        """What ends the stream and sends the client elsewhere, where the framing can say so."""
+        """Return the message that ends the stream and names another WebSocket, if the framing can do that.
+
+        RFC 7395 section 3.6.1; legacy framing only ends the stream.
+        """
         return self.close
 
 
 class Rfc7395Framing(Framing):
-    """RFC 7395: each message one document, with all its declarations in it."""
+    """RFC 7395: each message is one document with all its declarations (section 3.3)."""
 
     name = "rfc7395"
     #: Strophe compares this string byte for byte.
@@ -154,7 +158,7 @@ class Rfc7395Framing(Framing):
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._default_declaration = b""
-        #: (``prefix:``, declaration) of what the server's header binds.
+        #: (``prefix:``, declaration) for each prefix that the server's header declares.
         self._prefixes: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
@@ -190,10 +194,11 @@ class Rfc7395Framing(Framing):
             raise SessionError(causes.NO_FRAMING)
 
     def stanza(self, element: bytes) -> bytes:
-        """Insert what is missing in the root tag; nearly always ``xmlns='jabber:client'``.
+        """Insert the missing declarations into the root tag, nearly always ``xmlns='jabber:client'``.
 
-        A word is searched for in the bytes only to save a parser: where ``xmlns`` or ``prefix:`` is not
-        among them, nothing is declared or used. Where it is, the tag or the whole element is read.
+        Every message declares its namespaces itself (RFC 7395 section 3.3.3). The search for ``xmlns`` and
+        ``prefix:`` only saves a parser: an element without these words declares or uses nothing. In an
+        element with one of them, the tag or the whole element is parsed.
         """
         match = ELEMENT_NAME.match(element)
         assert match is not None
@@ -221,7 +226,7 @@ class Rfc7395Framing(Framing):
         return insert + self._default_declaration if "" in missing else insert
 
     def _undeclared_by_root(self, element: bytes) -> bytes:
-        """All that may be used: to declare once more what is in force changes nothing."""
+        """Return declarations for all prefixes that may be used: declaring one again changes nothing."""
         declared = declared_prefixes(element)
         insert = b"".join(
             text
@@ -238,7 +243,7 @@ class Rfc7395Framing(Framing):
 
 
 class LegacyFraming(Framing):
-    """The framing before RFC 7395: the stream's tags and elements, a message each, as on TCP."""
+    """The framing before RFC 7395: the tags and elements of a stream as on TCP, each in one message."""
 
     name = "legacy"
     close = b"</stream:stream>"
@@ -274,6 +279,6 @@ class LegacyFraming(Framing):
         return stream_error("stream", condition, text)
 
     def is_end(self, message: bytes) -> bool:
-        # Nothing but white space may stand in an end tag behind its name (XML 1.0 section 3.1).
+        # In an end tag, only white space may follow the name (XML 1.0 section 3.1).
         message = message.rstrip(WHITESPACE)
         return message.endswith(b">") and message[:-1].rstrip(WHITESPACE) == self.upstream_end[:-1]

@@ -1,4 +1,4 @@
-"""Stream headers and stream errors: what both framings write, and the bindings that a header brings.
+"""Writes stream headers and stream errors for both framings, and the namespace bindings of a header.
 
 RFC 6120 sections 4.7 (attributes of a header), 4.8 (namespaces) and 4.9 (errors).
 """
@@ -18,20 +18,24 @@ from wsgw.stanzas.start_tag import Opening
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
 ERROR = expanded_name(STREAMS, "error")
 DECLARATION = b"<?xml version='1.0'?>"
-#: In an element that is well-formed, or begins so, this finds what the parser finds; a property test holds it
-#: to that. A tag's name ends at white space, "/" or ">"; white space in a tag is XML's, since no other
-#: character that ``\s`` stands for may be in a tag.
+#: In a well-formed element, this finds the same name as the parser; a property test compares both. A tag's
+#: name ends at white space, "/" or ">"; of the characters that ``\s`` matches, only the white space of XML
+#: may be in a tag.
 ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 
 
 def starttls_header(domain: str) -> bytes:
-    """Return the stream header that is sent to the server before TLS."""
+    """Return the stream header for the server of ``domain`` before STARTTLS (RFC 6120 section 5.4.1)."""
     header = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}'"
     return DECLARATION + f"{header}{attribute('to', domain)} version='1.0'>".encode()
 
 
 def stream_error(prefix: str, condition: str, text: str, declaration: str = "") -> bytes:
-    """Return a stream error (RFC 6120 section 4.9.2) whose root is written with ``prefix``."""
+    """Return a stream error (RFC 6120 section 4.9.2); ``prefix`` is that of its root.
+
+    ``condition`` is the name of a defined condition (section 4.9.3), ``declaration`` further text for the
+    root tag.
+    """
     root = f"{prefix}:error" if prefix else "error"
     return (
         f"<{root}{declaration}><{condition} xmlns='{_CONDITIONS}'/>"
@@ -40,7 +44,10 @@ def stream_error(prefix: str, condition: str, text: str, declaration: str = "") 
 
 
 def header_attributes(opening: Opening, bound: str = "") -> str:
-    """Every attribute of a header and the declarations they rely on; the prefix ``bound`` has its own."""
+    """Return the attributes of a header and the declarations that they rely on, as text for a tag.
+
+    The prefix ``bound`` is not declared, because the tag already declares it.
+    """
     used = {name.partition(":")[0] for name, _ in opening.attributes if ":" in name}
     declared = "".join(
         attribute(f"xmlns:{prefix}", namespace)
@@ -51,7 +58,7 @@ def header_attributes(opening: Opening, bound: str = "") -> str:
 
 
 def sent_to(opening: Opening, to: str) -> Opening:
-    """The same header with a ``to``, after the name of its tag."""
+    """Return the header ``opening`` with ``to`` inserted as its first attribute."""
     name = ELEMENT_NAME.match(opening.tag)
     assert name is not None
     tag = name[0] + attribute("to", to).encode() + opening.tag[name.end() :]
@@ -60,26 +67,26 @@ def sent_to(opening: Opening, to: str) -> Opening:
 
 @lru_cache(maxsize=64)
 def bindings(namespaces: tuple[tuple[str, str], ...]) -> bytes:
-    """A start tag that binds (prefix, namespace) each, the same for all sessions that bind the same."""
+    """Return a start tag that declares each (prefix, namespace). Sessions with the same ones share it."""
     declared = (attribute(f"xmlns:{prefix}" if prefix else "xmlns", name) for prefix, name in namespaces)
     return f"<root{''.join(declared)}>".encode()
 
 
 def left_open(tag: bytes) -> bytes:
-    """The start tag, also if it was written as an empty element."""
+    """Return ``tag`` as a start tag, even if it is that of an empty element."""
     return tag[:-2].rstrip() + b">" if tag.endswith(b"/>") else tag
 
 
 def stream_id() -> str:
-    """An id that cannot be guessed (RFC 6120 section 4.7.3)."""
+    """Return an id that cannot be guessed (RFC 6120 section 4.7.3)."""
     return secrets.token_hex(8)
 
 
 def condition_of(root: bytes, error: bytes) -> tuple[str, str]:
-    """Return the (condition, character data) of a server's stream error.
+    """Return (condition, its character data) of a server's stream error (RFC 6120 section 4.9.2).
 
-    ``root`` is a start tag with the bindings that ``error`` relies on. Raises StreamError if it takes too
-    much to be read.
+    ``root`` is a start tag with the bindings that ``error`` relies on. Raises StreamError if ``error`` costs
+    too much to read.
     """
     for child in read_element(root, error).children:
         namespace, local = split_name(child.name)

@@ -1,11 +1,11 @@
-"""Follows a login, the only owner of what is known of it: success, failures, the JID, resumability.
+"""Follows a login, and keeps its state: success, failures, the JID, resumability.
 
-Whose session it is stands in what the server says: the answer to resource binding (RFC 6120 section 7.6.1),
-SASL2's authorization identifier (XEP-0388); in the oldest way (XEP-0078) in the request it accepts.
-A resumed session (XEP-0198) is bound already, and not told again. SASL's messages are not looked into.
+The JID is in the server's answer to resource binding (RFC 6120 section 7.6.1), or in SASL2's authorization
+identifier (XEP-0388); in the oldest login (XEP-0078) it is in the request that the server accepts. A resumed
+session (XEP-0198) is already bound, and the server does not repeat its JID. SASL messages are not read.
 
-Everything is read by a parser. What a first-level element of the server is called can be trusted; what a
-client says counts only by the server's answer to that very request.
+A parser reads everything. The name of the server's first-level element is trusted; a client's request counts
+only when the server has accepted that very request.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from wsgw.errors import StreamError
 from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import CLIENT, expanded_name
 
-#: Of a JID, in bytes (RFC 7622 section 3.1).
+#: The most bytes of a JID (RFC 7622 section 3.1).
 MAX_JID = 3071
-#: Requests of a client under way before its login, and characters of their ids. Above either nothing more
-#: is taken for an answer in this session.
+#: The most unanswered requests of a client before its login, and the most characters of their ids. After a
+#: session has exceeded one of them, no further element counts as an answer.
 MAX_REQUESTS = 64
 MAX_ID = 256
-#: ``auth_timeout`` may be restarted, but in all it is no more than so many times as long.
+#: A login takes at most this many times ``auth_timeout``, however often that deadline is restarted.
 MAX_AUTH_TIMES = 5
 
 IQ = expanded_name(CLIENT, "iq")
@@ -34,7 +34,7 @@ _SASL2 = "urn:xmpp:sasl:2"
 _AUTHORIZED = expanded_name(_SASL2, "authorization-identifier")
 _STREAM_MANAGEMENT = ("urn:xmpp:sm:3", "urn:xmpp:sm:2")
 _RESUMED = tuple(expanded_name(namespace, "resumed") for namespace in _STREAM_MANAGEMENT)
-#: The expanded names of what says that stream management is on (XEP-0198).
+#: The expanded names of the element that confirms stream management (XEP-0198).
 ENABLED = tuple(expanded_name(namespace, "enabled") for namespace in _STREAM_MANAGEMENT)
 #: XEP-0386.
 _BOUND2 = expanded_name("urn:xmpp:bind:0", "bound")
@@ -45,24 +45,24 @@ _QUERY, _USERNAME, _PASSWORD, _DIGEST, _RESOURCE = (
     expanded_name("jabber:iq:auth", name) for name in ("query", "username", "password", "digest", "resource")
 )
 
-#: A server may answer with an id that holds these as they are. Then they are read as blanks (XML 1.0 section
-#: 3.3.3), so that the answer has the id of another request.
+#: White space in an id that a server may repeat unescaped. A parser then reads it as blanks (XML 1.0 section
+#: 3.3.3), so the id of a request and that of its answer are compared with blanks in its place.
 _WRITTEN_AS_BLANK = re.compile("\r\n|[\t\n\r]")
 
 
 class _Request(NamedTuple):
-    """A client's ``iq`` that is not answered yet."""
+    """A client's ``iq`` that the server has not answered."""
 
-    #: Whose an attempt of XEP-0078 claims to be, empty if that is not clear; None for any other request.
+    #: The JID that a login of XEP-0078 names, empty if it is not clear; None for any other request.
     claim: str | None
 
 
-#: Two requests were under way with one id: which of them an answer is for cannot be told, ever.
+#: Two unanswered requests have the same id: an answer cannot be matched to one of them.
 _REUSED = _Request(None)
 
 
 class Login:
-    """What is known of one session's login so far."""
+    """The state of one session's login."""
 
     __slots__ = (
         "_requests",
@@ -82,40 +82,40 @@ class Login:
         self.refused = 0
         #: The user's JID, bare until a resource is bound; empty if it is not known.
         self.jid = ""
-        #: An earlier session goes on; what its JID was is not said.
+        #: The client has resumed an earlier session (XEP-0198); its JID is not known.
         self.resumed = False
         #: The server keeps the session when its connection is lost (XEP-0198).
         self.resumable = False
-        #: Nothing more is to be learnt from stanzas.
+        #: The login is complete: stanzas need not be passed to ``from_server``.
         self.over = False
-        #: Called once, when that is so.
+        #: Called once, when ``over`` becomes true.
         self.when_over: Callable[[], None] | None = None
-        #: The requests under way, by their ids; None when they are not followed any more.
+        #: The unanswered requests by id; None after requests are no longer followed.
         self._requests: dict[str, _Request] | None = {}
         self._restarted = False
 
     def restarts_deadline(self) -> bool:
-        """Whether the server has answered a request with a result since this was last asked."""
+        """Whether the server has answered a request with a result since the last call."""
         restarted, self._restarted = self._restarted, False
         return restarted
 
     # -- from the client -----------------------------------------------------------------------
 
     def client_iq(self, root: bytes, element: bytes, domain: str) -> None:
-        """Look at a client's ``iq`` of any namespace; ``root`` is a start tag with the bindings it relies on.
+        """Remember a client's ``iq``, in any namespace and of any type, until the server answers it.
 
-        Each is remembered until it is answered, whatever its type: some server may answer it.
+        ``root`` is a start tag with the bindings that ``element`` relies on, ``domain`` the session's domain.
         """
         requests = self._requests
         if requests is None:
             return
         try:
             iq = read_element(root, element)
-        except StreamError:  # it takes too much to be read
+        except StreamError:  # the element costs too much to read
             self._requests = None
             return
         number = _number(iq)
-        if not number:  # what answers it cannot be told
+        if not number:  # no answer can be matched to it
             return
         if number in requests:
             requests[number] = _REUSED
@@ -127,17 +127,17 @@ class Login:
     # -- from the server -----------------------------------------------------------------------
 
     def from_server(self, name: str, root: bytes, element: bytes) -> bool:
-        """Look at a first-level element of the server: its expanded name, and its bytes.
+        """Handle a first-level element of the server; return whether the login has succeeded with it.
 
-        Returns whether the login has succeeded by it. From one that takes too much to be read, nothing is
-        learnt.
+        ``name`` is its expanded name, ``root`` a start tag with the bindings that ``element`` relies on. An
+        element that costs too much to read is ignored.
         """
-        look = _LOOKS.get(name)
-        if look is None:
+        handle = _HANDLERS.get(name)
+        if handle is None:
             return False
         had_succeeded, was_over = self.succeeded, self.over
         with suppress(StreamError):
-            look(self, root, element)
+            handle(self, root, element)
         if self.succeeded or self.over:
             self._requests = None
         if self.over and not was_over and self.when_over is not None:
@@ -156,9 +156,9 @@ class Login:
             self._answered(number, answer, empty=not iq.children)
 
     def _answered(self, number: str, answer: str, *, empty: bool) -> None:
-        """A request before the login is answered. Of an attempt, only an empty result is a success.
+        """Handle the answer to a request before the login. Only an empty result accepts a login (XEP-0078).
 
-        Prosody's answer to one that lacks a field lists the fields, in a ``result`` too.
+        Prosody answers a login that lacks a field with a ``result`` that lists the fields.
         """
         request = self._requests.get(number) if self._requests else None
         if request is None or self._requests is None:
@@ -196,8 +196,8 @@ class Login:
         self.resumed = self.resumable = self.over = True
 
 
-#: What is looked at of the server's elements, by their names.
-_LOOKS: dict[str, Callable[[Login, bytes, bytes], None]] = {
+#: The handlers of the server's elements, by expanded name.
+_HANDLERS: dict[str, Callable[[Login, bytes, bytes], None]] = {
     IQ: Login._iq,
     expanded_name(_SASL, "success"): Login._sasl_success,
     expanded_name(_SASL2, "success"): Login._sasl2_success,
@@ -209,14 +209,14 @@ _LOOKS: dict[str, Callable[[Login, bytes, bytes], None]] = {
 
 
 def _number(iq: Element) -> str:
-    """Return the id as a request and its answer are compared; empty if there is none."""
+    """Return the id of an ``iq`` in the form that is compared; empty if it has none."""
     return _WRITTEN_AS_BLANK.sub(" ", iq.attributes.get("id", ""))
 
 
 def _claim(iq: Element, domain: str) -> str | None:
-    """Whose an attempt of XEP-0078 claims to be, empty if that is not clear; None for any other request.
+    """Return the JID that a login of XEP-0078 names, empty if it is not clear; None for any other request.
 
-    An ``iq`` has one child (RFC 6120 section 8.2.3). With a second one, the server might answer that.
+    An ``iq`` has one child (RFC 6120 section 8.2.3). If it had a second one, the server might answer that.
     """
     if iq.name != IQ or iq.attributes.get("type") != "set" or len(iq.children) != 1:
         return None
@@ -231,11 +231,11 @@ def _claim(iq: Element, domain: str) -> str | None:
 
 
 def _is_resumable(element: Element) -> bool:
-    """Whether it is an ``<enabled/>`` that says the session can be resumed (an XML Schema boolean)."""
+    """Whether it is an ``<enabled/>`` with a true ``resume``, an XML Schema boolean (XEP-0198)."""
     return element.name in ENABLED and element.attributes.get("resume", "").strip() in ("true", "1")
 
 
 def _jid(text: str) -> str:
-    """A JID, or nothing if it is too long for one."""
+    """Return ``text`` as a JID, empty if it is longer than ``MAX_JID``."""
     text = text.strip()
     return text if len(text.encode()) <= MAX_JID else ""
