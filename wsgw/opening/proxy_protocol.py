@@ -110,7 +110,7 @@ def _same_family(
 ) -> tuple[IPv4Address | IPv6Address | None, IPv4Address | IPv6Address | None]:
     """Return both addresses, an IPv4 one mapped into IPv6 if the families differ.
 
-    Returns (None, None) if one of them is no IP address. A zone (``fe80::1%eth0``) is dropped, because neither
+    Returns (None, None) if one of them is no IP address. A zone (``fe80::1%eth0``) is dropped: neither
     version of the header can express it.
     """
     try:
