@@ -34,7 +34,7 @@ def test_values_are_shown_as_a_configuration_writes_them() -> None:
         assert line in lines
 
 
-def test_infinity_is_shown_by_its_name(tmp_path: Path) -> None:
+def test_an_unlimited_value_is_shown_by_its_name(tmp_path: Path) -> None:
     options = (
         "{websocket_timeout, infinity}, {max_sessions_per_ip, infinity}, {max_connect_rate_per_ip, infinity}"
     )

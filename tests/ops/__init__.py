@@ -1,1 +1,1 @@
-"""What the gateway tells the admin: metrics, readiness, status."""
+"""Metrics, readiness, status, logs and findings for the admin."""

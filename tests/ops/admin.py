@@ -1,4 +1,4 @@
-"""A gateway with a ``wsgw_admin`` listener, and somebody who asks it."""
+"""A gateway with a ``wsgw_admin`` listener, and an admin who sends it requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway import Gateway
 
-#: For a step that works; busy machines are slow.
+#: For a step that works, on a busy machine, in seconds.
 PATIENCE = 30.0
 
 
@@ -37,7 +37,7 @@ class Metrics(dict[tuple[str, frozenset[tuple[str, str]]], float]):
         return self[name, frozenset(labels.items())]
 
     def sum(self, name: str, **labels: str) -> float:
-        """Of all samples that have these labels at least."""
+        """The sum of all samples that have these labels at least."""
         wanted = frozenset(labels.items())
         return sum(value for (found, having), value in self.items() if found == name and wanted <= having)
 
@@ -47,14 +47,14 @@ class Metrics(dict[tuple[str, frozenset[tuple[str, str]]], float]):
 
 
 class Admin:
-    """Asks the listener at ``port``."""
+    """Sends requests to the listener at ``port``."""
 
     def __init__(self, port: int, gateway: Gateway) -> None:
         self.port = port
         self.gateway = gateway
 
     def ask(self, path: str, method: str = "GET", host: str | None = None) -> Answer:
-        """One request on a connection of its own. Raises OSError."""
+        """One request on its own connection. Raises OSError."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, headers={} if host is None else {"Host": host})

@@ -1,4 +1,4 @@
-"""Traffic whose every byte is kept, at the browsers' ends and at the server's."""
+"""Traffic of which both ends, browsers and server, keep every byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEXT = 1
 
 @dataclass
 class Kept:
-    """One connection's bytes, from who keeps them to the gateway and back."""
+    """One connection's bytes, from the end that keeps them to the gateway and back."""
 
     sent: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
@@ -32,7 +32,7 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Writer:
-    """A writer that keeps what it writes."""
+    """A writer that keeps the bytes it writes."""
 
     def __init__(self, writer: asyncio.StreamWriter, kept: Kept) -> None:
         self._writer = writer
@@ -48,7 +48,7 @@ class _Writer:
 
 
 class KeptTraffic(Traffic):
-    """As its parent, with the bytes kept."""
+    """As the base class, with the bytes kept."""
 
     def __init__(self, ca: Path | None = None) -> None:
         super().__init__(ca)
@@ -74,7 +74,7 @@ class KeptTraffic(Traffic):
         await super()._echo(reader, _Writer(writer, kept))  # type: ignore[arg-type]
 
     def booked(self) -> Counter[str]:
-        """What the gateway's counters have to say."""
+        """The values that the gateway's counters must have."""
         books: Counter[str] = Counter()
         for kept in self.browsers:
             books["bytes_from_browser"] += len(kept.sent)

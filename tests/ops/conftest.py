@@ -18,9 +18,9 @@ StartAdmin = Callable[..., Admin]
 
 @contextmanager
 def starting(certificate: Certificate, folder: Path) -> Iterator[StartAdmin]:
-    """``start(c2s_port, **settings)``: a gateway with an admin's listener, ended in any case.
+    """``start(c2s_port, **settings)``: a gateway with an admin listener, stopped in any case.
 
-    Nobody is connected to it yet.
+    No client is connected to it yet.
     """
     running: list[Gateway] = []
     ports: list[ReservedPort] = []
@@ -55,6 +55,6 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[StartAdmin]:
 
 @pytest.fixture(scope="module")
 def alone(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
-    """A gateway without an XMPP server, for all tests of a module that leave it as it is."""
+    """A gateway without an XMPP server, for all tests of a module that do not change it."""
     with starting(certificate, tmp_path_factory.mktemp("alone")) as begin:
         yield begin(1)

@@ -1,4 +1,4 @@
-"""The admin's listener: what it answers, to whom, and what it costs the users."""
+"""The admin listener: its answers, the requests it refuses, and that it delays no user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wsgw.ops.http_server import MOST_CONNECTIONS
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
 
-#: How soon it asks again a server that did not answer.
+#: The time until a server that did not answer is asked again.
 SOON = {"wsgw.ops.administration.PROBE_PAUSE": 0.5}
 
 
@@ -30,7 +30,7 @@ def traffic() -> Traffic:
     return Traffic()
 
 
-def test_pages(start: StartAdmin, traffic: Traffic) -> None:
+def test_each_page_is_answered(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port)
         assert admin.ask("/healthz").text == "ok\n"
@@ -66,13 +66,15 @@ def test_pages(start: StartAdmin, traffic: Traffic) -> None:
         ("GET", "/status", "", 421),
     ],
 )
-def test_who_is_refused(alone: Admin, method: str, path: str, host: str | None, status: int) -> None:
+def test_another_host_path_or_method_is_refused(
+    alone: Admin, method: str, path: str, host: str | None, status: int
+) -> None:
     answer = alone.ask(path, method, host)
     assert answer.status == status
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
+def test_any_host_is_accepted_on_a_listener_open_to_other_machines(start: StartAdmin) -> None:
     admin = start(1, admin='{%d, wsgw_admin, [{ip, "0.0.0.0"}]}')
     assert admin.ask("/healthz", host="gateway.example").status == 200
     assert "is open to other machines" in admin.gateway.child.text()
@@ -92,7 +94,7 @@ def test_names_are_welcome_where_others_may_ask(start: StartAdmin) -> None:
     ],
     ids=["rubbish", "long target", "long head", "HTTP/1.0", "empty line", "CR", "NUL", "two lengths"],
 )
-def test_bounds_of_a_request(alone: Admin, request_: bytes, status: bytes) -> None:
+def test_a_malformed_or_too_large_request_is_refused(alone: Admin, request_: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", alone.port), PATIENCE) as sock:
         sock.sendall(request_)
         assert sock.recv(12) == b"HTTP/1.1 " + status
@@ -101,7 +103,7 @@ def test_bounds_of_a_request(alone: Admin, request_: bytes, status: bytes) -> No
     assert alone.ask("/healthz").status == 200
 
 
-def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traffic: Traffic) -> None:
+def test_silent_clients_block_no_user(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port, constants={"wsgw.ops.http_server.REQUEST_TIMEOUT": 2.0})
         more_than_fit = 2 * MOST_CONNECTIONS + 1
@@ -109,14 +111,14 @@ def test_whoever_says_nothing_keeps_users_out_of_nothing(start: StartAdmin, traf
         try:
             books = traffic.begin(admin.gateway.ws_port, 4)
             traffic.moves(books)
-            assert admin.ask("/healthz").status == 200  # once the silent ones have had their time
+            assert admin.ask("/healthz").status == 200  # after the deadline of the silent clients
         finally:
             for sock in silent:
                 sock.close()
 
 
-def test_no_descriptors_left_for_an_admin(start: StartAdmin, tmp_path: Path) -> None:
-    """No fault of ours: it is told as for users, figures are published meanwhile, and it passes."""
+def test_the_admin_listener_waits_for_descriptors(start: StartAdmin, tmp_path: Path) -> None:
+    """It logs the error like other listeners; figures are published meanwhile, and later it accepts again."""
     admin = start(1, ws_options="{workers, 1}, ", env={"TMPDIR": str(tmp_path)})
     (worker,) = admin.gateway.workers
     (folder,) = tmp_path.glob("wsgw-*")
@@ -138,7 +140,7 @@ def test_no_descriptors_left_for_an_admin(start: StartAdmin, tmp_path: Path) -> 
 # -- readiness ----------------------------------------------------------------------------------------
 
 
-def test_not_ready_until_a_server_answers(start: StartAdmin) -> None:
+def test_a_gateway_is_not_ready_until_a_server_answers(start: StartAdmin) -> None:
     port = ReservedPort()
     try:
         admin = start(port.number, constants=SOON)
@@ -156,8 +158,8 @@ def test_not_ready_until_a_server_answers(start: StartAdmin) -> None:
         port.release()
 
 
-def test_an_upstream_that_no_user_needs_is_asked_too(start: StartAdmin) -> None:
-    """As long as the first answers, nobody else finds out that the second has come back."""
+def test_an_upstream_that_no_session_uses_is_checked_too(start: StartAdmin) -> None:
+    """As long as the first answers, no session connects to the second and finds that it works again."""
     port = ReservedPort()
     with socket.create_server(("127.0.0.1", 0)) as first:
         upstreams = [f"tcp://127.0.0.1:{number}" for number in (first.getsockname()[1], port.number)]
@@ -177,7 +179,7 @@ def test_an_upstream_that_no_user_needs_is_asked_too(start: StartAdmin) -> None:
             port.release()
 
 
-def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
+def test_a_gateway_is_not_ready_while_it_drains(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port, ws_options="{drain_timeout, 2}, ")
         traffic.begin(admin.gateway.ws_port, 4)
@@ -199,15 +201,15 @@ def test_not_ready_while_draining(start: StartAdmin, traffic: Traffic) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGUSR2])
-def test_who_has_asked_has_an_answer(start: StartAdmin, end: signal.Signals) -> None:
-    """Also from a worker that is to end, and has no session."""
+def test_a_request_begun_before_the_end_is_answered(start: StartAdmin, end: signal.Signals) -> None:
+    """Also by a worker that has to end and has no session."""
     admin = start(1, ws_options="{workers, 1}, ")
-    former = admin.gateway.workers
+    old = admin.gateway.workers
     with socket.create_connection(("127.0.0.1", admin.port), PATIENCE) as sock:
         sock.sendall(b"GET /healthz HTTP/1.0\r\n")
         wait_until(lambda: held(admin.gateway, admin.port) == [1], PATIENCE, "it to be accepted")
         admin.gateway.child.signal(end)
-        wait_until(lambda: not listening(former, admin.port), PATIENCE, "the worker to leave")
+        wait_until(lambda: not listening(old, admin.port), PATIENCE, "the worker to leave")
         sock.sendall(b"\r\n")
         assert sock.recv(12) == b"HTTP/1.1 200"
 
@@ -215,7 +217,7 @@ def test_who_has_asked_has_an_answer(start: StartAdmin, end: signal.Signals) -> 
 # -- status -------------------------------------------------------------------------------------------
 
 
-def test_status_says_what_an_admin_needs(start: StartAdmin, traffic: Traffic) -> None:
+def test_the_status_has_the_facts_that_an_admin_needs(start: StartAdmin, traffic: Traffic) -> None:
     with traffic:
         admin = start(traffic.port)
         traffic.begin(admin.gateway.ws_port, 3, 3600.0)
@@ -231,15 +233,15 @@ def test_status_says_what_an_admin_needs(start: StartAdmin, traffic: Traffic) ->
         assert next(iter(found["certificates"].values())) > found["started_at"]
 
 
-def test_who_has_no_host_yet_is_shown_too(alone: Admin) -> None:
-    """Else the sessions of the hosts would not add up to all."""
+def test_sessions_without_a_host_are_shown_too(alone: Admin) -> None:
+    """Otherwise the sessions of the hosts would not add up to all."""
     Browser(alone.gateway.ws_port)
     wait_until(lambda: alone.status()["sessions_without_host"] == 1, PATIENCE, "the session")
     assert alone.status()["sessions"] == 1
     assert "<td>none yet<td>1" in alone.ask("/status").text
 
 
-def test_a_reload_that_failed_is_told(start: StartAdmin) -> None:
+def test_a_failed_reload_is_shown(start: StartAdmin) -> None:
     admin = start(1)
     assert admin.status()["config"]["last_reload"] is None
     right = admin.gateway.config.read_text("utf-8")
@@ -259,7 +261,7 @@ def test_a_reload_that_failed_is_told(start: StartAdmin) -> None:
     )
 
 
-def test_an_admins_listener_comes_and_goes_with_a_reload(start: StartAdmin) -> None:
+def test_a_reload_adds_and_removes_an_admin_listener(start: StartAdmin) -> None:
     admin = start(1)
     port = ReservedPort()
     try:
@@ -275,7 +277,7 @@ def test_an_admins_listener_comes_and_goes_with_a_reload(start: StartAdmin) -> N
         port.release()
 
 
-# -- what is counted ----------------------------------------------------------------------------------
+# -- counters -----------------------------------------------------------------------------------------
 
 
 def test_refused_connections_are_counted(start: StartAdmin) -> None:
@@ -311,7 +313,7 @@ def test_deadlines_before_a_session_are_counted(
 
 
 def test_failures_are_counted(start: StartAdmin) -> None:
-    """A login that the server refuses, and a stanza above the limit."""
+    """A refused login, and a stanza above the limit."""
     failure = b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"
     server = XmppServer()
     try:
@@ -364,7 +366,7 @@ def test_repaired_stanzas_are_counted(start: StartAdmin) -> None:
         server.close()
 
 
-def test_nothing_stays_behind(start: StartAdmin, tmp_path: Path) -> None:
+def test_a_stopped_gateway_leaves_no_files(start: StartAdmin, tmp_path: Path) -> None:
     files = tmp_path / "figures"
     files.mkdir()
     admin = start(1, env={"TMPDIR": str(files)})
@@ -380,17 +382,17 @@ def test_after_an_upgrade_the_new_gateway_answers(start: StartAdmin, traffic: Tr
         traffic.begin(admin.gateway.ws_port, 2, 3600.0)
         wait_until(lambda: admin.metrics().sum("wsgw_sessions") == 2, PATIENCE, "the sessions")
         began = admin.metrics().value("wsgw_start_time_seconds")
-        former = [admin.gateway.child.pid, *children_of(admin.gateway.child.pid)]
+        old = [admin.gateway.child.pid, *children_of(admin.gateway.child.pid)]
         admin.gateway.child.signal(signal.SIGUSR2)
         wait_until(
             lambda: admin.metrics().value("wsgw_start_time_seconds") > began, PATIENCE, "the new gateway"
         )
         ports = (admin.gateway.ws_port, admin.port)
-        wait_until(lambda: not listening(former, *ports), PATIENCE, "the former one to leave the ports")
+        wait_until(lambda: not listening(old, *ports), PATIENCE, "the old gateway to leave the ports")
         wait_until(lambda: admin.ask("/readyz").status == 200, PATIENCE, "it to be ready")
         books = traffic.begin(admin.gateway.ws_port, 3, 3600.0)
         assert not any(book.lost for book in books)
-        # The old gateway's sessions live on there, and are not told of here.
+        # The sessions of the old gateway continue there and are not shown here.
         wait_until(lambda: admin.metrics().sum("wsgw_sessions") == 3, PATIENCE, "the sessions")
         assert admin.metrics().value("wsgw_sessions_opened_total") == 3
         assert not any(book.lost for book in traffic.books)

@@ -1,4 +1,4 @@
-"""The metrics and the books of both ends say the same, to the byte."""
+"""The metrics agree with the books of both ends, to the byte."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def counted(metrics: Metrics) -> Counter[str]:
 
 
 def settle(admin: Admin, traffic: KeptTraffic, sessions: int) -> Metrics:
-    """Wait until both say the same, with so many sessions; what they say at the end is in the assertion.
+    """Wait until both agree, with so many sessions; the assertion shows the last values.
 
-    A worker may publish just when the last byte of a session has passed, and it is not over yet.
+    A worker may publish when the last byte of a session has passed and the session has not ended yet.
     """
     metrics = admin.metrics()
 
@@ -60,8 +60,10 @@ def settle(admin: Admin, traffic: KeptTraffic, sessions: int) -> Metrics:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic, secure: bool) -> None:
-    """Over TLS too the bytes are those inside it."""
+def test_the_metrics_count_every_byte_and_session(
+    start: StartAdmin, traffic: KeptTraffic, secure: bool
+) -> None:
+    """Over TLS, the counted bytes are those inside TLS."""
     with traffic:
         admin = start(traffic.port)
         port = admin.gateway.wss_port if secure else admin.gateway.ws_port
@@ -82,7 +84,7 @@ def test_metrics_are_what_passed(start: StartAdmin, traffic: KeptTraffic, secure
 
 
 def test_a_reload_changes_no_counter(start: StartAdmin, traffic: KeptTraffic) -> None:
-    """Nor does a worker that is sent away with it, and ends with its last session."""
+    """Nor does a worker that the reload dismisses and that ends with its last session."""
     with traffic:
         admin = start(traffic.port)
         gateway = admin.gateway
@@ -103,8 +105,8 @@ def test_a_reload_changes_no_counter(start: StartAdmin, traffic: KeptTraffic) ->
     assert metrics.value("wsgw_logins_total", result="success") == 20
 
 
-def test_a_dead_workers_counts_stay(start: StartAdmin, traffic: KeptTraffic) -> None:
-    """What it had published; it publishes once a second, and here it has had nothing to do for longer."""
+def test_the_counts_of_a_dead_worker_stay(start: StartAdmin, traffic: KeptTraffic) -> None:
+    """The counts that it had published: it publishes each second, and here it was idle for longer."""
     with traffic:
         admin = start(traffic.port)
         gateway = admin.gateway

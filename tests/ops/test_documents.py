@@ -1,4 +1,4 @@
-"""What is written about the metrics is true of them: page, dashboard, rules; promtool finds no fault."""
+"""The page, the dashboard and the rules agree with the metrics; promtool finds no error in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from wsgw.telemetry.tally import LIMITS_HIT
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
 ALERTS = ROOT / "deploy" / "prometheus-alerts.yml"
-#: When they fire, and when they do not.
+#: The cases in which the alerts fire, and those in which they do not.
 ALERTS_FIRED = ROOT / "tests" / "ops" / "alerts.yml"
 _NAME = re.compile(r"\bwsgw_\w+")
 _SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -57,7 +57,7 @@ def run(*command: str, text: str = "") -> None:
 
 
 def full(start: StartAdmin, traffic: Traffic) -> Admin:
-    """A gateway that has something to tell of everything."""
+    """A gateway with a value for every metric."""
     admin = start(traffic.port)
     traffic.begin(admin.gateway.ws_port, 4)
     assert admin.ask("/readyz").status == 200
@@ -71,19 +71,19 @@ def full(start: StartAdmin, traffic: Traffic) -> Admin:
     return admin
 
 
-def test_all_that_is_told_of_is_there(start: StartAdmin) -> None:
+def test_every_documented_metric_exists(start: StartAdmin) -> None:
     with Traffic() as traffic:
         names = full(start, traffic).metrics().names
     assert names == SAMPLES
 
 
-def test_everything_that_is_counted_is_there_before_it_has_happened(alone: Admin) -> None:
+def test_every_counter_exists_before_its_first_event(alone: Admin) -> None:
     """Without a first 0, ``rate()`` and ``increase()`` do not see the first burst."""
     names = alone.metrics().names
     assert {name for metric in COUNTED for name in samples_of(metric)} <= names
 
 
-def test_all_reasons_of_refusals_are_there_from_the_start(alone: Admin) -> None:
+def test_every_reason_of_a_refusal_exists_from_the_start(alone: Admin) -> None:
     name = "wsgw_connections_refused_total"
     found = {labels for told, labels in alone.metrics() if told == name}
     expected = {
@@ -94,7 +94,7 @@ def test_all_reasons_of_refusals_are_there_from_the_start(alone: Admin) -> None:
     assert found == expected
 
 
-def test_an_upstream_is_there_from_the_start_and_after_a_reload(alone: Admin) -> None:
+def test_an_upstream_has_its_metrics_from_the_start_and_after_a_reload(alone: Admin) -> None:
     name = "wsgw_upstream_connect_failures_total"
     assert alone.metrics().value(name, upstream="tcp://127.0.0.1:1") == 0
     config = alone.gateway.config
@@ -113,7 +113,7 @@ def test_an_upstream_is_there_from_the_start_and_after_a_reload(alone: Admin) ->
 
 
 def refusals_in_the_code() -> set[tuple[Refusal, int]]:
-    """(cause, status) of every HandshakeRefused whose two are written out."""
+    """(cause, status) of every HandshakeRefused that has literal ones."""
     found = set()
     for path in sorted((ROOT / "wsgw").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -126,27 +126,27 @@ def refusals_in_the_code() -> set[tuple[Refusal, int]]:
     return found
 
 
-def test_every_refusal_is_known_beforehand() -> None:
+def test_every_refusal_is_in_the_table() -> None:
     found = refusals_in_the_code()
     assert len(found) > 5
     assert {(refusal, status) for refusal, status in found if status not in refusal.statuses} == set()
     assert {refusal.label for refusal in REFUSALS if refusal.is_limit} <= set(BY_NAME)
 
 
-def test_promtool_finds_nothing_wrong_with_the_metrics(start: StartAdmin, promtool: str) -> None:
+def test_promtool_finds_no_error_in_the_metrics(start: StartAdmin, promtool: str) -> None:
     with Traffic() as traffic:
         run(promtool, "check", "metrics", text=full(start, traffic).ask("/metrics").text)
 
 
-def test_promtool_finds_nothing_wrong_with_the_rules(promtool: str) -> None:
+def test_promtool_finds_no_error_in_the_rules(promtool: str) -> None:
     run(promtool, "check", "rules", str(ALERTS))
 
 
-def test_alerts_fire_when_they_should(promtool: str) -> None:
+def test_the_alerts_fire_in_their_cases_only(promtool: str) -> None:
     run(promtool, "test", "rules", str(ALERTS_FIRED))
 
 
-def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     alerts = set(re.findall(r"- alert: (\w+)", ALERTS.read_text("utf-8")))
     assert alerts
     looks = [
@@ -163,7 +163,7 @@ def expressions() -> list[str]:
     return [target["expr"] for panel in panels for target in panel.get("targets", ())]
 
 
-def test_the_dashboard_asks_for_what_there_is() -> None:
+def test_the_dashboard_uses_existing_metrics() -> None:
     named = {name for expression in expressions() for name in _NAME.findall(expression)}
     assert len(named) > 20
     assert named <= SAMPLES
@@ -189,7 +189,7 @@ def test_promtool_can_read_the_dashboards_expressions(tmp_path: Path, promtool: 
     run(promtool, "check", "rules", str(file))
 
 
-def test_the_rules_ask_for_what_there_is() -> None:
+def test_the_rules_use_existing_metrics() -> None:
     text = "".join(line for line in ALERTS.read_text("utf-8").splitlines() if "#" not in line)
     named = set(_NAME.findall(text))
     assert len(named) > 10
@@ -197,7 +197,7 @@ def test_the_rules_ask_for_what_there_is() -> None:
 
 
 def test_the_page_has_the_table() -> None:
-    """Else: ``python -c 'from wsgw.ops.catalogue import table; print(table())'``."""
+    """Otherwise: ``python -c 'from wsgw.ops.catalogue import table; print(table())'``."""
     assert table() in PAGE.read_text("utf-8")
 
 
@@ -208,13 +208,13 @@ def test_the_page_has_the_causes() -> None:
     assert causes_table() + "\n\n" in PAGE.read_text("utf-8")
 
 
-def test_every_label_is_a_causes_and_there_from_the_start(alone: Admin) -> None:
+def test_every_label_is_that_of_a_cause_and_exists_from_the_start(alone: Admin) -> None:
     assert {cause.label for cause in CAUSES} == set(LABELS)
     name = "wsgw_sessions_closed_total"
     found = {labels for told, labels in alone.metrics() if told == name}
     assert found == {frozenset({("cause", label)}) for label in LABELS}
 
 
-def test_limits_are_options() -> None:
+def test_the_limit_of_a_cause_is_an_option() -> None:
     assert len(LIMITS) > 5
     assert LIMITS <= LIMITS_HIT <= set(BY_NAME)

@@ -1,4 +1,4 @@
-"""What an admin is told of settings that can be run, each with its line and the way out."""
+"""Findings about valid settings, each with its line and the action."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def found(
     host: str = "example.org",
     days: float = 0.0,
 ) -> list[ConfigProblem]:
-    """The findings so many days from now, when the clock says so."""
+    """The findings when the clock is so many days ahead."""
     path = folder / "ejabberd.cfg"
     if "{upstream," not in options:
         options += '{upstream, "tcp://127.0.0.1"}, '
@@ -73,7 +73,7 @@ def tls(certfile: Path) -> str:
     return f'{{tls, true}},{{certfile, "{certfile}"}}, '
 
 
-def test_nothing_to_say(tmp_path: Path, make: Make) -> None:
+def test_good_settings_give_no_finding(tmp_path: Path, make: Make) -> None:
     certificate = make()
     more = f'{{certfiles, ["{certificate.pem}"]}}.'
     for ip in ("127.0.0.1", "0.0.0.0"):
@@ -84,29 +84,29 @@ def test_nothing_to_say(tmp_path: Path, make: Make) -> None:
 # -- dates ----------------------------------------------------------------------------------------
 
 
-def test_certificate_of_ours_that_has_expired(tmp_path: Path, make: Make) -> None:
+def test_an_expired_certificate_is_a_finding(tmp_path: Path, make: Make) -> None:
     line, reason = the_one(found(tmp_path, tls(make().pem), days=31))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} has expired on 20")
     assert reason.endswith(" UTC: clients refuse it: renew it, then reload wsgw")
 
 
-def test_certificate_of_ours_that_is_not_valid_yet(tmp_path: Path, make: Make) -> None:
+def test_a_certificate_that_is_not_valid_yet_is_a_finding(tmp_path: Path, make: Make) -> None:
     line, reason = the_one(found(tmp_path, tls(make().pem), days=-400))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} is not valid before 20")
     assert "clients refuse it: set the clock of this machine, which shows 20" in reason
 
 
-def test_certificate_of_ours_out_of_certfiles(tmp_path: Path, make: Make) -> None:
-    """Said once, though it is trusted at the server too; at the line that names the file."""
+def test_an_expired_certificate_of_certfiles_is_one_finding(tmp_path: Path, make: Make) -> None:
+    """Only one, although it is also trusted as the server's; at the line that names the file."""
     more = f'{{certfiles, [\n"{make().pem}"]}}.'
     line, reason = the_one(found(tmp_path, "{tls, true}, ", more, days=31))
     assert line == 7
     assert "clients refuse it" in reason
 
 
-def test_one_of_the_chain_that_has_expired(tmp_path: Path, make: Make) -> None:
+def test_an_expired_certificate_of_the_chain_is_a_finding(tmp_path: Path, make: Make) -> None:
     old, new = make(days="3"), make()
     pem = tmp_path / "chain.pem"
     pem.write_bytes(
@@ -123,7 +123,9 @@ def test_one_of_the_chain_that_has_expired(tmp_path: Path, make: Make) -> None:
     ids=["all", "one host"],
 )
 @pytest.mark.parametrize("days", [31, -400])
-def test_certificate_that_is_trusted_as_it_stands(tmp_path: Path, make: Make, more: str, days: float) -> None:
+def test_an_expired_certificate_of_the_server_is_a_finding(
+    tmp_path: Path, make: Make, more: str, days: float
+) -> None:
     line, reason = the_one(found(tmp_path, "", more.format(pem=make().pem), days=days))
     assert line == 6
     assert reason.startswith(f"{make().pem} {'has expired on' if days > 0 else 'is not valid before'} 20")
@@ -131,7 +133,7 @@ def test_certificate_that_is_trusted_as_it_stands(tmp_path: Path, make: Make, mo
     assert ("renew it" if days > 0 else "set the clock") in reason
 
 
-def test_authorities_that_have_all_expired(tmp_path: Path, make: Make) -> None:
+def test_authorities_that_have_all_expired_are_a_finding(tmp_path: Path, make: Make) -> None:
     cafile = tmp_path / "authorities.pem"
     cafile.write_bytes(make().ca.read_bytes())
     secured = f'{{upstream_cafile, "{cafile}"}}, {{upstream, "starttls://127.0.0.1"}}, '
@@ -150,22 +152,22 @@ def test_authorities_that_have_all_expired(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["example.org", "*.example.org", "ws.example.org"])
-def test_names_that_fit(tmp_path: Path, make: Make, name: str) -> None:
+def test_a_certificate_for_the_host_is_no_finding(tmp_path: Path, make: Make, name: str) -> None:
     assert found(tmp_path, tls(make(name).pem)) == []
 
 
-def test_names_that_are_no_hosts(tmp_path: Path, make: Make) -> None:
+def test_a_certificate_for_no_host_is_a_finding(tmp_path: Path, make: Make) -> None:
     line, reason = the_one(found(tmp_path, tls(make("notexample.org").pem)))
     assert line == 4
     assert "names notexample.org, but neither one of the hosts nor a name below one (example.org)" in reason
 
 
-def test_common_name_only(tmp_path: Path, make: Make) -> None:
+def test_a_certificate_with_a_common_name_only_is_a_finding(tmp_path: Path, make: Make) -> None:
     _, reason = the_one(found(tmp_path, tls(make(alternative=False).pem)))
     assert "has no subjectAltName: clients refuse it" in reason
 
 
-def test_issuer_that_is_missing(tmp_path: Path, make: Make) -> None:
+def test_a_missing_issuer_is_a_finding(tmp_path: Path, make: Make) -> None:
     certificate = make(more="authorityInfoAccess=caIssuers;URI:http://ca.example/r3.der\n")
     line, reason = the_one(found(tmp_path, tls(certificate.pem)))
     assert line == 4
@@ -176,13 +178,13 @@ def test_issuer_that_is_missing(tmp_path: Path, make: Make) -> None:
     assert found(tmp_path, tls(whole)) == []
 
 
-def test_chain_of_another(tmp_path: Path, make: Make) -> None:
+def test_the_chain_of_another_certificate_is_a_finding(tmp_path: Path, make: Make) -> None:
     pem = tmp_path / "chain.pem"
     pem.write_bytes(make().pem.read_bytes() + make("example.org", days="20").chain.read_bytes())
     assert "lacks the certificate of its issuer" in the_one(found(tmp_path, tls(pem)))[1]
 
 
-def test_what_cannot_be_read_is_left_out() -> None:
+def test_unreadable_certificates_are_left_out() -> None:
     text = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
     assert certificates_in(b"") == []
     assert certificates_in(text % b"AAAA" + text % b"@@@@=" + text % b"MAA=") == []
@@ -192,7 +194,7 @@ def test_what_cannot_be_read_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "::", "192.0.2.7"])
-def test_plain_listener_open_to_others(tmp_path: Path, ip: str) -> None:
+def test_a_plain_listener_open_to_other_machines_is_a_finding(tmp_path: Path, ip: str) -> None:
     line, reason = the_one(found(tmp_path, ip=ip))
     assert line == 3
     assert f"the listener on port 5288 is open to other machines ({ip}) without TLS" in reason
@@ -200,16 +202,16 @@ def test_plain_listener_open_to_others(tmp_path: Path, ip: str) -> None:
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.3.2.1", "::1"])
-def test_plain_listener_on_loopback(tmp_path: Path, ip: str) -> None:
+def test_a_plain_listener_on_loopback_is_no_finding(tmp_path: Path, ip: str) -> None:
     assert found(tmp_path, ip=ip) == []
 
 
 @pytest.mark.parametrize("trusted", ["all", '["10.0.0.0/8"]'])
-def test_plain_listener_behind_a_trusted_proxy(tmp_path: Path, trusted: str) -> None:
+def test_a_plain_listener_behind_a_trusted_proxy_is_no_finding(tmp_path: Path, trusted: str) -> None:
     assert found(tmp_path, more=f"{{trusted_proxies, {trusted}}}.", ip="0.0.0.0") == []
 
 
-def test_without_a_file() -> None:
+def test_without_a_file_a_finding_names_the_argument() -> None:
     config = from_arguments("5288", ["a"], ["tcp://127.0.0.1"])
     (problem,) = findings(config, PemFiles(), time.time())
     assert str(problem).startswith("--listen: the listener on port 5288 is open to other machines (0.0.0.0)")

@@ -1,4 +1,4 @@
-"""The log: no peer writes a line of its own into it, no secret stands in it, it holds nobody up."""
+"""The log: no peer can forge a line, it contains no secret, and it blocks no session."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.support.wire import OPENINGS, SECONDS, SERVER_HEADER, Browser, Connec
 from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import BoundedQueueHandler
 
-#: How every line of ours begins; an indented one belongs to a traceback.
+#: The beginning of every line of wsgw; an indented line belongs to a traceback.
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+: |    ")
 FORGED = "2026-01-01 00:00:00,000 INFO wsgw.gateway: forged"
-#: The categories of Unicode that are not shown as themselves: controls, formats, surrogates, separators.
+#: The categories of Unicode that are escaped: controls, formats, surrogates, separators.
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 EVERY_CONTROL = "".join(
     each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) in HIDDEN
@@ -51,7 +51,7 @@ def edge(xmpp_server: XmppServer, certificate: Certificate, tmp_path: Path) -> I
 
 
 @pytest.mark.slow
-def test_no_peer_forges_lines(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_no_peer_can_forge_a_line(edge: Gateway, xmpp_server: XmppServer) -> None:
     hostile = [
         f"GET /ws-xmpp HTTP/1.1\r\nX: \r{FORGED}\r\n\r\n",
         f"GET /ws-xmpp%0a{FORGED.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -104,15 +104,15 @@ def assert_every_line_is_ours(log: bytes) -> None:
 
 @pytest.mark.parametrize("log_format", FORMATTERS)
 def test_every_hidden_character_is_escaped(log_format: str) -> None:
-    """In the message, in a field and in a traceback; what is shown as itself stays, in plain lines."""
+    """In the message, in a field and in a traceback; visible characters are unchanged in plain lines."""
     said = f"é {EVERY_CONTROL} é"
     record = logging.makeLogRecord(
         {"msg": "%(said)s", "args": {"said": said}, "fields": {"field": said}, "exc_text": said}
     )
     line = FORMATTERS[log_format]().format(record)
-    assert not set(EVERY_CONTROL) & set(line.replace("\n    ", "")), "a traceback has lines of its own"
+    assert not set(EVERY_CONTROL) & set(line.replace("\n    ", "")), "a traceback has its own lines"
     if log_format == "json":
-        # Two surrogates side by side are read as the character they stand for.
+        # Two surrogates in a row are read as the character that they encode.
         told = json.loads(line)["field"].encode("utf-16", "surrogatepass")
         assert told == said.encode("utf-16", "surrogatepass")
     else:
@@ -124,7 +124,7 @@ def test_every_hidden_character_is_escaped(log_format: str) -> None:
 
 @pytest.mark.rule("fault-16")
 @pytest.mark.slow
-def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_the_log_has_no_secret_at_level_debug(edge: Gateway, xmpp_server: XmppServer) -> None:
     secret = "Tr0ub4dor&3"
     plain = base64.b64encode(f"\0alice\0{secret}".encode()).decode()
     challenge = base64.b64encode(b"r=nonce,s=c2FsdA==,i=4096").decode()
@@ -142,7 +142,7 @@ def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> Non
         f"<iq xmlns='jabber:client' type='set' id='{token}'><query xmlns='jabber:iq:auth'>"
         f"<username>alice</username><password>{escaped}</password></query></iq>",
         f"<message xmlns='jabber:client'><body>{token}</body></message>",
-        f"<broken>{plain}{escaped}{token}",  # what breaks the rules is not quoted either
+        f"<broken>{plain}{escaped}{token}",  # a message that breaks the rules is not quoted, either
     ]
     for text in said:
         browser.text(text.encode())
@@ -155,7 +155,7 @@ def test_no_secret_at_debug_level(edge: Gateway, xmpp_server: XmppServer) -> Non
     text = edge.log.read_text("utf-8")
     for word in (secret, escaped, plain, challenge, token):
         assert word not in text
-    assert "not-well-formed" in text, "the cause is named"
+    assert "not-well-formed" in text, "the cause is logged"
     edge.assert_clean_log({"alice": secret})
 
 
@@ -166,7 +166,7 @@ def record(message: str) -> logging.LogRecord:
     return logging.makeLogRecord({"name": "test", "msg": message})
 
 
-def test_full_queue_drops_and_counts() -> None:
+def test_a_full_queue_drops_lines_and_counts_them() -> None:
     records: queue.Queue[logging.LogRecord | None] = queue.Queue(3)
     handler = BoundedQueueHandler(records)
     for number in range(10):
@@ -181,7 +181,7 @@ def test_full_queue_drops_and_counts() -> None:
     assert handler.unreported is None
 
 
-def test_last_losses_are_reported_at_the_end() -> None:
+def test_the_last_lost_lines_are_reported_at_the_end() -> None:
     handler = BoundedQueueHandler(queue.Queue(1))
     assert handler.unreported is None
     for number in range(3):
@@ -200,7 +200,7 @@ for number in range(30_000):
 print("logged", flush=True)
 writer.stop()
 """
-#: Whoever reads has more time at the end than a second, which is little for thousands of lines.
+#: The reader has more than a second at the end, which is short for thousands of lines.
 PATIENT = "from wsgw.ops import logs; logs.STOP_TIMEOUT = 60\n"
 
 
@@ -211,8 +211,8 @@ def run(script: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-def test_reader_that_does_not_read_holds_nobody_up() -> None:
-    """Neither the loop nor the end of the process waits for whoever reads standard error."""
+def test_a_reader_that_does_not_read_blocks_no_session() -> None:
+    """Neither the loop nor the end of the process waits for the reader of standard error."""
     child = run(FLOOD)
     try:
         assert child.wait(30) == 0
@@ -221,7 +221,7 @@ def test_reader_that_does_not_read_holds_nobody_up() -> None:
         child.communicate()
 
 
-def test_everything_queued_is_written_at_the_end() -> None:
+def test_every_queued_line_is_written_at_the_end() -> None:
     child = run(PATIENT + FLOOD.replace("30_000", "5_000"))
     _, log = child.communicate(timeout=60)
     assert child.returncode == 0, log
@@ -230,7 +230,7 @@ def test_everything_queued_is_written_at_the_end() -> None:
 
 
 @pytest.mark.slow
-def test_losses_stand_in_the_log() -> None:
+def test_the_log_says_how_many_lines_were_lost() -> None:
     child = run(PATIENT + FLOOD)
     try:
         assert child.stdout is not None
@@ -262,7 +262,7 @@ writer.stop()
 """
 
 
-def test_exception_text_forges_no_lines() -> None:
+def test_the_text_of_an_exception_forges_no_line() -> None:
     _, log = run(TRACEBACK).communicate(timeout=30)
     assert_every_line_is_ours(log)
     assert b"Traceback (most recent call last)" in log
@@ -270,7 +270,7 @@ def test_exception_text_forges_no_lines() -> None:
 
 
 @pytest.mark.slow
-def test_standard_error_that_is_closed() -> None:
+def test_a_process_with_a_closed_standard_error_ends_in_order() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     child = subprocess.Popen(
@@ -303,7 +303,7 @@ log.info("line 51")
 if writer:
     writer.stop()
 """
-#: What finds no room, and how there is room again: nothing fits; the file may have 300 bytes, then more.
+#: Two full disks, and how each has room again: no byte fits; the file may have 300 bytes, then more.
 ROOM = {
     "nothing-fits": (
         "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
@@ -319,7 +319,9 @@ ROOM = {
 @pytest.mark.parametrize("log_format", ["plain", "json"])
 @pytest.mark.parametrize("kind", ["queued", "direct"])
 @pytest.mark.parametrize("room", ROOM)
-def test_full_disk_loses_lines_and_counts_them(tmp_path: Path, room: str, kind: str, log_format: str) -> None:
+def test_a_full_disk_loses_lines_and_counts_them(
+    tmp_path: Path, room: str, kind: str, log_format: str
+) -> None:
     fill, empty = ROOM[room]
     errors = tmp_path / "errors"
     with errors.open("ab") as file:
@@ -336,7 +338,9 @@ def test_full_disk_loses_lines_and_counts_them(tmp_path: Path, room: str, kind: 
     (report,) = [line for line in lines if "log lines were lost" in line]
     lost = int(re.findall(r"(\d+) log lines were lost", report)[0])
     assert lost + len(whole) == 52
-    assert lost in (49, 50) if room == "nothing-fits" else 0 < lost < 50, "one may just be under way"
+    assert lost in (49, 50) if room == "nothing-fits" else 0 < lost < 50, (
+        "one line may be in the writer's hands"
+    )
     assert "line 50" in whole[-2]
     assert "line 51" in whole[-1]
     for line in (report, *whole):
@@ -347,7 +351,7 @@ def test_full_disk_loses_lines_and_counts_them(tmp_path: Path, room: str, kind: 
 
 
 @pytest.mark.slow
-def test_gateway_serves_while_its_log_finds_no_room(xmpp_server: XmppServer) -> None:
+def test_a_gateway_serves_while_the_disk_of_its_log_is_full(xmpp_server: XmppServer) -> None:
     port = ReservedPort()
     upstream = f"tcp://127.0.0.1:{xmpp_server.port}"
     argv = [sys.executable, "-m", "wsgw", "--listen", f"127.0.0.1:{port.number}", "--domain", "localhost"]

@@ -1,4 +1,4 @@
-"""What parent and workers share on disk and in memory, when one of them is not what it should be."""
+"""The files that parent and workers share on disk and in memory, with a worker that is hostile or dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetricsFiles:
 
 
 @pytest.mark.root
-def test_links_that_workers_left_are_not_followed(files: MetricsFiles, tmp_path: Path) -> None:
+def test_links_left_by_a_worker_are_not_followed(files: MetricsFiles, tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     ours.touch()
     (files.path / "figures").touch()
@@ -33,7 +33,7 @@ def test_links_that_workers_left_are_not_followed(files: MetricsFiles, tmp_path:
 
 
 @pytest.mark.root
-def test_a_directory_that_was_put_aside_is_not_given_away(files: MetricsFiles, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_directory_is_not_followed(files: MetricsFiles, tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     ours.mkdir()
     files.path.rmdir()
@@ -43,7 +43,7 @@ def test_a_directory_that_was_put_aside_is_not_given_away(files: MetricsFiles, t
     assert ours.stat().st_uid == 0
 
 
-def test_a_document_torn_by_the_writers_death_is_none(tmp_path: Path) -> None:
+def test_a_document_half_written_at_the_writers_death_is_none(tmp_path: Path) -> None:
     path = tmp_path / "state"
     state = StateFile(path)
     state.publish({"pid": 1})

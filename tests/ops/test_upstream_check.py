@@ -1,4 +1,4 @@
-"""What the XMPP servers are asked at the start, and what an admin hears when one cannot be used."""
+"""The check of the XMPP servers at the start, and its message about one that cannot be used."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def config_of(*upstream: str, timeout: float = SECONDS, **settings: object) -> C
 
 
 def answers(*upstream: str, timeout: float = SECONDS, **settings: object) -> list[str]:
-    """What is wrong, without the place."""
+    """The problem, without its place."""
     config = config_of(*upstream, timeout=timeout, **settings)
     return [problem.reason for problem in check_upstreams(config, PemFiles.of(config))]
 
 
 @contextlib.contextmanager
 def playing(server: XmppServer, *parts: Callable[[], object]) -> Iterator[None]:
-    """The server plays its parts in a thread, one connection after the other; a fault in it is the test's."""
+    """The server plays its parts in a thread, one connection after the other; its failure fails the test."""
     faults: list[BaseException] = []
 
     def play() -> None:
@@ -73,7 +73,7 @@ def playing(server: XmppServer, *parts: Callable[[], object]) -> Iterator[None]:
 
 
 def part(server: XmppServer, said: bytes, *, ended: bool = True) -> Callable[[], None]:
-    """Answer a header so; the question ends its stream in order, if ``ended``."""
+    """Answer a header so; the check ends its stream in order, if ``ended``."""
 
     def play() -> None:
         connection = server.accept()
@@ -128,7 +128,9 @@ def part(server: XmppServer, said: bytes, *, ended: bool = True) -> Callable[[],
         "end",
     ],
 )
-def test_what_a_server_says(xmpp_server: XmppServer, said: bytes, reason: str) -> None:
+def test_an_answer_that_makes_a_server_unusable_is_reported(
+    xmpp_server: XmppServer, said: bytes, reason: str
+) -> None:
     ended = said not in (b"", SERVER_HEADER + END) and not said.startswith(b"HTTP")
     play = part(xmpp_server, said, ended=ended or said.startswith(b"HTTP"))
     with playing(xmpp_server, play):
@@ -142,8 +144,8 @@ def test_what_a_server_says(xmpp_server: XmppServer, said: bytes, reason: str) -
     )
 
 
-def test_server_that_says_nothing(xmpp_server: XmppServer) -> None:
-    """As one that expects a PROXY header, or TLS at once."""
+def test_a_silent_server_is_reported(xmpp_server: XmppServer) -> None:
+    """Such as one that expects a PROXY header, or TLS at once."""
     (reason,) = answers(f"tcp://127.0.0.1:{xmpp_server.port}", timeout=0.2)
     assert "accepts connections but does not answer a stream header within 0.2 s: name the port" in reason
     assert "tls://HOST:PORT" in reason
@@ -152,8 +154,8 @@ def test_server_that_says_nothing(xmpp_server: XmppServer) -> None:
 
 
 @pytest.mark.slow
-def test_server_that_says_no_features(xmpp_server: XmppServer) -> None:
-    """As one of another kind of stream."""
+def test_a_server_without_features_is_reported(xmpp_server: XmppServer) -> None:
+    """Such as one with another kind of stream."""
 
     def play() -> None:
         connection = xmpp_server.accept()
@@ -166,8 +168,8 @@ def test_server_that_says_no_features(xmpp_server: XmppServer) -> None:
     assert f"answers with a stream header but sends no features within 3 s: {PORT_FOR_CLIENTS}" in reason
 
 
-def test_server_that_resets_the_connection(xmpp_server: XmppServer) -> None:
-    """As one that has TLS from the first byte may."""
+def test_a_server_that_resets_the_connection_is_reported(xmpp_server: XmppServer) -> None:
+    """Such as one that expects TLS from the first byte."""
 
     def play() -> None:
         connection = xmpp_server.accept()
@@ -180,14 +182,14 @@ def test_server_that_resets_the_connection(xmpp_server: XmppServer) -> None:
     assert "write tls://HOST:PORT if it has TLS from the first byte" in reason
 
 
-def test_server_whose_packets_are_lost() -> None:
+def test_a_server_whose_packets_are_lost_is_reported() -> None:
     with dropping() as port:
         (reason,) = answers(f"tcp://127.0.0.1:{port}", timeout=0.2)
     assert reason.startswith(f"upstream tcp://127.0.0.1:{port} does not answer within 0.2 s: ")
 
 
-def test_all_are_asked_at_the_same_time_and_each_once(xmpp_server: XmppServer) -> None:
-    """Two that do not answer take no longer than one; a listener more asks nothing more."""
+def test_all_servers_are_checked_at_the_same_time_and_each_once(xmpp_server: XmppServer) -> None:
+    """Two silent servers take no longer than one; another listener causes no other check."""
     with dropping() as port:
         config = config_of(*(f"tcp://127.0.0.{n}:{port}" for n in range(1, 4)), timeout=0.3)
         config = replace(config, listeners=config.listeners * 2)
@@ -201,7 +203,7 @@ def test_all_are_asked_at_the_same_time_and_each_once(xmpp_server: XmppServer) -
 # -- servers that cannot be connected to ----------------------------------------------------------
 
 
-def test_nobody_listens() -> None:
+def test_a_port_without_a_server_is_reported() -> None:
     port = ReservedPort()
     (reason,) = answers(f"tcp://127.0.0.1:{port.number}")
     assert reason == (
@@ -211,7 +213,7 @@ def test_nobody_listens() -> None:
     port.release()
 
 
-def test_unix_sockets(tmp_path: Path) -> None:
+def test_an_unusable_unix_socket_is_reported(tmp_path: Path) -> None:
     (reason,) = answers(f"unix:{tmp_path}/none")
     assert reason.endswith("No such file or directory: start the XMPP server, or correct the path")
     left = tmp_path / "left"
@@ -224,7 +226,7 @@ def test_unix_sockets(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_unix_socket_that_is_not_permitted(open_directory: Path) -> None:
+def test_a_unix_socket_without_permission_is_reported(open_directory: Path) -> None:
     path = open_directory / "closed"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
@@ -240,14 +242,14 @@ def test_unix_socket_that_is_not_permitted(open_directory: Path) -> None:
 
 @pytest.fixture
 def open_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One that others may enter."""
+    """A directory that other accounts may enter."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         path.chmod(0o755)
         yield path
 
 
-def test_names_that_do_not_resolve() -> None:
+def test_a_name_that_does_not_resolve_is_reported() -> None:
     (reason,) = answers("tcp://no-such-host.invalid:5222", timeout=20)
     assert "cannot be used: " in reason or "does not answer" in reason
     if "cannot be used" in reason:
@@ -256,13 +258,13 @@ def test_names_that_do_not_resolve() -> None:
         )
 
 
-def test_srv_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_srv_without_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsgw.net.srv._records", lambda domain, timeout: [])
     (reason,) = answers("srv:no-such-domain.invalid", timeout=20)
     assert "starttls://no-such-domain.invalid:5222, tried because there are no SRV records: " in reason
 
 
-def test_srv_that_offers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_srv_without_a_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(domain: str, timeout: float) -> list[object]:
         raise OSError("its SRV records say that it has no server for clients")
 
@@ -293,7 +295,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Certificate]
 def tls_part(
     server: XmppServer, certificate: Certificate, scheme: str, said: bytes = b""
 ) -> Callable[[], None]:
-    """Take a connection with TLS, as far as it is wanted; then answer a header, if it comes to that."""
+    """Accept a connection with TLS, as far as the client goes; then answer a header, if one comes."""
 
     def play() -> None:
         connection = negotiate(server) if scheme == "starttls" else server.accept()
@@ -309,7 +311,9 @@ def tls_part(
 
 
 @pytest.mark.parametrize("scheme", ["starttls", "tls"])
-def test_good_tls(xmpp_server: XmppServer, make: Callable[..., Certificate], scheme: str) -> None:
+def test_a_server_with_good_tls_is_usable(
+    xmpp_server: XmppServer, make: Callable[..., Certificate], scheme: str
+) -> None:
     good = make()
     with playing(xmpp_server, tls_part(xmpp_server, good, scheme, SERVER_HEADER + PLAIN)):
         assert answers(f"{scheme}://127.0.0.1:{xmpp_server.port}", upstream_cafile=good.ca) == []
@@ -328,7 +332,7 @@ def test_good_tls(xmpp_server: XmppServer, make: Callable[..., Certificate], sch
     ],
     ids=["name", "common name", "expired"],
 )
-def test_certificates_that_are_refused(
+def test_a_refused_certificate_is_reported(
     xmpp_server: XmppServer,
     make: Callable[..., Certificate],
     name: str,
@@ -343,7 +347,7 @@ def test_certificates_that_are_refused(
     assert found.endswith(reason)
 
 
-def test_certificate_of_an_unknown_authority(
+def test_a_certificate_of_an_unknown_authority_is_reported(
     xmpp_server: XmppServer, make: Callable[..., Certificate]
 ) -> None:
     with playing(xmpp_server, tls_part(xmpp_server, make(), "tls")):
@@ -351,7 +355,7 @@ def test_certificate_of_an_unknown_authority(
     assert found.endswith("name the authority with upstream_cafile, or the certificate itself in certfiles")
 
 
-def test_server_without_the_tls_that_is_wanted(xmpp_server: XmppServer) -> None:
+def test_a_server_without_the_required_tls_is_reported(xmpp_server: XmppServer) -> None:
     def answer_in_clear() -> None:
         connection = xmpp_server.accept()
         connection.send(SERVER_HEADER + PLAIN)
@@ -366,7 +370,7 @@ def test_server_without_the_tls_that_is_wanted(xmpp_server: XmppServer) -> None:
     assert "the server does not offer STARTTLS: write it as tls://HOST:PORT if it has" in found
 
 
-# -- where it is said -----------------------------------------------------------------------------
+# -- where it is reported -------------------------------------------------------------------------
 
 FILE = """\
 {{hosts, ["localhost"]}}.
@@ -380,8 +384,8 @@ FILE = """\
 """
 
 
-def test_lines(tmp_path: Path) -> None:
-    """Of the addresses of one listener any will do; of those that are listed each is meant."""
+def test_a_report_names_the_lines_of_its_listeners(tmp_path: Path) -> None:
+    """Of the addresses of a c2s listener one usable is enough; listed addresses are checked one by one."""
     port = ReservedPort()
     path = tmp_path / "ejabberd.cfg"
     path.write_text(FILE.format(c2s=port.number, folder=tmp_path))
@@ -408,7 +412,7 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[Callable[..., Ga
         gateway.close()
 
 
-def test_one_worker_asks_once_and_the_start_does_not_wait(
+def test_one_worker_checks_once_and_the_start_does_not_wait(
     start: Callable[..., Gateway], xmpp_server: XmppServer
 ) -> None:
     gateway = start(xmpp_server.port, asks=True)
@@ -416,7 +420,7 @@ def test_one_worker_asks_once_and_the_start_does_not_wait(
     browser = Browser(gateway.ws_port, first=frame(OPENINGS["rfc7395"]))
     assert browser.head.startswith("HTTP/1.1 101 "), "it serves while the server has not answered"
     session = xmpp_server.accept_stream()
-    assert browser.message().startswith(b"<open "), "two workers and two listeners ask once"
+    assert browser.message().startswith(b"<open "), "two workers and two listeners make one check"
     question.read_until(b"version='1.0'>")
     question.send(SERVER_HEADER + STARTTLS)
     assert question.read_to_end() == END
@@ -428,7 +432,7 @@ def test_one_worker_asks_once_and_the_start_does_not_wait(
         connection.close()
 
 
-def test_reload_asks_what_is_new(start: Callable[..., Gateway], xmpp_server: XmppServer) -> None:
+def test_a_reload_checks_new_upstreams(start: Callable[..., Gateway], xmpp_server: XmppServer) -> None:
     gateway = start(xmpp_server.port, asks=True)
     part(xmpp_server, SERVER_HEADER + PLAIN)()
     reload(gateway, gateway.config.read_text() + "{websocket_timeout, 200}.\n")
@@ -441,7 +445,7 @@ def test_reload_asks_what_is_new(start: Callable[..., Gateway], xmpp_server: Xmp
 
 
 def reload(gateway: Gateway, text: str) -> None:
-    """Let the gateway take ``text``; it has two listeners."""
+    """Reload the gateway with ``text``; it has two listeners."""
     wanted = gateway.child.text().count(" listens on ") + 2
     gateway.config.write_text(text)
     gateway.child.signal(signal.SIGHUP)
@@ -449,7 +453,7 @@ def reload(gateway: Gateway, text: str) -> None:
 
 
 def stranger_comes_first(server: XmppServer) -> None:
-    """Nobody has connected to the server meanwhile."""
+    """No client has connected to the server meanwhile."""
     with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
         first = server.accept()
         assert first.socket.getpeername() == client.getsockname()
@@ -457,7 +461,7 @@ def stranger_comes_first(server: XmppServer) -> None:
 
 
 @pytest.mark.slow
-def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
+def test_wsgw_check_connects_and_with_offline_does_not(xmpp_server: XmppServer) -> None:
     command = [sys.executable, "-m", "wsgw", "check", "--listen", "127.0.0.1:5288", "--domain", "localhost"]
     command += ["--upstream", f"tcp://127.0.0.1:{xmpp_server.port}"]
 
@@ -469,7 +473,7 @@ def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
 
     with playing(xmpp_server, part(xmpp_server, SERVER_HEADER + STARTTLS)):
         status, said = run()
-    assert status == 0, "a warning only"
+    assert status == 0, "only a warning"
     assert (
         f"warning: --upstream: upstream tcp://127.0.0.1:{xmpp_server.port} requires STARTTLS: write it as"
         in said
@@ -479,12 +483,12 @@ def test_check_asks_and_offline_does_not(xmpp_server: XmppServer) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "ejabberd", "prosody"])
-def test_real_server_that_can_be_used(start_server: Callable[[str], Server], name: str) -> None:
+def test_a_real_server_is_usable(start_server: Callable[[str], Server], name: str) -> None:
     assert answers(f"tcp://127.0.0.1:{start_server(name).c2s_port}") == []
 
 
 @pytest.mark.parametrize("name", ["ejabberd", "prosody"])
-def test_real_server_that_does_not_know_the_host(start_server: Callable[[str], Server], name: str) -> None:
+def test_a_real_server_without_the_host_is_reported(start_server: Callable[[str], Server], name: str) -> None:
     config = config_of(f"tcp://127.0.0.1:{start_server(name).c2s_port}")
     (problem,) = check_upstreams(replace(config, hosts=("unknown.example",)), PemFiles())
     assert "refuses the stream to unknown.example: host-unknown: hosts must name" in problem.reason

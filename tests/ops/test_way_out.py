@@ -1,4 +1,4 @@
-"""What an admin is advised about a server that cannot be used, by the kind of its error."""
+"""The advice to an admin about a server that cannot be used, by the kind of its error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from wsgw.upstream import NoStartTls, OtherCertificate
         (ssl.SSLCertVerificationError, 18, "name the authority with upstream_cafile"),
     ],
 )
-def test_the_text_of_an_error_decides_nothing(kind: type[OSError], code: int, way_out: str) -> None:
+def test_the_text_of_an_error_does_not_change_the_advice(
+    kind: type[OSError], code: int, way_out: str
+) -> None:
     error = kind.__new__(kind, 0, "other words")
     setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
     (listener,) = from_arguments("127.0.0.1:5288", ["localhost"], ["tls://127.0.0.1:1"]).listeners

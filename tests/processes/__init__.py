@@ -1,4 +1,4 @@
-"""The processes of a gateway: spread, death, reload, drain, upgrade, under traffic with books.
+"""The processes of a gateway: spread, death, reload, drain and upgrade, under counted traffic.
 
 traffic   sessions whose every stanza comes back, and attempts to connect, in a thread of the test
 """

@@ -1,8 +1,8 @@
-"""All that processes go through, in turn and under load: ``python -m tests.processes.acceptance [SESSIONS]``.
+"""Reload, deaths, upgrades and drain under load: ``python -m tests.processes.acceptance [SESSIONS]``.
 
-A new certificate and a new limit, a file that is wrong, a worker killed and one that hangs, two upgrades, a
-drain; with stanzas going round in every session and somebody connecting all the time. Prints a table, and
-exits with 1 if a stanza was lost or doubled, a session ended or a connection refused that should not be.
+A new certificate, a new limit, a file with an error, a killed worker and one that hangs, two upgrades and
+a drain, while every session sends stanzas and new clients connect. Prints a table. Exits with 1 if a stanza
+was lost or doubled, or a session ended or a connection was refused without a reason.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tests.support.processes import wait_until
 from tests.support.traffic import Book, Traffic
 
 SESSIONS = 200
-#: Between two stanzas of a session, in seconds.
+#: The pause between two stanzas of a session, in seconds.
 PAUSE = 0.5
 DRAIN = 10
-#: A worker that hangs is replaced within so many seconds.
+#: The seconds within which a hanging worker is replaced.
 HANGS_FOR = 60.0
 OPTIONS = f"{{drain_timeout, {DRAIN}}}, "
 
 
 class Acceptance:
-    """One run, below ``folder``."""
+    """One run, with its files below ``folder``."""
 
     def __init__(self, folder: Path, sessions: int) -> None:
         self._sessions = sessions
@@ -114,14 +114,14 @@ class Acceptance:
         return sum(held(gateway, port)[0] for port in (gateway.ws_port, gateway.wss_port))
 
     def _note_losses(self, traffic: Traffic, its_own: int) -> None:
-        """Only a worker's own sessions may be lost with it; they come again."""
+        """Only the worker's own sessions may be lost with it; their clients connect again."""
         before = len(self._expected_losses)
         wait_until(lambda: self._lost() - before >= its_own - 1, PATIENCE, "the losses")
         self._expected_losses = [book for book in traffic.books if book.lost]
         lost = len(self._expected_losses) - before
-        if abs(lost - its_own) > 1:  # one may have been an attempt just then
+        if abs(lost - its_own) > 1:  # one may have been an attempt at that moment
             self.faults.append(f"{lost} sessions lost with a worker that had {its_own}")
-        # What was under way in that process is lost with it, once.
+        # The stanzas inside that process are lost with it, once.
         for what in ("ConnectionResetError", "IncompleteReadError"):
             if traffic.attempts[what] == 1:
                 del traffic.attempts[what]
@@ -132,7 +132,7 @@ class Acceptance:
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """Do something, let every session go on for a while, and look at the books."""
+        """Do one step, let every session continue for a while, and check the books."""
         traffic = self._traffic
         began, attempts = time.monotonic(), Counter(traffic.attempts)
         back = sum(book.came_back for book in traffic.books)

@@ -18,7 +18,7 @@ Start = Callable[..., Gateway]
 
 @pytest.fixture
 def start(certificate: Certificate, tmp_path: Path) -> Iterator[Start]:
-    """``start(c2s_port, **settings)``: a gateway that nobody is connected to yet, ended in any case."""
+    """``start(c2s_port, **settings)``: a gateway without a connection, stopped in any case."""
     running: list[Gateway] = []
 
     def begin(c2s_port: int, **settings: Any) -> Gateway:

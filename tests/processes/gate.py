@@ -1,4 +1,4 @@
-"""A process is held at a file that it is about to read, so that a test can do something just then."""
+"""Holds a process at a file that it is about to read, so that a test can act at that moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.processes import wait_until
 
 
 class Gate:
-    """In place of ``file``: the next to read it waits, and gets what stood in it when the gate opens."""
+    """Takes the place of ``file``: the next reader waits until the gate opens, then gets the old content."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -21,20 +21,20 @@ class Gate:
         os.mkfifo(file)
 
     def wait(self) -> None:
-        """Until somebody is held. Whoever comes after it finds the file as it was."""
-        wait_until(self._is_reached, PATIENCE, f"somebody to read {self._file}")
+        """Wait until a process is held. Any later reader finds the file unchanged."""
+        wait_until(self._is_reached, PATIENCE, f"a reader of {self._file}")
         self._file.unlink()
         self._file.write_bytes(self._content)
 
     def _is_reached(self) -> bool:
         try:
             self._end = os.open(self._file, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # ENXIO: nobody reads
+        except OSError:  # ENXIO: no process reads
             return False
         return True
 
     def open(self) -> None:
-        """Let it go on, if it still lives."""
+        """Let the process continue, if it still lives."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._end, self._content)
         os.close(self._end)

@@ -1,4 +1,4 @@
-"""What a gateway tells systemd, taken as it comes: a socket may have room for ten messages only."""
+"""Receives a gateway's notifications for systemd at once: a socket may have room for ten messages only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class Notification(NamedTuple):
-    """``values`` by name, from a process, taken ``at`` (seconds, monotonic)."""
+    """``values`` by name, from a process, received ``at`` (seconds, monotonic)."""
 
     pid: int
     at: float
@@ -46,7 +46,7 @@ class Supervisor:
             self._taken.put(Notification(_CREDENTIALS.unpack(credentials)[0], time.monotonic(), values))
 
     def heard(self, name: str = "") -> Notification:
-        """The next notification, or the next that holds ``name``. Raises queue.Empty."""
+        """The next notification, or the next with ``name``. Raises queue.Empty."""
         while True:
             notification = self._taken.get(timeout=PATIENCE)
             if not name or name in notification.values:

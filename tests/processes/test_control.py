@@ -26,7 +26,9 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 
 @pytest.mark.parametrize("body", [b"", b"short", b"a\nb\0c", LARGE], ids=["none", "short", "marks", "large"])
 @pytest.mark.parametrize("sockets", [0, 1, 3])
-def test_what_is_sent_arrives(ends: tuple[Channel, Channel], body: bytes, sockets: int) -> None:
+def test_a_message_arrives_with_its_descriptors(
+    ends: tuple[Channel, Channel], body: bytes, sockets: int
+) -> None:
     parents, workers = ends
     sent = [socket.socket() for _ in range(sockets)]
     assert parents.send("settings", body, sent)
@@ -42,7 +44,7 @@ def test_what_is_sent_arrives(ends: tuple[Channel, Channel], body: bytes, socket
 
 
 def test_a_worker_sends_no_descriptors(ends: tuple[Channel, Channel]) -> None:
-    """A parent may be root, and what stands behind a descriptor may be anything."""
+    """The parent may be root, and a descriptor may belong to any file."""
     parents, workers = ends
     before = open_files()
     with socket.socket() as sock:
@@ -57,18 +59,18 @@ def test_a_worker_sends_no_descriptors(ends: tuple[Channel, Channel]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"{}", b"[1]", b'[["file", "line", 1]]', b"7"])
-def test_a_worker_that_makes_no_sense(body: bytes) -> None:
+def test_malformed_problems_of_a_worker_raise_no_error(body: bytes) -> None:
     assert [problem.line for problem in problems_of(body)] in ([], [0])
 
 
-def test_no_room_for_descriptors(ends: tuple[Channel, Channel]) -> None:
-    """The message is lost, the channel is not, and nothing stays open."""
+def test_a_message_whose_descriptors_find_no_room_is_lost(ends: tuple[Channel, Channel]) -> None:
+    """The channel continues, and no descriptor stays open."""
     parents, workers = ends
     with socket.socket() as first, socket.socket() as second:
         parents.send("settings", b"", [first, second])
         parents.send("drain")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        free = os.dup(0)  # the lowest number there is
+        free = os.dup(0)  # the lowest free number
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, most[1]))
         try:
@@ -81,12 +83,12 @@ def test_no_room_for_descriptors(ends: tuple[Channel, Channel]) -> None:
     assert message.word == "drain"
 
 
-def test_who_does_not_read(ends: tuple[Channel, Channel]) -> None:
+def test_a_peer_that_does_not_read_blocks_no_sender(ends: tuple[Channel, Channel]) -> None:
     parents, _workers = ends
     assert not all(parents.send("settings", LARGE) for _ in range(1000))
 
 
-def test_who_is_gone(ends: tuple[Channel, Channel]) -> None:
+def test_a_closed_peer_is_the_end_of_the_channel(ends: tuple[Channel, Channel]) -> None:
     parents, workers = ends
     workers.close()
     assert parents.send("drain")

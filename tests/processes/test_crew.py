@@ -1,4 +1,4 @@
-"""The crew alone, without processes: what it wants, and where there is no more room."""
+"""The crew without processes: how many workers it starts, and when it has no free slot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOTS = 3
 
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
-    """One whose processes are made up."""
+    """A crew with fake processes."""
     shared = Shared(SharedTable.create(SLOTS, 64), Beats(SLOTS), StateFile(), None)
     settings = Settings(Config.__new__(Config), PemFiles())
     crew = Crew(settings, {}, None, shared, Watch(), _ignore, _ignore)
@@ -37,12 +37,12 @@ def _ignore(*_args: Any) -> None:
 
 
 def slots(crew: Crew) -> dict[int, bool]:
-    """The members, and whether they leave."""
+    """The slots of the members, and whether they leave."""
     return {slot: member.leaving for slot, member in sorted(crew.members.items())}
 
 
-def test_those_that_leave_keep_their_slots(crew: Crew) -> None:
-    """As many as there is room for are started, the others when there is."""
+def test_members_that_leave_keep_their_slots(crew: Crew) -> None:
+    """Workers are started for the free slots, the others when a slot is free."""
     crew.resize(3)
     assert crew.fill() == math.inf
     crew.resize(1)
@@ -55,11 +55,11 @@ def test_those_that_leave_keep_their_slots(crew: Crew) -> None:
 
 
 class TestHanging:
-    """Seen by the parent, every ``LOOK_EVERY``."""
+    """The parent checks the workers every ``LOOK_EVERY``."""
 
     @pytest.fixture(autouse=True)
     def begun(self, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """One that serves, one that leaves, one that starts; and who is killed."""
+        """One worker that serves, one that leaves, one that starts; returns the slots of those killed."""
         crew.resize(SLOTS)
         crew.fill()
         crew.begun = True
@@ -75,8 +75,8 @@ class TestHanging:
             crew.kill_the_hanging()
 
     @pytest.mark.parametrize("hangs", [0, 1])
-    def test_one_whose_loop_has_stopped(self, crew: Crew, hangs: int) -> None:
-        """Also if it takes no more connections: nobody would ever end its sessions."""
+    def test_a_worker_whose_loop_has_stopped_is_killed(self, crew: Crew, hangs: int) -> None:
+        """Also if it accepts no more connections: otherwise its sessions would never end."""
         turns = {slot: Turn(crew.shared.table, crew.shared.beats, slot, 9) for slot in (0, 1)}
         turns[1].leave(1000.0)
         self.look(crew, turns)
@@ -86,7 +86,7 @@ class TestHanging:
         self.look(crew, turns)
         assert set(self.killed) == {hangs}
 
-    def test_one_that_does_not_start(self, crew: Crew) -> None:
+    def test_a_worker_that_does_not_start_is_killed(self, crew: Crew) -> None:
         self.look(crew, {})
         assert 2 not in self.killed
         crew.members[2].started -= START_TIMEOUT
@@ -94,7 +94,7 @@ class TestHanging:
         crew.kill_the_hanging()
         assert 2 in self.killed
 
-    def test_before_all_are_prepared_nobody_turns(self, crew: Crew) -> None:
+    def test_no_worker_is_killed_before_all_are_prepared(self, crew: Crew) -> None:
         crew.begun = False
         self.look(crew, {})
         assert self.killed == []

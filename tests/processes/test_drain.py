@@ -1,4 +1,4 @@
-"""SIGTERM: sessions end one after the other, newcomers are told to come again, and the last one ends it."""
+"""SIGTERM: sessions end one by one, new clients get 503, and the gateway ends with the last session."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def drained(start: Start, c2s_port: int, seconds: float, options: str = "", **se
     return start(c2s_port, ws_options=f"{{drain_timeout, {seconds}}}, {options}", **settings)
 
 
-def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> None:
+def test_the_ends_of_sessions_are_spread_over_the_time(start: Start, traffic: Traffic) -> None:
     gateway = drained(start, traffic.port, 6)
     books = traffic.begin(gateway.ws_port, 40, 0.05)
     traffic.attempt(gateway.ws_port, 0.05)
@@ -51,28 +51,28 @@ def test_sessions_end_spread_over_the_time(start: Start, traffic: Traffic) -> No
     traffic.over(books)
     assert all(book.code == 1012 for book in books), books
     assert all(b"<system-shutdown " in book.unexpected[0] for book in books)
-    # What the gateway had taken came back, or was on its way to the server.
+    # Every stanza that the gateway had read came back, or was on its way to the server.
     assert all(book.sent - book.came_back <= 1 for book in books)
     ends = sorted(book.ended_at - began for book in books)
-    # By the clock: at once, and after 4.7 s; a busy machine adds to both.
+    # Planned: at once, and after 4.7 s; a busy machine adds to both.
     assert ends[0] < 2.5, ends
     assert 3.5 < ends[-1] < 8.0, ends
     longest = max(later - sooner for sooner, later in itertools.pairwise(ends))
     assert longest < 2.0, ends
     assert traffic.attempts["503"] > 0
-    # When it is over nobody is there; who came in that very moment is reset, or hears nothing.
+    # After the end connections are refused; one that came at that moment is reset, or gets no answer.
     expected = {"101", "503", "ConnectionRefusedError"}
     others = sum(count for what, count in traffic.attempts.items() if what not in expected)
     assert others <= 1, traffic.attempts
     gateway.assert_clean_log({})
 
 
-def test_newcomers_are_told_to_come_again(start: Start) -> None:
+def test_new_clients_are_asked_to_come_again(start: Start) -> None:
     """The ports stay open until the end."""
     gateway = drained(start, 1, 4, "{workers, 1}, ")
     browser = Browser(gateway.ws_port)
     gateway.child.signal(signal.SIGTERM)
-    assert browser.message().startswith(b"<open "), "its end has begun, and it has not answered yet"
+    assert browser.message().startswith(b"<open "), "its end has begun, and the client has not answered yet"
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
         answer = Connection(sock).read_until(b"\r\n\r\n")
@@ -82,8 +82,8 @@ def test_newcomers_are_told_to_come_again(start: Start) -> None:
     assert gateway.child.wait(PATIENCE) == 0
 
 
-def test_it_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
-    """Those that have time left need not wait for it."""
+def test_the_gateway_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
+    """It does not wait for the rest of the time."""
     gateway = drained(start, traffic.port, 60)
     books = traffic.begin(gateway.ws_port, 6)
     gateway.child.signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_it_ends_with_the_last_session(start: Start, traffic: Traffic) -> None:
     assert sum(book.code == 1012 for book in books) <= 2, "the first of each worker"
 
 
-def test_a_second_signal_ends_it_now(start: Start, traffic: Traffic) -> None:
+def test_a_second_signal_ends_the_gateway_at_once(start: Start, traffic: Traffic) -> None:
     gateway = drained(start, traffic.port, 60)
     traffic.begin(gateway.ws_port, 6)
     gateway.child.signal(signal.SIGTERM)
@@ -117,8 +117,8 @@ runpy.run_module("wsgw", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
-    """However early: it ends in order, never having listened, and leaves nothing behind."""
+def test_a_gateway_can_be_stopped_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
+    """At any moment: it ends in order without having listened, and leaves no files."""
     port = ReservedPort()
     listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
     read_first = tmp_path / "read first"
@@ -142,8 +142,8 @@ def test_a_stop_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
         port.release()
 
 
-def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
-    """It is killed some seconds after the time is over."""
+def test_a_hanging_worker_does_not_delay_the_end(start: Start) -> None:
+    """It is killed some seconds after ``drain_timeout``."""
     gateway = drained(start, 1, 0, constants={"wsgw.processes.parent.DRAIN_GRACE": 1.0})
     hanging = gateway.workers[0]
     os.kill(hanging, signal.SIGSTOP)
@@ -156,7 +156,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
 @pytest.mark.parametrize(
     "answer", [ENABLED, ENABLED.replace(b" resume='true'", b"")], ids=["resumable", "not"]
 )
-def test_sessions_that_can_be_resumed(start: Start, word: str, answer: bytes) -> None:
+def test_a_session_that_can_be_resumed_stays_resumable(start: Start, word: str, answer: bytes) -> None:
     server = XmppServer()
     gateway = drained(start, server.port, 1, f"{{drain_resumable, {word}}}, ")
     browser = Browser(gateway.ws_port, first=frame(OPENINGS["rfc7395"]))
@@ -173,15 +173,15 @@ def test_sessions_that_can_be_resumed(start: Start, word: str, answer: bytes) ->
     else:
         messages, code, _ = browser.until_close()
         assert (b"<system-shutdown " in messages[0], code) == (True, 1012)
-    assert connection.read_to_end() == b"", "a bare FIN: it can be resumed, told or not"
+    assert connection.read_to_end() == b"", "a bare FIN: it can be resumed, whether the client knows or not"
     for each in (browser, connection, server):
         each.close()
     assert gateway.child.wait(PATIENCE) == 0
     gateway.assert_clean_log({})
 
 
-def test_what_a_browser_said_last_is_flushed(start: Start) -> None:
-    """Also to a server that reads slowly."""
+def test_the_last_bytes_from_a_browser_reach_the_server(start: Start) -> None:
+    """Also a server that reads slowly."""
     server = XmppServer(receive_buffer=4096)
     gateway = drained(start, server.port, 0, "{send_buffer_high, 1000000}, ")
     browser = Browser(gateway.ws_port, first=frame(OPENINGS["rfc7395"]))
@@ -191,9 +191,9 @@ def test_what_a_browser_said_last_is_flushed(start: Start) -> None:
     stanzas = [b"<message xmlns='jabber:client' id='%d'>%s</message>" % (n, b"x" * 9000) for n in range(20)]
     browser.send(b"".join(map(frame, stanzas)))
     browser.send(frame(b"", 9))
-    assert browser.frame()[0] == 10, "all of it is with the gateway"
+    assert browser.frame()[0] == 10, "the gateway has read all bytes"
     gateway.child.signal(signal.SIGTERM)
-    browser.until_close()  # its end has begun, and the server has read nothing yet
+    browser.until_close()  # the end of the session has begun, and the server has not read yet
     assert connection.read_to_end() == b"".join(stanzas)
     for each in (browser, connection, server):
         each.close()

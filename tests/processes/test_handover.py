@@ -1,4 +1,4 @@
-"""What a parent hands to its successor is a contract between releases: its form is written out here."""
+"""The handover from a parent to its successor is a contract between releases: this is its form."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def listening() -> Iterator[socket.socket]:
         yield sock
 
 
-def test_takes_over_from_the_first_release(listening: socket.socket, tmp_path: Path) -> None:
-    """The variable, the word that it serves, and the word by which a stop reaches the old processes."""
+def test_a_gateway_takes_over_from_the_first_release(listening: socket.socket, tmp_path: Path) -> None:
+    """The variable, the word for \"I serve\", and the word that stops the old processes."""
     ip, port = listening.getsockname()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(PATIENCE)
@@ -62,7 +62,7 @@ def test_takes_over_from_the_first_release(listening: socket.socket, tmp_path: P
 
 
 def test_a_later_release_reads_what_this_one_writes(listening: socket.socket) -> None:
-    """Whatever is added, these names stay, and mean descriptors."""
+    """Names may be added; these stay, and are of descriptors."""
     place = Place(*listening.getsockname())
     table = SharedTable.create(1)
     link, other = Channel.pair()

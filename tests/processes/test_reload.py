@@ -1,4 +1,4 @@
-"""SIGHUP: new settings for new connections, while those that run notice nothing."""
+"""SIGHUP: new settings for new connections; existing sessions are not disturbed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 def change(gateway: Gateway, old: str, new: str, count: int = -1) -> None:
-    """Edit the configuration, and have it read again."""
+    """Edit the configuration, and reload it."""
     text = gateway.config.read_text()
     assert old in text
     gateway.config.write_text(text.replace(old, new, count))
@@ -34,7 +34,7 @@ def change(gateway: Gateway, old: str, new: str, count: int = -1) -> None:
 
 
 def status_line(port: int, headers: tuple[str, ...] = ()) -> bytes:
-    """How an upgrade is answered."""
+    """The status of the answer to a WebSocket upgrade."""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
         sock.sendall(upgrade_request(headers=headers))
         return sock.recv(4096).split(b"\r\n")[0]
@@ -50,8 +50,10 @@ def shown_certificate(port: int) -> bytes:
     return certificate
 
 
-def test_under_traffic(start: Start, traffic: Traffic, certificate: Certificate, tmp_path: Path) -> None:
-    """A new certificate, then a new limit, then a file that is wrong: nobody loses anything."""
+def test_reloads_under_traffic_disturb_no_session(
+    start: Start, traffic: Traffic, certificate: Certificate, tmp_path: Path
+) -> None:
+    """A new certificate, then a new limit, then a file with an error: no stanza is lost."""
     pem = tmp_path / "served.pem"
     pem.write_bytes(certificate.pem.read_bytes())
     gateway = start(traffic.port)
@@ -61,7 +63,7 @@ def test_under_traffic(start: Start, traffic: Traffic, certificate: Certificate,
     traffic.attempt(gateway.ws_port)
     first = shown_certificate(gateway.wss_port)
     pem.write_bytes(make_certificate(tmp_path / "renewed").pem.read_bytes())
-    assert shown_certificate(gateway.wss_port) == first, "a file on the disk is not yet a reload"
+    assert shown_certificate(gateway.wss_port) == first, "a changed file alone changes nothing"
     reload(gateway)
     wait_until(lambda: shown_certificate(gateway.wss_port) != first, PATIENCE, "the new certificate")
     traffic.moves(books)
@@ -80,7 +82,7 @@ def test_under_traffic(start: Start, traffic: Traffic, certificate: Certificate,
     gateway.assert_clean_log({})
 
 
-def test_what_is_wrong_is_logged_with_its_line(start: Start) -> None:
+def test_an_error_is_logged_with_its_line(start: Start) -> None:
     gateway = start(1)
     gateway.config.write_text(gateway.config.read_text().replace("{backlog", "{max_sesions, 5}, {backlog"))
     change(gateway, "{ip, {127,0,0,1}},", "{max_sesions, 5}, {tls, maybe}, {ip, {127,0,0,1}},")
@@ -92,7 +94,7 @@ def test_what_is_wrong_is_logged_with_its_line(start: Start) -> None:
 
 
 @pytest.mark.parametrize("first", ["removed", "kept"])
-def test_hosts(start: Start, traffic: Traffic, first: str) -> None:
+def test_a_reload_changes_the_hosts(start: Start, traffic: Traffic, first: str) -> None:
     """A host that is no longer served keeps its sessions; new streams to it are refused."""
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
@@ -117,8 +119,8 @@ def test_hosts(start: Start, traffic: Traffic, first: str) -> None:
     gateway.assert_clean_log({})
 
 
-def test_listeners_come_and_go(start: Start, traffic: Traffic) -> None:
-    """A port that is taken away serves those it has; and may come back."""
+def test_a_reload_adds_and_removes_listeners(start: Start, traffic: Traffic) -> None:
+    """A removed listener keeps its sessions, and may be added again."""
     gateway = start(traffic.port)
     books = traffic.begin(gateway.wss_port, 4, secure=True)
     extra = ReservedPort()
@@ -137,7 +139,7 @@ def test_listeners_come_and_go(start: Start, traffic: Traffic) -> None:
     extra.release()
 
 
-def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
+def test_a_reload_with_a_port_in_use_changes_nothing(start: Start) -> None:
     gateway = start(1)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -148,8 +150,8 @@ def test_a_port_that_is_taken_changes_nothing(start: Start) -> None:
     assert accepts(gateway.wss_port)
 
 
-def test_another_address_of_a_port(start: Start) -> None:
-    """The system does not let it be opened beside the one that is open; that one is not closed for a try."""
+def test_a_reload_to_another_address_of_a_port_in_use_changes_nothing(start: Start) -> None:
+    """The kernel does not open it next to the old address, and wsgw does not close the old one first."""
     gateway = start(1)
     change(gateway, "{ip, {127,0,0,1}}", "{ip, {0,0,0,0}}")
     port = gateway.ws_port
@@ -157,8 +159,8 @@ def test_another_address_of_a_port(start: Start) -> None:
     assert accepts(port)
 
 
-def test_more_listeners_than_can_be_handed_to_a_worker(start: Start) -> None:
-    """New ones go to those that run in one message; the kernel says how many fit."""
+def test_a_reload_with_too_many_new_listeners_is_refused(start: Start) -> None:
+    """Running workers get all new listeners in one message; the kernel limits their number."""
     gateway = start(1)
     one = "{0, wsgw_admin, []},\n"
     change(gateway, "{listen, [", "{listen, [" + 250 * one)
@@ -170,8 +172,8 @@ def test_more_listeners_than_can_be_handed_to_a_worker(start: Start) -> None:
     assert gateway.stop() == 0
 
 
-def test_a_worker_that_is_full(start: Start, traffic: Traffic) -> None:
-    """Settings that come with descriptors are not for it; it hears what comes after them."""
+def test_a_worker_without_free_descriptors_keeps_its_settings(start: Start, traffic: Traffic) -> None:
+    """It loses settings that come with descriptors, but gets the messages after them."""
     gateway = start(traffic.port, ws_options="{workers, 1}, ")
     books = traffic.begin(gateway.ws_port, 4)
     hosts = ", ".join(f'"host-{number}.example"' for number in range(9000))
@@ -181,13 +183,13 @@ def test_a_worker_that_is_full(start: Start, traffic: Traffic) -> None:
     traffic.moves(books)
     assert gateway.stop() == 0
     traffic.over(books)
-    assert [book.code for book in books] == [1012] * 4, "it was told to drain"
+    assert [book.code for book in books] == [1012] * 4, "it got the drain message"
     gateway.assert_clean_log({})
 
 
 @pytest.mark.parametrize("what", ["rule", "port"])
-def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start, what: str) -> None:
-    """Also if its listener is no more."""
+def test_a_handshake_ends_by_the_settings_with_which_it_began(start: Start, what: str) -> None:
+    """Also if its listener was removed."""
     free = ReservedPort()
     gateway = start(1, ws_options='{websocket_origin, ["https://good.example"]}, ')
     request = upgrade_request(headers=("Origin: https://good.example",))
@@ -208,8 +210,8 @@ def test_a_handshake_in_between_ends_by_the_rules_it_began_with(start: Start, wh
     free.release()
 
 
-def test_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:
-    """What was changed after the file was read is not missed."""
+def test_a_reload_during_the_start_is_done_after_it(tmp_path: Path) -> None:
+    """A change made after the file was read is not lost."""
     port = ReservedPort()
     config = tmp_path / "wsgw.yml"
     config.write_text(
@@ -222,7 +224,7 @@ def test_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:
         gate.wait()
         config.write_text(config.read_text().replace("before", "after"))
         gateway.signal(signal.SIGHUP)
-        assert not accepts(port.number), "it does not serve yet"
+        assert not accepts(port.number), "the gateway does not serve yet"
         gate.open()
         wait_until(lambda: "hosts after.example" in gateway.text(), PATIENCE, "the reload")
         assert "hosts before.example" in gateway.text()
@@ -232,32 +234,32 @@ def test_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:
         port.release()
 
 
-def test_workers_come_and_go(start: Start, traffic: Traffic) -> None:
+def test_a_reload_changes_the_number_of_workers(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 8)
     change(gateway, "{workers, 2}", "{workers, 3}")
     said(gateway, "worker 2 .* serves")
-    for _ in range(12):  # a busy machine may let it have its turn late
+    for _ in range(12):  # on a busy machine its turn may come late
         books += traffic.begin(gateway.ws_port, 1)
         if min(before := held(gateway, gateway.ws_port)) >= 2:
             break
     assert sum(before) == len(books)
-    assert min(before) >= 2, "the newcomer has its share"
+    assert min(before) >= 2, "the new worker has its share"
     change(gateway, "{workers, 3}", "{workers, 1}")
     wait_until(lambda: len(listening(gateway.workers, gateway.ws_port)) == 1, PATIENCE, "two to leave")
     traffic.moves(books)
-    assert len(gateway.workers) == 3, "two of them have sessions still"
+    assert len(gateway.workers) == 3, "two of the old workers still have sessions"
     more = traffic.begin(gateway.ws_port, 4)
     after = held(gateway, gateway.ws_port)
     grown = [now - then for now, then in zip(after, before, strict=True)]
-    assert sorted(grown) == [0, 0, 4], "which they keep, and get no more"
+    assert sorted(grown) == [0, 0, 4], "they keep these, and get no more"
     traffic.finish()
     assert_whole(books + more)
     wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "those without sessions to go")
     assert gateway.stop() == 0
 
 
-def test_nothing_is_left_of_former_settings(start: Start) -> None:
+def test_a_reload_frees_the_previous_settings(start: Start) -> None:
     gateway = start(1)
     extra = ReservedPort()
     text = gateway.config.read_text()
@@ -284,7 +286,7 @@ def test_nothing_is_left_of_former_settings(start: Start) -> None:
     extra.release()
 
 
-def test_log_level(start: Start) -> None:
+def test_a_reload_changes_the_log_level(start: Start) -> None:
     gateway = start(1, top_level="{log_level, warning}.\n")
     assert "INFO" not in gateway.child.text()
     gateway.config.write_text(gateway.config.read_text().replace("warning", "info"))
@@ -298,8 +300,8 @@ def test_log_level(start: Start) -> None:
     wait_until(tells, PATIENCE, "the workers to log")
 
 
-def test_the_state_is_there_for_the_workers() -> None:
-    """What the parent publishes, a process forked from it can read."""
+def test_a_worker_can_read_the_state() -> None:
+    """A process forked from the parent can read the state that the parent publishes."""
     state = StateFile()
     here, there = os.pipe()
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""Signals as bytes of a socket: each once, in their order, and none that is not obeyed."""
+"""Signals as bytes of a socket: each once, in their order, and only those that the parent handles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def send(*numbers: signal.Signals) -> None:
         os.kill(os.getpid(), number)
 
 
-def test_each_once_in_their_order(signals: Signals) -> None:
+def test_each_signal_comes_once_in_their_order(signals: Signals) -> None:
     send(signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2)
     assert signals.receive() == [signal.SIGUSR2, signal.SIGUSR1]
 

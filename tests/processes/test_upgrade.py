@@ -1,4 +1,4 @@
-"""SIGUSR2: a newer parent takes the ports over, and the older one keeps its sessions."""
+"""SIGUSR2: a new parent takes over the ports, and the old one keeps its sessions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 
 def upgrade(gateway: Gateway, parent: int) -> int:
-    """Send it, and return the pid of the new parent once it has taken over, and nobody else accepts."""
+    """Send SIGUSR2; return the pid of the new parent when it has taken over and no other process accepts."""
     before, older = count(gateway, "has taken over"), [parent, *children_of(parent)]
     os.kill(parent, signal.SIGUSR2)
     said(gateway, "has taken over", before + 1)
@@ -43,7 +43,7 @@ def upgrade(gateway: Gateway, parent: int) -> int:
 
 
 def begin_upgrade(gateway: Gateway) -> tuple[int, Gate]:
-    """Send it, and return the pid of the new parent, and the gate it is held at; it hears signals already."""
+    """Send SIGUSR2; return the pid of the new parent, which handles signals, and the gate that holds it."""
     gate = Gate(gateway.config)
     gateway.child.signal(signal.SIGUSR2)
     said(gateway, r"upgrade: process \d+ starts")
@@ -57,14 +57,14 @@ def stop(parent: int) -> None:
 
 
 def status(port: int) -> bytes:
-    """How an upgrade is answered."""
+    """The status of the answer to a WebSocket upgrade."""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
         sock.sendall(upgrade_request())
         return sock.recv(4096).split()[1]
 
 
-def test_under_traffic(start: Start, traffic: Traffic) -> None:
-    """Twice, with sessions in every generation; and not one connection is refused."""
+def test_two_upgrades_under_traffic_refuse_no_connection(start: Start, traffic: Traffic) -> None:
+    """With sessions in every generation."""
     gateway = start(traffic.port)
     first = gateway.child.pid
     traffic.attempt(gateway.ws_port)
@@ -83,15 +83,15 @@ def test_under_traffic(start: Start, traffic: Traffic) -> None:
     for each in books:
         assert_whole(each)
     assert set(traffic.attempts) == {"101"}, traffic.attempts
-    assert gateway.child.wait(PATIENCE) == 0, "the oldest ends with its last session"
+    assert gateway.child.wait(PATIENCE) == 0, "the oldest parent ends with its last session"
     wait_until(lambda: gone(second), PATIENCE, "the second to end likewise")
     Browser(gateway.ws_port).close()
     stop(third)
     gateway.assert_clean_log({})
 
 
-def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever tries again and again uses up nothing."""
+def test_a_failed_fork_leaves_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated attempts use up no descriptors."""
 
     def fork() -> int:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -103,8 +103,8 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_files() == before
 
 
-def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> None:
-    """A request in the middle of its head belongs to the old one."""
+def test_an_accepted_connection_is_served_by_the_process_that_accepted_it(start: Start) -> None:
+    """A request with half of its head read belongs to the old gateway."""
     gateway = start(1)
     request = upgrade_request()
     with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
@@ -118,7 +118,7 @@ def test_what_has_been_accepted_is_served_by_who_accepted_it(start: Start) -> No
     stop(newest)
 
 
-def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) -> None:
+def test_a_new_gateway_that_fails_changes_nothing(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 10)
     traffic.attempt(gateway.ws_port)
@@ -138,8 +138,10 @@ def test_a_new_one_that_fails_changes_nothing(start: Start, traffic: Traffic) ->
     stop(newest)
 
 
-def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start, traffic: Traffic) -> None:
-    """Told to stop while its workers start: it has nothing to stop, and has taken over nothing."""
+def test_a_new_gateway_that_is_stopped_before_it_serves_changes_nothing(
+    start: Start, traffic: Traffic
+) -> None:
+    """It is stopped while its workers start, and has not taken over anything yet."""
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
     newest, gate = begin_upgrade(gateway)
@@ -154,7 +156,7 @@ def test_a_new_one_that_is_stopped_before_it_serves_changes_nothing(start: Start
     assert gateway.stop() == 0
 
 
-def test_a_stop_while_the_new_one_starts_ends_both(start: Start) -> None:
+def test_a_stop_while_the_new_gateway_starts_ends_both(start: Start) -> None:
     gateway = start(1)
     newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGTERM)
@@ -165,7 +167,7 @@ def test_a_stop_while_the_new_one_starts_ends_both(start: Start) -> None:
     assert not accepts(gateway.ws_port)
 
 
-def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) -> None:
+def test_a_stop_of_the_newest_gateway_drains_them_all(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
     second = upgrade(gateway, gateway.child.pid)
@@ -179,7 +181,7 @@ def test_the_stop_of_the_newest_drains_them_all(start: Start, traffic: Traffic) 
     assert [book.code for book in books] == [1012] * 12
 
 
-def test_the_death_of_the_newest_leaves_the_older_to_its_sessions(start: Start, traffic: Traffic) -> None:
+def test_the_death_of_the_newest_gateway_leaves_the_old_sessions(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
     os.kill(upgrade(gateway, gateway.child.pid), signal.SIGKILL)
@@ -189,7 +191,7 @@ def test_the_death_of_the_newest_leaves_the_older_to_its_sessions(start: Start, 
     assert gateway.child.wait(PATIENCE) == 0
 
 
-def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
+def test_upgrade_timeout_ends_the_old_sessions(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port, ws_options="{upgrade_timeout, 1}, {drain_timeout, 1}, ")
     books = traffic.begin(gateway.ws_port, 4)
     newest = upgrade(gateway, gateway.child.pid)
@@ -201,7 +203,7 @@ def test_upgrade_timeout(start: Start, traffic: Traffic) -> None:
 
 @pytest.mark.parametrize("end", ["finish", "kill"])
 def test_limits_count_every_generation(start: Start, traffic: Traffic, end: str) -> None:
-    """Also one before the last; but not what the killed cannot count any more."""
+    """Also the sessions of the oldest gateway, but not those of killed processes."""
     gateway = start(traffic.port, ws_options="{max_sessions, 6}, ")
     books = traffic.begin(gateway.ws_port, 3)
     older = [gateway.child.pid, *gateway.workers]
@@ -223,8 +225,8 @@ def test_limits_count_every_generation(start: Start, traffic: Traffic, end: str)
     gateway.assert_clean_log({})
 
 
-def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traffic) -> None:
-    """The new one opens what is new in its file; what is gone from it is closed with the old one."""
+def test_a_new_gateway_takes_settings_and_ports_of_its_file(start: Start, traffic: Traffic) -> None:
+    """It opens the new listeners of its file; those that are gone from it end with the old gateway."""
     gateway = start(traffic.port)
     extra = ReservedPort()
     text = gateway.config.read_text()
@@ -242,8 +244,8 @@ def test_settings_of_a_new_file_and_ports_of_its_own(start: Start, traffic: Traf
     extra.release()
 
 
-def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> None:
-    """The new one may have read the file before it was changed."""
+def test_a_reload_during_an_upgrade_is_done_by_the_new_gateway(start: Start) -> None:
+    """The new gateway may have read the file before it was changed."""
     gateway = start(1)
     newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGHUP)
@@ -254,7 +256,7 @@ def test_a_reload_during_an_upgrade_is_for_whoever_serves_then(start: Start) -> 
     stop(newest)
 
 
-def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
+def test_a_reload_during_a_failed_upgrade_is_done_by_the_old_gateway(start: Start) -> None:
     gateway = start(1)
     newest, gate = begin_upgrade(gateway)
     gateway.child.signal(signal.SIGHUP)
@@ -265,7 +267,7 @@ def test_a_reload_during_an_upgrade_that_fails(start: Start) -> None:
     assert gateway.stop() == 0
 
 
-def test_the_older_one_hands_a_reload_on(start: Start, traffic: Traffic) -> None:
+def test_the_old_gateway_passes_a_reload_on(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     traffic.begin(gateway.ws_port, 1)
     newest = upgrade(gateway, gateway.child.pid)
@@ -275,8 +277,8 @@ def test_the_older_one_hands_a_reload_on(start: Start, traffic: Traffic) -> None
 
 
 @pytest.mark.root
-def test_process_1_of_a_container_refuses(tmp_path: Path) -> None:
-    """Its end would be the container's."""
+def test_process_1_of_a_container_refuses_an_upgrade(tmp_path: Path) -> None:
+    """Its end would end the container."""
     port = ReservedPort()
     listen = ("--listen", f"127.0.0.1:{port.number}", "--domain", "localhost")
     wsgw = [sys.executable, "-m", "wsgw", *listen, "--upstream", "tcp://127.0.0.1:1", "--user", "root"]
@@ -305,7 +307,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     supervisor.close()
 
 
-def test_notifications(start: Start, supervisor: Supervisor) -> None:
+def test_systemd_is_notified_of_start_upgrade_and_stop(start: Start, supervisor: Supervisor) -> None:
     gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address})
     assert supervisor.heard().values["READY"] == "1"
     gateway.child.signal(signal.SIGHUP)
@@ -317,8 +319,10 @@ def test_notifications(start: Start, supervisor: Supervisor) -> None:
     assert supervisor.heard("STOPPING").values["STOPPING"] == "1"
 
 
-def test_the_watchdog(start: Start, supervisor: Supervisor, traffic: Traffic) -> None:
-    """At half its time, from who serves: the new one, though its pid was not in the environment."""
+def test_the_serving_parent_notifies_the_watchdog(
+    start: Start, supervisor: Supervisor, traffic: Traffic
+) -> None:
+    """At half its time; after an upgrade the new parent, although its pid was not in the environment."""
     timeout = {"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "400000"}
     gateway = start(traffic.port, env=timeout)
     traffic.begin(gateway.ws_port, 1)
@@ -326,15 +330,15 @@ def test_the_watchdog(start: Start, supervisor: Supervisor, traffic: Traffic) ->
     beats = [supervisor.heard("WATCHDOG") for _ in range(10)]
     assert {beat.pid for beat in beats} == {gateway.child.pid}
     pauses = [later.at - sooner.at for sooner, later in itertools.pairwise(beats)]
-    assert 0.1 < statistics.median(pauses) < 0.35, pauses  # on a busy machine some may be anything
+    assert 0.1 < statistics.median(pauses) < 0.35, pauses  # on a busy machine single pauses may be long
     newest = upgrade(gateway, gateway.child.pid)
     supervisor.heard("MAINPID")
     assert {supervisor.heard("WATCHDOG").pid for _ in range(5)} == {newest}
     stop(newest)
 
 
-def test_a_watchdog_of_another_process(start: Start, supervisor: Supervisor) -> None:
-    """sd_watchdog_enabled(3): it was meant for who is named."""
+def test_a_watchdog_of_another_process_is_not_notified(start: Start, supervisor: Supervisor) -> None:
+    """sd_watchdog_enabled(3): ``WATCHDOG_PID`` names the process."""
     watchdog = {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
     gateway = start(1, env={"NOTIFY_SOCKET": supervisor.address, **watchdog})
     assert gateway.stop() == 0
@@ -356,11 +360,11 @@ def test_a_watchdog_of_another_process(start: Start, supervisor: Supervisor) -> 
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_whether_a_watchdog_is_ours(environment: dict[str, str], seconds: float | None) -> None:
+def test_a_watchdog_belongs_to_the_named_process(environment: dict[str, str], seconds: float | None) -> None:
     assert watchdog_timeout(environment) == seconds
 
 
-#: Puts a socket where systemd does, and says so; then becomes the gateway.
+#: Passes a socket as systemd does; then becomes the gateway.
 _ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -370,7 +374,7 @@ os.execv(sys.executable, [sys.executable, "-m", "wsgw", "--offline", *sys.argv[2
 
 
 def listens(log: Path, times: int) -> None:
-    """Wait until the gateway has said so often where it listens; fail with the log if it cannot."""
+    """Wait until the gateway has logged so many listening addresses; fail with the log if it does not."""
     done = re.compile(" listens on ws://|nothing has changed")
     try:
         wait_until(lambda: len(done.findall(log.read_text())) >= times, PATIENCE, f"settings number {times}")
@@ -380,8 +384,10 @@ def listens(log: Path, times: int) -> None:
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::"])
-def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path: Path, ip: str) -> None:
-    """Taken over by address, and never closed: a listener that a reload drops may come back."""
+def test_sockets_of_systemd_are_taken_over(
+    traffic: Traffic, certificate: Certificate, tmp_path: Path, ip: str
+) -> None:
+    """By address, and never closed: a listener that a reload removes may be added again."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family) as listening:
         if ":" in ip:
@@ -422,7 +428,9 @@ def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path
             books += traffic.begin(port, 4)
             process.send_signal(signal.SIGHUP)
             listens(log, 4)
-            assert log.read_text().count("takes over the socket") == 2, "what it has it need not take over"
+            assert log.read_text().count("takes over the socket") == 2, (
+                "it does not take over a socket that it has"
+            )
             process.send_signal(signal.SIGUSR2)
             wait_until(lambda: "has taken over" in log.read_text(), PATIENCE, "the upgrade")
             books += traffic.begin(port, 4)
@@ -438,8 +446,8 @@ def test_sockets_of_systemd(traffic: Traffic, certificate: Certificate, tmp_path
             process.wait()
 
 
-def test_sockets_meant_for_another_process(certificate: Certificate, tmp_path: Path) -> None:
-    """``LISTEN_PID`` names whom they are for."""
+def test_sockets_for_another_process_are_ignored(certificate: Certificate, tmp_path: Path) -> None:
+    """``LISTEN_PID`` names the process."""
     gateway = Gateway(tmp_path, certificate, 1, env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
     try:
         gateway.start()

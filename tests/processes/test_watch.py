@@ -1,4 +1,4 @@
-"""The descriptors of a parent: heard, muted, closed; closed all at once in a forked worker."""
+"""The watched descriptors of a parent: read, muted, closed; all closed at once in a forked worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsgw.processes.watch import Watch
 
 
 class Pair:
-    """A watched socket that notes what it hears, and the other end of it."""
+    """A watched socket that notes the bytes it reads, and its other end."""
 
     def __init__(self, watch: Watch) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -33,14 +33,14 @@ def pairs(watch: Watch) -> Iterator[list[Pair]]:
         pair.theirs.close()
 
 
-def test_what_can_be_read_is_heard(watch: Watch, pairs: list[Pair]) -> None:
+def test_a_readable_descriptor_is_read(watch: Watch, pairs: list[Pair]) -> None:
     watch.wait(0)
     pairs[1].theirs.send(b"x")
     watch.wait(5)
     assert [pair.heard for pair in pairs] == [[], [b"x"]]
 
 
-def test_muted_it_stays_open(watch: Watch, pairs: list[Pair]) -> None:
+def test_a_muted_descriptor_stays_open(watch: Watch, pairs: list[Pair]) -> None:
     watch.mute(pairs[0].ours)
     watch.mute(pairs[0].ours)
     pairs[0].theirs.send(b"x")
@@ -51,7 +51,7 @@ def test_muted_it_stays_open(watch: Watch, pairs: list[Pair]) -> None:
     assert pairs[0].ours.fileno() < 0
 
 
-def test_closed_it_is_heard_no_more(watch: Watch, pairs: list[Pair]) -> None:
+def test_a_closed_descriptor_is_not_read(watch: Watch, pairs: list[Pair]) -> None:
     watch.close(pairs[0].ours)
     assert pairs[0].theirs.recv(10) == b""
     pairs[1].theirs.send(b"x")
@@ -59,7 +59,7 @@ def test_closed_it_is_heard_no_more(watch: Watch, pairs: list[Pair]) -> None:
     assert pairs[1].heard == [b"x"]
 
 
-def test_close_all_closes_the_muted_too(watch: Watch, pairs: list[Pair]) -> None:
+def test_close_all_closes_muted_descriptors_too(watch: Watch, pairs: list[Pair]) -> None:
     watch.mute(pairs[0].ours)
     watch.close_all()
     assert [pair.theirs.recv(10) for pair in pairs] == [b"", b""]

@@ -1,4 +1,4 @@
-"""Workers: connections are spread, deaths are mended, and nobody stays behind."""
+"""Workers: connections are spread, dead workers are replaced, and no process survives the parent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; ``under`` stands before it."""
+    """Run a command to its end, with ``under`` in front of it."""
     return subprocess.run(
         [*under, sys.executable, "-m", "wsgw", *arguments],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def _are_held(gateway: Gateway, connections: int) -> bool:
 
 
 def rightly_taken(gateway: Gateway, clients: int) -> int:
-    """How many of so many connections, one after the other, went to one of those that had the fewest."""
+    """How many of so many connections, one after the other, went to a worker with the fewest."""
     rightly, before = 0, [0] * len(gateway.workers)
     with ExitStack() as connections:
         for there in range(1, clients + 1):
@@ -63,23 +63,23 @@ def rightly_taken(gateway: Gateway, clients: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_connections_are_spread(start: Start, workers: int) -> None:
-    """One that is not given the processor in time misses its turn: on a busy machine some do."""
+def test_connections_are_spread_over_the_workers(start: Start, workers: int) -> None:
+    """A worker that does not get the processor in time misses its turn: on a busy machine some do."""
     gateway = start(1, ws_options=f"{{workers, {workers}}}, {{handshake_timeout, 60}}, ")
     wait_until(lambda: rightly_taken(gateway, 40) >= 32, 2 * PATIENCE, "connections to be spread")
 
 
-def test_a_storm_is_spread(start: Start, traffic: Traffic) -> None:
+def test_a_storm_of_connections_is_spread(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     books = traffic.storm(gateway.ws_port, 150)
     assert not [book for book in books if book.lost]
     counts = held(gateway, gateway.ws_port)
     assert sum(counts) == 150
-    # Of what comes last, the other may take one each tenth of a second that one is late.
+    # Of the last connections, a worker may take one for each tenth of a second that the other is late.
     assert max(counts) - min(counts) <= 20, counts
 
 
-def test_a_worker_that_hangs_does_not_hold_up_the_others(start: Start, traffic: Traffic) -> None:
+def test_a_hanging_worker_does_not_delay_the_others(start: Start, traffic: Traffic) -> None:
     gateway = start(traffic.port)
     hanging = gateway.workers[0]
     wait_until(lambda: asleep(hanging), PATIENCE, "it to be ready")  # and to hold no lock
@@ -110,13 +110,13 @@ def test_a_killed_worker_costs_its_sessions_only(start: Start, traffic: Traffic)
     wait_until(lambda: sum(bool(book.lost) for book in books) == its_own, PATIENCE, "the losses")
     survivors = [book for book in books if not book.lost]
     traffic.moves(survivors)
-    # Its connections are not counted any more: with them there would be no room. Attempts have some.
+    # Its connections no longer count: otherwise the limit would be reached. Attempts count for a moment.
     assert its_own > 3
     again = traffic.begin(gateway.ws_port, 22 + its_own)
     traffic.finish()
     assert_whole([*survivors, *again])
     assert traffic.attempts["101"] > 0
-    # One may have been in the hands of the victim.
+    # The killed worker may have been serving one.
     refused = {what: count for what, count in traffic.attempts.items() if what not in ("101", "503")}
     assert sum(refused.values()) <= 1, traffic.attempts
     assert "ConnectionRefusedError" not in refused
@@ -136,8 +136,8 @@ def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start)
     Browser(gateway.ws_port).close()
 
 
-def test_a_parent_without_descriptors(start: Start, traffic: Traffic) -> None:
-    """It tries again, and costs nobody his session."""
+def test_a_parent_without_descriptors_tries_again(start: Start, traffic: Traffic) -> None:
+    """No session ends by that."""
     gateway = start(traffic.port)
     with without_descriptors(gateway.child.pid):
         os.kill(gateway.workers[1], signal.SIGKILL)
@@ -158,15 +158,15 @@ def test_workers_end_with_their_parent(start: Start, traffic: Traffic) -> None:
     workers = gateway.workers
     gateway.child.signal(signal.SIGKILL)
     wait_until(lambda: not accepts(gateway.ws_port), PATIENCE, "the port to be free for another")
-    assert any(other.open for other in others), "while sessions go on"
+    assert any(other.open for other in others), "while sessions continue"
     wait_until(lambda: all(map(gone, workers)), PATIENCE, "their end")
     traffic.over([book])
     assert book.code == 1012, "the session was ended in order"
     assert not accepts(gateway.ws_port)
 
 
-def test_signals_are_the_parents(start: Start, traffic: Traffic) -> None:
-    """A terminal's Ctrl-C and systemd's stop reach every process of the group."""
+def test_workers_leave_signals_to_the_parent(start: Start, traffic: Traffic) -> None:
+    """Ctrl-C in a terminal and a stop of systemd reach every process of the group."""
     gateway = start(traffic.port)
     books = traffic.begin(gateway.ws_port, 4)
     workers = gateway.workers
@@ -184,21 +184,21 @@ def test_the_parent_has_neither_threads_nor_a_loop(start: Start) -> None:
     gateway = start(1)
     assert len(list(Path(f"/proc/{gateway.child.pid}/task").iterdir())) == 1
     names = [str(link.readlink()) for link in Path(f"/proc/{gateway.child.pid}/fd").iterdir()]
-    assert sum("eventpoll" in name for name in names) == 1, "its selector, and no loop of gevent"
+    assert sum("eventpoll" in name for name in names) == 1, "its selector, and no gevent loop"
 
 
-#: Whose the checkout is, its files are not another's to reach without this.
+#: Other accounts could not read the files of the checkout without this.
 REACH = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
-    """A gateway whose account may have so many processes and threads; returns when it has ended."""
+    """Run a gateway whose account may have so many processes and threads, to its end."""
     limits = [
         "prlimit",
         f"--nproc={processes}",
         "--",
         "setpriv",
-        f"--reuid={20_000 + os.getpid() % 40_000}",  # of ours alone: what others run counts too
+        f"--reuid={20_000 + os.getpid() % 40_000}",  # for this account: all its processes count
         "--clear-groups",
         *REACH,
         "--",
@@ -209,7 +209,7 @@ def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.root
 def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
-    """Its account may have one process, and has it."""
+    """Its account may have one process, which is the parent."""
     done = under_an_account_with(1)
     assert done.returncode == 1
     assert "no process for worker 0: Resource temporarily unavailable" in done.stderr
@@ -217,8 +217,8 @@ def test_a_gateway_whose_workers_cannot_start_says_why() -> None:
 
 
 @pytest.mark.root
-def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
-    """Its account may have two processes, but no thread besides, which the worker logs by."""
+def test_a_worker_that_cannot_start_loses_no_log_line() -> None:
+    """Its account may have two processes, but no thread, which the worker needs for its log."""
     done = under_an_account_with(2)
     assert done.returncode == 1
     assert "can't start new thread" in done.stderr
@@ -232,7 +232,7 @@ def test_a_worker_that_cannot_start_has_lost_nothing() -> None:
 
 
 def identities(pid: int) -> tuple[str, str, str]:
-    """Users, groups and supplementary groups of a process, as /proc has them."""
+    """The users, groups and supplementary groups of a process, as /proc lists them."""
     lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return fields["Uid"].strip(), fields["Gid"].strip(), fields["Groups"].strip()
@@ -240,7 +240,7 @@ def identities(pid: int) -> tuple[str, str, str]:
 
 @pytest.mark.root
 def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
-    """Not even when they replace one, nor after the keys were read again, which only root may read."""
+    """Neither replaced workers, nor after a reload of keys that only root may read."""
     nobody = pwd.getpwnam("nobody")
     assert certificate.pem.stat().st_uid == 0
     certificate.pem.chmod(0o600)
@@ -271,7 +271,7 @@ def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
 
 
 @pytest.mark.root
-def test_an_account_that_does_not_exist() -> None:
+def test_an_account_that_does_not_exist_is_an_error() -> None:
     arguments = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     done = wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
@@ -281,7 +281,7 @@ def test_an_account_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_as_many_workers_as_configured(start: Start, workers: int) -> None:
+def test_the_number_of_workers_is_the_configured_one(start: Start, workers: int) -> None:
     gateway = start(1, ws_options=f"{{workers, {workers}}}, ")
     assert len(gateway.workers) == workers
     assert all(children_of(pid) == [] for pid in gateway.workers)

@@ -1,4 +1,4 @@
-"""A login through the gateway to a server that the test plays, and the lines the gateway wrote of it."""
+"""A login through the gateway to a server that the test plays, and the log lines about it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
 from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, Browser, Connection, XmppServer
 
-#: For a line that is written sooner or later; busy machines are slow.
+#: For a log line on a busy machine, in seconds.
 PATIENCE = 20.0
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 FEATURES = b"<stream:features/>"
-#: What both framings take for a stanza, of either side.
+#: The header of a stanza in both framings, of either side.
 _OPENED = {"rfc7395": b"<open ", "legacy": b"<stream:stream "}
 
 
 class Played:
-    """One session: ``browser`` and ``server`` are its two ends."""
+    """One session, with its two ends ``browser`` and ``server``."""
 
     def __init__(self, gateway: Gateway, xmpp_server: XmppServer, framing: str, **browser: Any) -> None:
         self.framing = framing
@@ -39,7 +39,7 @@ class Played:
         assert b"features" in self.browser.message()
 
     def ask(self, request: str, *answers: str) -> None:
-        """The client asks, the server answers, and the client has got it all."""
+        """The client sends, the server answers, and the client has got the whole answer."""
         self.browser.text(request.encode())
         self.server.read_until(request.encode()[-12:])
         self.server.send("".join(answers).encode())
@@ -52,7 +52,7 @@ class Played:
         self._header()
 
     def close(self) -> None:
-        """The client ends the stream, the server too."""
+        """The client ends the stream, and then the server."""
         self.browser.text(CLOSE_7395 if self.framing == "rfc7395" else END)
         self.server.read_until(END)
         self.server.send(END)
@@ -74,7 +74,7 @@ def bound(jid: str, id_: str = "bind") -> tuple[str, str]:
 
 
 def objects(gateway: Gateway) -> list[dict[str, Any]]:
-    """The whole lines of a log in JSON; whatever is none is a failure."""
+    """The whole lines of a JSON log; any other line is a failure."""
     text = gateway.log.read_text("utf-8")
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
 

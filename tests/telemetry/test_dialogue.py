@@ -1,4 +1,4 @@
-"""``log_level: debug``: the log of a session reads as a dialogue, and holds no content."""
+"""``log_level: debug``: the log of a session is a dialogue without content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.telemetry.played import PATIENCE, Played, bound
 PLAIN = ("--log-format", "plain")
 BODY, PASSWORD = "meet me at the bridge", "AGFsaWNlAHNlY3JldA=="
 
-#: ``<`` wsgw receives, ``>`` it sends, ``=`` is a state. Of each line the words, without the fields.
+#: ``<`` wsgw receives, ``>`` it sends, ``=`` is a state. The words of each line, without its fields.
 DIALOGUE = """\
 > opened
 < browser {opening}
@@ -75,7 +75,7 @@ def lines(gateway: Gateway) -> list[str]:
 
 
 def chat(played: Played) -> None:
-    """A message each way."""
+    """One message in each direction."""
     text = f"<message xmlns='jabber:client' id='m' type='chat'><body>{BODY}</body></message>"
     played.ask(text, f"<message id='r' type='chat'><body>{BODY}</body></message>")
 
@@ -95,7 +95,9 @@ def change_level(gateway: Gateway, level: str) -> None:
 
 
 @pytest.mark.parametrize("framing", WORDS)
-def test_a_session(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
+def test_the_log_of_a_session_is_a_dialogue(
+    start_edge: StartEdge, xmpp_server: XmppServer, framing: str
+) -> None:
     gateway = start_edge(arguments=("--log-level", "debug", *PLAIN), fresh=True)
     played = Played(gateway, xmpp_server, framing)
     log_in(played)
@@ -126,7 +128,7 @@ def test_a_reload_changes_the_level_of_running_sessions(
     (worker,) = re.findall(r"\[(\d+)\]: #\d+ 127\.0\.0\.1 > opened", gateway.log.read_text("utf-8"))
 
     def ended_connections() -> int:
-        """Of the session's worker."""
+        """The level of the session's worker."""
         return len(re.findall(rf"\[{worker}\]: #\d+ 127\.0\.0\.1 = closed", gateway.log.read_text("utf-8")))
 
     def another_ends(before: int) -> bool:
@@ -134,7 +136,7 @@ def test_a_reload_changes_the_level_of_running_sessions(
         return ended_connections() > before
 
     def logged_messages() -> int:
-        """How many lines a message each way leaves; a connection that ends later has its line behind them."""
+        """The number of lines for one message in each direction; the line of a later end comes after them."""
         ended, before = ended_connections(), message_lines()
         chat(played)
         wait_until(lambda: another_ends(ended), PATIENCE, "the worker's log to be written")

@@ -1,4 +1,4 @@
-"""With real servers: the log knows whose session it was, and no secret, though everything is traced."""
+"""With real servers and a trace of everything, the log has the user of a session, and no secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import Server
 from tests.support.wire import OPENINGS, Browser
 from tests.telemetry.played import BIND, SASL, events, iq
 
-#: Told to nobody but in a message.
+#: Occurs in messages only.
 WORDS = "the moon is made of cheese"
 
 
@@ -87,7 +87,7 @@ def fields(user: str, password: str) -> str:
 
 
 @pytest.mark.parametrize("log_in", [log_in_plain, log_in_with_scram], ids=["plain", "scram"])
-def test_a_user_and_no_secret(
+def test_the_log_has_the_user_and_no_secret(
     server: Server,
     edge: Gateway,
     new_account: Callable[[Server], Account],
@@ -100,7 +100,7 @@ def test_a_user_and_no_secret(
     ask(browser, iq("b", "set", f"<bind xmlns='{BIND}'><resource>web</resource></bind>"), b"<jid>")
     passwords = [account.password, f"new-{secrets.token_hex(8)}", f"other-{secrets.token_hex(8)}"]
     register = "<query xmlns='jabber:iq:register'>{}</query>"
-    # The answer may be a refusal, which quotes the request.
+    # The answer may be an error, which quotes the request.
     ask(browser, iq("c", "set", register.format(fields(account.user, passwords[1]))), b"id=")
     body = f"<body>{WORDS} {' '.join(passwords)}</body>"
     message = f"<message xmlns='jabber:client' type='chat' to='{account.jid}/web'>{body}</message>"

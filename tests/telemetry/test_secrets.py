@@ -70,7 +70,7 @@ def scram(played: Played) -> None:
 
 
 def sasl2(played: Played) -> None:
-    """With a token to log in by next time, and stream management, in one."""
+    """With a token for the next login, and stream management, in one request."""
     challenge = f"<challenge xmlns='{SASL2}'>{SERVER_FIRST}</challenge>"
     first = f"<initial-response>{CLIENT_FIRST}</initial-response>"
     played.ask(f"<authenticate xmlns='{SASL2}' mechanism='SCRAM-SHA-256'>{first}</authenticate>", challenge)
@@ -86,7 +86,7 @@ def sasl2(played: Played) -> None:
 
 
 def fast(played: Played) -> None:
-    """The token in place of a password."""
+    """A login with the token in place of a password."""
     mac = encoded(f"alice\0{TOKEN}")
     auth = f"<authenticate xmlns='{SASL2}' mechanism='HT-SHA-256-NONE'>"
     played.ask(
@@ -130,7 +130,7 @@ LOGINS = [
 
 
 def converse(played: Played) -> None:
-    """What follows a login: a new password, a message that tells it, a session to be resumed."""
+    """The stanzas after a login: a new password, a message with it, a session that can be resumed."""
     fields = f"<username>alice</username><password>{escaped(NEW_PASSWORD)}</password>"
     played.ask(
         iq("c", "set", f"<query xmlns='jabber:iq:register'>{fields}</query>"), "<iq type='result' id='c'/>"
@@ -152,7 +152,7 @@ def converse(played: Played) -> None:
 
 def assert_no_secret(gateway: Gateway) -> None:
     text = gateway.log.read_text("utf-8")
-    assert "not-well-formed" in text, "the cause of the end is named"
+    assert "not-well-formed" in text, "the cause of the end is logged"
     assert "> server " in text, "it is traced"
     for secret in SECRETS:
         assert secret not in text, secret
@@ -165,7 +165,7 @@ def assert_no_secret(gateway: Gateway) -> None:
     ids=["plain", "json", "debug only"],
 )
 @pytest.mark.parametrize("login", LOGINS, ids=lambda login: login.__name__)
-def test_no_secret_of_a_login(
+def test_the_log_has_no_secret_of_a_login(
     start_edge: StartEdge, xmpp_server: XmppServer, login: object, log_format: str, top_level: str
 ) -> None:
     assert callable(login)
@@ -181,8 +181,10 @@ def test_no_secret_of_a_login(
 
 
 @pytest.mark.parametrize("log_format", ["plain", "json"])
-def test_no_secret_of_a_request(start_edge: StartEdge, xmpp_server: XmppServer, log_format: str) -> None:
-    """Tokens in the address, in headers, in a Close."""
+def test_the_log_has_no_secret_of_a_request(
+    start_edge: StartEdge, xmpp_server: XmppServer, log_format: str
+) -> None:
+    """Tokens in the path, in headers, in a Close."""
     arguments = ("--log-level", "debug", "--log-format", log_format)
     gateway = start_edge(arguments=arguments, top_level=TRACED, fresh=True)
     headers = (f"Authorization: Bearer {TOKEN}", f"Cookie: s={TOKEN}")

@@ -1,4 +1,4 @@
-"""The lines of a connection: what each tells, as text and as JSON."""
+"""The log lines of a connection and their fields, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def login(played: Played, jid: str) -> None:
 
 @pytest.mark.parametrize("framing", ["rfc7395", "legacy"])
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-def test_a_session(
+def test_a_session_has_one_line_opened_and_one_closed(
     edge: Gateway, xmpp_server: XmppServer, certificate: Certificate, framing: str, secure: bool
 ) -> None:
     context = {"context": ssl.create_default_context(cafile=str(certificate.ca))} if secure else {}
@@ -70,7 +70,7 @@ def test_a_session(
     assert closed["frames_to_browser"] == 9, "two headers, two features, success, two answers, the end, Close"
 
 
-def test_a_session_in_the_oldest_way(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_a_session_with_a_non_sasl_login_has_its_user(edge: Gateway, xmpp_server: XmppServer) -> None:
     played = Played(edge, xmpp_server, "legacy")
     query = "<username>alice</username><resource>old</resource><password>pw</password>"
     played.ask(iq("a", "set", f"<query xmlns='jabber:iq:auth'>{query}</query>"), "<iq type='result' id='a'/>")
@@ -80,13 +80,13 @@ def test_a_session_in_the_oldest_way(edge: Gateway, xmpp_server: XmppServer) -> 
     assert "proxy" not in closed
 
 
-def test_a_resumed_session(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_a_resumed_session_is_logged_as_resumed(edge: Gateway, xmpp_server: XmppServer) -> None:
     played = Played(edge, xmpp_server, "rfc7395")
     played.ask("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='X'/>", SUCCESS.decode())
     played.restart()
     sm = "urn:xmpp:sm:3"
     played.ask(f"<resume xmlns='{sm}' h='0' previd='p'/>", f"<resumed xmlns='{sm}' h='0' previd='p'/>")
-    # Somebody may send what looks like a binding; it is too late for it to count.
+    # A user may send a stanza like the answer to a binding; after the login it does not count.
     played.server.send(bound("eve@localhost/x")[1].encode())
     played.browser.message()
     played.close()
@@ -95,8 +95,8 @@ def test_a_resumed_session(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert "jid" not in closed
 
 
-def test_repaired_stanzas(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Any user may cause them at will: one line a session and minute, with the sender."""
+def test_repaired_stanzas_are_one_line_each_minute(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """Any user can cause them: one line for each session and minute, with the sender."""
     played = Played(edge, xmpp_server, "rfc7395")
     login(played, "alice@localhost/web")
     for number in range(3):
@@ -122,7 +122,7 @@ def test_repaired_stanzas(edge: Gateway, xmpp_server: XmppServer) -> None:
     assert closed["stanzas_to_client"] == 5, "the answer to the binding, and four messages"
 
 
-def test_a_stanza_repaired_just_before_the_end(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_a_stanza_repaired_just_before_the_end_is_logged(edge: Gateway, xmpp_server: XmppServer) -> None:
     played = Played(edge, xmpp_server, "rfc7395")
     login(played, "alice@localhost/web")
     played.server.send(b"<message from='mallory@localhost'><p:a/></message></stream:stream>")
@@ -133,7 +133,7 @@ def test_a_stanza_repaired_just_before_the_end(edge: Gateway, xmpp_server: XmppS
     assert repaired["sender"] == "mallory@localhost"
 
 
-def test_a_connection_that_opens_nothing(edge: Gateway) -> None:
+def test_a_connection_without_a_stream_has_a_line_of_its_end(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request())
         sock.recv(4096)
@@ -142,7 +142,7 @@ def test_a_connection_that_opens_nothing(edge: Gateway) -> None:
     assert closed["cause"] == "connection lost"
 
 
-def test_a_refusal(edge: Gateway) -> None:
+def test_a_refusal_is_logged(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
         sock.sendall(upgrade_request("/elsewhere", FORWARDED))
         assert sock.recv(4096).startswith(b"HTTP/1.1 404 ")
@@ -195,7 +195,7 @@ def upgrade(path: str = "/ws-xmpp", *headers: str) -> tuple[str, ...]:
         ((*upgrade(), "X: \0"), {"status": 400, "path": "/ws-xmpp", "hint": "NUL"}),
     ],
 )
-def test_a_refusal_says_what_was_asked(
+def test_the_line_of_a_refusal_has_the_facts_of_the_request(
     start_edge: StartEdge, lines: tuple[str, ...], told: dict[str, str | int]
 ) -> None:
     gateway = start_edge(arguments=JSON, ws_options='{websocket_origin, ["https://chat.example"]}, ')
@@ -221,7 +221,9 @@ def of_kind(gateway: Gateway, event: str) -> list[dict[str, object]]:
         (b"<stream:stream to='localhost'>", "no TLS on a port with tls", None),
     ],
 )
-def test_no_tls_on_a_port_with_tls(edge: Gateway, data: bytes, cause: str, path: str | None) -> None:
+def test_a_connection_without_tls_to_a_tls_port_is_logged(
+    edge: Gateway, data: bytes, cause: str, path: str | None
+) -> None:
     with socket.create_connection(("127.0.0.1", edge.wss_port), SECONDS) as sock:
         sock.sendall(data)
         while sock.recv(4096):
@@ -232,7 +234,7 @@ def test_no_tls_on_a_port_with_tls(edge: Gateway, data: bytes, cause: str, path:
     assert line["level"] == "info"
 
 
-def test_a_domain_that_is_not_served(edge: Gateway) -> None:
+def test_a_domain_that_is_not_served_is_logged(edge: Gateway) -> None:
     browser = Browser(edge.ws_port, headers=FORWARDED)
     browser.text(OPENINGS["rfc7395"].replace(b"'localhost'", b"'Elsewhere.example\xe2\x80\xae'"))
     browser.until_close()
@@ -244,7 +246,7 @@ def test_a_domain_that_is_not_served(edge: Gateway) -> None:
 
 
 def test_health_checks_are_not_logged_one_by_one(start_edge: StartEdge, certificate: Certificate) -> None:
-    """Requests for a page, connections without a byte, TLS without a request: counted, and lines at debug."""
+    """Plain requests, connections without bytes, TLS without a request: counted, and logged at debug."""
     quiet = start_edge(arguments=JSON, fresh=True)
     talkative = start_edge(arguments=(*JSON, "--log-level", "debug"), fresh=True)
     context = ssl.create_default_context(cafile=str(certificate.ca))
@@ -276,7 +278,7 @@ def wait_for(gateway: Gateway, event: str, *, level: str, count: int = 1) -> lis
     return found()
 
 
-def test_a_request_that_breaks_off_is_logged(edge: Gateway) -> None:
+def test_an_incomplete_request_is_logged(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", edge.ws_port), SECONDS) as sock:
         sock.sendall(b"GET /ws-xmpp HTTP/1.1\r\n")
         sock.shutdown(socket.SHUT_WR)
@@ -286,8 +288,8 @@ def test_a_request_that_breaks_off_is_logged(edge: Gateway) -> None:
     assert (line["cause"], line["level"]) == ("connection closed inside the request head", "info")
 
 
-def test_every_line_is_an_object(edge: Gateway) -> None:
-    """Those of the parent too, from the start to the end."""
+def test_every_line_of_a_json_log_is_an_object(edge: Gateway) -> None:
+    """Also the lines of the parent, from the start to the end."""
     pid = edge.child.pid
     edge.child.signal(signal.SIGTERM)
     assert edge.child.wait(40) == 0
@@ -296,8 +298,8 @@ def test_every_line_is_an_object(edge: Gateway) -> None:
     assert said[-1].startswith("stopping, ")
 
 
-def test_plain_lines(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """A name with blanks and quotes makes no further fields."""
+def test_a_plain_line_has_the_documented_fields_only(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """A name with blanks and quotes does not add a field."""
     gateway = start_edge(fresh=True)
     played = Played(gateway, xmpp_server, "rfc7395", headers=FORWARDED)
     login(played, 'alice@localhost/a b" cause=none')
@@ -313,15 +315,15 @@ def test_plain_lines(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     ), closed
 
 
-def test_another_format_by_a_reload(start_edge: StartEdge) -> None:
-    """Of the parent and of every worker."""
+def test_a_reload_changes_the_format(start_edge: StartEdge) -> None:
+    """In the parent and in every worker."""
     gateway = start_edge(fresh=True)
     text = gateway.config.read_text("utf-8")
     gateway.config.write_text(f"{text}\n{{log_format, json}}.\n", encoding="utf-8")
     gateway.child.signal(signal.SIGHUP)
 
     def told() -> set[int]:
-        """Who has refused something, and said so in JSON."""
+        """The processes that have logged a refusal in JSON."""
         with socket.create_connection(("127.0.0.1", gateway.ws_port), SECONDS) as sock:
             sock.sendall(upgrade_request("/elsewhere"))
             sock.recv(4096)
@@ -334,7 +336,7 @@ def test_another_format_by_a_reload(start_edge: StartEdge) -> None:
 
 def test_every_field_is_documented(edge: Gateway, xmpp_server: XmppServer) -> None:
     documented = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs" / "logs.md").read_text("utf-8")))
-    test_a_refusal(edge)
+    test_a_refusal_is_logged(edge)
     played = Played(edge, xmpp_server, "rfc7395", headers=FORWARDED)
     login(played, "alice@localhost/web")
     played.close()

@@ -1,4 +1,4 @@
-"""Traces: for whom, from when to when, what they tell, and that they are gone without a trace."""
+"""Traces: of which addresses and users, from when to when, with which fields, without cost afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def traced_to(gateway: Gateway, targets: str) -> None:
 
 
 def chat(played: Played, number: int) -> None:
-    """A message and one back."""
+    """One message in each direction."""
     text = f"<message xmlns='jabber:client' id='m{number}' type='chat'><body>{BODY}</body></message>"
     played.ask(text, f"<message id='r{number}' type='chat'><body>{BODY}</body></message>")
 
@@ -45,7 +45,7 @@ def log_in(played: Played, jid: str = f"{ALICE}/web") -> None:
 
 
 def told(gateway: Gateway, count: int) -> list[tuple[Any, ...]]:
-    """(direction, element or frame, namespace, type, id) of the traced lines."""
+    """(direction, element or frame, namespace, type, id) of each traced line."""
     names = ("direction", "what", "namespace", "type", "id")
     found = events(gateway, "trace", count)
     lines = [{**line, "what": line.get("element") or line.get("frame")} for line in found]
@@ -53,7 +53,7 @@ def told(gateway: Gateway, count: int) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("framing", ["rfc7395", "legacy"])
-def test_an_address_from_the_first_frame_on(
+def test_an_address_is_traced_from_the_first_frame(
     start_edge: StartEdge, xmpp_server: XmppServer, framing: str
 ) -> None:
     gateway = start_edge(arguments=JSON, top_level='{trace, ["203.0.113.0/24"]}.', fresh=True)
@@ -102,7 +102,7 @@ def test_an_address_from_the_first_frame_on(
 
 
 @pytest.mark.parametrize("target", [ALICE, "ALICE@localhost/web"], ids=["bare", "full"])
-def test_a_user_from_the_login_on(start_edge: StartEdge, xmpp_server: XmppServer, target: str) -> None:
+def test_a_user_is_traced_from_the_login(start_edge: StartEdge, xmpp_server: XmppServer, target: str) -> None:
     gateway = start_edge(arguments=JSON, top_level=f'{{trace, ["{target}"]}}.', fresh=True)
     for jid in (f"{ALICE}/web", "alice@localhost.example/web", "malice@localhost/web"):
         played = Played(gateway, xmpp_server, "rfc7395")
@@ -116,7 +116,7 @@ def test_a_user_from_the_login_on(start_edge: StartEdge, xmpp_server: XmppServer
 
 
 @pytest.mark.slow
-def test_a_running_session_until_it_is_enough(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_a_running_session_is_traced_up_to_the_limit(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(arguments=JSON, fresh=True)
     played = Played(gateway, xmpp_server, "rfc7395")
     log_in(played)
@@ -134,7 +134,7 @@ def test_a_running_session_until_it_is_enough(start_edge: StartEdge, xmpp_server
     assert len(told(gateway, 4)) == 4
 
 
-def test_what_may_resume_a_session_is_not_told(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_the_id_that_resumes_a_session_is_not_traced(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(arguments=JSON, top_level='{trace, ["127.0.0.1"]}.', fresh=True)
     played = Played(gateway, xmpp_server, "rfc7395")
     log_in(played)
@@ -162,7 +162,7 @@ class Traceable:
         self.xmpp = WebSocketXmpp(self.session, limits, lambda to: to, 0.0)
 
     def parts(self) -> list[type]:
-        """What the machines hold and talk to."""
+        """The attributes of the machines that a trace replaces."""
         machines = (self.session, self.xmpp)
         names = {name for machine in machines for name in type(machine).__slots__}
         found = (getattr(machine, name, None) for name in sorted(names) for machine in machines)
@@ -178,12 +178,12 @@ def targets(*jids: str, networks: tuple[Any, ...] = ()) -> Traced:
     [lambda tracing, session: tracing.change(Traced(), [session]), Tracing.ended],
     ids=["no-longer-wanted", "session-over"],
 )
-def test_nothing_is_left_of_a_trace(end: Callable[[Tracing, Any], None]) -> None:
+def test_an_ended_trace_leaves_nothing_in_the_machines(end: Callable[[Tracing, Any], None]) -> None:
     session, tracing = Traceable(), Tracing()
     before = session.parts()
     session.xmpp.login.jid = f"{ALICE}/web"
     tracing.began(session)
-    assert session.parts() == before, "nobody is traced"
+    assert session.parts() == before, "no session is traced"
     tracing.change(targets(ALICE), [session])
     assert session.parts() != before
     end(tracing, session)
@@ -191,8 +191,8 @@ def test_nothing_is_left_of_a_trace(end: Callable[[Tracing, Any], None]) -> None
     assert session.xmpp.login.when_over is None
 
 
-def test_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
-    """A trace passes on what was taken out, and that there is more to be read of what came."""
+def test_a_trace_passes_on_the_facts_of_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
+    """The removed elements, and that received bytes are still to be processed."""
     session, tracing = Traceable(), Tracing()
     tracing.change(targets(networks=(ip_network("203.0.113.0/24"),)), [session])
     xmpp = session.xmpp
@@ -224,7 +224,7 @@ def test_repaired_stanzas(caplog: pytest.LogCaptureFixture) -> None:
     ],
     ids=["inside", "mapped", "outside", "unix", "other-family"],
 )
-def test_addresses(client: str, traced: bool) -> None:
+def test_an_address_inside_a_network_of_the_trace_is_traced(client: str, traced: bool) -> None:
     session, tracing = Traceable(client), Tracing()
     before = session.parts()
     tracing.change(targets(networks=(ip_network("203.0.113.0/24"),)), [session])
