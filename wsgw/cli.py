@@ -1,4 +1,4 @@
-"""The commands: ``python -m wsgw`` serves; ``check``, ``options`` and ``demo`` help an admin to get there."""
+"""The commands: ``python -m wsgw`` serves; ``check``, ``options`` and ``demo`` help an admin to set it up."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wsgw.config.source import Source
 from wsgw.errors import ConfigError
 from wsgw.ops.logs import log_directly, start_logging
 
-#: What a configuration that cannot be run exits with.
+#: The exit status if the configuration is invalid.
 EXIT_CONFIG = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: Seconds for two logins and a message, on a busy machine.
+#: Seconds for the demo's proof: two logins and a message, on a busy machine.
 DEMO_PROOF_TIMEOUT = 30.0
 DEMO_READY = """\
 wsgw demo: the gateway and an embedded XMPP server on loopback. NOT FOR PRODUCTION: accounts and
@@ -30,12 +30,12 @@ rosters live in memory, passwords are known, there is no TLS.
 
 Ready: both accounts have logged in through the gateway and one message has arrived. Ctrl-C stops it.
 """
-#: The demo stops at once, as whoever tries it expects, in seconds.
+#: Seconds in which the demo ends its sessions: a user who stops it expects it to stop at once.
 DEMO_DRAIN_TIMEOUT = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run the command in ``argv`` (None: ``sys.argv``); returns the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except BrokenPipeError:  # `check | head`: whoever read has read enough
+    except BrokenPipeError:  # `check | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -71,20 +71,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
-    """The options of serving; ``suppress`` keeps a subcommand from resetting what stands before it."""
+    """Add the options that name the settings.
+
+    ``suppress`` keeps a subcommand from resetting the options that are written before it.
+    """
     missing: object = argparse.SUPPRESS if suppress else None
-    parser.add_argument("--config", metavar="FILE", default=missing, help="ejabberd.cfg or YAML")
-    parser.add_argument("--listen", metavar="[IP:]PORT", default=missing, help="serve without a file")
-    parser.add_argument("--domain", metavar="NAME", action="append", default=missing, help="may be repeated")
-    parser.add_argument("--upstream", metavar="URI", action="append", default=missing, help="may be repeated")
-    parser.add_argument(
-        "--user", metavar="NAME", default=missing, help="account of the workers, if started as root"
+    add = parser.add_argument
+    add("--config", metavar="FILE", default=missing, help="the configuration: ejabberd.cfg or YAML")
+    add("--listen", metavar="[IP:]PORT", default=missing, help="listen here, without a file")
+    add(
+        "--domain",
+        metavar="NAME",
+        action="append",
+        default=missing,
+        help="with --listen: a domain to serve; may be repeated",
     )
+    add(
+        "--upstream",
+        metavar="URI",
+        action="append",
+        default=missing,
+        help="with --listen: the XMPP server, tcp://HOST:PORT for example; may be repeated",
+    )
+    add("--user", metavar="NAME", default=missing, help="account of the workers, if started as root")
     parser.add_argument(
         "--offline",
         action="store_true",
         default=argparse.SUPPRESS if suppress else False,
-        help="do not connect to the XMPP servers for a check; with check, read files only",
+        help="do not check whether the XMPP servers answer; with the command check, open no sockets",
     )
     _add_log(parser, suppress=suppress)
 
@@ -107,12 +121,12 @@ def _source(arguments: argparse.Namespace) -> Source:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    for number in (signal.SIGHUP, signal.SIGUSR2):  # nothing has been read yet that could be old
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # there is no configuration or code yet to be replaced
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the parent catches them
     from wsgw.ops.metrics_files import MetricsFiles
 
-    metrics = MetricsFiles()  # before anything imports prometheus-client
+    metrics = MetricsFiles()  # it must exist before prometheus-client is imported
     try:
         from wsgw.processes.parent import run
 

@@ -1,6 +1,6 @@
-"""Wires one process's gateway together from its settings: listeners on sockets, and the supervisor.
+"""Wires the gateway of one process together from its settings: the listeners and the supervisor of sessions.
 
-It is what a worker runs, and, with ``serve_forever``, a whole gateway in one process.
+Each worker runs one. With ``serve_forever`` it is a whole gateway in one process.
 """
 
 from __future__ import annotations
@@ -37,29 +37,32 @@ log = logging.getLogger(__name__)
 
 
 class Shared(NamedTuple):
-    """What the workers of a gateway have in common; made before they are forked."""
+    """What the workers of a gateway share. The parent makes it before it forks them."""
 
     table: SharedTable
     beats: Beats
-    #: What the parent says of itself.
+    #: The state file of the parent.
     state: StateFile
-    #: Where workers publish their figures; None if nobody is to see them.
+    #: The directory in which workers publish their metrics; None to publish none.
     figures: Path | None
-    #: Where parents before ours count what they still serve.
-    formers: tuple[SharedTable, ...] = ()
+    #: The tables of previous parents, which count the connections that these still serve.
+    previous_tables: tuple[SharedTable, ...] = ()
 
     @classmethod
     def make(
-        cls, config: Config, slots: int, figures: Path | None = None, formers: tuple[SharedTable, ...] = ()
+        cls, config: Config, slots: int, figures: Path | None = None, previous: tuple[SharedTable, ...] = ()
     ) -> Shared:
-        """For ``slots`` workers at a time; ``config`` says how many connections to expect."""
+        """Make it for at most ``slots`` workers at a time and the ``max_sessions`` of ``config``.
+
+        Raises OSError without memory.
+        """
         connections = max(listener.max_sessions for listener in config.listeners)
         table = SharedTable.create(slots, addresses_for(connections))
-        return cls(table, Beats(slots), StateFile(), figures, formers)
+        return cls(table, Beats(slots), StateFile(), figures, previous)
 
 
 class Gateway:
-    """A running gateway; ``start`` accepts, ``stop`` ends every session and returns."""
+    """The gateway of one process. ``start`` begins to accept connections, ``stop`` ends all sessions."""
 
     def __init__(
         self,
@@ -70,11 +73,16 @@ class Gateway:
         slot: int = 0,
         first_id: int = 1,
     ) -> None:
-        """``slot`` is this process's own among the workers. Raises ConfigError for a certificate."""
+        """Accept nothing yet.
+
+        ``files``: the content of the PEM files. ``sockets``: the listening socket of each listener.
+        ``slot``: the column of this process in ``shared``. ``first_id``: the number of its first
+        connection in the log. Raises ConfigError if a certificate cannot be used.
+        """
         self.config = config
         self.state = shared.state
         room = session_limit()
-        admission = Admission(shared.table, slot, shared.formers)
+        admission = Admission(shared.table, slot, shared.previous_tables)
         turn = Turn(shared.table, shared.beats, slot, room)
         self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
         self.supervisor.trace(config.trace, everything=config.log_level == "debug")
@@ -85,7 +93,7 @@ class Gateway:
 
     @classmethod
     def alone(cls, config: Config) -> Gateway:
-        """A gateway of one process, on sockets of its own. Raises ConfigError if it cannot listen."""
+        """A gateway in this process alone. It opens the sockets; raises ConfigError if that fails."""
         files = PemFiles.of(config)
         check_tls(config, files)
         sockets = open_sockets(config, {})
@@ -108,27 +116,27 @@ class Gateway:
             self._administration.apply(self.config, self._files, self._sockets)
 
     def apply(self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]) -> None:
-        """Take new settings, for the connections that come from now on.
+        """Use new settings for the connections that are accepted from now on.
 
-        ``sockets`` are those of all its listeners. Raises ConfigError for a certificate, and nothing
-        is changed then. Connections that have been accepted go on by the settings they began with.
+        ``sockets``: the listening socket of each listener of ``config``. Accepted connections keep the
+        settings they began with. Raises ConfigError, before any change, if a certificate cannot be used.
         """
         listeners = self._make_listeners(config, files, sockets)
-        former, self._listeners, self.config = self._listeners, listeners, config
-        for listener in former.values():
+        previous, self._listeners, self.config = self._listeners, listeners, config
+        for listener in previous.values():
             listener.release()
         self.supervisor.serve_hosts(config.hosts)
         self.supervisor.trace(config.trace, everything=config.log_level == "debug")
         for listener in self.listeners:
             listener.start()
-        for place in former.keys() - listeners.keys():
-            former[place].close()
+        for place in previous.keys() - listeners.keys():
+            previous[place].close()
         if self._administration is not None:
             self._administration.apply(config, files, sockets)
 
-    def leave(self) -> None:
-        """Accept no more, and close our ends of the sockets: somebody else may want their ports."""
-        self.supervisor.leave()
+    def stop_accepting(self) -> None:
+        """Accept no more connections, and close the listening sockets, so that their ports are free."""
+        self.supervisor.stop_accepting()
         for listener in self.listeners:
             listener.close()
         self._listeners = {}
@@ -136,21 +144,21 @@ class Gateway:
             self._administration.stop_accepting()
 
     def retire(self) -> None:
-        """Accept no more, serve what was accepted, and return when all of it is gone."""
-        self.leave()
+        """Accept no more connections, and return when the last accepted one has ended."""
+        self.stop_accepting()
         self.supervisor.wait_until_idle()
         self._answer_the_admin()
 
     def drain(self) -> None:
-        """Refuse new sessions, end those there are within ``drain_timeout``, then stop."""
+        """Refuse new sessions, end the running ones over ``drain_timeout``, then stop."""
         self.supervisor.drain(self.config.drain_timeout)
-        self.leave()
+        self.stop_accepting()
         self._answer_the_admin()
         self.stop()
 
     def stop(self) -> None:
-        """Accept no more, and end without looking after the sessions."""
-        self.leave()
+        """Accept no more connections, and stop at once; running sessions are not ended in order."""
+        self.stop_accepting()
         self.supervisor.stop()
         if self._administration is not None:
             self._administration.stop()
@@ -211,14 +219,14 @@ class Gateway:
 
 
 def listener_url(config: ListenerConfig) -> str:
-    """The URL clients use, as far as the listener knows it."""
+    """The URL of a listener for clients; behind a proxy, clients may have another one."""
     host = f"[{config.ip}]" if ":" in config.ip else config.ip
     path = "/".join(config.request_handlers[0].path) if config.request_handlers else ""
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}/{path}"
 
 
 def log_start(config: Config) -> None:
-    """Say what is served from now on, and what is likely not meant."""
+    """Log the warnings about the configuration, and a line for each listener with its upstream and hosts."""
     for warning in config.warnings:
         log.warning("%s", warning)
     for listener in config.listeners:
@@ -232,13 +240,13 @@ def log_start(config: Config) -> None:
 
 
 def log_unhandled() -> None:
-    """Let what nobody caught go to the log; gevent would write it to standard error, and block on it."""
+    """Log the exceptions that no code catches; gevent would write them to standard error, which may block."""
     gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
 
 
 def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
     if isinstance(context, Listener | AdminServer) and isinstance(value, OSError):
-        # gevent tries again after a pause, which grows to a second.
+        # gevent accepts again after a pause, which grows to a second.
         url = listener_url(context.entrance.config) if isinstance(context, Listener) else context.url
         log.error("%s accepts no connections: %s", url, value.strerror)
     else:

@@ -155,9 +155,9 @@ class Supervisor:
         self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL, SWEEP_INTERVAL)
         self._timer.start(self._sweep)
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         """Leave new connections to other workers."""
-        self.turn.leave(monotonic())
+        self.turn.stop_accepting(monotonic())
 
     def stop(self) -> None:
         """Stop sweeping."""

@@ -464,11 +464,11 @@ def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
     """Nobody would ever forget the connections of its workers."""
     admission = Admission(SharedTable.create(2), 0, [former.table])
     caps = Caps(3, 3, math.inf, 1)
-    assert former.table.kept
+    assert former.table.is_counted
     with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
         admission.admit(caps)
     former.kill()
-    assert not former.table.kept
+    assert not former.table.is_counted
     assert admission.connections == 0
     for _ in range(3):
         admission.admit(caps).charge("192.0.2.1", 0.0)

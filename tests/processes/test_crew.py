@@ -28,7 +28,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     settings = Settings(Config.__new__(Config), PemFiles())
     crew = Crew(settings, {}, None, shared, Watch(), _ignore, _ignore)
     monkeypatch.setattr(Crew, "_fork", lambda self, slot: (slot + 1, Channel.pair()[0]))
-    monkeypatch.setattr(Crew, "tell", _ignore)
+    monkeypatch.setattr(Crew, "send", _ignore)
     return crew
 
 
@@ -72,13 +72,13 @@ class TestHanging:
         for number in range(LOOKS + 1):
             for turn in beating.values():
                 turn.beat(1000.0 + number)
-            crew.kill_the_hanging()
+            crew.kill_hung_workers()
 
     @pytest.mark.parametrize("hangs", [0, 1])
     def test_a_worker_whose_loop_has_stopped_is_killed(self, crew: Crew, hangs: int) -> None:
         """Also if it accepts no more connections: otherwise its sessions would never end."""
         turns = {slot: Turn(crew.shared.table, crew.shared.beats, slot, 9) for slot in (0, 1)}
-        turns[1].leave(1000.0)
+        turns[1].stop_accepting(1000.0)
         self.look(crew, turns)
         assert self.killed == []
         assert crew.shared.beats.fresh(1000.0 + LOOKS) == [0]
@@ -91,7 +91,7 @@ class TestHanging:
         assert 2 not in self.killed
         crew.members[2].started -= START_TIMEOUT
         self.killed.clear()
-        crew.kill_the_hanging()
+        crew.kill_hung_workers()
         assert 2 in self.killed
 
     def test_no_worker_is_killed_before_all_are_prepared(self, crew: Crew) -> None:

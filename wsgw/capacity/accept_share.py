@@ -103,7 +103,7 @@ class Turn:
         """Say that the loop turns."""
         self._beats.beat(self._slot, now if self._takes_part else -now)
 
-    def leave(self, now: float) -> None:
+    def stop_accepting(self, now: float) -> None:
         """This worker accepts no more; that its loop turns it still says."""
         self._takes_part = False
         self.beat(now)

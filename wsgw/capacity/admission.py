@@ -36,10 +36,10 @@ class Caps(NamedTuple):
 class Admission:
     """The connections of a whole gateway, counted; this worker's are counted in ``slot``."""
 
-    def __init__(self, table: SharedTable, slot: int, formers: Iterable[SharedTable] = ()) -> None:
-        """``formers`` are the tables of parents before ours, whose last connections count too."""
+    def __init__(self, table: SharedTable, slot: int, previous: Iterable[SharedTable] = ()) -> None:
+        """``previous`` are the tables of parents before ours, whose last connections count too."""
         self.table = table
-        self._formers = tuple(formers)
+        self._previous = tuple(previous)
         self.slot = slot
         #: Connections that this worker turned away, by reason.
         self.refused: Counter[str] = Counter()
@@ -57,7 +57,7 @@ class Admission:
         return Ticket(self, caps)
 
     def charge(self, address: str, caps: Caps, now: float) -> int:
-        """Count a connection for ``address`` and return the table's entry of it, for ``leave``.
+        """Count a connection for ``address`` and return the table's entry of it, for ``remove``.
 
         Raises HandshakeRefused (503) when it is one too many, or when the table has no room for
         one address more: nobody goes uncounted.
@@ -67,7 +67,7 @@ class Admission:
         table.lock(number)
         try:
             entry = table.find(number, key)
-            found = [former.look_up(address) for former in self._formers]
+            found = [former.look_up(address) for former in self._previous]
             if entry is not None:
                 found.append((table.connections_from(entry), table.full_at(entry)))
             if sum(connections for connections, _ in found) >= caps.max_sessions_per_ip:
@@ -85,15 +85,15 @@ class Admission:
             table.unlock(number)
         return entry
 
-    def leave(self, entry: int | None) -> None:
+    def remove(self, entry: int | None) -> None:
         """Forget one connection."""
         if entry is not None:
             self.table.discharge(entry, self.slot)
         self.table.remove_connection(self.slot)
 
     def _connections_elsewhere(self) -> int:
-        self._formers = tuple(former for former in self._formers if former.kept)
-        return sum(former.connections() for former in self._formers)
+        self._previous = tuple(former for former in self._previous if former.is_counted)
+        return sum(former.connections() for former in self._previous)
 
     def _refusal(self, reason: str, retry_after: int, cause: Refusal) -> HandshakeRefused:
         self.refused[reason] += 1
@@ -121,7 +121,7 @@ class Ticket:
         """Give the place back."""
         if not self._released:
             self._released = True
-            self._admission.leave(self._entry)
+            self._admission.remove(self._entry)
 
 
 def take_token(full_at: float, rate: float, burst: int, now: float) -> float | None:

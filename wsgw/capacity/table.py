@@ -94,8 +94,11 @@ class SharedTable:
         return self._file
 
     @property
-    def kept(self) -> bool:
-        """Whether the parent that made it lives; not for that parent itself."""
+    def is_counted(self) -> bool:
+        """Whether the parent that created the table lives; otherwise its counts are no longer maintained.
+
+        The parent itself must not ask: its own lock is no obstacle to it.
+        """
         try:
             fcntl.lockf(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, self._sets + 1)
         except OSError:

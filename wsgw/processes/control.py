@@ -1,8 +1,9 @@
 """The channel between the parent and a worker: messages of a word, bytes and, to a worker, sockets.
 
-A socket pair that keeps messages whole; its end says that the other process is gone. What is large
-travels in a memory file beside the message. A worker is what peers talk to, and may be less than its
-parent: nothing but short messages is taken from it, and what they hold is for the parent to check.
+It is a socket pair that keeps the borders of messages; when one process ends, the other reads the end of
+the channel. A large body is in a memory file whose descriptor is sent along with the message. Workers talk
+to peers and have fewer rights than the parent: from a worker only short messages are accepted, without
+descriptors, and the parent checks their content.
 """
 
 from __future__ import annotations
@@ -15,48 +16,48 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-#: Descriptors in one message: the kernel's limit is 253.
+#: Descriptors in one message at most: the kernel's limit is 253.
 _MOST_DESCRIPTORS = 250
-#: What a message holds itself, in bytes; less than half of what the kernel keeps for who has not read it.
+#: Bytes of a message without a memory file: less than half of the kernel's buffer for unread messages.
 _MOST_BYTES = 65_536
 _INT = array.array("i").itemsize
-#: After the word: the body follows, or is in the first descriptor.
+#: The sign after the word: the body follows, or is in the memory file of the first descriptor.
 _HERE, _IN_MEMORY = b"\n", b"\0"
 
 
 class Message(NamedTuple):
-    """``word`` says what it is about."""
+    """``word`` is the command or the report; the meaning of ``body`` depends on it."""
 
     word: str
     body: bytes
-    #: Listening sockets, ours to close.
+    #: Listening sockets; the receiver owns and closes them.
     sockets: list[socket.socket]
 
 
 class Channel:
-    """One end. Sending and receiving never block."""
+    """One end of a channel. Sending and receiving never block."""
 
     def __init__(self, sock: socket.socket, *, descriptors: bool = False) -> None:
-        """With ``descriptors`` it takes what comes beside messages."""
+        """With ``descriptors`` this end accepts descriptors with messages."""
         sock.setblocking(False)
         self._socket = sock
         self._control_size = socket.CMSG_SPACE(_MOST_DESCRIPTORS * _INT) if descriptors else 0
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
-        """The two ends of a new channel; the second one takes descriptors. Raises OSError."""
+        """The two ends of a new channel; only the second one accepts descriptors. Raises OSError."""
         first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         return cls(first), cls(second, descriptors=True)
 
     def fileno(self) -> int:
-        """The descriptor, for those who wait."""
+        """The descriptor to wait for."""
         return self._socket.fileno()
 
     def send(self, word: str, body: bytes = b"", sockets: Sequence[socket.socket] = ()) -> bool:
-        """Send a message; False if the other side does not read. That it is gone is seen by receiving.
+        """Send a message; returns False if the buffer is full because the other process does not read.
 
-        Raises ValueError for more sockets than the kernel sends at a time, and OSError if there is no
-        memory file to be had for a large body.
+        If the other process is gone it returns True; ``receive`` then raises EOFError. Raises ValueError
+        for more sockets than the kernel sends at a time, and OSError if a large body gets no memory file.
         """
         if len(sockets) >= _MOST_DESCRIPTORS:
             raise ValueError(f"more than {_MOST_DESCRIPTORS - 1} listeners")
@@ -76,10 +77,10 @@ class Channel:
         return True
 
     def receive(self) -> Message | None:
-        """The next message, None if there is none now.
+        """The next message; None if none has arrived.
 
-        Raises EOFError when the other side is gone, or has sent what is not taken from it; and OSError if
-        there is no room for the descriptors of a message, which is lost then.
+        Raises EOFError if the other process is gone or has sent an invalid message. Raises OSError if
+        this process has no room for the descriptors of a message; that message is lost.
         """
         try:
             data, control, flags, _ = self._socket.recvmsg(
@@ -114,5 +115,5 @@ class Channel:
         )
 
     def close(self) -> None:
-        """Let the other side see the end."""
+        """Close this end; the other process reads the end of the channel."""
         self._socket.close()

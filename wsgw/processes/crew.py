@@ -1,7 +1,8 @@
-"""The workers of a parent: forked, heard, replaced when they die.
+"""The workers of a parent: it forks them, exchanges messages with them, and replaces those that die.
 
-A worker that dies is replaced at once; one that dies again soon after ``PAUSES``, so that a fault at
-the start costs little. Each has a slot, its column in what the workers share.
+A worker that dies is replaced at once; after several short lives in a row the next one starts after
+``PAUSES``, so that a fault at the start costs little processor time. Each worker has a slot, the number of
+its column in the shared tables.
 """
 
 from __future__ import annotations
@@ -28,31 +29,32 @@ from wsgw.processes.worker import DRAIN, IGNORED_SIGNALS, RETIRE, work
 
 log = logging.getLogger("wsgw.processes.crew")
 
-#: Seconds before the next attempt, after so many short lives in a row.
+#: Seconds before a worker is replaced, by the number of its short lives in a row.
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
-#: Before another attempt when the system has no process for us, in seconds.
+#: Seconds before the next attempt when the system refuses a process.
 FORK_PAUSE = 1.0
-#: A life longer than this was no failed start, in seconds.
+#: A life below so many seconds is short.
 SHORT_LIFE = 10.0
 #: A worker must be prepared within so many seconds.
 START_TIMEOUT = 60.0
-#: Each worker numbers its connections from another multiple of this on, for the log.
+#: The *n*th worker numbers its connections in the log from *n* times this number.
 IDS_OF_A_WORKER = 10_000_000
 
 
 @dataclass
 class Member:
-    """A worker as its parent sees it."""
+    """One worker, for its parent."""
 
     slot: int
     pid: int
     channel: Channel
-    #: Monotonic; and seconds since the epoch.
+    #: When it was forked (monotonic).
     started: float
+    #: The same in seconds since the epoch.
     started_at: float
-    #: It has taken its settings and can serve.
+    #: It has its settings and can serve.
     prepared: bool = False
-    #: It takes no more connections, and is not replaced.
+    #: It accepts no more connections, and is not replaced when it ends.
     leaving: bool = False
 
 
@@ -66,23 +68,24 @@ class _Slot:
 
 @dataclass
 class Crew:
-    """All workers of a parent. ``settings`` and ``sockets`` are what new ones get."""
+    """All workers of a parent. A new worker gets the present ``settings`` and ``sockets``."""
 
     settings: Settings
     sockets: Mapping[Place, socket.socket]
     account: pwd.struct_passwd | None
     shared: Shared
     watch: Watch
-    #: Called with what a worker says.
-    heard: Callable[[Member, Message], None]
-    #: Called with the slot of one that has ended.
-    ended: Callable[[int], None]
-    #: How many workers are wanted; 0 when no more are to be started.
+    #: Called with each message of a worker.
+    on_message: Callable[[Member, Message], None]
+    #: Called with the slot of a worker that has ended.
+    on_worker_ended: Callable[[int], None]
+    #: The number of workers wanted; 0 starts no more.
     size: int = 0
+    #: The workers that have not ended yet, by slot.
     members: dict[int, Member] = field(default_factory=dict)
     #: The ports are open: from now on a worker that dies is replaced.
     begun: bool = False
-    #: The system did not give us a process, once at least.
+    #: The system has refused a process at least once.
     fork_failed: bool = False
     _slots: dict[int, _Slot] = field(default_factory=dict)
     _pulse: Pulse = field(init=False)
@@ -93,16 +96,16 @@ class Crew:
 
     @property
     def serving(self) -> list[Member]:
-        """Those that are to go on."""
+        """The workers that do not leave."""
         return [member for member in self.members.values() if not member.leaving]
 
     @property
     def restarts(self) -> int:
-        """How often a worker was lost."""
+        """How many workers have died and were replaced."""
         return sum(slot.restarts for slot in self._slots.values())
 
     def described(self) -> list[dict[str, object]]:
-        """All workers, as ``ops.state`` has them."""
+        """All workers in the form of ``workers`` in the parent's document (``ops.state``)."""
         return [
             {
                 "slot": member.slot,
@@ -117,10 +120,10 @@ class Crew:
     # -- starting ------------------------------------------------------------------------------
 
     def fill(self) -> float:
-        """Start the workers that are missing; returns when to look again (monotonic; ``math.inf``: never)."""
+        """Start the missing workers; returns when to call it again (monotonic; ``math.inf``: never)."""
         now, later = time.monotonic(), []
         free = [slot for slot in range(self.shared.table.slots) if slot not in self.members]
-        for slot in free[: max(0, self.size - len(self.serving))]:  # those that leave may have the rest
+        for slot in free[: max(0, self.size - len(self.serving))]:  # leaving workers keep their slots
             record = self._slots.setdefault(slot, _Slot())
             if record.due <= now:
                 self._start(slot)
@@ -144,14 +147,14 @@ class Crew:
             return
         member = Member(slot, pid, parents, time.monotonic(), time.time())
         self.members[slot] = member
-        self.watch.add(parents, lambda: self.listen_to(member))
+        self.watch.add(parents, lambda: self.read_messages(member))
 
     def _fork(self, slot: int) -> tuple[int, Channel]:
-        """A new process and the channel to it. Raises OSError."""
+        """Fork a worker; returns its process id and the parent's end of the channel. Raises OSError."""
         parents, workers = Channel.pair()
         self._forked += 1
         try:
-            with _signals_held():
+            with _signals_blocked():
                 pid = os.fork()
                 if not pid:
                     parents.close()
@@ -164,7 +167,7 @@ class Crew:
         return pid, parents
 
     def _live(self, channel: Channel, slot: int, first_id: int) -> None:
-        """The child's part; does not return."""
+        """Run the worker in the forked process; does not return."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -175,47 +178,47 @@ class Crew:
             self.watch.close_all()
             parts = (channel, self.settings, self.sockets, self.account, self.shared)
             status = work(*parts, slot, first_id)
-        except Exception:  # before it could log by a thread of its own: there is none to be had, say
+        except Exception:  # the thread that writes the log could not be started, for example
             log_directly(self.settings.config.log_level, self.settings.config.log_format)
             log.exception("fault in the gateway")
         finally:
             os._exit(status)
 
-    # -- hearing, and being told -----------------------------------------------------------------
+    # -- messages from and to workers ------------------------------------------------------------
 
-    def listen_to(self, member: Member) -> None:
-        """Take what a worker says; its end is seen when it is waited for."""
+    def read_messages(self, member: Member) -> None:
+        """Handle all messages that a worker has sent; ``reap`` handles its end."""
         try:
             while (message := member.channel.receive()) is not None:
-                self.heard(member, message)
+                self.on_message(member, message)
         except EOFError:
             self.watch.mute(member.channel)
 
-    def tell(
+    def send(
         self, members: Sequence[Member], word: str, body: bytes = b"", sockets: Sequence[socket.socket] = ()
     ) -> None:
-        """Tell workers; one that does not listen any more is killed, and replaced.
+        """Send a message to ``members``; kill a worker that does not read its messages.
 
-        Raises OSError and ValueError, as ``Channel.send`` does, and has told none of them then.
+        Raises OSError and ValueError as ``Channel.send`` does; no worker has got the message then.
         """
         for member in members:
             if not member.channel.send(word, body, sockets):
-                log.error("worker %d (process %d) does not listen: killing it", member.slot, member.pid)
+                log.error("worker %d (process %d) reads no commands: killing it", member.slot, member.pid)
                 self.kill(member)
 
     def resize(self, size: int) -> None:
-        """Want so many workers; those too many serve the sessions they have to their end."""
+        """Set the number of workers wanted; surplus workers serve their sessions to the end."""
         self.size = size
-        self.dismiss(sorted(self.serving, key=lambda member: member.slot)[size:], RETIRE)
+        self.end(sorted(self.serving, key=lambda member: member.slot)[size:], RETIRE)
 
-    def dismiss(self, members: Sequence[Member], word: str = DRAIN) -> None:
-        """Let workers go: ``RETIRE`` or ``DRAIN``."""
+    def end(self, members: Sequence[Member], word: str = DRAIN) -> None:
+        """Mark workers as leaving, and send them ``word``: ``RETIRE``, ``DRAIN`` or ``STOP``."""
         for member in members:
             member.leaving = True
-        self.tell(members, word)
+        self.send(members, word)
 
-    def kill_the_hanging(self) -> None:
-        """End workers whose loop has stopped or does not begin; call it every ``LOOK_EVERY``."""
+    def kill_hung_workers(self) -> None:
+        """Kill workers whose loop has stopped or has not begun in time; call it every ``LOOK_EVERY``."""
         started = {slot: each for slot, each in self.members.items() if each.prepared and self.begun}
         hanging = [started[slot] for slot in self._pulse.stopped(started)]
         expired = time.monotonic() - START_TIMEOUT
@@ -225,22 +228,22 @@ class Crew:
             self.kill(member)
 
     def kill(self, member: Member) -> None:
-        """End a worker at once."""
+        """Kill a worker at once, with all its sessions."""
         os.kill(member.pid, signal.SIGKILL)
 
     # -- the end of a worker ---------------------------------------------------------------------
 
     def reap(self) -> list[Member]:
-        """Take leave of the workers that have ended; returns those that should not have."""
+        """Remove the workers that have ended; returns those of them that were not leaving."""
         lost = []
         for member in list(self.members.values()):
             pid, status = os.waitpid(member.pid, os.WNOHANG)
             if not pid:
                 continue
-            self.listen_to(member)
+            self.read_messages(member)
             connections = self.shared.table.connections_of(member.slot)
             self._forget(member)
-            self._note_end(member, _cause(status), connections)
+            self._record_end(member, _cause(status), connections)
             if not member.leaving:
                 lost.append(member)
         return lost
@@ -250,9 +253,9 @@ class Crew:
         del self.members[member.slot]
         self.shared.beats.beat(member.slot, 0.0)
         self.shared.table.worker_died(member.slot)
-        self.ended(member.slot)
+        self.on_worker_ended(member.slot)
 
-    def _note_end(self, member: Member, cause: str, connections: int) -> None:
+    def _record_end(self, member: Member, cause: str, connections: int) -> None:
         if member.leaving or not self.begun:
             if cause:
                 log.error("worker %d (process %d) ended: %s", member.slot, member.pid, cause)
@@ -271,7 +274,7 @@ class Crew:
 
 
 def _cause(status: int) -> str:
-    """Why a process ended, out of its wait status; empty if it was in order."""
+    """Why a process ended, from its wait status; empty if it exited with 0."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
@@ -279,10 +282,10 @@ def _cause(status: int) -> str:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """No signal comes in between: a child that is not set up yet would pass it to its parent's loop."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, (*IGNORED_SIGNALS, signal.SIGCHLD))
+def _signals_blocked() -> Iterator[None]:
+    """Block signals during a fork: the child would write them to the wakeup socket of the parent's loop."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, (*IGNORED_SIGNALS, signal.SIGCHLD))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

@@ -1,7 +1,7 @@
-"""What others opened: listening sockets of systemd or of the parent before this one, and the latter's counts.
+"""What a parent inherits: listening sockets of systemd, and sockets and tables of the previous parent.
 
-Sockets are taken over by address and port. One of systemd's stays open for as long as we live, whether a
-listener wants it or not: it is systemd that decides whether the port is open.
+A listener takes over the socket with its address and port. A socket from systemd stays open as long as this
+process lives, whether a listener uses it or not: systemd decides whether the port is open.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from wsgw.processes.systemd import activated_sockets
 
 log = logging.getLogger(__name__)
 
-#: How a parent tells its successor; its value is of our own making.
+#: The environment variable by which a parent tells its successor about them, in JSON (``described``).
 VARIABLE = "WSGW_UPGRADE"
 
 
 class Inherited(NamedTuple):
-    """What a parent finds when it starts."""
+    """The sockets, the channel and the tables that a parent inherits when it starts."""
 
-    #: Where the parent before this one has had them open.
+    #: The listening sockets of the previous parent.
     handed_over: dict[Place, socket.socket]
-    #: systemd's.
+    #: The sockets that systemd listens on (socket activation).
     activated: list[socket.socket]
-    #: To the parent before this one.
+    #: The channel to the previous parent; None if this process is not part of an upgrade.
     predecessor: Channel | None
-    #: Its table of connections, and those of the parents before it.
+    #: The tables of connections of all previous parents.
     tables: tuple[SharedTable, ...] = ()
 
     @classmethod
     def find(cls, environment: MutableMapping[str, str]) -> Inherited:
-        """Look, and take out of ``environment`` what says so."""
+        """Read ``environment``, and remove the variables that were read."""
         activated = activated_sockets(environment)
-        told = environment.pop(VARIABLE, "")
-        if not told:
+        handover = environment.pop(VARIABLE, "")
+        if not handover:
             return cls({}, activated, None)
-        message = json.loads(told)
+        message = json.loads(handover)
         handed_over = {Place(*place): _taken(number) for number, place in message["sockets"]}
         activated += [_taken(number) for number in message["activated"]]
         link = Channel(_taken(message["link"]))
@@ -52,7 +52,7 @@ class Inherited(NamedTuple):
         return cls(handed_over, activated, link, tuple(table for table in tables if table is not None))
 
     def close_unused(self, used: Mapping[Place, socket.socket]) -> None:
-        """Close the sockets of the parent before this one that no listener wants any more."""
+        """Close the sockets of the previous parent that no listener uses any more."""
         for place in self.handed_over.keys() - used.keys():
             self.handed_over[place].close()
 
@@ -60,7 +60,10 @@ class Inherited(NamedTuple):
 def wanted_sockets(
     config: Config, held: Mapping[Place, socket.socket], activated: Sequence[socket.socket]
 ) -> dict[Place, socket.socket]:
-    """The sockets that listeners of ``config`` ask for, out of those this parent has and systemd's."""
+    """The sockets for the listeners of ``config``, as far as ``held`` or ``activated`` has them.
+
+    ``held``: the sockets that this parent has. ``activated``: systemd's sockets.
+    """
     found = {place: held[place] for place in by_place(config) if place in held}
     for sock in activated:
         place = _match(sock, [place for place in by_place(config) if place not in found])
@@ -78,7 +81,7 @@ def described(
     link: Channel,
     tables: Iterable[SharedTable],
 ) -> str:
-    """What ``Inherited.find`` of another process reads; it must inherit the descriptors."""
+    """The value of ``VARIABLE`` for the next parent, which must inherit the descriptors in it."""
     return json.dumps(
         {
             "link": link.fileno(),
@@ -101,7 +104,7 @@ def _closed_on_exec(number: int) -> int:
 
 
 def _match(sock: socket.socket, wanted: list[Place]) -> Place | None:
-    """The place that is a socket's; a socket on ``::`` that takes IPv4 too serves 0.0.0.0."""
+    """The place on which ``sock`` listens; a socket on ``::`` that accepts IPv4 also serves 0.0.0.0."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
         return None
     ip, port = sock.getsockname()[:2]

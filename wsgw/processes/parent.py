@@ -1,12 +1,12 @@
-"""The parent: opens the sockets, keeps the workers going, and does what signals say.
+"""The parent: opens the sockets, keeps the workers running, and acts on signals.
 
-    SIGTERM, SIGINT   drain and stop; a second one ends at once
-    SIGHUP            read the configuration again; if it is wrong, nothing changes
-    SIGUSR2           start another parent, with the code on the disk, that takes the sockets over;
-                      this one then serves the sessions it has to their end
+    SIGTERM, SIGINT   drain and stop; a second one ends the gateway at once
+    SIGHUP            read the configuration again; if it has an error, nothing changes
+    SIGUSR2           start the next parent, with the code on the disk, which takes over the sockets;
+                      the workers of this parent serve their sessions to the end
 
-A SIGHUP that comes during an upgrade is for the parent that serves after it; the older one hands it on.
-After an upgrade the two parents keep a channel: a stop of the newer one stops the older one too.
+If a SIGHUP arrives during an upgrade, the parent that serves after the upgrade does the reload. After an
+upgrade the two parents keep a channel: a stop of the newer one stops the older one too.
 """
 
 from __future__ import annotations
@@ -41,17 +41,18 @@ from wsgw.processes.worker import DRAIN, FAILED, PREPARED, SERVE, STOP, problems
 
 log = logging.getLogger("wsgw.processes.parent")
 
-#: What workers get beyond ``drain_timeout`` to end, and to end at once, in seconds.
+#: Seconds that workers have to exit: after ``drain_timeout``, and after the command to stop at once.
 DRAIN_GRACE, STOP_GRACE = 5.0, 1.0
 STOPPED, FAILURE = 0, 1
 
 
 def run(source: Source, metrics: MetricsFiles, *, offline: bool = False) -> int:
-    """Run a gateway until a signal ends it; returns the exit status. Raises ConfigError if it cannot begin.
+    """Run a gateway until a signal ends it; returns the exit status.
 
-    ``source`` is read now and at every reload. With ``offline`` no XMPP server is asked whether it is usable.
+    ``source`` is read now and at every reload. With ``offline`` no XMPP server is checked. Raises ConfigError
+    if the gateway cannot be started with these settings.
     """
-    signals = Signals(SIGNALS)  # those that come from now on are obeyed, as soon as the loop turns
+    signals = Signals(SIGNALS)  # the loop acts on the signals that arrive from now on
     inherited = Inherited.find(os.environ)
     settings = Settings.read(source)
     change_logging(settings.config.log_level, settings.config.log_format)
@@ -59,7 +60,7 @@ def run(source: Source, metrics: MetricsFiles, *, offline: bool = False) -> int:
 
 
 class Parent:
-    """The parent's loop, and the life of its workers from their first to their last."""
+    """The parent's loop, from the start of the first worker to the end of the last one."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Parent:
         *,
         offline: bool,
     ) -> None:
-        """Binds the sockets, and starts no process yet. Raises ConfigError."""
+        """Bind the sockets; start no worker yet. Raises ConfigError."""
         config, activated = settings.config, inherited.activated
         account = worker_account(config.user)
         sockets = bind_sockets(config, wanted_sockets(config, inherited.handed_over, activated))
@@ -80,26 +81,31 @@ class Parent:
         shared = Shared.make(config, MAX_WORKERS, metrics.path, inherited.tables)
         self._signals = signals
         self._watch = Watch()
-        self._watch.add(signals, self._signalled)
-        self._crew = Crew(settings, sockets, account, shared, self._watch, self._heard, metrics.worker_died)
+        self._watch.add(signals, self._on_signals)
+        self._crew = Crew(
+            settings, sockets, account, shared, self._watch, self._on_message, metrics.worker_died
+        )
         self._reloader = Reloader(source, self._crew, activated, metrics, offline=offline)
         self._succession = Succession(
             self._crew, self._watch, activated, inherited.predecessor, self._settled, self._stop
         )
         self._started_at = time.time()
-        #: Set while the workers are being ended: when to kill those that are left (monotonic).
+        #: When to kill the workers that have not exited by then (monotonic); infinite unless they must exit.
         self._deadline = math.inf
         self._draining = False
         self._status = STOPPED
         self._failure: ConfigError | None = None
-        #: A reload is wanted as soon as this parent serves, or knows which one does.
+        #: A reload is to be done as soon as it is known which parent serves.
         self._reload_wanted = False
         #: When to look for workers that hang (monotonic).
         self._look_at = time.monotonic() + LOOK_EVERY
         self._watchdog = Watchdog(os.environ)
 
     def run(self) -> int:
-        """Serve until a signal ends it; returns the exit status. Raises ConfigError if it cannot be begun."""
+        """Serve until a signal ends the gateway; returns the exit status.
+
+        Raises ConfigError if a worker cannot use the settings at the start, or if a port is in use by then.
+        """
         self._crew.resize(self._crew.settings.config.workers)
         while self._crew.size or self._crew.members or self._succession.has_predecessor:
             self._turn()
@@ -111,7 +117,7 @@ class Parent:
 
     def _turn(self) -> None:
         self._publish()
-        # A parent that has handed over, or has not taken over yet, must not speak for the other one.
+        # systemd watches the parent that serves; no other parent may send its notifications.
         self._watchdog.tell(in_charge=self._succession.in_charge)
         self._watch.wait(self._pause())
         lost = self._crew.reap()
@@ -119,21 +125,21 @@ class Parent:
             log.critical("the workers cannot start")
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)
-        self._succession.look()
+        self._succession.check_deadlines()
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY
-            self._crew.kill_the_hanging()
+            self._crew.kill_hung_workers()
         if now >= self._deadline:
-            self._kill_the_rest()
+            self._kill_remaining_workers()
 
     def _pause(self) -> float:
-        """Seconds until something is to be done by the clock; starts workers that are missing."""
+        """Start the missing workers; returns the seconds until the next deadline of the loop."""
         moments = (self._deadline, self._look_at, self._watchdog.due, self._succession.due)
         return max(0.0, min(self._crew.fill(), *moments) - time.monotonic())
 
     def _publish(self) -> None:
-        """Let the workers know what a status page may show."""
+        """Publish the parent's document, from which the workers make the status page."""
         self._crew.shared.state.publish(
             {
                 "pid": os.getpid(),
@@ -150,8 +156,8 @@ class Parent:
 
     # -- signals -----------------------------------------------------------------------------------
 
-    def _signalled(self) -> None:
-        """Do what signals say; a fault of ours in doing so must not cost the sessions."""
+    def _on_signals(self) -> None:
+        """Act on the signals that have arrived. A fault in doing so is logged, and the sessions continue."""
         for number in self._signals.receive():
             try:
                 SIGNALS[number](self)
@@ -159,7 +165,7 @@ class Parent:
                 log.exception("fault in the gateway: %s", number.name)
 
     def reload(self) -> None:
-        """Read the configuration again, or let the parent do so that serves, once that is known."""
+        """Let the parent that serves read the configuration again; during an upgrade, wait for its end."""
         self._reload_wanted = not self._crew.begun or self._succession.is_upgrading
         if self._reload_wanted or self._draining:
             return
@@ -173,23 +179,23 @@ class Parent:
             self.reload()
 
     def upgrade(self) -> None:
-        """Start the parent that is to take over."""
+        """Start the next parent, unless this one drains or does not serve."""
         if self._draining or not self._succession.may_upgrade:
             log.warning("no upgrade now")
         else:
             self._succession.upgrade()
 
     def stop(self) -> None:
-        """Drain and stop; the second time, end at once."""
+        """Drain and stop; the second call ends the gateway at once."""
         self._stop(at_once=False)
 
-    # -- the workers' words ------------------------------------------------------------------------
+    # -- messages of the workers -------------------------------------------------------------------
 
-    def _heard(self, member: Member, message: Message) -> None:
+    def _on_message(self, member: Member, message: Message) -> None:
         if message.word == PREPARED:
             member.prepared = True
             if self._crew.begun:
-                self._crew.tell([member], SERVE)
+                self._crew.send([member], SERVE)
                 log.info("worker %d (process %d) serves", member.slot, member.pid)
             elif self._crew.size and all(each.prepared for each in self._crew.members.values()):
                 self._begin()
@@ -200,7 +206,7 @@ class Parent:
                 log.error("worker %d keeps its previous settings: %s", member.slot, problem)
 
     def _begin(self) -> None:
-        """All workers are prepared: now the ports may be seen."""
+        """Open the ports and serve: all workers are prepared."""
         crew = self._crew
         try:
             listen(crew.settings.config, crew.sockets)
@@ -208,21 +214,21 @@ class Parent:
             self._fail(error)
             return
         crew.begun = True
-        crew.tell(crew.serving, SERVE)
+        crew.send(crew.serving, SERVE)
         self._reloader.announce()
         self._succession.take_over()
         notify("READY=1", f"STATUS=serving with {crew.settings.config.workers} workers")
         self._settled()
 
     def _fail(self, failure: ConfigError) -> None:
-        """``run`` raises ``failure`` when the workers have ended."""
+        """End the workers; ``run`` then raises ``failure``."""
         self._failure = failure
         self._end(STOP, STOP_GRACE)
 
     # -- stopping ----------------------------------------------------------------------------------
 
     def _stop(self, at_once: bool) -> None:
-        """Drain and stop; if that has begun already, or ``at_once``, end at once."""
+        """Drain and stop; end at once with ``at_once`` or if this parent drains already."""
         at_once = at_once or self._draining
         self._draining = True
         if at_once:
@@ -233,17 +239,17 @@ class Parent:
         if self._succession.in_charge:
             notify("STOPPING=1")
         self._succession.give_up("this gateway stops")
-        self._publish()  # or one worker would still say that the gateway is ready when another does no more
+        self._publish()  # before the workers drain, so that all of them agree that wsgw is no longer ready
         self._end(DRAIN, self._crew.settings.config.drain_timeout + DRAIN_GRACE)
 
     def _end(self, word: str, seconds: float) -> None:
-        """Let all workers go, and the parent before this one with its own, within so many seconds."""
+        """Send ``word`` to all workers and to the previous parent; they must end within ``seconds``."""
         self._deadline = time.monotonic() + seconds
         self._crew.size = 0
-        self._crew.dismiss(list(self._crew.members.values()), word)
+        self._crew.end(list(self._crew.members.values()), word)
         self._succession.end_predecessor(word)
 
-    def _kill_the_rest(self) -> None:
+    def _kill_remaining_workers(self) -> None:
         for member in self._crew.members.values():
             log.error("worker %d (process %d) does not end: killing it", member.slot, member.pid)
             self._crew.kill(member)
@@ -251,7 +257,7 @@ class Parent:
         self._succession.forget_predecessor()
 
 
-#: What a parent does at each signal.
+#: The method that acts on each signal.
 SIGNALS: dict[signal.Signals, Callable[[Parent], None]] = {
     signal.SIGTERM: Parent.stop,
     signal.SIGINT: Parent.stop,

@@ -1,7 +1,7 @@
-"""The account that workers run under when the gateway was started as root.
+"""The account of the workers when the gateway was started as root.
 
-The parent stays root: it reads keys again and opens ports below 1024. A worker, which peers talk to,
-can do neither.
+The parent stays root, because a reload reads keys and opens ports below 1024. Workers talk to peers, so
+they give up both rights.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import pwd
 
 from wsgw.errors import ConfigError, ConfigProblem
 
-#: Tried in turn when no account is chosen.
+#: The accounts to try, in this order, if ``user`` is not set.
 _DEFAULT_ACCOUNTS = ("wsgw", "nobody")
 
 
 def worker_account(name: str) -> pwd.struct_passwd | None:
-    """The account ``name``, or the default one if it is empty; None to stay what we are.
+    """The account ``name``, or the default account if it is empty; None to keep the account of this process.
 
-    Raises ConfigError if there is no such account, or if we may not become it.
+    Raises ConfigError if the account does not exist, or if this process may not change to it.
     """
     found = _account(name)
     if os.geteuid() != 0:
@@ -31,7 +31,7 @@ def worker_account(name: str) -> pwd.struct_passwd | None:
 
 
 def become(account: pwd.struct_passwd) -> None:
-    """Give up root for good, supplementary groups included. Raises OSError."""
+    """Change to ``account`` for good, supplementary groups included. Raises OSError."""
     os.initgroups(account.pw_name, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)

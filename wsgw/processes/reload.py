@@ -1,7 +1,7 @@
-"""New settings for a running gateway: all of them, or none.
+"""Gives new settings to a running gateway, to all workers or to none.
 
-The parent reads and checks them, opens the sockets they need, and hands both to its workers. A fault at
-any step leaves everything as it was.
+The parent reads and checks the settings, opens the sockets for them, and sends both to its workers. If a step
+fails, the gateway keeps its settings.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ log = logging.getLogger("wsgw.processes.parent")
 
 
 class Reloader:
-    """Gives the workers of a parent new settings, and says what is served by them."""
+    """Gives new settings to the workers of a parent, and logs them."""
 
     def __init__(
         self, source: Source, crew: Crew, activated: list[socket], metrics: MetricsFiles, *, offline: bool
     ) -> None:
-        """``activated`` are systemd's sockets. With ``offline`` no XMPP server is asked anything."""
+        """``activated``: systemd's sockets. With ``offline`` no XMPP server is checked."""
         self._source = source
         self._crew = crew
         self._activated = activated
         self._metrics = metrics
         self._offline = offline
-        #: What the XMPP servers have been asked.
+        #: The checks of XMPP servers that the present settings ask for, all done.
         self._checked: frozenset[Check] = frozenset()
-        #: The last reload, as ``ops.state`` has it.
+        #: ``last_reload`` of the parent's document (``ops.state``).
         self.last: dict[str, object] | None = None
 
     def reload(self) -> None:
-        """Read the settings again and serve by them; if they are wrong, nothing changes."""
+        """Read the settings again and use them; if they have an error, log it and change nothing."""
         log.info("reading the configuration again")
         notify("RELOADING=1", reloading())
         problems = self._try_to_reload()
@@ -59,17 +59,17 @@ class Reloader:
         notify("READY=1", f"STATUS={'the new configuration is wrong' if problems else 'serving'}")
 
     def announce(self) -> None:
-        """Log what is served from now on, and let one worker ask the XMPP servers whether they are usable."""
+        """Log the present settings, and let one worker check the XMPP servers if there are new checks."""
         config = self._crew.settings.config
         log_start(config)
         checked, self._checked = self._checked, frozenset(checks_of(config))
         if not self._offline and not self._checked <= checked:
-            self._crew.tell(self._crew.serving[:1], ASK)
+            self._crew.send(self._crew.serving[:1], ASK)
 
     def _try_to_reload(self) -> list[str]:
-        """Take new settings, if all of them are right; returns what is wrong with them."""
+        """Read and use new settings; returns their errors as sentences, empty if they are in use now."""
         try:
-            self._take(Settings.read(self._source))
+            self._apply(Settings.read(self._source))
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
         except Exception as error:
@@ -77,8 +77,8 @@ class Reloader:
             return [str(error) or type(error).__name__]
         return []
 
-    def _take(self, settings: Settings) -> None:
-        """Go on with ``settings``. Raises ConfigError and others, and nothing has changed then."""
+    def _apply(self, settings: Settings) -> None:
+        """Use ``settings``. Raises ConfigError, OSError and ValueError; nothing has changed then."""
         crew, config = self._crew, settings.config
         account = worker_account(config.user)
         held = {**crew.sockets, **wanted_sockets(config, crew.sockets, self._activated)}
@@ -90,7 +90,7 @@ class Reloader:
                 self._metrics.give_to(account)
             new = [place for place in sockets if place not in crew.sockets]
             body = pickle.dumps((settings, new))
-            crew.tell(crew.serving, SETTINGS, body, [sockets[place] for place in new])
+            crew.send(crew.serving, SETTINGS, body, [sockets[place] for place in new])
             undo.pop_all()
         for place in crew.sockets.keys() - sockets.keys():
             if crew.sockets[place] not in self._activated:

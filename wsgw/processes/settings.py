@@ -1,4 +1,4 @@
-"""What a gateway is run with: the configuration, and the files it names, as the parent has read them."""
+"""The settings of a running gateway: the configuration and its PEM files, which the parent has read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from wsgw.ops.findings import findings
 
 
 class Settings(NamedTuple):
-    """Whole and checked, with what was found beside errors among the warnings; sent to workers as it is."""
+    """A checked configuration, with all its warnings, and the content of its PEM files.
+
+    The parent sends it to the workers, which read no files.
+    """
 
     config: Config
     files: PemFiles
 
     @classmethod
     def read(cls, source: Source) -> Settings:
-        """Read and check everything. Raises ConfigError with every problem."""
+        """Read and check the configuration and its files. Raises ConfigError with every error."""
         config = source.read()
         files = PemFiles.of(config)
         check_tls(config, files)

@@ -1,4 +1,4 @@
-"""The signals of a parent, as bytes of a socket: they are obeyed in its loop, and nowhere else."""
+"""The signals of a parent, as bytes of a socket: its loop reads them and acts on them, no handler does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 
 class Signals:
-    """From its construction on, signals wait here; SIGCHLD only ends a wait."""
+    """Collects signals from its construction on, until ``receive`` returns them."""
 
     def __init__(self, obeyed: Iterable[signal.Signals]) -> None:
+        """``obeyed``: the signals that ``receive`` returns. SIGCHLD only wakes the loop."""
         self._obeyed = frozenset(obeyed)
         self._wakeup, self._wakeup_end = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -25,15 +26,15 @@ class Signals:
         return self._wakeup.fileno()
 
     def receive(self) -> list[signal.Signals]:
-        """Those that have come, in their order, each once."""
+        """The signals that have arrived, in their order, each once."""
         numbers = dict.fromkeys(self._wakeup.recv(4096))
         return [signal.Signals(number) for number in numbers if number in self._obeyed]
 
     def close(self) -> None:
-        """Let go of both ends; signals are lost from then on."""
+        """Close both ends; later signals are lost."""
         self._wakeup.close()
         self._wakeup_end.close()
 
 
 def _nothing(number: int, _frame: object) -> None:
-    """Signals are read from the wakeup descriptor."""
+    """Do nothing: Python has written the signal to the wakeup descriptor."""

@@ -1,8 +1,8 @@
-"""Which of several parents serves: the one before this one, this one, or the one after it.
+"""Which parent serves: the previous one (predecessor), this one, or the next one (successor).
 
-An upgrade starts a newer parent. Until that says that it serves, nothing changes here; if it ends
-before, nothing has happened. Then this parent retires: its workers serve the sessions they have to
-their end, and it continues to hear the newer one, by which a stop reaches it.
+An upgrade starts the successor. This parent serves until the successor reports that it serves; if the
+successor ends before, nothing changes. Then this parent retires: its workers serve their sessions to the end,
+and it continues to read the messages of the successor, which passes on a stop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("wsgw.processes.parent")
 
 
 class Succession:
-    """A parent's ties to the parent before it and to the parent after it."""
+    """A parent's channels to its predecessor and to its successor."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class Succession:
         settled: Callable[[], None],
         stop: Callable[[bool], None],
     ) -> None:
-        """``activated`` are systemd's sockets.
+        """``activated``: systemd's sockets. ``predecessor``: the channel to the predecessor, if any.
 
-        ``settled`` is called when it is known again which parent serves, ``stop`` when this one is to
-        drain, with True to end at once.
+        ``settled`` is called when an upgrade has succeeded or failed, so that it is known which parent
+        serves. ``stop`` is called when this parent must stop: with False to drain, with True at once.
         """
         self._crew = crew
         self._watch = watch
@@ -49,26 +49,26 @@ class Succession:
         self._successor: Successor | None = None
         self._settled = settled
         self._stop = stop
-        #: The successor serves.
+        #: The successor serves in place of this parent.
         self.retired = False
-        #: When, retired, the workers are to drain (monotonic).
+        #: When the workers of a retired parent must drain (monotonic).
         self._drain_at = math.inf
         if predecessor is not None:
-            watch.add(predecessor, self._hear_predecessor)
+            watch.add(predecessor, self._read_predecessor)
 
     @property
     def in_charge(self) -> bool:
-        """Whether what this parent does is what the gateway does: no other one serves in its place."""
+        """Whether this parent acts for the gateway: no predecessor or successor serves in its place."""
         return not self.retired and (self._crew.begun or self._predecessor is None)
 
     @property
     def has_predecessor(self) -> bool:
-        """Whether the parent before this one still serves sessions."""
+        """Whether the predecessor still serves sessions."""
         return self._predecessor is not None
 
     @property
     def is_upgrading(self) -> bool:
-        """Whether a successor has been started that may still fail."""
+        """Whether a successor has been started that does not serve yet."""
         return self._successor is not None and not self.retired
 
     @property
@@ -78,13 +78,13 @@ class Succession:
 
     @property
     def due(self) -> float:
-        """When to ``look`` again at the latest (monotonic)."""
+        """When to call ``check_deadlines`` at the latest (monotonic)."""
         if self._successor is None or self.retired:
             return self._drain_at
         return self._successor.deadline
 
-    def look(self) -> None:
-        """Give up a successor that does not come to serve; drain when a retired parent's time is over."""
+    def check_deadlines(self) -> None:
+        """Give up a successor that has ended or is late; drain if ``upgrade_timeout`` has passed."""
         now = time.monotonic()
         if self._successor is not None and not self.retired:
             if self._successor.ended:
@@ -95,15 +95,15 @@ class Succession:
             self._drain_at = math.inf
             self._stop(False)
 
-    # -- the parent after this one -----------------------------------------------------------------
+    # -- the successor -----------------------------------------------------------------------------
 
     def upgrade(self) -> None:
-        """Start a successor; ``may_upgrade`` is True."""
+        """Start a successor. Call it only if ``may_upgrade``."""
         if os.getpid() == 1:
             log.error("no upgrade: a container ends with its process 1, which is this one")
             return
         shared = self._crew.shared
-        tables = [shared.table, *(former for former in shared.formers if former.kept)]
+        tables = [shared.table, *(table for table in shared.previous_tables if table.is_counted)]
         try:
             successor = Successor(self._crew.sockets, self._activated, tables)
         except (OSError, ValueError) as error:
@@ -113,10 +113,10 @@ class Succession:
         log.info("upgrade: process %d starts", successor.pid)
         notify(f"STATUS=upgrade: process {successor.pid} starts")
         self._successor = successor
-        self._watch.add(successor.channel, self._hear_successor)
+        self._watch.add(successor.channel, self._read_successor)
 
     def give_up(self, reason: str) -> None:
-        """End a successor that does not serve yet, if there is one."""
+        """Kill the successor if it does not serve yet; ``reason`` goes to the log."""
         successor = self._successor
         if successor is None or self.retired:
             return
@@ -128,17 +128,20 @@ class Succession:
         self._settled()
 
     def signal_successor(self, number: signal.Signals) -> None:
-        """Hand a signal on to the parent that serves in place of this one."""
+        """Send a signal to the successor, which serves in place of this parent."""
         assert self._successor is not None
         self._successor.signal(number)
 
-    def _hear_successor(self) -> None:
-        """That it serves; later, that this parent is to end. If it is gone, sessions go on to their end."""
+    def _read_successor(self) -> None:
+        """Handle a message of the successor: it serves, or, later, this parent must drain or stop.
+
+        If the successor ends after this parent has retired, the sessions here continue.
+        """
         assert self._successor is not None
         try:
             message = self._successor.channel.receive()
         except EOFError:
-            if self.retired:  # otherwise its end is seen when it is waited for
+            if self.retired:  # otherwise ``check_deadlines`` handles its end
                 self._watch.close(self._successor.channel)
             return
         if message is None:
@@ -150,7 +153,7 @@ class Succession:
             self._stop(message.word == STOP)
 
     def _retire(self, successor: Successor) -> None:
-        """It has taken over: serve the sessions of this parent to their end."""
+        """Serve the sessions of this parent to their end: ``successor`` has taken over."""
         crew = self._crew
         log.info(
             "process %d has taken over, %d connections stay here",
@@ -161,19 +164,22 @@ class Succession:
         self._drain_at = time.monotonic() + crew.settings.config.upgrade_timeout
         self._settled()
         crew.size = 0
-        crew.dismiss(list(crew.members.values()), RETIRE)
+        crew.end(list(crew.members.values()), RETIRE)
         for sock in {*crew.sockets.values(), *self._activated}:
             sock.close()
 
-    # -- the parent before this one ----------------------------------------------------------------
+    # -- the predecessor ---------------------------------------------------------------------------
 
     def take_over(self) -> None:
-        """Tell the parent before this one that this one serves."""
+        """Tell the predecessor that this parent serves."""
         if self._predecessor is not None:
             self._predecessor.send(SERVING)
 
     def end_predecessor(self, word: str) -> None:
-        """Let the parent before this one end its sessions; it continues if this one has not taken over."""
+        """Send ``word``, ``DRAIN`` or ``STOP``, to the predecessor.
+
+        If this parent has not taken over yet, the predecessor gets no command and continues to serve.
+        """
         if self._predecessor is None:
             return
         if self._crew.begun:
@@ -182,13 +188,13 @@ class Succession:
             self.forget_predecessor()
 
     def forget_predecessor(self) -> None:
-        """Wait for it no longer."""
+        """Close the channel to the predecessor."""
         if self._predecessor is not None:
             self._watch.close(self._predecessor)
             self._predecessor = None
 
-    def _hear_predecessor(self) -> None:
-        """It says nothing; its end is the end of its sessions."""
+    def _read_predecessor(self) -> None:
+        """Note the predecessor's end, which is the end of its sessions; it sends no messages."""
         assert self._predecessor is not None
         try:
             self._predecessor.receive()

@@ -1,7 +1,7 @@
-"""What systemd is told and gives: state notifications, and sockets it listens on for us.
+"""State notifications to systemd, and listening sockets from it.
 
-sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Without its variables in the environment, nothing
-is done.
+See sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). Without systemd's variables in the environment,
+the functions do nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import socket
 import time
 from collections.abc import Mapping, MutableMapping
 
+#: The first descriptor that systemd passes (SD_LISTEN_FDS_START).
 _FIRST = 3
-#: Whose ``WATCHDOG=1`` is awaited; a process that takes over goes by ``WATCHDOG_USEC`` alone.
+#: The process that must send ``WATCHDOG=1``. A successor gets the environment without it, and sends it too.
 WATCHDOG_PID = "WATCHDOG_PID"
 
 
 def notify(*lines: str) -> None:
-    """Send ``NAME=value`` lines to whoever supervises us. Never raises."""
+    """Send ``NAME=value`` lines to systemd or another service manager. Never raises."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -27,16 +28,16 @@ def notify(*lines: str) -> None:
             sock.setblocking(False)
             sock.sendto("\n".join(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
     except OSError:
-        pass  # a supervisor that does not listen is no reason to end
+        pass  # the gateway also works if the service manager does not read
 
 
 def reloading() -> str:
-    """The line that goes with ``RELOADING=1``: since when."""
+    """The line that sd_notify(3) requires with ``RELOADING=1``: the monotonic time in microseconds."""
     return f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 def watchdog_timeout(environment: Mapping[str, str]) -> float | None:
-    """Seconds after which a process that does not send ``WATCHDOG=1`` is killed; None if that is not us."""
+    """Seconds in which systemd expects ``WATCHDOG=1`` from this process; None if it expects none."""
     timeout = environment.get("WATCHDOG_USEC", "")
     if environment.get(WATCHDOG_PID, str(os.getpid())) != str(os.getpid()) or not timeout.isdecimal():
         return None
@@ -44,15 +45,15 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float | None:
 
 
 class Watchdog:
-    """Tells systemd twice in each timeout that the parent's loop turns."""
+    """Tells systemd twice in each timeout that the parent's loop runs."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._timeout = watchdog_timeout(environment)
-        #: When to tell it again (monotonic).
+        #: When to send the next notification (monotonic).
         self.due = -math.inf if self._timeout else math.inf
 
     def tell(self, *, in_charge: bool) -> None:
-        """Do so if it is time; a parent that is not ``in_charge`` keeps silent."""
+        """Send ``WATCHDOG=1`` if it is due and this parent is ``in_charge``."""
         now = time.monotonic()
         if self._timeout and now >= self.due:
             self.due = now + self._timeout / 2
@@ -61,7 +62,7 @@ class Watchdog:
 
 
 def activated_sockets(environment: MutableMapping[str, str]) -> list[socket.socket]:
-    """The sockets systemd has opened for this very process; what says so is taken out of ``environment``."""
+    """The sockets that systemd has opened for this process. Removes their variables from ``environment``."""
     count = environment.pop("LISTEN_FDS", "")
     pid = environment.pop("LISTEN_PID", "")
     environment.pop("LISTEN_FDNAMES", None)

@@ -1,7 +1,7 @@
-"""An upgrade: another parent is started, with the code that is on the disk by now, and takes over.
+"""An upgrade: starts the next parent with the code that is on the disk now.
 
-It inherits the listening sockets, the table of connections and a channel to this one. Until it says
-that it serves, nothing changes here; if it ends before, nothing has happened.
+The successor inherits the listening sockets, the tables of connections and a channel to this parent, which
+continues to serve until the successor reports that it serves (``succession``).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from wsgw.processes.control import Channel
 from wsgw.processes.inherited import VARIABLE, described
 from wsgw.processes.systemd import WATCHDOG_PID
 
-#: What the successor says.
+#: The successor's only message before it stops: it serves.
 SERVING = "serving"
-#: It must serve within so many seconds.
+#: The successor must serve within so many seconds.
 START_TIMEOUT = 60.0
 
 
 class Successor:
     """The parent that is to take over.
 
-    It is no child of ours but an orphan, which systemd adopts: that waits only for children of its own,
-    both to let them drain when it stops a service, and to start it anew when they die.
+    It is not a child of this process but an orphan, which systemd adopts. systemd waits only for its own
+    children, both to let them drain when it stops a service and to restart the service when they die.
     """
 
     def __init__(
@@ -62,22 +62,25 @@ class Successor:
 
     @property
     def ended(self) -> bool:
-        """Whether it is no more; how it ended, only its new parent knows."""
+        """Whether the process has ended. Its exit status is known only to the process that adopted it."""
         return bool(select.select([self._process], [], [], 0)[0])
 
     def signal(self, number: signal.Signals) -> None:
-        """Hand a signal on, if it still lives."""
+        """Send a signal to the process, if it has not ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
     def kill(self) -> None:
-        """End it at once, and let go of it."""
+        """Kill the process, and close its descriptor."""
         self.signal(signal.SIGKILL)
         os.close(self._process)
 
 
 def _followed(pid: int) -> int:
-    """A descriptor of the process, which says when it ends. Raises OSError, and kills it before."""
+    """A descriptor of the process, which is readable when the process ends.
+
+    Raises OSError if there is none; the process is killed then.
+    """
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
@@ -88,9 +91,9 @@ def _followed(pid: int) -> int:
 
 
 def _start_orphan(argv: list[str], environment: Mapping[str, str], descriptors: list[int]) -> int:
-    """Start a process whose parent is gone at once; its pid. Raises OSError.
+    """Start a process whose own parent exits at once; returns its process id. Raises OSError.
 
-    We have no thread and no loop, so that forking is safe.
+    Forking is safe here, because the parent of a gateway has no other thread and no gevent loop.
     """
     ours, theirs = os.pipe()
     with open(ours, "rb") as answer:
@@ -110,8 +113,8 @@ def _start_orphan(argv: list[str], environment: Mapping[str, str], descriptors: 
 def _start_and_say(
     answer: int, argv: list[str], environment: Mapping[str, str], descriptors: list[int]
 ) -> NoReturn:
-    """The middle one's part: start it, write its pid or what is wrong, less than 0, and be gone."""
-    signal.set_wakeup_fd(-1)  # it is shared, and a signal is the parent's alone to hear
+    """In the process between: start ``argv``, write its process id or a negative errno, and exit."""
+    signal.set_wakeup_fd(-1)  # the descriptor is the parent's; a signal to this process must not reach it
     try:
         child = subprocess.Popen(argv, env=environment, cwd=_START_FOLDER, pass_fds=descriptors)
         os.write(answer, str(child.pid).encode())
@@ -122,9 +125,10 @@ def _start_and_say(
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """The command that started this process, as it was given: a link in it leads to the new release.
+    """The command that starts the successor, from ``argv``, the command that started this process.
 
-    The interpreter of an installed script is what the script says today, not what it said then.
+    File names in it stay as they were given, because a symbolic link in them leads to the new release. For an
+    installed script the interpreter is left out: the successor runs under the one that the script now names.
     """
     if len(argv) > 1 and not argv[1].startswith("-") and os.access(argv[1], os.X_OK):
         with Path(argv[1]).open("rb") as file:
@@ -134,7 +138,7 @@ def command(argv: Sequence[str]) -> list[str]:
 
 
 def _folder() -> str | None:
-    """The directory we are in, by the name it was entered by; None if that is not known."""
+    """The working directory, by the name under which it was entered (``PWD``); None if that is not known."""
     name = os.environ.get("PWD", "")
     try:
         return name if name and Path(name).samefile(".") else None
@@ -142,5 +146,5 @@ def _folder() -> str | None:
         return None
 
 
-#: At the start; a link in the name may lead elsewhere by the time of the upgrade.
+#: Read at the start: at the time of the upgrade, a symbolic link in the name may lead to a new directory.
 _START_FOLDER = _folder()

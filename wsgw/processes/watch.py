@@ -1,4 +1,4 @@
-"""What a parent waits for: its descriptors, and what it does when one can be read.
+"""The descriptors that a parent's loop waits for, each with the function to call when it is readable.
 
 A forked worker inherits all of them, and closes them at once.
 """
@@ -23,24 +23,24 @@ class Watch:
         self._selector = selectors.DefaultSelector()
         self._open: list[Watched] = []
 
-    def add(self, watched: Watched, hear: Callable[[], None]) -> None:
-        """Call ``hear`` whenever ``watched`` can be read."""
-        self._selector.register(watched, selectors.EVENT_READ, hear)
+    def add(self, watched: Watched, on_readable: Callable[[], None]) -> None:
+        """Call ``on_readable`` whenever ``watched`` can be read."""
+        self._selector.register(watched, selectors.EVENT_READ, on_readable)
         self._open.append(watched)
 
     def mute(self, watched: Watched) -> None:
-        """Wait for it no longer; it stays open."""
+        """Wait for ``watched`` no longer; it stays open."""
         if watched.fileno() in self._selector.get_map():
             self._selector.unregister(watched)
 
     def close(self, watched: Watched) -> None:
-        """Wait for it no longer, and close it."""
+        """Wait for ``watched`` no longer, and close it."""
         self.mute(watched)
         self._open.remove(watched)
         watched.close()
 
     def wait(self, timeout: float | None) -> None:
-        """Wait ``timeout`` seconds at most, None for ever, and hear what can be read."""
+        """Wait ``timeout`` seconds at most (None: for ever), then call the functions of what is readable."""
         for key, _ in self._selector.select(timeout):
             key.data()
 

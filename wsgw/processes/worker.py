@@ -1,7 +1,7 @@
-"""A worker: one process's gateway, and the parent's commands to it.
+"""A worker: the gateway of one process, and the parent's commands to it.
 
-It heeds no signal: those of a terminal or of systemd come to every process, and it is the parent who
-says what they mean. When the parent is gone it drains and ends.
+A worker ignores signals: a terminal or systemd sends them to every process, and the parent sends commands
+instead. When the parent is gone, the worker drains and exits.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from wsgw.processes.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: What the parent gets to hear.
+#: The messages of a worker to the parent.
 PREPARED, FAILED = "prepared", "failed"
-#: What it says.
+#: The commands of the parent to a worker.
 SERVE, SETTINGS, ASK, RETIRE, DRAIN, STOP = "serve", "settings", "ask", "retire", "drain", "stop"
 #: Exit statuses.
 DONE, FAULT, UNUSABLE = 0, 1, 2
@@ -52,9 +52,11 @@ def work(
     slot: int,
     first_id: int,
 ) -> int:
-    """Serve in a process that was forked for it, until the parent wants no more; returns the exit status.
+    """Run a worker in the present process, until the parent ends it; returns the exit status.
 
-    ``sockets`` listen already, or will before ``SERVE`` comes; ``account`` is None to keep the present one.
+    ``channel``: to the parent. ``sockets``: they listen when ``SERVE`` arrives, not necessarily now.
+    ``account``: the account to change to, None to keep the present one. ``first_id``: the number of the
+    first connection in the log.
     """
     writer = start_logging(settings.config.log_level, settings.config.log_format)
     try:
@@ -76,7 +78,7 @@ def work(
 
 
 class Worker:
-    """A gateway that does what its parent says."""
+    """A gateway that executes the commands of its parent."""
 
     def __init__(
         self,
@@ -92,29 +94,33 @@ class Worker:
         self._over = Event()
 
     def run(self) -> None:
-        """Serve until the parent wants no more."""
-        spare_the_collector()
-        self._gateway.supervisor.turn.beat(time.monotonic())  # the others need not take all until we serve
+        """Serve until the parent ends this worker."""
+        tune_garbage_collector()
+        self._gateway.supervisor.turn.beat(time.monotonic())  # the others leave connections to this worker
         self._channel.send(PREPARED)
-        gevent.spawn(self._listen_to_parent)
+        gevent.spawn(self._read_commands)
         self._over.wait()
         self._gateway.stop()
 
     # -- the parent's commands -----------------------------------------------------------------
 
-    def _listen_to_parent(self) -> None:
+    def _read_commands(self) -> None:
         try:
             while True:
                 gevent.socket.wait_read(self._channel.fileno())
-                while (message := self._hear()) is not None:
-                    self._obey(message)
+                while (message := self._receive()) is not None:
+                    self._try_to_execute(message)
         except EOFError:
             log.error("the parent process is gone: this worker ends its sessions")
-            self._gateway.leave()  # or whoever is started in its place could not listen
+            self._gateway.stop_accepting()  # otherwise a gateway started in its place could not listen
             self._drain()
 
-    def _hear(self) -> Message | None:
-        """Only new settings bring descriptors: if there is no room for those, they are what is lost."""
+    def _receive(self) -> Message | None:
+        """The next command; None if none has arrived.
+
+        Only ``SETTINGS`` comes with descriptors. If this process has no room for them, the command is lost,
+        and this is reported to the parent.
+        """
         try:
             return self._channel.receive()
         except OSError as error:
@@ -122,18 +128,18 @@ class Worker:
             _send_problems(self._channel, [ConfigProblem(source, 0, str(error.strerror))])
             return None
 
-    def _obey(self, message: Message) -> None:
-        """Do what the parent says; a fault of ours in doing so must not cost the sessions."""
+    def _try_to_execute(self, message: Message) -> None:
+        """Execute a command. A fault in doing so is logged, and the sessions continue."""
         try:
-            self._do(message)
+            self._execute(message)
         except Exception:
             log.exception("fault in the gateway: %s", message.word)
 
-    def _do(self, message: Message) -> None:
+    def _execute(self, message: Message) -> None:
         if message.word == SERVE:
             self._gateway.start()
         elif message.word == SETTINGS:
-            self._take_settings(message)
+            self._apply_settings(message)
         elif message.word == ASK:
             gevent.spawn(self._check_upstreams)
         elif message.word == RETIRE:
@@ -143,8 +149,8 @@ class Worker:
         elif message.word == STOP:
             self._over.set()
 
-    def _take_settings(self, message: Message) -> None:
-        """The body is (settings, the places of the sockets that come along)."""
+    def _apply_settings(self, message: Message) -> None:
+        """Use new settings; the body is the pickled pair (settings, places of the sockets in the message)."""
         settings, new = pickle.loads(message.body)
         for place, sock in zip(new, message.sockets, strict=True):
             sock.setblocking(False)
@@ -159,7 +165,7 @@ class Worker:
         change_logging(settings.config.log_level, settings.config.log_format)
 
     def _check_upstreams(self) -> None:
-        """Whether the XMPP servers can be used; what is wrong goes to the log."""
+        """Check whether the XMPP servers can be used, and log the warnings."""
         try:
             for problem in check_upstreams(*self._settings):
                 log.warning("%s", problem)
@@ -176,20 +182,20 @@ class Worker:
 
 
 def _send_problems(channel: Channel, problems: Sequence[ConfigProblem]) -> None:
-    """Say why settings cannot be taken; ``problems_of`` reads it."""
+    """Report to the parent why settings cannot be used; ``problems_of`` reads the report."""
     channel.send(FAILED, json.dumps([astuple(problem) for problem in problems]).encode())
 
 
 def problems_of(body: bytes) -> list[ConfigProblem]:
-    """What a worker says with ``FAILED``."""
+    """The errors in the body of a worker's message ``FAILED``."""
     try:
         return [ConfigProblem(str(file), int(line), str(reason)) for file, line, reason in json.loads(body)]
     except (TypeError, ValueError):
-        return [ConfigProblem("worker", 0, "it cannot say why")]
+        return [ConfigProblem("worker", 0, "the worker's report cannot be read")]
 
 
-def spare_the_collector() -> None:
-    """Let the garbage collector look seldom: what is loaded stays, and sessions hold no cycles."""
+def tune_garbage_collector() -> None:
+    """Make the garbage collector run seldom: the loaded code stays, and sessions have no reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
