@@ -1,4 +1,4 @@
-"""A pulled cable: no FIN, no RST, no packet at all. Between network namespaces that the test makes."""
+"""A pulled cable between two network namespaces of the test: no FIN, no RST, no packet."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ CONFIG = """\
   ]}
 ]}.
 """
-PORT = 5288  # nobody else has the address
+PORT = 5288  # no other program has the address
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_silence_is_noticed_by_the_ping(session: tuple[Connection, Callable[[], 
 def test_silence_is_noticed_while_the_server_talks(
     session: tuple[Connection, Callable[[], None]],
 ) -> None:
-    """What is sent into the void fills the queues; that must not hide the silence."""
+    """Bytes that nothing acknowledges fill the queues; that must not hide the silence."""
     connection, pull = session
     pull()
     connection.socket.settimeout(0.2)
@@ -128,7 +128,7 @@ def test_silence_is_noticed_while_the_server_talks(
     assert END not in ended
 
 
-#: A run in the background of a shell inherits that SIGINT is ignored.
+#: A run in the background of a shell inherits an ignored SIGINT.
 HOLD = """
 import signal, sys, time
 from pathlib import Path
@@ -141,10 +141,10 @@ with cable_between(Path(sys.argv[1])) as (here, there):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
-def test_nothing_of_the_cable_outlives_its_run(
+def test_no_namespace_outlives_its_run(
     cable: tuple[NetworkNamespace, NetworkNamespace], tmp_path: Path, number: signal.Signals
 ) -> None:
-    """However it ends: no namespace that a process or a mount holds."""
+    """However the run ends: neither a process nor a mount holds a namespace."""
     folder = tmp_path / "inner"
     folder.mkdir()
     python_path = {"PYTHONPATH": str(ROOT)}

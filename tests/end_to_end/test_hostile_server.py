@@ -1,6 +1,6 @@
-"""A broken or lying XMPP server: its session ends in bounded time and memory, the others go on.
+"""A broken or lying XMPP server: its session ends in bounded time and memory, the others continue.
 
-Whatever it sends instead of XMPP, the browser hears ``remote-connection-failed`` in well-formed messages.
+For any bytes instead of XMPP, the browser gets ``remote-connection-failed`` in well-formed messages.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.slow
 
 FRAMINGS = ("rfc7395", "legacy")
 OPTIONS = "{websocket_ping_interval, infinity}, "
-#: A server's stanza has eight megabytes; copies of it are made on its way.
+#: A server's stanza may have eight megabytes; the gateway makes copies of it.
 MEMORY = 96 * MIB
 
 _STREAM = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
 
-#: In the place of a stream header.
+#: Bytes in place of a stream header.
 INSTEAD_OF_A_HEADER = {
     "HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     "a web page": b"<!DOCTYPE html><html><body>It works!</body></html>",
@@ -53,7 +53,7 @@ INSTEAD_OF_A_HEADER = {
     "a byte order mark": b"\xef\xbb\xbf" + SERVER_HEADER,
     "UTF-16": SERVER_HEADER.decode().encode("utf-16"),
 }
-#: In the place of a stanza.
+#: Bytes in place of a stanza.
 INSTEAD_OF_A_STANZA = {
     "text": b"hello",
     "NULs": b"\0\0\0",
@@ -77,7 +77,7 @@ INSTEAD_OF_A_STANZA = {
     "elements without end": b"<a>" + b"<a>%s</a>" % (b"x" * 57) * (9 * MIB // 64),
     "a header that is none": b"<stream:stream xmlns:stream='urn:other'><!-- -->",
 }
-#: Stanzas of another user: (what comes, what becomes of it). There are more in ``test_stanza_repair``.
+#: Stanzas of another user: (received, delivered). ``tests/stanzas/repair`` has more.
 _OWN_TAG = b"<message from='m@b/c' to='d@e'/>"
 _STANZA = _OWN_TAG[:-2] + b">%s</message>"
 HOSTILE_STANZAS = {
@@ -115,14 +115,14 @@ def connected(edge: Gateway, server: XmppServer, framing: str) -> tuple[Browser,
 
 
 def send(connection: Connection, data: bytes) -> None:
-    """As much as the gateway takes, at its pace; it ends the connection when it has seen enough."""
+    """Send as much as the gateway reads, at its pace, until it closes the connection."""
     connection.socket.settimeout(60)
     with contextlib.suppress(OSError):
         connection.send(data)
 
 
 def assert_failed(browser: Browser, framing: str) -> list[bytes]:
-    """The stream error with what precedes it, the end of the stream, Close 1011."""
+    """Assert the messages before the error, the stream error, the end of the stream and Close 1011."""
     messages, code, reason = browser.until_close()
     assert (code, reason) == (1011, "remote-connection-failed"), messages[-2:]
     assert b"<stream:error" in messages[-2]
@@ -134,10 +134,10 @@ def assert_failed(browser: Browser, framing: str) -> list[bytes]:
 
 @pytest.mark.rule("6120-4.9.1.2")
 @pytest.mark.parametrize("data", INSTEAD_OF_A_HEADER.values(), ids=INSTEAD_OF_A_HEADER)
-def test_instead_of_a_header(
+def test_bytes_instead_of_a_header_end_the_session(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes
 ) -> None:
-    """The gateway opens the stream in its own name, then says what failed."""
+    """The gateway opens the stream itself, then sends the error."""
     browser, server = connected(edge, xmpp_server, framing)
     with bounded(edge, 5, MEMORY):
         send(server, data)
@@ -149,10 +149,10 @@ def test_instead_of_a_header(
 
 @pytest.mark.rule("6120-11.1", "xml-cost")
 @pytest.mark.parametrize("data", INSTEAD_OF_A_STANZA.values(), ids=INSTEAD_OF_A_STANZA)
-def test_instead_of_a_stanza(
+def test_bytes_instead_of_a_stanza_end_the_session(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes
 ) -> None:
-    """What came before is delivered, in order; the server hears the end tag."""
+    """The stanzas before are delivered, in order; the server gets the end tag."""
     pair = Pair(edge, xmpp_server, framing)
     with bounded(edge, 8, MEMORY):
         writer = threading.Thread(target=send, args=(pair.server, b"<message id='first'/>" + data))
@@ -162,7 +162,7 @@ def test_instead_of_a_stanza(
         writer.join()
     assert b"id='first'" in messages[0]
     assert all(message.startswith(b"<") for message in messages)
-    with contextlib.suppress(OSError):  # reset, if more was sent than the gateway cared to read
+    with contextlib.suppress(OSError):  # reset, if the gateway has not read all bytes
         assert pair.server.read_to_end().endswith(END)
     witness.goes_on()
     pair.close()
@@ -170,10 +170,10 @@ def test_instead_of_a_stanza(
 
 @pytest.mark.rule("xml-stanza")
 @pytest.mark.parametrize(("data", "expected"), HOSTILE_STANZAS.values(), ids=HOSTILE_STANZAS)
-def test_a_hostile_stanza_costs_no_session(
+def test_a_hostile_stanza_ends_no_session(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, data: bytes, expected: bytes
 ) -> None:
-    """It is delivered, without what a browser could not read; what follows comes too."""
+    """It is delivered without the parts that a browser could not read; the next stanza comes too."""
     pair = Pair(edge, xmpp_server, framing)
     pair.browser.socket.settimeout(60)
     with bounded(edge, 15, MEMORY):
@@ -190,8 +190,10 @@ def test_a_hostile_stanza_costs_no_session(
 
 
 @pytest.mark.rule("xml-cost")
-def test_several_at_once(edge: Gateway, xmpp_server: XmppServer, witness: Pair) -> None:
-    """Eight servers send an element without end while a bystander is served."""
+def test_several_endless_elements_at_once_are_bounded(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair
+) -> None:
+    """Eight servers send an element without end while another session is served."""
     pairs = [Pair(edge, xmpp_server, FRAMINGS[number % 2]) for number in range(8)]
     data = b"<r>" + b"<body>%s</body>" % (b"x" * 200) * (9 * MIB // 213)
     with bounded(edge, 25, 3 * MEMORY):
@@ -213,7 +215,7 @@ def test_several_at_once(edge: Gateway, xmpp_server: XmppServer, witness: Pair) 
     ids=["nothing", "part of the declaration", "part of the header", "the header", "part of the features"],
 )
 @pytest.mark.parametrize("end", ["fin", "reset"])
-def test_leaves_halfway(
+def test_a_server_may_leave_at_any_point(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, part: bytes, end: str
 ) -> None:
     browser, server = connected(edge, xmpp_server, framing)
@@ -230,10 +232,10 @@ def test_leaves_halfway(
 
 
 @pytest.mark.parametrize("end", ["fin", "reset"])
-def test_leaves_in_the_middle_of_a_stanza(
+def test_a_server_that_leaves_inside_a_stanza_is_lost(
     edge: Gateway, xmpp_server: XmppServer, framing: str, end: str
 ) -> None:
-    """No part of it reaches the browser."""
+    """No part of the stanza reaches the browser."""
     pair = Pair(edge, xmpp_server, framing)
     pair.server.send(b"<message id='whole'/>")
     assert b"id='whole'" in pair.browser.message()
@@ -247,8 +249,10 @@ def test_leaves_in_the_middle_of_a_stanza(
 
 
 @pytest.mark.slow
-def test_says_nothing(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
-    """A server that accepts and is silent: the deadline of the login ends it."""
+def test_a_silent_server_ends_at_the_deadline(
+    start_edge: StartEdge, xmpp_server: XmppServer, framing: str
+) -> None:
+    """The server accepts and is silent; the deadline of the login ends the session."""
     hasty = start_edge(ws_options=OPTIONS + "{auth_timeout, 2}, ")
     browser, server = connected(hasty, xmpp_server, framing)
     messages, code, reason = browser.until_close()
@@ -260,8 +264,8 @@ def test_says_nothing(start_edge: StartEdge, xmpp_server: XmppServer, framing: s
 
 
 @pytest.mark.rule("6120-11.7")
-def test_white_space_without_end(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """RFC 6120 section 11.7: between stanzas it is legal, of any length; it is kept nowhere."""
+def test_white_space_without_end_is_dropped(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+    """RFC 6120 section 11.7 allows any length of it between stanzas; wsgw keeps none."""
     pair = Pair(edge, xmpp_server, framing)
     with bounded(edge, 8):
         for _ in range(16):
@@ -271,8 +275,10 @@ def test_white_space_without_end(edge: Gateway, xmpp_server: XmppServer, framing
     pair.close()
 
 
-def test_single_bytes(edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str) -> None:
-    """A dribble is slow and right."""
+def test_single_bytes_make_a_session(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
+) -> None:
+    """It is slow, and correct."""
     browser, server = connected(edge, xmpp_server, framing)
     stanza = "<message id='1'><body>é &amp; <![CDATA[<b>]]></body></message>".encode()
     for byte in SERVER_HEADER + b"<stream:features/>" + stanza:
@@ -286,10 +292,10 @@ def test_single_bytes(edge: Gateway, xmpp_server: XmppServer, witness: Pair, fra
 
 
 @pytest.mark.rule("7395-3.3.3-each")
-def test_ten_thousand_elements_at_once(
+def test_ten_thousand_elements_at_once_are_delivered(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
 ) -> None:
-    """Each its own message, in order, and nobody waits for the last."""
+    """Each is its own message, in order, and other sessions do not wait for the last."""
     pair = Pair(edge, xmpp_server, framing)
     elements = [b"<a%d/>" % number for number in range(10_000)]
     with bounded(edge, 8):
@@ -303,10 +309,10 @@ def test_ten_thousand_elements_at_once(
     pair.close()
 
 
-def test_headers_and_features_without_end(
+def test_repeated_headers_and_features_are_delivered(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
 ) -> None:
-    """Every header restarts the stream; a thousand are a thousand answers, and cost no more."""
+    """Every header restarts the stream; a thousand headers are a thousand messages, with no other cost."""
     pair = Pair(edge, xmpp_server, framing)
     features = b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
     with bounded(edge, 8):
@@ -320,8 +326,10 @@ def test_headers_and_features_without_end(
     pair.close()
 
 
-def test_features_of_many_children(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """Dropping every second of thousands takes no time that grows with their square."""
+def test_features_with_many_children_take_linear_time(
+    edge: Gateway, xmpp_server: XmppServer, framing: str
+) -> None:
+    """To drop every second one of thousands takes no quadratic time."""
     pair = Pair(edge, xmpp_server, framing)
     child = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><a/>"
     with bounded(edge, 5):
@@ -336,8 +344,10 @@ def test_features_of_many_children(edge: Gateway, xmpp_server: XmppServer, frami
     pair.close()
 
 
-def test_two_ends(edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str) -> None:
-    """What follows the end of the stream is not looked at."""
+def test_bytes_after_the_end_of_the_stream_are_not_read(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
+) -> None:
+    """Even another end of the stream."""
     pair = Pair(edge, xmpp_server, framing)
     pair.server.send(END + END + b"<message/>" + SERVER_HEADER)
     assert pair.browser.until_close() == ([CLOSINGS[framing]], 1000, "")
@@ -346,8 +356,10 @@ def test_two_ends(edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing
 
 
 @pytest.mark.rule("6455-5.5.1-reason")
-def test_stream_error_of_another_kind(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """Conditions nobody defined, names beyond a Close's 123 bytes, and none at all."""
+def test_a_stream_error_of_any_kind_is_delivered(
+    edge: Gateway, xmpp_server: XmppServer, framing: str
+) -> None:
+    """Undefined conditions, names longer than the 123 bytes of a Close, and no condition."""
     namespace = b"urn:ietf:params:xml:ns:xmpp-streams"
     for child, reason in (
         (b"<%s xmlns='%s'/>" % ("é".encode() * 500, namespace), "é" * 61),
@@ -365,8 +377,10 @@ def test_stream_error_of_another_kind(edge: Gateway, xmpp_server: XmppServer, fr
         pair.close()
 
 
-def test_random_bytes(edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str) -> None:
-    """Any bytes after a good beginning: an orderly end, or still alive when the server leaves."""
+def test_random_bytes_end_in_order_or_continue(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str
+) -> None:
+    """Any bytes after a good beginning: an orderly end, or a session that lives until the server leaves."""
     for size in (1, 10, 100, 1000, 100_000):
         pair = Pair(edge, xmpp_server, framing)
         send(pair.server, b"<message>" + os.urandom(size))

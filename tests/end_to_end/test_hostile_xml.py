@@ -1,4 +1,4 @@
-"""Hostile XML from the browser: each kind ends its own session with the right error, cheaply, and no other.
+"""Hostile XML from the browser: each kind ends its session with the right error, at low cost, and no other.
 
 RFC 6120 sections 11.1 to 11.6, RFC 7395 section 3.3.3; through a real gateway process.
 """
@@ -23,7 +23,7 @@ LAUGHS = b"<!DOCTYPE lolz [<!ENTITY l0 'lol'>%s]><m>&l9;</m>" % b"".join(
 )
 QUADRATIC = b"<!DOCTYPE m [<!ENTITY a '%s'>]><m>%s</m>" % (b"x" * 50_000, b"&a;" * 50_000)
 
-#: By the condition that each is answered with.
+#: By the condition of the answer.
 RESTRICTED = {
     "doctype": b"<!DOCTYPE m><m/>",
     "doctype of another file": b"<!DOCTYPE m SYSTEM 'file:///etc/passwd'><m/>",
@@ -118,7 +118,7 @@ KINDS = {
     "oversize": (b"<m>%s</m>" % (b"x" * LIMIT), "policy-violation", 1009),
 }
 
-#: What looks as bad and is right: it reaches the server as it is.
+#: Messages that look hostile and are correct: they reach the server unchanged.
 HARMLESS = {
     "the five entities": b"<m a='&lt;&apos;&quot;'>&lt;&amp;&gt;</m>",
     "character references": b"<m>&#9;&#x10FFFF;&#38;lt;</m>",
@@ -147,7 +147,7 @@ def edge(start_edge: StartEdge) -> Gateway:
 
 
 def assert_ended(pair: Pair, condition: str, code: int) -> None:
-    """Error, close and Close for the browser; error and end tag for the server (the table of endings)."""
+    """Assert error, close and Close for the browser, error and end tag for the server (table of endings)."""
     messages, got, reason = pair.browser.until_close()
     assert b"<stream:error" in messages[-2], messages
     assert b"<" + condition.encode() + b" " in messages[-2], messages
@@ -165,7 +165,7 @@ def assert_ended(pair: Pair, condition: str, code: int) -> None:
 )
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize(("message", "condition", "code"), KINDS.values(), ids=KINDS)
-def test_in_a_session(
+def test_hostile_xml_in_a_session_ends_it(
     edge: Gateway,
     xmpp_server: XmppServer,
     witness: Pair,
@@ -174,7 +174,7 @@ def test_in_a_session(
     condition: str,
     code: int,
 ) -> None:
-    """The right error to both sides, within bounds; nothing of the message reaches the server."""
+    """Both sides get the right error, at bounded cost; no part of the message reaches the server."""
     pair = Pair(edge, xmpp_server, framing)
     data = frame(message)
     with bounded(edge, 4):
@@ -183,7 +183,7 @@ def test_in_a_session(
     witness.goes_on()
 
 
-#: Those that are no other opening, or too long for one.
+#: Without those that are a valid opening, or too long for one.
 FIRST = [
     kind
     for kind, (message, condition, _) in KINDS.items()
@@ -193,8 +193,8 @@ FIRST = [
 
 
 @pytest.mark.parametrize("kind", FIRST)
-def test_as_the_first_message(edge: Gateway, witness: Pair, kind: str) -> None:
-    """Before login a message has 10 000 bytes; the gateway's own header goes first, no server is asked."""
+def test_hostile_xml_as_the_first_message_ends_the_session(edge: Gateway, witness: Pair, kind: str) -> None:
+    """A message before login has at most 10 000 bytes; wsgw sends its header and connects to no server."""
     message, condition, code = KINDS[kind]
     if len(message) > 10_000:
         condition, code = "policy-violation", 1009
@@ -223,8 +223,10 @@ def test_as_the_first_message(edge: Gateway, witness: Pair, kind: str) -> None:
     ids=["attributes", "declarations", "entity", "control character", "attribute twice"],
 )
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_in_a_header(edge: Gateway, witness: Pair, framing: str, inside: bytes, condition: str) -> None:
-    """In legacy framing every element inherits what the client's header binds."""
+def test_hostile_xml_in_a_header_ends_the_session(
+    edge: Gateway, witness: Pair, framing: str, inside: bytes, condition: str
+) -> None:
+    """In legacy framing every element inherits the bindings of the client's header."""
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS[framing].replace(b" version=", inside + b" version="))
     messages, _, reason = browser.until_close()
@@ -235,7 +237,9 @@ def test_in_a_header(edge: Gateway, witness: Pair, framing: str, inside: bytes, 
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_a_long_namespace_in_a_header(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+def test_a_long_namespace_in_a_header_has_a_bounded_cost(
+    edge: Gateway, xmpp_server: XmppServer, framing: str
+) -> None:
     declaration = b" xmlns:a='%s'" % (b"u" * 2000)
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS[framing].replace(b" version=", declaration + b" a:b='' version="))
@@ -252,10 +256,10 @@ def test_a_long_namespace_in_a_header(edge: Gateway, xmpp_server: XmppServer, fr
 @pytest.mark.rule("6120-11.1")
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("message", HARMLESS.values(), ids=HARMLESS)
-def test_harmless(
+def test_harmless_xml_passes_byte_for_byte(
     edge: Gateway, xmpp_server: XmppServer, witness: Pair, framing: str, message: bytes
 ) -> None:
-    """What only looks bad passes byte for byte."""
+    """Although it looks hostile."""
     pair = Pair(edge, xmpp_server, framing)
     data = frame(message)
     with bounded(edge, 4):
@@ -272,7 +276,7 @@ def test_harmless(
 def test_a_declaration_is_tolerated_and_not_forwarded(
     edge: Gateway, xmpp_server: XmppServer, declaration: bytes
 ) -> None:
-    """RFC 7395 section 3.3.3: it may come in; a second one inside a TCP stream would end that."""
+    """RFC 7395 section 3.3.3 allows it; a second one inside the TCP stream would end that stream."""
     pair = Pair(edge, xmpp_server)
     pair.browser.text(declaration + b"<presence xmlns='jabber:client'/>")
     pair.browser.text(CLOSE_7395)
@@ -282,7 +286,7 @@ def test_a_declaration_is_tolerated_and_not_forwarded(
     pair.close()
 
 
-#: The costliest of each kind, many sessions at once.
+#: The most expensive of each kind, in many sessions at once.
 BURSTS = (
     "billion laughs",
     "quadratic blow-up",
@@ -300,8 +304,10 @@ BURSTS = (
 
 @pytest.mark.rule("xml-cost")
 @pytest.mark.parametrize("kind", BURSTS)
-def test_burst(edge: Gateway, xmpp_server: XmppServer, witness: Pair, kind: str) -> None:
-    """Twenty at once: memory and time stay bounded, a bystander is served meanwhile."""
+def test_a_burst_of_hostile_xml_has_a_bounded_cost(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair, kind: str
+) -> None:
+    """Twenty at once: memory and time are bounded, and another session is served meanwhile."""
     message, condition, code = KINDS[kind]
     data = frame(message)
     pairs = [Pair(edge, xmpp_server, FRAMINGS[number % 2]) for number in range(20)]
@@ -313,8 +319,10 @@ def test_burst(edge: Gateway, xmpp_server: XmppServer, witness: Pair, kind: str)
             assert_ended(pair, condition, code)
 
 
-def test_burst_of_the_harmless(edge: Gateway, xmpp_server: XmppServer, witness: Pair) -> None:
-    """Two hundred large stanzas of one session: what they cost is given back."""
+def test_a_burst_of_large_stanzas_frees_its_memory(
+    edge: Gateway, xmpp_server: XmppServer, witness: Pair
+) -> None:
+    """Two hundred large stanzas of one session."""
     pair = Pair(edge, xmpp_server)
     kinds = ["names", "elements", "references", "long attribute"]
     frames = [(frame(HARMLESS[kind]), len(HARMLESS[kind])) for kind in kinds]

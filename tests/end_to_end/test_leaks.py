@@ -1,4 +1,4 @@
-"""Nothing is left of a session, whatever its end: no object, greenlet, watcher, timer or descriptor."""
+"""A session with any end leaves no object, greenlet, watcher, timer or descriptor."""
 
 from __future__ import annotations
 
@@ -116,19 +116,19 @@ def half_open_and_refused(port: int, server: XmppServer, _end: object) -> None:
 
 
 def left() -> tuple[int, dict[str, int], int]:
-    """(descriptors, our objects and greenlets by kind, active watchers) of this process."""
+    """(descriptors, objects and greenlets of wsgw by kind, active watchers) of this process."""
     gc.collect()
     counts = {kind.__name__: 0 for kind in OURS} | {"greenlet": 0}
     for thing in gc.get_objects():
         if type(thing) in OURS:
             counts[type(thing).__name__] += 1
         elif isinstance(thing, greenlet.greenlet) and not thing.dead:
-            counts["greenlet"] += not isinstance(thing, _WorkerGreenlet)  # this test's threads
+            counts["greenlet"] += not isinstance(thing, _WorkerGreenlet)  # the threads of this test
     return len(os.listdir("/proc/self/fd")), counts, gevent.get_hub().loop.activecnt
 
 
 def nothing_more_than(before: tuple[int, dict[str, int], int]) -> bool:
-    """Whether no more is left than ``before``, once everything has had its time to end."""
+    """Whether no more is left than ``before``, after some time to end."""
     deadline = time.monotonic() + 10
     while not no_more(left(), before):
         if time.monotonic() > deadline:
@@ -153,7 +153,7 @@ def until_idle(gateway: Gateway) -> None:
 
 
 def parts_left() -> list[str]:
-    """What is left of sessions once everything has had its time to end, by kind."""
+    """The objects left of sessions after some time to end, by kind."""
     deadline = time.monotonic() + 10
     while parts := [type(thing).__name__ for thing in gc.get_objects() if type(thing) in PARTS]:
         if time.monotonic() > deadline:
@@ -164,9 +164,9 @@ def parts_left() -> list[str]:
 
 @pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("end", ENDS)
-def test_nothing_is_left(gateway: Gateway, server: XmppServer, end: str) -> None:
+def test_an_ended_session_leaves_nothing(gateway: Gateway, server: XmppServer, end: str) -> None:
     port = gateway.listeners[0].server_port
-    in_thread(live_and_die, port, server, ENDS[end])  # what is made once is made
+    in_thread(live_and_die, port, server, ENDS[end])  # the first session makes the objects that are made once
     until_idle(gateway)
     before = left()
     in_thread(live_and_die, port, server, ENDS[end])
@@ -176,8 +176,10 @@ def test_nothing_is_left(gateway: Gateway, server: XmppServer, end: str) -> None
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_nothing_waits_for_the_garbage_collector(gateway: Gateway, server: XmppServer, end: str) -> None:
-    """What a session is made of holds nothing that holds it, or it would live on until the oldest go."""
+def test_an_ended_session_does_not_wait_for_the_garbage_collector(
+    gateway: Gateway, server: XmppServer, end: str
+) -> None:
+    """The objects of a session form no cycle, which would live until the oldest generation is collected."""
     port = gateway.listeners[0].server_port
     gc.collect()
     gc.disable()
@@ -190,7 +192,7 @@ def test_nothing_waits_for_the_garbage_collector(gateway: Gateway, server: XmppS
 
 
 def refused(port: int) -> None:
-    """The XMPP server is away."""
+    """The XMPP server is down."""
     for _ in range(ROUNDS):
         browser = Browser(port)
         browser.text(OPENINGS["rfc7395"])
@@ -209,8 +211,8 @@ def too_slow(port: int) -> None:
 
 
 @pytest.mark.parametrize("play", [refused, too_slow])
-def test_no_failure_holds_what_failed(play: Callable[[int], None]) -> None:
-    """An exception that a frame of its own traceback holds keeps a session until the oldest are collected."""
+def test_no_failure_keeps_its_session(play: Callable[[int], None]) -> None:
+    """An exception held by a frame of its traceback keeps a session until a full garbage collection."""
     config = from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"])
     (listener,) = config.listeners
     gateway = Gateway.alone(replace(config, listeners=(replace(listener, handshake_timeout=0.5),)))
@@ -226,7 +228,7 @@ def test_no_failure_holds_what_failed(play: Callable[[int], None]) -> None:
         gateway.stop()
 
 
-def test_nothing_is_left_of_handshakes(gateway: Gateway, server: XmppServer) -> None:
+def test_a_handshake_leaves_nothing(gateway: Gateway, server: XmppServer) -> None:
     port = gateway.listeners[0].server_port
     in_thread(half_open_and_refused, port, server, None)
     until_idle(gateway)

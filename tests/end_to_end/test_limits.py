@@ -1,4 +1,4 @@
-"""Limits that need a whole gateway to be tripped: sizes around login, the shaper, peers that do not read."""
+"""Limits that need a whole gateway to be reached: sizes around login, the shaper, peers that do not read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_stanza_before_login_may_be_ten_thousand_bytes(
     browser.text(message_of(10_000))
     assert server.read(10_000) == message_of(10_000)
     header = frame(message_of(10_001))[:8]
-    browser.send(header)  # seen on the header: the stanza itself never comes
+    browser.send(header)  # found in the header of the frame: the stanza itself is never sent
     messages, code, reason = browser.until_close()
     assert messages[0].startswith(b"<stream:error")
     assert messages[1:] == [CLOSE_7395]
@@ -71,7 +71,7 @@ def test_a_stanza_after_login_may_be_larger(start_edge: StartEdge, xmpp_server: 
 
 
 @pytest.mark.rule("6455-10.4")
-def test_fragments_count_together(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_the_fragments_of_a_message_count_together(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{max_stanza_size, 20000}, ")
     browser, _ = opened(gateway, xmpp_server)
     stanza = message_of(20_001)
@@ -80,7 +80,7 @@ def test_fragments_count_together(start_edge: StartEdge, xmpp_server: XmppServer
 
 
 @pytest.mark.slow
-def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_the_shaper_delays_and_drops_no_stanza(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{shaper, 20000}, ")
     browser, server = opened(gateway, xmpp_server)
     started = time.monotonic()
@@ -89,15 +89,15 @@ def test_shaper_delays_and_drops_nothing(start_edge: StartEdge, xmpp_server: Xmp
         browser.text(stanza)
     total = b"".join(stanzas)
     assert server.read(len(total)) == total
-    # 100 kB at 20 kB/s, of which what is read at once and a second's worth may come early.
+    # 100 kB at 20 kB/s; the first read and the bytes of one second may come early.
     assert time.monotonic() - started > 2.5
 
 
 @pytest.mark.slow
-def test_browser_that_only_pings_and_never_reads_is_cut(
+def test_a_browser_that_only_pings_and_never_reads_is_cut(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
-    """It takes nothing: neither the pongs, nor anything else."""
+    """It reads neither the pongs nor anything else."""
     gateway = start_edge(ws_options="{send_buffer_high, 4096}, {send_timeout, 1}, ")
     browser = Browser(gateway.ws_port, receive_buffer=4096)
     browser.text(OPENINGS["rfc7395"])
@@ -110,7 +110,7 @@ def test_browser_that_only_pings_and_never_reads_is_cut(
 
 
 def send_until_answered(browser: Browser, data: bytes) -> None:
-    """Send ``data`` again and again, as much as is taken, until something is to be read."""
+    """Send ``data`` again and again, as much as is accepted, until there are bytes to read."""
     left = b""
     while not (ready := select.select([browser.socket], [browser.socket], [], 10))[0]:
         assert ready[1], "it is neither read nor answered"
@@ -119,7 +119,7 @@ def send_until_answered(browser: Browser, data: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_a_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     slow = XmppServer(receive_buffer=4096)
     gateway = start_edge(
         ws_options="{send_timeout, 1}, {websocket_ping_interval, infinity}, ", port=slow.port
@@ -134,8 +134,8 @@ def test_server_that_does_not_read_is_given_up(start_edge: StartEdge, xmpp_serve
 
 
 @pytest.mark.slow
-def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> None:
-    """The browser has left, and its server does not read what it said before."""
+def test_the_last_bytes_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> None:
+    """The browser has left, and its server does not read the bytes sent before."""
     slow = XmppServer(receive_buffer=4096)
     gateway = start_edge(
         fresh=True,
@@ -154,7 +154,7 @@ def test_last_words_above_the_hard_limit_are_not_read(start_edge: StartEdge) -> 
 
 
 @pytest.mark.rule("7395-3.6.1")
-def test_server_sends_the_browser_elsewhere(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_a_server_may_redirect_the_browser(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options='{see_other_uri, "wss://@HOST@:5443/ws"}, ')
     browser = Browser(gateway.ws_port)
     browser.text(OPENINGS["rfc7395"])

@@ -1,4 +1,4 @@
-"""The faults of the Erlang module that wsgw replaces, by number: each as its users met it, and gone."""
+"""The faults of the Erlang module that wsgw replaces, by number: wsgw has none of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HASTY = (
 
 @pytest.fixture(scope="module")
 def edge(start_edge: StartEdge) -> Gateway:
-    """No deadline is near; the server is told by a PROXY header who the client is."""
+    """Long deadlines; a PROXY header names the client to the server."""
     options = OPTIONS + "{upstream_proxy_protocol, v1}, "
     return start_edge(ws_options=options, top_level='{trusted_proxies, ["192.0.2.1"]}.')
 
@@ -63,12 +63,12 @@ def hasty_pair(request: pytest.FixtureRequest, hasty: Gateway, xmpp_server: Xmpp
 
 
 def raw(port: int) -> Connection:
-    """A connection on which nothing was said yet."""
+    """A connection without any bytes yet."""
     return Connection(socket.create_connection(("127.0.0.1", port)))
 
 
 def raw_upgrade(edge: Gateway, headers: dict[str, list[str]]) -> str:
-    """The status line for an upgrade request with these lines in the place of its own."""
+    """The status line for an upgrade request with these lines in place of its own."""
     lines = upgrade_request().decode().split("\r\n")
     kept = [line for line in lines if line.partition(":")[0] not in headers]
     changed = [f"{name}: {value}" for name, values in headers.items() for value in values]
@@ -85,13 +85,13 @@ def raw_upgrade(edge: Gateway, headers: dict[str, list[str]]) -> str:
     "connection", ["keep-alive,Upgrade", "Upgrade,keep-alive", "keep-alive ,\tupgrade", "upgrade"]
 )
 def test_01_header_lists_without_blanks(edge: Gateway, connection: str) -> None:
-    """Lists were split on comma and blank only: 400."""
+    """The module split lists at comma and blank only, and answered 400."""
     assert " 101 " in raw_upgrade(edge, {"Connection": [connection]})
 
 
 @pytest.mark.rule("fault-02", "regression-offer")
 def test_02_repeated_headers(edge: Gateway) -> None:
-    """They were duplicated and reordered: a list in two lines is one list."""
+    """The module duplicated and reordered them; a list in two lines is one list."""
     assert " 101 " in raw_upgrade(edge, {"Sec-WebSocket-Protocol": ["foo", "xmpp"]})
     assert " 101 " in raw_upgrade(edge, {"Connection": ["keep-alive", "Upgrade"]})
     assert " 400 " in raw_upgrade(edge, {"Sec-WebSocket-Version": ["13", "13"]})
@@ -112,7 +112,7 @@ def test_02_repeated_headers(edge: Gateway) -> None:
     ids=["plain", "spoofed", "trusted hop", "IPv6", "malformed", "malformed hop", "five octets"],
 )
 def test_03_forwarded_for(edge: Gateway, xmpp_server: XmppServer, forwarded: str, client: str) -> None:
-    """The leftmost entry was believed; a malformed one crashed."""
+    """The module trusted the leftmost entry, and crashed at a malformed one."""
     browser = Browser(edge.ws_port, headers=(f"X-Forwarded-For: {forwarded}",))
     browser.text(LEGACY)
     server = xmpp_server.accept()
@@ -123,7 +123,7 @@ def test_03_forwarded_for(edge: Gateway, xmpp_server: XmppServer, forwarded: str
 
 @pytest.mark.rule("6455-5.5.3", "fault-04")
 def test_04_frames_that_crashed(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Continuations and pongs are served, reserved opcodes and short Closes are answered."""
+    """Continuations and pongs are read, reserved opcodes and short Closes are answered."""
     pair = Pair(edge, xmpp_server, "legacy")
     pair.browser.send(frame(b"unasked", 10))
     pair.browser.send(frame(b"<presence", fin=False) + frame(b" id='1'", 0, fin=False) + frame(b"/>", 0))
@@ -138,7 +138,7 @@ def test_04_frames_that_crashed(edge: Gateway, xmpp_server: XmppServer) -> None:
 
 @pytest.mark.rule("fault-05")
 def test_05_fin_was_ignored(pair: Pair) -> None:
-    """And a frame that came in pieces was lost."""
+    """And a frame in pieces was lost."""
     data = frame(b"<presence id='1'/>")
     for byte in data:
         pair.browser.send(bytes((byte,)))
@@ -168,7 +168,7 @@ def test_06_frames_unchecked(pair: Pair, broken: bytes, code: int) -> None:
 @pytest.mark.rule("fault-07")
 @pytest.mark.slow
 def test_07_closing_never_ended(hasty_pair: Pair) -> None:
-    """It had no timer, crashed on a ping, and waited for a second Close."""
+    """The module had no timer, crashed at a ping, and waited for a second Close."""
     pair = hasty_pair
     pair.server.send(END)
     assert pair.browser.message() == CLOSINGS[pair.framing]
@@ -187,7 +187,7 @@ def test_07_one_close_of_the_client_is_enough(pair: Pair) -> None:
 @pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("how", ["reset", "fin"])
 def test_08_browser_gone(pair: Pair, how: str) -> None:
-    """Nobody was told, and the user stayed online as a ghost for hours."""
+    """The server did not learn of it, and the user stayed online as a ghost for hours."""
     if how == "reset":
         pair.browser.reset()
     else:
@@ -234,7 +234,7 @@ def test_10_first_messages_that_crashed(edge: Gateway, first: bytes, condition: 
 
 @pytest.mark.rule("fault-10")
 def test_10_blank_before_the_header(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """It crashed; now it is passed over, and answered once the server is there."""
+    """The module crashed; wsgw skips it, and answers it once the server is connected."""
     browser = Browser(edge.ws_port)
     browser.text(b" ")
     browser.text(LEGACY)
@@ -254,7 +254,7 @@ def test_10_blank_before_the_header(edge: Gateway, xmpp_server: XmppServer) -> N
     ids=["bad", "oversize"],
 )
 def test_11_bad_xml_was_dropped(pair: Pair, message: bytes, condition: str) -> None:
-    """The stream went on without it."""
+    """The stream continued without it."""
     pair.browser.text(message)
     messages, _, reason = pair.browser.until_close()
     assert reason == condition
@@ -298,7 +298,7 @@ def test_13_and_14_attributes_of_the_header(edge: Gateway, xmpp_server: XmppServ
 @pytest.mark.rule("fault-15")
 @pytest.mark.slow
 def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
-    """Request, first stream header, login: each had for ever, and has more than a read here by default."""
+    """Request, first stream header, login: none had a deadline; the defaults exceed a read of these tests."""
     silent = raw(hasty.ws_port)
     silent.send(b"GET /ws-xmpp HTTP/1.1\r\n")
     silent.read_to_end()
@@ -317,7 +317,7 @@ def test_15_deadlines(hasty: Gateway, xmpp_server: XmppServer) -> None:
 def test_16_passwords_in_the_debug_log(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:
-    """Whole payloads were logged."""
+    """The module logged whole payloads."""
     secret = "correct-horse-battery"
     plain = base64.b64encode(f"\0user\0{secret}".encode())
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, arguments=["--log-level", "debug"]).start()
@@ -348,7 +348,7 @@ def test_16_passwords_in_the_debug_log(
 def test_17_handlers_origin_sockets_and_addresses(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:
-    """Its author's own list: only known paths, Origin, an end of a socket, addresses that are none."""
+    """The list of the module's author: only known paths, Origin, the end of a socket, invalid addresses."""
     gateway = Gateway(
         tmp_path, certificate, xmpp_server.port, top_level='{websocket_origin, ["https://chat.example"]}.\n'
     ).start()

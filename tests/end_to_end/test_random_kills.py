@@ -1,8 +1,8 @@
 """Peers that vanish at any moment: no phase of a connection, on either side, may leave a traceback.
 
-Every browser plays a whole session, and so does every XMPP server; each vanishes at a random moment by an
-RST or a FIN, or says nothing more until the gateway gives it up. ``WSGW_KILLS`` is the number of browsers,
-``WSGW_SEED`` chooses the moments. The few browsers of the suite meet every phase too, each at fewer moments.
+Every browser and every XMPP server plays a whole session; each vanishes at a random moment by an RST or a
+FIN, or is silent until the gateway gives it up. ``WSGW_KILLS`` is the number of browsers,
+``WSGW_SEED`` chooses the moments. The few browsers of the suite vanish in every phase too, at fewer moments.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from tests.support.wire import CLOSINGS, OPENINGS, PING, SERVER_HEADER, SUCCESS,
 BROWSERS = int(os.environ.get("WSGW_KILLS", form(small="250", full="800")))
 SEED = int(os.environ.get("WSGW_SEED", "1"))
 AT_ONCE = 64
-#: What a peer does at most before it vanishes: sends, waits, handshakes.
+#: The most steps of a peer before it vanishes: sends, waits, handshakes.
 BROWSER_STEPS, SERVER_STEPS = 12, 16
 #: A peer vanishes within this time after its last step, in seconds.
 MOMENT = 0.005
-#: A read that takes longer, in seconds, is a step too many.
+#: A read that takes longer, in seconds, is the peer's last step.
 PATIENCE = 2.0
-#: One of so many that fall silent is waited for; the rest vanish too.
+#: The test waits for one of so many silent peers; the others vanish too.
 SILENT = 40
-#: The gateway gives up who says nothing: all deadlines of ``LISTENER`` together are shorter, in seconds.
+#: The gateway gives up a silent peer within this time, in seconds: above ``LISTENER``'s deadlines.
 GIVEN_UP = 30.0
 
 LISTENER = """\
@@ -68,7 +68,7 @@ STANZA = b"<message xmlns='jabber:client'><body>%s</body></message>"
 
 
 class Mortal:
-    """One end of a connection, which vanishes after a random number of steps, or when its part is played."""
+    """One end of a connection, which vanishes after a random number of steps, or after its last step."""
 
     def __init__(self, sock: socket.socket, chance: random.Random, steps: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -97,7 +97,7 @@ class Mortal:
         return data
 
     def until(self, end: bytes) -> None:
-        """Read until ``end`` has come."""
+        """Read until ``end`` has arrived."""
         self._step()
         data = b""
         while end not in data:
@@ -132,7 +132,7 @@ def played(mortal: Mortal, part: Callable[[Mortal], None]) -> None:
 
 
 class Servers:
-    """Listens for the gateway; every connection is played in a thread of its own until it vanishes."""
+    """Listens for the gateway; each connection is played in its own thread until it vanishes."""
 
     def __init__(self, chance: random.Random, part: Callable[[Mortal], None]) -> None:
         self._chance = chance
@@ -171,7 +171,7 @@ def stream(mortal: Mortal) -> None:
 
 
 class Crowd:
-    """The gateway's peers of one test, and the listeners they meet it at."""
+    """The gateway's peers of one test, and the listeners that they use."""
 
     def __init__(self, certificate: Certificate, chance: random.Random) -> None:
         self.chance = chance
@@ -270,4 +270,4 @@ def test_peers_that_vanish_at_any_moment(crowd: Crowd, certificate: Certificate,
     for fault in ("Traceback (most recent call last)", "fault in the gateway", " ERROR "):
         assert fault not in log, log[max(0, log.index(fault) - 500) :][:8000]
     for phase in ("no upgrade", "no connection to the XMPP server", "= closed"):
-        assert phase in log, f"the log has nothing of the phase: {phase}"
+        assert phase in log, f"the log has no line of the phase: {phase}"

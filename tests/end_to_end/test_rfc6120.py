@@ -1,6 +1,6 @@
 """RFC 6120 and the XEPs that meet a gateway: both streams in bytes, through a real gateway process.
 
-Its sections on errors and restricted XML have tables of their own: ``endings/``, ``test_hostile_xml``.
+Its sections on errors and restricted XML have their own tables: ``endings/``, ``test_hostile_xml``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsgw.xmpp.features import for_client
 from wsgw.xmpp.framing import Framing
 
 FRAMINGS = ("rfc7395", "legacy")
-#: As in the gateway under test, whose stock client listener says 65 536.
+#: The limit of the gateway under test, from the 65 536 of its stock c2s listener.
 PREAUTH, LIMIT = 10_000, 65_536
 
 
@@ -36,7 +36,7 @@ def framing(request: pytest.FixtureRequest) -> str:
 
 
 def connected(edge: Gateway, server: XmppServer, framing: str) -> tuple[Browser, Connection, bytes]:
-    """A browser that waits for the server's header, the server, and the header that it got."""
+    """A browser that waits for the server's header, the server, and the header that the server got."""
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS[framing])
     connection = server.accept()
@@ -47,7 +47,9 @@ def connected(edge: Gateway, server: XmppServer, framing: str) -> tuple[Browser,
 
 
 @pytest.mark.rule("6120-4.3.3")
-def test_4_3_3_a_restart_discards_what_the_old_stream_bound(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_4_3_3_a_restart_discards_the_bindings_of_the_old_stream(
+    edge: Gateway, xmpp_server: XmppServer
+) -> None:
     """Prefixes of the old header are unknown after the new one, in both directions."""
     browser, server, _ = connected(edge, xmpp_server, "legacy")
     server.send(SERVER_HEADER + SUCCESS)
@@ -64,7 +66,7 @@ def test_4_3_3_a_restart_discards_what_the_old_stream_bound(edge: Gateway, xmpp_
     browser.text(b"<stream:x/>")
     messages, _, reason = browser.until_close()
     assert reason == "not-well-formed", messages
-    assert server.read_to_end().endswith(b"</s:error></s:stream>"), "in the words of the new header"
+    assert server.read_to_end().endswith(b"</s:error></s:stream>"), "with the prefix of the new header"
     browser.close()
 
 
@@ -82,7 +84,7 @@ def test_4_3_3_a_restart_brings_new_bindings_of_the_server(edge: Gateway, xmpp_s
 
 @pytest.mark.rule("6120-4.7")
 def test_4_7_the_servers_id_is_relayed(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """And every other attribute of its header, one it will invent later too."""
+    """And every other attribute of its header, also unknown ones."""
     browser, server, _ = connected(edge, xmpp_server, framing)
     server.send(SERVER_HEADER.replace(b"id='s1'", b"id='++&apos;9' future='1'"))
     header = browser.message()
@@ -126,10 +128,10 @@ def test_4_9_1_2_an_error_before_the_servers_header_follows_one(
 
 
 @pytest.mark.rule("6120-6.3.5", "xep-0198-count")
-def test_6_3_5_nothing_is_added_to_what_the_client_says(
+def test_6_3_5_the_gateway_adds_no_bytes_to_those_of_the_client(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
-    """No white space during SASL, no stanza of our own, whatever is counted (XEP-0198): byte for byte."""
+    """No white space during SASL and no stanza of wsgw, which XEP-0198 would count: byte for byte."""
     browser, server, header = connected(edge, xmpp_server, framing)
     assert header.startswith(b"<?xml version='1.0'?><stream:stream ")
     server.send(SERVER_HEADER)
@@ -166,7 +168,7 @@ def test_11_7_white_space_between_stanzas_is_no_message(
 
 @pytest.mark.rule("6120-13.12")
 def test_13_12_ten_thousand_bytes_are_always_allowed(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Before login already; one more is a policy violation."""
+    """Also before login; one byte more is a policy violation."""
     for size, allowed in ((PREAUTH, True), (PREAUTH + 1, False)):
         browser, server, _ = connected(edge, xmpp_server, "rfc7395")
         server.send(SERVER_HEADER)
@@ -186,8 +188,8 @@ def test_13_12_ten_thousand_bytes_are_always_allowed(edge: Gateway, xmpp_server:
 
 
 @pytest.mark.rule("xep-0198-count")
-def test_0198_nothing_is_held_back(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """Requests and answers pass at once, alone or behind a stanza, and keep their place."""
+def test_0198_requests_and_answers_pass_at_once(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+    """Alone or after a stanza, and in their order."""
     pair = Pair(edge, xmpp_server, framing)
     pair.browser.text(b"<r xmlns='urn:xmpp:sm:3'/>")
     assert pair.server.read_until(b">") == b"<r xmlns='urn:xmpp:sm:3'/>"
@@ -202,7 +204,7 @@ def test_0198_nothing_is_held_back(edge: Gateway, xmpp_server: XmppServer, frami
 
 @pytest.mark.rule("xep-0198-violation")
 def test_0198_policy_violation_ends_the_session_too(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Else a client that resumes would send the same stanza again, for ever."""
+    """Otherwise a client that resumes would send the same stanza again, for ever."""
     pair = Pair(edge, xmpp_server)
     pair.browser.text(b"<m>%s</m>" % (b"x" * LIMIT))
     assert pair.browser.until_close()[1:] == (1009, "policy-violation")
@@ -213,7 +215,7 @@ def test_0198_policy_violation_ends_the_session_too(edge: Gateway, xmpp_server: 
 
 @pytest.mark.rule("xep-0388")
 def test_0388_the_from_of_the_header_reaches_the_server(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Servers offer SASL2 to clients that say who they are; there is no restart after its success."""
+    """Servers offer SASL2 to clients that name themselves; there is no restart after its success."""
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS["rfc7395"].replace(b" to=", b" from='a@localhost' to="))
     server = xmpp_server.accept()
@@ -243,10 +245,10 @@ def limits(size: bytes) -> bytes:
 
 
 @pytest.mark.rule("xep-0478-bytes")
-def test_0478_announced_limits_are_lowered_to_our_own(
+def test_0478_announced_limits_are_lowered_to_those_of_wsgw(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
-    """To that which holds: before login the stricter one; a lower one of the server's stays."""
+    """To the current one: before login the stricter; a lower limit of the server stays."""
     browser, server, _ = connected(edge, xmpp_server, framing)
     server.send(SERVER_HEADER + limits(b"524288") + SUCCESS + limits(b"524288") + limits(b"5000"))
     browser.message()
@@ -332,7 +334,7 @@ PLAIN = (
 
 
 class Mute:
-    """A browser that keeps what it gets."""
+    """A browser that keeps the bytes it gets."""
 
     def __init__(self) -> None:
         self.max_message_size = PREAUTH
@@ -349,11 +351,11 @@ class Mute:
 @pytest.mark.parametrize(
     ("features", "warns"), [(PLUS, True), (BINDING, True), (PLAIN, False)], ids=["-PLUS", "XEP-0440", "none"]
 )
-def test_0440_channel_binding_passes_and_is_warned_of_once(
+def test_0440_channel_binding_passes_with_one_warning(
     features: bytes, warns: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lists are hashed by clients (XEP-0474) and compared with what they chose: not a byte changes.
-    Once a domain and process the log says what to switch off."""
+    """Clients hash the lists (XEP-0474) and compare them with their choice: no byte may change.
+    Once for each domain and process, the log names the option to switch off."""
     monkeypatch.setattr(xmpp_features, "warned", Warned())
     declared = b'<stream:features xmlns:stream="http://etherx.jabber.org/streams">'
     with caplog.at_level(logging.WARNING):

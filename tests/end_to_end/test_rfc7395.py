@@ -1,4 +1,4 @@
-"""RFC 7395 by its sections, in bytes: what the browser gets and what the server hears of a real gateway."""
+"""RFC 7395 by its sections: the bytes that browser and server get from a real gateway."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pair(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
 
 @pytest.mark.rule("7395-3.1")
 def test_3_1_the_subprotocol_is_named_alone(edge: Gateway) -> None:
-    """Whatever else the client offers, the answer is ``xmpp`` and nothing more, once."""
+    """Whatever other subprotocol the client offers, the answer is one ``xmpp``."""
     for further in ((), ("Sec-WebSocket-Protocol: foo, bar",)):
         browser = Browser(edge.ws_port, headers=further)
         lines = [line for line in browser.head.split("\r\n") if line.lower().startswith("sec-websocket-pro")]
@@ -51,9 +51,9 @@ def test_3_1_the_subprotocol_is_named_alone(edge: Gateway) -> None:
     "7395-3.3.3-each",
     "bytes-features",
 )
-def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> None:
-    """Text frames, whole; each first-level element its own message, that means alone what it meant in the
-    stream; it starts with ``<`` and no XML declaration is sent."""
+def test_3_2_and_3_3_3_every_message_is_a_separate_document(pair: Pair) -> None:
+    """Whole text frames; each first-level element is its own message and means the same as in the stream. It
+    starts with ``<``, and no XML declaration is sent."""
     elements = [
         b"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
         b"<message><body>a</body></message>",
@@ -65,7 +65,7 @@ def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> Non
     messages = [pair.browser.message() for _ in elements]
     assert messages[0].startswith(
         b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind '
-    ), "the prefix is declared, and kept: old clients look for it"
+    ), "the prefix is declared and kept: old clients search for it"
     assert messages[1] == b"<message xmlns='jabber:client'><body>a</body></message>"
     assert messages[3] == elements[3], "no second xmlns"
     assert all(message.startswith(b"<") and b"<?xml" not in message for message in (pair.header, *messages))
@@ -91,7 +91,7 @@ def test_3_2_and_3_3_3_every_message_is_a_document_of_its_own(pair: Pair) -> Non
     ],
     ids=["line breaks", "double quotes", "end tag", "end tag apart", "prefix", "declaration", "order"],
 )
-def test_3_3_3_spellings_of_open(edge: Gateway, xmpp_server: XmppServer, opening: bytes) -> None:
+def test_3_3_3_open_is_read_in_any_spelling(edge: Gateway, xmpp_server: XmppServer, opening: bytes) -> None:
     browser = Browser(edge.ws_port)
     browser.text(opening % FRAMING.encode())
     server = xmpp_server.accept()
@@ -104,7 +104,7 @@ def test_3_3_3_spellings_of_open(edge: Gateway, xmpp_server: XmppServer, opening
 
 
 @pytest.mark.rule("7395-3.4-attributes", "6120-4.7", "6120-lang", "regression-open")
-def test_3_4_attributes_of_the_opening(edge: Gateway, xmpp_server: XmppServer) -> None:
+def test_3_4_the_attributes_of_the_opening_are_relayed(edge: Gateway, xmpp_server: XmppServer) -> None:
     """``<open/>`` has the attributes of a stream header, and each reaches the other side (RFC 6120 4.7)."""
     browser = Browser(edge.ws_port)
     browser.text(
@@ -133,8 +133,8 @@ def test_3_4_attributes_of_the_opening(edge: Gateway, xmpp_server: XmppServer) -
 
 
 @pytest.mark.rule("7395-3.4-first", "7395-3.4-answer", "7395-3.5", "regression-first")
-def test_3_4_the_first_message_opens(edge: Gateway) -> None:
-    """Anything else gets the gateway's own ``<open/>``, the error, ``<close/>`` and Close, in order."""
+def test_3_4_the_first_message_must_open_the_stream(edge: Gateway) -> None:
+    """Any other message gets the gateway's ``<open/>``, the error, ``<close/>`` and Close, in order."""
     browser = Browser(edge.ws_port)
     browser.text(b"<message xmlns='jabber:client'/>")
     first, error, close = (browser.message() for _ in range(3))
@@ -147,7 +147,7 @@ def test_3_4_the_first_message_opens(edge: Gateway) -> None:
 
 @pytest.mark.rule("7395-3.3.3-prefix", "7395-3.5", "bytes-features")
 def test_3_5_an_error_is_one_message(pair: Pair) -> None:
-    """The server's own bytes, the prefix declared; its children keep their namespace."""
+    """The bytes of the server with the prefix declared; the children keep their namespace."""
     error = (
         b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
         b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Replaced</text></stream:error>"
@@ -163,7 +163,7 @@ def test_3_5_an_error_is_one_message(pair: Pair) -> None:
 
 @pytest.mark.rule("7395-3.6-close")
 def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
-    """``<close/>``, then the Close frame; and after the client's own ``<close/>`` nothing of it counts."""
+    """``<close/>``, then the Close frame; messages after the client's own ``<close/>`` are ignored."""
     pair.browser.text(b"<close xmlns='%s'/>" % FRAMING.encode())
     pair.browser.text(b"<message xmlns='jabber:client'/>")
     assert pair.server.read_until(b">") == END
@@ -177,7 +177,7 @@ def test_3_6_the_closing_side_says_close_first(pair: Pair) -> None:
 
 
 @pytest.mark.rule("7395-3.6-lost")
-def test_3_6_lost_without_close(pair: Pair) -> None:
+def test_3_6_a_client_lost_without_close_is_a_bare_fin(pair: Pair) -> None:
     """No end tag for the server, so that the session can be resumed (XEP-0198)."""
     pair.browser.reset()
     assert pair.server.read_to_end() == b""
@@ -185,8 +185,10 @@ def test_3_6_lost_without_close(pair: Pair) -> None:
 
 @pytest.mark.rule("7395-3.6.1")
 @pytest.mark.slow
-def test_3_6_1_see_other_uri(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
-    """On ``<close/>``, before features; the server's host in the configured URI."""
+def test_3_6_1_see_other_uri_is_on_close(
+    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
+) -> None:
+    """Before the features; the configured URI with the server's host."""
     options = '{see_other_uri, "wss://@HOST@/ws-xmpp"}, '
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
     try:
@@ -233,8 +235,8 @@ def test_3_7_a_restart_is_two_opens_and_no_close(edge: Gateway, xmpp_server: Xmp
 
 
 @pytest.mark.rule("7395-3.8")
-def test_3_8_no_white_space_as_keepalive(pair: Pair) -> None:
-    """Neither way: a blank message is not forwarded nor answered, the server's white space is no frame."""
+def test_3_8_white_space_is_no_keepalive(pair: Pair) -> None:
+    """A blank message is neither forwarded nor answered, and the server's white space is no frame."""
     for blank in (b"", b" ", b"\r\n"):
         pair.browser.text(blank)
     pair.server.send(b" \n\t ")
@@ -253,7 +255,7 @@ def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_ser
         pair.browser.send(frame(payload, 10))
         pair.browser.send(frame(b"mine", 9))
         answer = pair.browser.frame()
-        if answer[0] == 9:  # the next one is due again, if that took a second
+        if answer[0] == 9:  # the next one is due, if that took a second
             answer = pair.browser.frame()
         assert answer == (10, b"mine")
         pair.goes_on()
@@ -265,7 +267,7 @@ def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_ser
 
 @pytest.mark.rule("7395-3.9")
 def test_3_9_starttls_is_not_offered(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Stripped out of the features, whose other bytes stay; compression, which TLS replaces, too."""
+    """It is removed from the features, whose other bytes stay, and so is compression."""
     mechanisms = (
         b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"
     )
@@ -305,15 +307,15 @@ def test_3_9_starttls_is_not_offered(edge: Gateway, xmpp_server: XmppServer) -> 
     ],
     ids=["prefixed stanza", "features of PyJabber", "'>' in a value", "line breaks", "declared"],
 )
-def test_servers_own_spelling(pair: Pair, element: bytes, message: bytes) -> None:
-    """The server's own bytes, with what is missing in the root tag; no other prefix, never ``xmlns=''``."""
+def test_a_stanza_keeps_the_servers_spelling(pair: Pair, element: bytes, message: bytes) -> None:
+    """The server's bytes, the missing declarations in the root tag; no other prefix, never ``xmlns=''``."""
     pair.server.send(element)
     assert pair.browser.message() == message
 
 
 @pytest.mark.rule("6455-5.4", "regression-fragments")
 @pytest.mark.slow
-def test_a_stanza_of_200_kib_in_64_fragments(
+def test_a_stanza_of_200_kib_in_64_fragments_is_relayed(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 ) -> None:
     """Chrome fragments large messages; a ping in between is answered at once (RFC 6455 section 5.4)."""

@@ -1,4 +1,4 @@
-"""Browsers that read slowly, or later: only those that take nothing are cut, and pings are answered."""
+"""Browsers that read slowly, or later: only those that read nothing are cut, and pings are answered."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.gateway import Gateway
 from tests.support.wire import CLOSE, END, OPENINGS, PING, PONG, TEXT, Browser, XmppServer, frame
 
 MIB = 1024 * 1024
-#: All kernels between gateway and browser hold less than the half of it.
+#: The kernels between gateway and browser hold less than half of it.
 LARGE = b"<message><body>%s</body></message>" % (b"x" * 7 * MIB)
-#: The stanza is above ``send_buffer_hard``, which counts nothing that the server sent.
+#: The stanza is above ``send_buffer_hard``, which does not count the bytes that the server sent.
 BUFFERS = "{send_buffer_high, 4096}, {send_buffer_hard, 4096}, "
 CALM = BUFFERS + "{websocket_ping_interval, infinity}, {close_timeout, 60}, "
 #: All shorter than the time in which ``slowly`` reads the stanza.
@@ -34,7 +34,7 @@ def framing(request: pytest.FixtureRequest) -> str:
 
 
 class Unread(Pair):
-    """A session whose browser has not read a stanza that no kernel takes whole."""
+    """A session whose browser has not read a stanza that exceeds the kernels' buffers."""
 
     def __init__(self, gateway: Gateway, server: XmppServer, framing: str) -> None:
         self.framing = framing
@@ -47,13 +47,13 @@ class Unread(Pair):
         self.browser.buffer = self.browser.read(1) + self.browser.buffer  # the rest is queued
 
     def processed(self) -> None:
-        """Returns when the gateway has worked off what the browser sent before."""
+        """Returns when the gateway has processed the bytes that the browser sent before."""
         stanza = b"<presence xmlns='jabber:client'/>"
         self.browser.text(stanza)
         assert self.server.read(len(stanza)) == stanza
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """What comes after the stanza, up to the one with which the server answers ``processed``."""
+        """The messages after the stanza, up to the server's answer to ``processed``."""
         opcode, payload = self.browser.frame()
         assert opcode == TEXT
         assert len(payload) > 7 * MIB
@@ -88,7 +88,7 @@ def test_of_the_pings_behind_an_unsent_pong_the_latest_is_answered(unread: Unrea
     assert list(unread.frames()) == [(PONG, b"0"), (PONG, b"99")]
 
 
-def test_pings_of_one_segment_too(unread: Unread) -> None:
+def test_of_the_pings_of_one_segment_the_latest_is_answered(unread: Unread) -> None:
     unread.browser.send(b"".join(frame(b"%d" % number, PING) for number in range(300)))
     unread.processed()
     assert list(unread.frames()) == [(PONG, b"0"), (PONG, b"299")]
@@ -102,8 +102,8 @@ def test_of_the_blanks_behind_an_unsent_blank_one_is_answered(unread: Unread) ->
     assert list(unread.frames()) == [(TEXT, b" ")] * 2
 
 
-def test_the_server_goes_on_being_paused(unread: Unread) -> None:
-    """Answers do not let it send more to a browser that does not read."""
+def test_the_server_stays_paused(unread: Unread) -> None:
+    """The answers to pings do not resume a server whose browser does not read."""
     unread.browser.send(frame(b"?", PING))
     unread.processed()
     unread.server.socket.settimeout(0.5)
@@ -112,7 +112,7 @@ def test_the_server_goes_on_being_paused(unread: Unread) -> None:
             unread.server.send(LARGE)
 
 
-def test_every_ping_is_answered_while_the_answers_are_taken(
+def test_every_ping_is_answered_while_the_answers_are_read(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
     session = Pair(start_edge(ws_options=CALM), xmpp_server)
@@ -121,8 +121,8 @@ def test_every_ping_is_answered_while_the_answers_are_taken(
     session.close()
 
 
-def test_a_browser_that_writes_before_it_reads(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """More pings than all kernels hold the answers of: it is read on, and the last one is answered."""
+def test_a_browser_may_write_before_it_reads(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """More pings than the kernels hold answers for: wsgw reads them, and answers the last one."""
     session = Pair(start_edge(ws_options=CALM), xmpp_server)
     pings = frame(b"x" * 125, PING) * 1000
     for _ in range(100):
@@ -137,7 +137,7 @@ def test_a_browser_that_writes_before_it_reads(start_edge: StartEdge, xmpp_serve
     session.close()
 
 
-def test_error_behind_what_is_unread(unread: Unread) -> None:
+def test_an_error_comes_after_the_unread_bytes(unread: Unread) -> None:
     unread.browser.text(b"<x>")
     (large, error, closing), code, _ = unread.browser.until_close()
     assert len(large) > 7 * MIB
@@ -147,7 +147,7 @@ def test_error_behind_what_is_unread(unread: Unread) -> None:
 
 
 @pytest.mark.slow
-def test_drain_notice_behind_what_is_unread(
+def test_the_notice_of_a_drain_comes_after_the_unread_bytes(
     start_edge: StartEdge, xmpp_server: XmppServer, framing: str
 ) -> None:
     gateway = start_edge(ws_options=CALM, fresh=True)
@@ -160,11 +160,11 @@ def test_drain_notice_behind_what_is_unread(
     assert (closing, code) == (unread.closing, 1012)
 
 
-# -- who reads slowly ------------------------------------------------------------------------------
+# -- slow readers ---------------------------------------------------------------------------------
 
 
 def slowly(session: Unread) -> None:
-    """Read the stanza, all the time."""
+    """Read the stanza without a pause."""
     browser = session.browser
     while len(browser.buffer) < len(LARGE):
         size = min(len(browser.buffer) + PIECE, len(LARGE))
@@ -176,8 +176,8 @@ def slowly(session: Unread) -> None:
 
 
 @pytest.mark.slow
-def test_slow_reader_stays(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """Our ping lies behind the stanza: it is answered when it can be, and what is taken shows life."""
+def test_a_slow_reader_stays(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """wsgw's ping is behind the stanza and is answered late; the bytes that the browser reads show life."""
     session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
     slowly(session)
     opcode, payload = session.browser.frame()
@@ -189,8 +189,10 @@ def test_slow_reader_stays(start_edge: StartEdge, xmpp_server: XmppServer) -> No
 
 
 @pytest.mark.slow
-def test_slow_reader_hears_why_its_session_ends(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """The time to answer our Close begins when it can be read."""
+def test_a_slow_reader_gets_the_error_that_ends_its_session(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
+    """The time to answer wsgw's Close begins when the browser can read it."""
     session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
     session.server.send(END)
     slowly(session)
@@ -209,10 +211,10 @@ def test_slow_reader_hears_why_its_session_ends(start_edge: StartEdge, xmpp_serv
     ],
     ids=["a Close", "too much"],
 )
-def test_slow_reader_hears_the_answer_to_its_last_frame(
+def test_a_slow_reader_gets_the_answer_to_its_last_frame(
     start_edge: StartEdge, xmpp_server: XmppServer, ending: bytes, code: int
 ) -> None:
-    """After it nothing more is understood; what was said before and the Close are still on their way."""
+    """Later frames are not read; the messages before and the Close are still delivered."""
     session = Unread(start_edge(ws_options=HASTY), xmpp_server, "rfc7395")
     session.browser.send(ending)
     session.server.read_to_end()
@@ -229,7 +231,7 @@ def test_slow_reader_hears_the_answer_to_its_last_frame(
 
 @pytest.fixture
 def connecting(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> Iterator[Browser]:
-    """A session whose server has accepted the connection and says nothing."""
+    """A session whose server has accepted the connection and is silent."""
     upstream = f'{{upstream, "starttls://127.0.0.1:{xmpp_server.port}"}}, {{connect_timeout, 60}}, '
     browser = Browser(start_edge(ws_options=CALM + upstream).ws_port)
     browser.text(OPENINGS[framing])
@@ -240,18 +242,20 @@ def connecting(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> 
     assert browser.until_close()[1] == 1011
 
 
-def test_pings_are_answered_meanwhile(connecting: Browser) -> None:
+def test_pings_are_answered_while_the_server_is_connected_to(connecting: Browser) -> None:
     for payload in (b"1", b"2"):
         connecting.send(frame(payload, PING))
         assert connecting.frame() == (PONG, payload)
 
 
-def test_pings_before_the_first_stanza_too(connecting: Browser) -> None:
+def test_pings_before_the_first_stanza_are_answered_too(connecting: Browser) -> None:
     connecting.send(frame(b"1", PING) + frame(b"<presence xmlns='jabber:client'/>") + frame(b"2", PING))
     assert connecting.frame() == (PONG, b"1")
 
 
-def test_a_browser_that_leaves_meanwhile(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_a_browser_that_leaves_during_the_attempt_ends_it(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
     upstream = f'{{upstream, "starttls://127.0.0.1:{xmpp_server.port}"}}, {{connect_timeout, 60}}, '
     browser = Browser(start_edge(ws_options=CALM + upstream).ws_port)
     browser.text(OPENINGS["rfc7395"])

@@ -11,9 +11,9 @@ from tests.support.gateway import Gateway
 from tests.support.wire import XmppServer
 
 FRAMINGS = ("rfc7395", "legacy")
-#: No deadline ends a session within a test, however busy the machine: what the test does is what ends it.
+#: Long enough that on any machine the test ends its session, and no deadline does.
 OPTIONS = "{websocket_ping_interval, infinity}, {close_timeout, 60}, "
-#: Deadlines for a test to see; all are far below their defaults, which the deadline of a read tells apart.
+#: Deadlines that a test waits for; all are far below their defaults, which exceed the deadline of a read.
 HASTY = "{websocket_ping_interval, infinity}, {open_timeout, 1}, {auth_timeout, 1}, {close_timeout, 1}, "
 
 

@@ -1,4 +1,4 @@
-"""What the browser hears with an error."""
+"""The messages that the browser gets with an error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from tests.support.wire import CLOSINGS
 
 
 def error(framing: str, condition: str) -> tuple[bytes, bytes]:
-    """How a stream error of the gateway begins and what it holds, for the browser."""
+    """The beginning of the gateway's stream error for the browser, and the condition in it."""
     declaration = b' xmlns:stream="http://etherx.jabber.org/streams"' if framing == "rfc7395" else b""
     start = b"<stream:error" + declaration + b"><" + condition.encode()
     return start, b"xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
 
 
 def assert_error(framing: str, messages: list[bytes], condition: str) -> None:
-    """The last two messages: the error, and what ends the stream."""
+    """Assert that the last two messages are the error and the end of the stream."""
     start, namespace = error(framing, condition)
     assert messages[-2].startswith(start), messages
     assert namespace in messages[-2]

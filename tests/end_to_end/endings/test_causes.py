@@ -1,6 +1,6 @@
-"""Every cause ends a session, and no sentence decides what is counted and logged of it.
+"""Every cause ends a session, and its wording does not change the counters and the fields of the log.
 
-The endings are played to a gateway that has other words for everything it says of them.
+The gateway of these tests has other words in all texts about the endings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from wsgw.errors.causes import CAUSES, Cause
 
 OPEN = OPENINGS["rfc7395"]
 JSON = "{log_format, json}.\n"
-#: No ping and no deadline ends a session; limits that a short stanza exceeds.
+#: No ping, no deadline that ends a session, and limits that a short stanza exceeds.
 CALM = (
     "{websocket_ping_interval, infinity}, {close_timeout, 60}, {max_depth, 8}, {max_attributes, 8}, "
     '{see_other_uri, "wss://@HOST@/ws"}, '
@@ -49,7 +49,7 @@ LARGE = b"<message xmlns='jabber:client'><body>%s</body></message>" % (b"x" * 60
 
 
 class Stage:
-    """One gateway, and the XMPP server before which the endings are played."""
+    """One gateway, and the XMPP server of the sessions that end."""
 
     def __init__(self, admin: Admin, server: XmppServer) -> None:
         self.gateway = admin.gateway
@@ -57,7 +57,7 @@ class Stage:
         self.browsers: list[Browser] = []
 
     def connected(self, **browser: Any) -> Browser:
-        """A browser that has got its 101."""
+        """A browser that has received the 101."""
         self.browsers.append(Browser(self.gateway.ws_port, **browser))
         return self.browsers[-1]
 
@@ -68,13 +68,13 @@ class Stage:
         return connected
 
     def accepted(self, first: bytes = SUCCESS) -> Connection:
-        """The server's end of the next session; the gateway's own attempts say nothing."""
+        """The server's end of the next session; the gateway's own checks send no header."""
         while True:
             with contextlib.suppress(EOFError):
                 return self.server.accept_stream(first)
 
     def session(self, first: bytes = SUCCESS, **browser: Any) -> tuple[Browser, Connection]:
-        """Both ends of a session in which the server has said ``first``, and the browser has heard it."""
+        """Both ends of a session in which the server has sent ``first`` and the browser has received it."""
         client = self.opened(**browser)
         server = self.accepted(first)
         client.message()
@@ -86,7 +86,7 @@ Ends = Callable[[Stage], object]
 
 
 def says(text: bytes) -> Ends:
-    """The client says this in a session."""
+    """The client sends this message in a session."""
     return lambda stage: stage.session()[0].text(text)
 
 
@@ -96,12 +96,12 @@ def sends(data: bytes) -> Ends:
 
 
 def begins(text: bytes) -> Ends:
-    """The client's first message is this one."""
+    """The client sends this first message."""
     return lambda stage: stage.opened(text)
 
 
 def answers(data: bytes) -> Ends:
-    """The server says this in a session."""
+    """The server sends this in a session."""
     return lambda stage: stage.session()[1].send(data)
 
 
@@ -150,7 +150,7 @@ def stop(stage: Stage) -> None:
 
 
 class Play(NamedTuple):
-    """How a cause comes about, on a gateway with these options, and what the line ``closed`` has of it."""
+    """How a cause arises, on a gateway with these options, and the fields of the line ``closed``."""
 
     cause: Cause
     ends: Ends
@@ -167,7 +167,7 @@ _STREAMS = "urn:ietf:params:xml:ns:xmpp-streams"
 CONFLICT = error(b"<conflict xmlns='%s'/>" % _STREAMS.encode())
 ELSEWHERE = error(b"<see-other-host xmlns='%s'>other.example</see-other-host>" % _STREAMS.encode())
 STREAM_HEADER = OPENINGS["legacy"]
-#: One that takes a parser too long.
+#: A stanza that takes a parser too long.
 LONG = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' xmlns:p='%s' %s to='localhost'/>" % (
     b"u" * 5_000,
     b" ".join(b"p:a%d=''" % number for number in range(300)),
@@ -207,7 +207,7 @@ PLAYS = [
     Play(causes.GATEWAY_STOPS, stop, 1012, DRAINED),
     Play(causes.UPSTREAM_UNREACHABLE, be_unreachable, 1011),
 ]
-#: Played in ``test_limits``, and in ``tests/relay/test_faults.py`` those that need a fault of ours.
+#: Played in ``test_limits``; those of a fault in ``tests/relay/test_faults.py``.
 OTHERS = {causes.LEFT_TOO_MUCH, causes.FAULT, causes.GATEWAY_STOPPED, causes.UNKNOWN}
 
 
@@ -224,7 +224,7 @@ def start(certificate: Certificate, tmp_path: Path) -> Iterator[StartAdmin]:
 
 @pytest.fixture
 def server() -> Iterator[XmppServer]:
-    """It takes little before its clients wait."""
+    """It buffers few bytes before its clients wait."""
     server = XmppServer(receive_buffer=4096)
     yield server
     server.close()
@@ -236,7 +236,7 @@ def server() -> Iterator[XmppServer]:
     [CALM, HASTY, PINGING, SILENT, SLOW, DRAINED],
     ids=["calm", "hasty", "pinging", "silent", "slow", "drained"],
 )
-def test_other_words_change_no_counter_and_no_other_field(
+def test_a_reworded_cause_changes_no_counter_and_no_other_field(
     start: StartAdmin, server: XmppServer, options: str
 ) -> None:
     before = "tests.support.rewording:reword"

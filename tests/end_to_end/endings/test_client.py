@@ -30,7 +30,7 @@ from wsgw.relay.life import FLUSH_FOR_LOST
 
 
 @pytest.mark.rule("7395-3.6-close", "6455-7.1.1", "end-client")
-def test_client_closes_and_the_server_answers(session: Pair) -> None:
+def test_a_client_ends_its_stream_and_the_server_answers(session: Pair) -> None:
     session.browser.text(session.closing)
     assert session.server.read_until(END) == END
     session.server.send(b"<presence from='late@localhost'/>" + END)
@@ -44,7 +44,7 @@ def test_client_closes_and_the_server_answers(session: Pair) -> None:
 
 @pytest.mark.rule("end-client")
 @pytest.mark.slow
-def test_client_closes_and_the_server_does_not_answer(
+def test_a_client_ends_its_stream_and_the_server_does_not_answer(
     hasty: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
     session = Pair(hasty, xmpp_server, framing)
@@ -57,7 +57,7 @@ def test_client_closes_and_the_server_does_not_answer(
 
 
 @pytest.mark.rule("bytes-vanish")
-def test_client_closes_and_its_socket_too(session: Pair) -> None:
+def test_a_client_ends_its_stream_and_closes_its_socket(session: Pair) -> None:
     session.browser.text(session.closing)
     session.browser.close_frame()
     session.browser.close()
@@ -68,19 +68,19 @@ def test_client_closes_and_its_socket_too(session: Pair) -> None:
 
 
 @pytest.mark.rule("7395-3.6-lost", "xep-0198-loss", "end-lost", "regression-rst")
-def test_rst(session: Pair) -> None:
+def test_an_rst_of_the_browser_is_a_fin_to_the_server(session: Pair) -> None:
     session.browser.reset()
     assert session.server.read_to_end() == b""
 
 
 @pytest.mark.rule("7395-3.6-lost", "xep-0198-loss", "end-lost")
-def test_fin(session: Pair) -> None:
+def test_a_fin_of_the_browser_is_a_fin_to_the_server(session: Pair) -> None:
     session.browser.fin()
     assert session.server.read_to_end() == b""
 
 
 @pytest.mark.rule("6455-5.5.1", "end-lost", "regression-fin")
-def test_close_frame_without_close(session: Pair) -> None:
+def test_a_close_frame_without_close_is_a_fin_to_the_server(session: Pair) -> None:
     session.browser.close_frame(3001, b"bye")
     assert session.server.read_to_end() == b""
     assert session.browser.until_close()[1:] == (3001, "bye")
@@ -88,35 +88,35 @@ def test_close_frame_without_close(session: Pair) -> None:
 
 
 @pytest.mark.rule("6455-5.5.1")
-def test_empty_close_frame_is_answered_with_1000(session: Pair) -> None:
+def test_an_empty_close_frame_is_answered_with_1000(session: Pair) -> None:
     session.browser.send(frame(b"", 8))
     assert session.browser.until_close()[1] == 1000
 
 
 @pytest.mark.rule("xep-0198-loss", "end-lost")
 @pytest.mark.slow
-def test_no_pong(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
+def test_a_browser_without_pong_is_lost(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     """By default a ping comes after half a minute."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {pong_timeout, 1}, ")
     assert Pair(edge, xmpp_server, framing).server.read_to_end(10) == b""
 
 
-def test_rst_after_a_stanza_loses_nothing(session: Pair) -> None:
+def test_a_stanza_before_an_rst_is_delivered(session: Pair) -> None:
     stanza = b"<message xmlns='jabber:client' id='last'/>"
     session.browser.text(stanza)
     assert session.server.read_until(b"/>") == stanza
     session.browser.text(stanza)
     session.browser.reset()
-    assert session.server.read_to_end() in (stanza, b"")  # an RST may overtake what it follows
+    assert session.server.read_to_end() in (stanza, b"")  # an RST may overtake the bytes before it
 
 
 @pytest.mark.rule("end-lost")
 @pytest.mark.slow
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
-def test_browser_lost_while_it_is_not_read(
+def test_a_browser_lost_while_it_is_paused_is_noticed(
     edge: Gateway, certificate: Certificate, tmp_path: Path, framing: str, vanish: str
 ) -> None:
-    """The server does not read, so the browser is paused; its loss is seen all the same."""
+    """The server does not read, so the browser is paused; wsgw notices its loss nevertheless."""
     server = XmppServer(receive_buffer=4096)
     options = "{send_timeout, 60}, {send_buffer_high, 4096}, "
     gateway = Gateway(tmp_path, certificate, server.port, ws_options=options).start()
@@ -139,8 +139,8 @@ def test_browser_lost_while_it_is_not_read(
         server.close()
 
 
-def test_a_paused_browsers_loss_is_told_within_a_second() -> None:
-    """The next sweep sees it, and what it had sent is flushed first."""
+def test_the_loss_of_a_paused_browser_is_noticed_within_a_second() -> None:
+    """The next sweep finds it; the bytes that the browser had sent are flushed first."""
     assert SWEEP_INTERVAL + FLUSH_FOR_LOST < 1
 
 
@@ -175,7 +175,7 @@ def test_a_paused_browsers_loss_is_told_within_a_second() -> None:
         "binary",
     ],
 )
-def test_websocket_violation(session: Pair, broken: bytes, code: int) -> None:
+def test_a_violation_of_rfc_6455_ends_the_session(session: Pair, broken: bytes, code: int) -> None:
     session.browser.send(broken)
     messages, got, _ = session.browser.until_close()
     assert (messages, got) == ([], code)
@@ -203,7 +203,9 @@ def test_websocket_violation(session: Pair, broken: bytes, code: int) -> None:
     ],
     ids=["utf-8", "oversize", "unclosed", "two roots", "entity", "doctype", "comment", "encoding"],
 )
-def test_xmpp_violation(session: Pair, broken: bytes, condition: str, code: int) -> None:
+def test_a_violation_of_xmpp_ends_the_session(
+    session: Pair, broken: bytes, condition: str, code: int
+) -> None:
     session.browser.send(broken)
     messages, got, reason = session.browser.until_close()
     assert_error(session.framing, messages, condition)
@@ -215,7 +217,9 @@ def test_xmpp_violation(session: Pair, broken: bytes, condition: str, code: int)
 
 @pytest.mark.rule("7395-3.3.2")
 @pytest.mark.parametrize("name", ["open", "close"])
-def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: str) -> None:
+def test_a_wrong_framing_namespace_ends_the_session(
+    edge: Gateway, xmpp_server: XmppServer, name: str
+) -> None:
     session = Pair(edge, xmpp_server, "rfc7395")
     session.browser.text(f"<{name} xmlns='urn:wrong'/>".encode())
     messages, code, reason = session.browser.until_close()
@@ -226,7 +230,9 @@ def test_wrong_framing_namespace(edge: Gateway, xmpp_server: XmppServer, name: s
 
 @pytest.mark.rule("end-policy")
 @pytest.mark.slow
-def test_no_login_in_time(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+def test_a_client_without_a_login_in_time_is_ended(
+    hasty: Gateway, xmpp_server: XmppServer, framing: str
+) -> None:
     browser = Browser(hasty.ws_port)
     browser.text(OPENINGS[framing])
     server = xmpp_server.accept_stream(b"<stream:features/>")

@@ -15,7 +15,7 @@ from tests.support.wire import END, OPENINGS, SERVER_HEADER, Browser, Connection
 
 @pytest.mark.rule("7395-3.5", "end-host", "regression-host")
 @pytest.mark.parametrize("to", ["elsewhere.example", "", "local host", "x" * 2000])
-def test_host_not_served(edge: Gateway, framing: str, to: str) -> None:
+def test_a_host_that_is_not_served_is_host_unknown(edge: Gateway, framing: str, to: str) -> None:
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS[framing].replace(b"to='localhost'", f"to='{to}'".encode()))
     messages, code, reason = browser.until_close()
@@ -37,7 +37,9 @@ def test_host_not_served(edge: Gateway, framing: str, to: str) -> None:
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><open/>", "restricted-xml"),
     ],
 )
-def test_first_message_opens_no_stream(edge: Gateway, first: bytes, condition: str) -> None:
+def test_a_first_message_that_opens_no_stream_is_an_error(
+    edge: Gateway, first: bytes, condition: str
+) -> None:
     framing = "legacy" if b"stream:stream" in first else "rfc7395"
     browser = Browser(edge.ws_port)
     browser.text(first)
@@ -49,7 +51,7 @@ def test_first_message_opens_no_stream(edge: Gateway, first: bytes, condition: s
 
 
 @pytest.mark.slow
-def test_no_stream_in_time(hasty: Gateway) -> None:
+def test_a_client_without_a_stream_in_time_is_ended(hasty: Gateway) -> None:
     browser = Browser(hasty.ws_port)
     messages, code, reason = browser.until_close()
     assert_header("rfc7395", messages[0])
@@ -59,7 +61,9 @@ def test_no_stream_in_time(hasty: Gateway) -> None:
 
 @pytest.mark.rule("end-idle", "fault-15")
 @pytest.mark.slow
-def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
+def test_an_idle_session_is_ended(
+    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
+) -> None:
     options = "{websocket_timeout, 1}, {websocket_ping_interval, infinity}, "
     gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
     try:
@@ -76,7 +80,7 @@ def test_idle(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer,
 @pytest.mark.rule("end-idle")
 @pytest.mark.slow
 def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
-    """Longer than ``websocket_timeout``: a client that answers pings stays."""
+    """A client that answers pings stays longer than ``websocket_timeout``."""
     edge = start_edge(ws_options="{websocket_ping_interval, 1}, {websocket_timeout, 3}, ")
     session = Pair(edge, xmpp_server, framing)
     for _ in range(4):
@@ -89,7 +93,9 @@ def test_pongs_count_against_idleness(start_edge: StartEdge, xmpp_server: XmppSe
 
 @pytest.mark.rule("xep-0198-loss", "end-drain")
 @pytest.mark.slow
-def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str) -> None:
+def test_a_drain_ends_the_session(
+    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
+) -> None:
     gateway = Gateway(tmp_path, certificate, xmpp_server.port).start()
     try:
         session = Pair(gateway, xmpp_server, framing)
@@ -105,7 +111,7 @@ def test_drain(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
 
 
 @pytest.mark.slow
-def test_browser_that_never_reads_is_cut(
+def test_a_browser_that_never_reads_is_cut(
     certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
 ) -> None:
     options = "{send_timeout, 1}, {websocket_ping_interval, infinity}, "
@@ -129,8 +135,8 @@ def assert_sending_fails(server: Connection, stanza: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_close_unanswered(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
-    """``close_timeout``: a browser that does not answer our Close is not waited for."""
+def test_an_unanswered_close_ends_in_time(hasty: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+    """After ``close_timeout`` wsgw does not wait longer for the browser's Close."""
     session = Pair(hasty, xmpp_server, framing)
     session.server.send(END)
     assert session.browser.message() == session.closing
@@ -139,8 +145,8 @@ def test_close_unanswered(hasty: Gateway, xmpp_server: XmppServer, framing: str)
         assert session.browser.read_to_end() == b""
 
 
-def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """Bad input costs only its sender."""
+def test_other_sessions_continue(edge: Gateway, xmpp_server: XmppServer) -> None:
+    """Bad input ends only the session of its sender."""
     good = Pair(edge, xmpp_server, "rfc7395")
     bad = Pair(edge, xmpp_server, "rfc7395")
     bad.browser.text(b"<a>&lol;</a>")
@@ -152,7 +158,7 @@ def test_other_sessions_go_on(edge: Gateway, xmpp_server: XmppServer) -> None:
 
 
 @pytest.mark.rule("bytes-open")
-def test_header_reaches_the_browser_whole(session: Pair) -> None:
+def test_a_header_reaches_the_browser_whole(session: Pair) -> None:
     if session.framing == "legacy":
         assert session.header == SERVER_HEADER.partition(b"?>")[2]
     else:

@@ -15,7 +15,7 @@ from tests.support.wire import END, OPENINGS, Browser, XmppServer
 
 
 @pytest.mark.rule("end-server")
-def test_server_error(session: Pair) -> None:
+def test_an_error_of_the_server_ends_the_session(session: Pair) -> None:
     conflict = b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
     session.server.send(b"<stream:error>" + conflict + b"</stream:error>" + END)
     messages, code, reason = session.browser.until_close()
@@ -29,7 +29,7 @@ def test_server_error(session: Pair) -> None:
 
 
 @pytest.mark.rule("7395-3.6-close", "bytes-close", "end-server")
-def test_server_end(session: Pair) -> None:
+def test_the_end_of_the_servers_stream_ends_the_session(session: Pair) -> None:
     session.server.send(END)
     assert session.browser.until_close() == ([session.closing], 1000, "")
     assert session.server.read_to_end() == END
@@ -37,7 +37,7 @@ def test_server_end(session: Pair) -> None:
 
 @pytest.mark.rule("end-upstream")
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
-def test_server_lost(session: Pair, vanish: str) -> None:
+def test_a_lost_server_ends_the_session(session: Pair, vanish: str) -> None:
     if vanish == "reset":
         session.server.reset()
     else:
@@ -48,8 +48,8 @@ def test_server_lost(session: Pair, vanish: str) -> None:
 
 
 @pytest.mark.rule("end-upstream")
-def test_server_lost_after_last_words(session: Pair) -> None:
-    """What the server said before it went is delivered, also when a write to it has failed meanwhile."""
+def test_the_last_bytes_of_a_lost_server_are_delivered(session: Pair) -> None:
+    """Also when a write to the server has failed before."""
     session.server.send(b"<message id='last'/>")
     session.server.reset()
     session.browser.text(b"<presence xmlns='jabber:client'/>")
@@ -58,7 +58,7 @@ def test_server_lost_after_last_words(session: Pair) -> None:
     assert code == 1011
 
 
-def test_server_is_no_xmpp_server(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
+def test_a_server_without_xmpp_is_an_error(edge: Gateway, xmpp_server: XmppServer, framing: str) -> None:
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS[framing])
     server = xmpp_server.accept()
@@ -72,7 +72,7 @@ def test_server_is_no_xmpp_server(edge: Gateway, xmpp_server: XmppServer, framin
 
 @pytest.mark.rule("6120-4.9.1.2", "end-upstream")
 @pytest.mark.slow
-def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> None:
+def test_a_server_that_is_down_is_an_error(certificate: Certificate, tmp_path: Path, framing: str) -> None:
     nobody = ReservedPort()
     options = "{connect_timeout, 60}, "
     gateway = Gateway(tmp_path, certificate, nobody.number, ws_options=options).start()
@@ -91,8 +91,10 @@ def test_server_down(certificate: Certificate, tmp_path: Path, framing: str) -> 
 
 
 @pytest.mark.rule("7395-3.5")
-def test_server_sends_error_before_its_header(edge: Gateway, xmpp_server: XmppServer) -> None:
-    """The gateway's own header goes first, whatever comes (RFC 6120 section 4.9.1.2)."""
+def test_a_server_lost_before_its_header_is_an_error_after_a_header(
+    edge: Gateway, xmpp_server: XmppServer
+) -> None:
+    """The gateway sends its own header first (RFC 6120 section 4.9.1.2)."""
     browser = Browser(edge.ws_port)
     browser.text(OPENINGS["rfc7395"])
     server = xmpp_server.accept()
