@@ -1,4 +1,4 @@
-"""Puts off what every session does to the end of a turn of the event loop, to be done together."""
+"""Defers steps of all sessions to the end of a turn of the event loop, where they are done together."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from typing import Protocol
 
 
 class Loop(Protocol):
-    """What is used of gevent's event loop."""
+    """The part of gevent's event loop that this module uses."""
 
     @property
     def pendingcnt(self) -> int:
-        """Events of this turn that were not handled yet."""
+        """Number of events of this turn that are not handled yet."""
 
     def run_callback(self, func: Callable[[], None], /) -> object:
-        """Call ``func`` when the events of this turn are handled."""
+        """Call ``func`` after all events of this turn."""
 
 
 class Hub(Protocol):
-    """Who owns a loop."""
+    """gevent's hub, which owns a loop."""
 
     @property
     def loop(self) -> Loop:
-        """The loop."""
+        """The event loop of this thread."""
 
 
 class LoopTurn:
-    """What one loop does when it has worked off the events of a turn, before it waits for more.
+    """The steps that one loop does after all events of a turn, before it waits for more events.
 
-    To be called back costs 3 µs: what the turn's last event asks for is not put off.
+    A callback of the loop costs 3 µs, so that a step of the turn's last event is not deferred.
     """
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._last_steps: list[Callable[[], None]] = []
 
-    def puts_off(self, step: Callable[[], None]) -> bool:
-        """Do ``step``, which must not raise, when no event of this turn is left.
+    def defer(self, step: Callable[[], None]) -> bool:
+        """Call ``step``, which must not raise, after all events of this turn, and return True.
 
-        False if none is left now: ``step`` is not done, nothing is to be waited for.
+        Returns False, without a call of ``step``, if no other event of this turn waits: the caller does the
+        step at once.
         """
         if not self._last_steps:
             if not self._loop.pendingcnt:
@@ -54,7 +55,7 @@ class LoopTurn:
 
 
 def turn_of(hub: Hub) -> LoopTurn:
-    """Return the turns of the hub's loop, always the same; the hub keeps them, one for each thread."""
+    """Return the one ``LoopTurn`` of the hub's loop; the hub keeps it, and each thread has its own hub."""
     kept = vars(hub)
     turn: LoopTurn | None = kept.get("wsgw_turn")
     if turn is None:

@@ -66,13 +66,13 @@ def test_a_mark_is_reported_after_the_bytes_before_it(pair: tuple[SocketAsync, s
     wrapper.send(b"marked")
     wrapper.outbox.mark()
     wrapper.send(b"y" * size)
-    assert wrapper.outbox.marked_waits
+    assert wrapper.outbox.mark_pending
     in_thread(read_exactly, peer, size)
     turns_of_the_loop()
     in_thread(read_exactly, peer, size // 2)
     assert len(queued_then) == 1
     assert queued_then[0] > 0
-    assert not wrapper.outbox.marked_waits
+    assert not wrapper.outbox.mark_pending
     in_thread(read_exactly, peer, size // 2 + len(b"marked"))
     assert len(queued_then) == 1
 
@@ -81,12 +81,12 @@ def test_the_bytes_that_have_left_the_machine_are_known(pair: tuple[SocketAsync,
     wrapper, peer = pair
     size = 20_000_000
     wrapper.send(b"x" * size)
-    sent, taken = wrapper.outbox.way
+    sent, taken = wrapper.outbox.sent_and_taken
     assert sent == size
     assert taken < size
     in_thread(read_exactly, peer, size - 1)
     with gevent.Timeout(5):
-        while wrapper.outbox.way != (size, size):
+        while wrapper.outbox.sent_and_taken != (size, size):
             gevent.sleep(0.001)
     wrapper.close()
     assert wrapper.outbox.taken == size

@@ -1,9 +1,9 @@
 """A connected socket, plain or TLS, for straight-line code and for callbacks.
 
-wrapper      ``SocketAsync``: blocking calls, and deliveries by ``active_once``
-outbox       what is sent and not taken yet
-tls_engine   TLS over memory, without a socket
-kernel       what the kernel knows of a connection
+    wrapper     ``SocketAsync``: blocking calls, and deliveries by ``active_once``
+    outbox      queues the bytes that the kernel has not taken
+    tls_engine  TLS over memory, without a socket
+    kernel      asks the kernel for the state of a connection
 
 Other rooms import the names below from here.
 """

@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection, without reading from it."""
+"""Asks the kernel for the state of a connection, without reading from its socket."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from enum import Enum
 
 
 class PeerState(Enum):
-    """What has come of the peer's side of the connection."""
+    """The state of the peer's side of a connection."""
 
+    #: The peer has sent neither FIN nor RST.
     ALIVE = "alive"
-    #: It has sent FIN; what came before may still be unread.
+    #: The peer has sent FIN; bytes before it may still be unread.
     DRAINING = "draining"
-    #: RST, or both directions are shut.
+    #: The peer has sent RST, or both directions are shut down.
     GONE = "gone"
 
 
 def peer_state(sock: socket.socket) -> PeerState:
-    """Return the peer's state: a socket that is not being read shows neither FIN nor RST."""
+    """Return the peer's state. A socket that is not read does not report FIN or RST by itself."""
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
     events = dict(poll.poll(0)).get(sock.fileno(), 0)
@@ -31,7 +32,7 @@ def peer_state(sock: socket.socket) -> PeerState:
 
 
 def unsent(sock: socket.socket) -> int:
-    """Return how many bytes the kernel has taken and not sent; none once the socket is closed."""
+    """Return the number of bytes in the kernel's send buffer; 0 after the socket was closed."""
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What is sent: bytes that wait for the end of the turn of the loop, and bytes that wait for the kernel."""
+"""Sends bytes: some wait for the end of the turn of the event loop, some until the kernel takes them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import gevent
 from wsgw.loop_turn import turn_of
 from wsgw.socket_async.kernel import unsent
 
-#: So much is not kept for the end of the turn, in bytes: its sender must see now what is not taken.
+#: Bytes from which on data is written at once: its sender must see now whether the kernel takes it.
 _AT_ONCE = 16 * 1024
-#: The most that is given to the kernel at a time from the queue, in bytes.
+#: The most bytes of the queue that are passed to the kernel in one call.
 _AT_A_TIME = 384 * 1024
 _WRITE = 2
 _Step = Callable[[], None]
 
 
 def _to_no_owner() -> None:
-    """Stands in for the callbacks while no owner is attached."""
+    """The callback while no owner is attached."""
 
 
 class Reader(Protocol):
     """The receiving half of the socket."""
 
     def read_last_words(self) -> None:
-        """A write has failed: the peer may have said why before it went."""
+        """A write has failed: read the bytes that the peer sent before, which may say why."""
 
 
 class Outbox:
-    """The sending half of a non-blocking socket; bytes come in as the network gets them."""
+    """The sending half of a non-blocking socket; with TLS, it gets encrypted bytes."""
 
     __slots__ = (
         "_drained",
@@ -52,58 +52,58 @@ class Outbox:
 
     def __init__(self, sock: socket.socket, reader: Reader) -> None:
         self._socket = sock
-        #: None once closed.
+        #: None after ``close``.
         self._reader: Reader | None = reader
         self._turn = turn_of(gevent.get_hub())
         self._watcher: Any = None
-        #: What was sent in this turn of the loop.
+        #: The bytes that wait for the end of this turn of the loop.
         self._pending = b""
         self._queue = bytearray()
         #: The owner's callbacks; see ``attach``.
         self._drained: _Step = _to_no_owner
         self._passed: _Step = _to_no_owner
-        #: The value of ``progress`` at which what was sent before ``mark`` has left; 0 for no mark.
+        #: The value of ``progress`` when all bytes sent before ``mark`` are taken; 0 for no mark.
         self._mark = 0
-        #: Bytes that the kernel did not take: the length of the queue.
+        #: Number of bytes that the kernel did not take: the length of the queue.
         self.queued = 0
-        #: Grows with every byte the kernel took.
+        #: Number of bytes that the kernel has taken so far.
         self.progress = 0
-        #: A write failed, and so will every other.
+        #: A write failed: nothing more is sent.
         self.failed = False
         #: Nothing is queued and no write failed.
         self.at_rest = True
 
     def attach(self, drained: _Step, passed: _Step) -> None:
-        """Call ``drained`` when the queue is taken, ``passed`` when what was sent before ``mark`` is."""
+        """Call ``drained`` when the queue is empty, ``passed`` when the bytes before ``mark`` left it."""
         self._drained, self._passed = drained, passed
 
     def detach(self) -> None:
-        """Call nothing any more."""
+        """Call no callback from now on."""
         self._drained = self._passed = _to_no_owner
 
     @property
     def taken(self) -> int:
-        """Bytes that have left this machine: it changes as long as the peer takes something."""
+        """Number of bytes that have left this machine: it grows while the peer takes bytes."""
         return self.progress - unsent(self._socket)
 
     @property
-    def way(self) -> tuple[int, int]:
-        """Bytes sent by us, and those of them that have left this machine."""
+    def sent_and_taken(self) -> tuple[int, int]:
+        """(number of bytes passed to ``send``, number of those that have left this machine)."""
         return self.progress + self.queued + len(self._pending), self.taken
 
     def mark(self) -> None:
-        """Ask to be told when the kernel has taken what was sent so far, if it does not do so at once."""
+        """Call ``passed`` when the kernel has taken all bytes sent so far, unless it takes them at once."""
         self._mark = self.progress + self.queued + len(self._pending)
 
     @property
-    def marked_waits(self) -> bool:
-        """Whether the kernel has not taken everything that was sent before ``mark``."""
+    def mark_pending(self) -> bool:
+        """Whether bytes that were sent before ``mark`` are still queued."""
         return self.queued > 0 and self.progress < self._mark
 
     def send(self, data: bytes) -> None:
-        """Send when no event of this turn of the loop is left, at once if it is much.
+        """Send ``data`` at the end of this turn of the loop, or at once from ``_AT_ONCE`` bytes on.
 
-        What the kernel does not take is queued. Never blocks, never raises.
+        Bytes that the kernel does not take are queued. Never blocks, never raises.
         """
         if len(data) >= _AT_ONCE:
             self.write(data)
@@ -111,13 +111,13 @@ class Outbox:
             self._pending += data
             if len(self._pending) >= _AT_ONCE:
                 self.write()
-        elif self._turn.puts_off(self.write):
+        elif self._turn.defer(self.write):
             self._pending = data
         else:
             self.write(data)
 
     def write(self, data: bytes = b"") -> None:
-        """Write what is pending, then ``data``; queue what the kernel does not take."""
+        """Write the pending bytes, then ``data``; queue the bytes that the kernel does not take."""
         if self._pending:
             data = self._pending + data if data else self._pending
             self._pending = b""
@@ -144,7 +144,7 @@ class Outbox:
                 watcher.start(self._writable)
 
     def flush(self) -> None:
-        """Wait until the kernel has taken everything sent so far. Raises OSError."""
+        """Wait until the kernel has taken all bytes sent so far. Raises OSError if a write failed."""
         self.write()
         while self.queued:
             if self._watcher is not None:
@@ -152,11 +152,11 @@ class Outbox:
             gevent.get_hub().wait(self._watch())
             self._write_queue()
         if self.failed:
-            # pywsgi tells a peer that is gone from a fault by the number.
+            # By this number, pywsgi recognises a peer that is gone, and logs no fault.
             raise BrokenPipeError(errno.EPIPE, "the peer is gone")
 
     def fail(self) -> None:
-        """Send no more. It ends nothing by itself: the peer may have said why before it went."""
+        """Send nothing more. The session continues until the peer's last bytes are read."""
         self.failed = True
         self._drop()
         self.at_rest = False
@@ -164,7 +164,7 @@ class Outbox:
             self._reader.read_last_words()
 
     def close(self) -> None:
-        """Stop at once; what is queued is lost."""
+        """Stop at once; queued bytes are lost."""
         self._reader = None
         if self._watcher is not None:
             self._watcher.stop()
@@ -178,9 +178,9 @@ class Outbox:
         self.queued = 0
 
     def _writable(self) -> None:
-        """The watcher's callback."""
+        """The write watcher's callback: the kernel takes bytes again."""
         self._write_queue()
-        if self._mark and not self.marked_waits:
+        if self._mark and not self.mark_pending:
             self._mark = 0
             self._passed()
         if not self.queued:

@@ -1,7 +1,7 @@
-"""TLS over two memory buffers: bytes of the network in and out, plain bytes in and out; no socket.
+"""TLS over two memory buffers, without a socket: turns bytes of the network into plain bytes, and back.
 
-CPython's ``SSLSocket`` reads one record at a time and calls the kernel for each; over memory, all that one
-read of the socket brought is decrypted at once.
+CPython's ``SSLSocket`` reads one record at a time and calls the kernel for each; this module decrypts all
+records of one read of the socket at once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-#: The most that one TLS record holds, in bytes (RFC 8446 section 5.1).
+#: The most plain bytes of one TLS record (RFC 8446 section 5.1).
 _RECORD = 16 * 1024
 
 
 class TlsEngine:
-    """One connection's TLS; the alerts and records it has for the peer wait in ``to_send``."""
+    """One connection's TLS. Its alerts and handshake records for the peer wait in ``to_send``."""
 
     __slots__ = ("_incoming", "_outgoing", "_tls", "broken", "ended", "to_send")
 
@@ -22,24 +22,25 @@ class TlsEngine:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
-        #: Bytes for the network that no call has returned: alerts, the handshake.
+        #: Bytes of the handshake and alerts, which the caller must send.
         self.to_send = b""
-        #: The peer's stream of plain bytes is over, by close_notify or because TLS broke.
+        #: ``ended``: no more plain bytes follow, after close_notify (RFC 8446 section 6.1), FIN or an error.
+        #: ``broken``: they ended without close_notify.
         self.ended = self.broken = False
 
     @property
     def parameters(self) -> tuple[str, str]:
-        """The version of TLS and the name of the cipher."""
+        """(version of TLS, name of the cipher); an unknown one is empty."""
         cipher = self._tls.cipher()
         return self._tls.version() or "", cipher[0] if cipher else ""
 
     @property
     def peer_certificate(self) -> bytes | None:
-        """The peer's certificate as DER, if it sent one."""
+        """The peer's certificate as DER, None if it sent none."""
         return self._tls.getpeercert(binary_form=True)
 
     def do_handshake(self, data: bytes) -> bool:
-        """Take bytes of the network; whether the handshake is done. Raises SSLError."""
+        """Take bytes of the network; return whether the handshake is complete. Raises SSLError."""
         self._incoming.write(data)
         try:
             self._tls.do_handshake()
@@ -50,7 +51,7 @@ class TlsEngine:
         return True
 
     def take(self) -> bytes:
-        """Return what is to be sent, once."""
+        """Return the bytes of ``to_send``, and empty it."""
         data, self.to_send = self.to_send, b""
         return data
 
@@ -60,9 +61,10 @@ class TlsEngine:
         return self._outgoing.read()
 
     def decrypt(self, data: bytes | None) -> bytes | None:
-        """Take bytes of the network, none at its end; None to decrypt what came with the handshake.
+        """Return the plain bytes of all complete records, including ``data``.
 
-        Returns the plain bytes of whole records, none at their end (``ended``); None without a whole one.
+        ``data`` holds bytes of the network, b"" at the end of the connection; None decrypts only bytes that
+        came with the handshake. Returns None while no record is complete, b"" at the end (``ended``).
         """
         tls, incoming = self._tls, self._incoming
         if data:
@@ -74,7 +76,7 @@ class TlsEngine:
             while data := tls.read(_RECORD):
                 plain.append(data)
                 if not incoming.pending and not tls.pending():
-                    break  # asking again would raise, which takes as long as a record
+                    break  # another read would raise, which takes as long as decrypting a record
             else:
                 self.ended = True
         except ssl.SSLWantReadError:
@@ -82,7 +84,7 @@ class TlsEngine:
                 return None
         except ssl.SSLZeroReturnError:
             self.ended = True
-        except ssl.SSLError:  # a bare FIN is no orderly end of TLS, a broken record none at all
+        except ssl.SSLError:  # a FIN without close_notify, or an invalid record
             self.ended = self.broken = True
         finally:
             if self._outgoing.pending:
@@ -90,7 +92,7 @@ class TlsEngine:
         return plain[0] if len(plain) == 1 else b"".join(plain)
 
     def close(self) -> None:
-        """Say close_notify; the peer's is not waited for."""
+        """Put close_notify into ``to_send``, without waiting for the peer's (RFC 8446 section 6.1)."""
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self.to_send += self._outgoing.read()

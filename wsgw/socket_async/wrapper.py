@@ -1,11 +1,10 @@
-"""``SocketAsync``: one wrapper over a plain or TLS socket, for both ways of reading it.
+"""``SocketAsync``: one wrapper over a plain or TLS socket, which can be read in two ways.
 
 Straight-line code (PROXY header, TLS, HTTP, connecting, the end) uses ``recv`` and ``sendall``,
-which block the calling greenlet. A running session calls ``active_once``: deliver, once, what
-``recv`` would return. That is served by a read watcher when ``recv`` would not block; a
-greenlet that loops on ``recv`` costs twice the CPU per message. What it sends leaves when the loop has
-worked off what came in: peers are woken once for many messages, which saves a quarter of the time
-spent in the kernel.
+which block the calling greenlet. A running session calls ``active_once``, to get the bytes of one ``recv``
+in a callback. A read watcher calls it when ``recv`` would not block; a greenlet that loops on ``recv``
+costs twice the processor time per message. Sent bytes leave after all events of a turn of the loop: one
+wake-up of a peer serves many messages, which saves a quarter of the time in the kernel.
 
 Erlang twin: ``socket_async``, which gave ejabberd's TLS sockets the ``{active, once}`` interface.
 Its ``set_packet_type`` (``http``, ``httph``) is not ported: pywsgi reads the request.
@@ -24,23 +23,23 @@ from wsgw.socket_async.kernel import PeerState, peer_state
 from wsgw.socket_async.outbox import Outbox
 from wsgw.socket_async.tls_engine import TlsEngine
 
-#: What a socket reads at a time unless its owner wants less, in bytes: a stanza of 64 KiB comes whole, with
-#: what is around it, and malloc does not map memory for it (from 128 KiB on).
+#: Bytes that a socket reads at a time by default: a stanza of 64 KiB arrives in one read, and malloc does not
+#: map memory for the buffer (as it does from 128 KiB on).
 CHUNK = 96 * 1024
-#: How long ``linger`` gives a peer for what it has still to read or to say, in seconds.
+#: Seconds that ``linger`` gives a peer to read the last bytes, and to send its own.
 LAST_WORDS = 1.0
-#: What is read and thrown away at most before a socket is closed: unread input would make it an RST.
+#: The most bytes read and discarded before a socket is closed: closing with unread bytes would send an RST.
 _DISCARD_LIMIT = 1024 * 1024
 _READ = 1
 _Step = Callable[[], None]
 
 
 def _to_no_owner(*_delivered: bytes) -> None:
-    """Stands in for the callbacks while no owner is attached."""
+    """The callback while no owner is attached."""
 
 
 class SocketAsync:
-    """A connected, non-blocking socket, owned until ``close``."""
+    """Owns a connected socket, which it makes non-blocking, until ``close``."""
 
     __slots__ = (
         "_armed",
@@ -59,7 +58,7 @@ class SocketAsync:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        #: What is sent: the queue, and how much of it was taken.
+        #: The sending half: its queue, and the number of bytes that were taken.
         self.outbox = Outbox(sock, self)
         self._watcher: Any = None
         self._buffer = b""
@@ -68,42 +67,42 @@ class SocketAsync:
         self._deliver: Callable[[bytes], None] = _to_no_owner
         self._armed = False
         self._closed = False
-        #: TLS said close_notify: the stream is over, whatever the socket still holds.
+        #: TLS has ended: bytes that are left in the socket are not read.
         self._ended = False
-        #: Bytes read, and delivered, at most at a time.
+        #: The most bytes that are read and delivered at a time.
         self.read_size = CHUNK
-        #: The peer ended the connection with an RST (or TLS broke), not with a FIN.
+        #: The peer ended the connection with an RST, or TLS without close_notify.
         self.reset = False
 
     # -- what it is ----------------------------------------------------------------------------
 
     def fileno(self) -> int:
-        """The descriptor, -1 once closed."""
+        """The file descriptor, -1 after ``close``."""
         return self._socket.fileno()
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is up."""
+        """Whether the TLS handshake is complete."""
         return self._tls is not None
 
     @property
     def tls_parameters(self) -> tuple[str, str] | None:
-        """The version of TLS and the name of the cipher, if TLS is up."""
+        """(version of TLS, name of the cipher), None without TLS."""
         return self._tls.parameters if self._tls else None
 
     @property
     def peer_certificate(self) -> bytes | None:
-        """The peer's certificate as DER, if TLS is up and it sent one."""
+        """The peer's certificate as DER; None without TLS, or if the peer sent none."""
         return self._tls.peer_certificate if self._tls else None
 
     @property
     def armed(self) -> bool:
-        """Whether a delivery is being waited for."""
+        """Whether ``active_once`` waits for bytes."""
         return self._armed
 
     @property
     def at_rest(self) -> bool:
-        """Whether everything sent was taken, nothing failed, and whatever comes will be delivered."""
+        """Whether the kernel has taken all bytes, no write failed, and ``active_once`` waits for bytes."""
         return self._armed and self.outbox.at_rest
 
     @property
@@ -112,13 +111,13 @@ class SocketAsync:
         return self._closed
 
     def peer_state(self) -> PeerState:
-        """Ask the kernel; for a side that is not being read, where neither FIN nor RST would show."""
+        """Ask the kernel for the peer's state: a socket that is not read reports neither FIN nor RST."""
         return peer_state(self._socket)
 
-    # -- blocking: for what happens once ---------------------------------------------------------
+    # -- blocking: for the beginning and the end of a connection -----------------------------------
 
     def recv(self) -> bytes:
-        """Return what has come, or wait for it; empty at the end of the stream. Raises OSError."""
+        """Wait for bytes and return them; b"" at the end of the stream. Raises OSError."""
         if self._buffer:
             data, self._buffer = self._buffer, b""
             return data
@@ -127,22 +126,22 @@ class SocketAsync:
         return received
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything, waiting until the kernel has taken it. Raises OSError."""
+        """Send ``data`` and wait until the kernel has taken it. Raises OSError."""
         self.send(bytes(data))
         self.flush()
 
     def flush(self) -> None:
-        """Wait until the kernel has taken everything sent so far. Raises OSError."""
+        """Wait until the kernel has taken all bytes sent so far. Raises OSError."""
         self.outbox.flush()
 
     def unread(self, data: bytes) -> None:
-        """Put back what was read too far."""
+        """Put back ``data``, which the next ``recv`` or delivery returns."""
         self._buffer = data + self._buffer
 
     def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
     ) -> None:
-        """Do the TLS handshake; what was read already counts as its beginning. Raises OSError."""
+        """Do the TLS handshake, beginning with the bytes that were put back by ``unread``. Raises OSError."""
         tls = TlsEngine(context, server_side, server_hostname)
         data, self._buffer = self._buffer, b""
         try:
@@ -153,13 +152,16 @@ class SocketAsync:
                 if not data:
                     raise ConnectionResetError("connection closed during the TLS handshake")
         finally:
-            self.outbox.write(tls.take())  # the end of the handshake, or the alert that says why
+            self.outbox.write(tls.take())  # the end of the handshake, or the alert that gives the error
         self._tls = tls
         self._buffer = tls.decrypt(None) or b""
-        self._obey(tls)
+        self._after_decryption(tls)
 
     def linger(self, flush_timeout: float, drain_timeout: float) -> None:
-        """Orderly end: flush, FIN (close_notify before it), read to the peer's FIN, close. Never raises."""
+        """End the connection in order: flush, close_notify, FIN, read to the peer's FIN, close.
+
+        The flush takes at most ``flush_timeout`` seconds, reading to the FIN ``drain_timeout``. Never raises.
+        """
         self.detach()
         try:
             with gevent.Timeout(flush_timeout, False):  # type: ignore[arg-type]
@@ -176,12 +178,12 @@ class SocketAsync:
                         break
                     discarded += len(data)
         except OSError:
-            pass  # it is gone already, which is what was wanted
+            pass  # the connection has ended already
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close at once; what is queued is lost."""
+        """Close at once; queued bytes are lost."""
         if self._closed:
             return
         self._closed = True
@@ -196,17 +198,17 @@ class SocketAsync:
     # -- active once: for the life of a session --------------------------------------------------
 
     def attach(self, deliver: Callable[[bytes], None], drained: _Step, passed: _Step = _to_no_owner) -> None:
-        """Name the owner's callbacks; all run in the hub and must not block.
+        """Set the owner's callbacks; all run in the hub and must not block.
 
-        ``deliver`` gets what ``recv`` would return: bytes, empty at the end of the stream (``reset``
-        tells an RST from a FIN). ``drained`` is called when everything queued is taken, ``passed`` when
-        what was queued at ``mark`` is.
+        ``deliver`` gets the bytes that ``recv`` would return, b"" at the end of the stream (``reset``
+        distinguishes an RST from a FIN). ``drained`` is called when the queue is empty again, ``passed`` when
+        the kernel has taken all bytes sent before ``Outbox.mark``.
         """
         self._deliver = deliver
         self.outbox.attach(drained, passed)
 
     def detach(self) -> None:
-        """Deliver nothing more."""
+        """Call no callback from now on."""
         self._armed = False
         self._deliver = _to_no_owner
         self.outbox.detach()
@@ -214,7 +216,7 @@ class SocketAsync:
             self._watcher.stop()
 
     def active_once(self) -> None:
-        """Deliver once: now, by the loop, if bytes are at hand; else when they come."""
+        """Deliver once: in this turn of the loop if bytes were read already, otherwise when bytes arrive."""
         self._armed = True
         if self._buffer or self._ended:
             gevent.get_hub().loop.run_callback(self._deliver_buffer)
@@ -224,12 +226,12 @@ class SocketAsync:
             watcher.start(self._readable)
 
     def read_last_words(self) -> None:
-        """A write has failed: deliver what the peer said before it went, if an owner takes it."""
+        """A write has failed: deliver the bytes that the peer sent before, if an owner is attached."""
         if self._deliver is not _to_no_owner and not self._armed:
             self.active_once()
 
     def send(self, data: bytes) -> None:
-        """Send at the end of this turn of the loop, or at once if it is much. Never blocks, never raises."""
+        """Encrypt and send ``data`` as ``Outbox.send`` does. Never blocks, never raises."""
         if self._tls is not None:
             try:
                 data = self._tls.encrypt(data)
@@ -241,7 +243,7 @@ class SocketAsync:
     # -- inside ----------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        """The read watcher's callback. It stays started if the owner asks again before it returns."""
+        """The read watcher's callback. The watcher stays active if ``deliver`` calls ``active_once``."""
         try:
             if self._tls is None:
                 data = self._socket.recv(self.read_size)
@@ -266,7 +268,7 @@ class SocketAsync:
             self._deliver(data)
 
     def _receive(self) -> bytes | None:
-        """Return what is there, empty at the end of the stream, None if it would block."""
+        """Return the available bytes, b"" at the end of the stream, None if there are none."""
         if self._ended:
             return b""
         try:
@@ -278,11 +280,11 @@ class SocketAsync:
             return data
         plain = tls.decrypt(data)
         if tls.to_send or tls.ended:
-            self._obey(tls)
+            self._after_decryption(tls)
         return plain
 
-    def _obey(self, tls: TlsEngine) -> None:
-        """Do what decrypted records ask for: an answer, or the end of the stream."""
+    def _after_decryption(self, tls: TlsEngine) -> None:
+        """Send the answer that decrypted records require, and note the end of TLS."""
         self.outbox.write(tls.take())
         self._ended = tls.ended
         self.reset = self.reset or tls.broken

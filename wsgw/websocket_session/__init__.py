@@ -2,7 +2,7 @@
 
     machine        the state machine, the original's gen_fsm of this name
     states         its states and transitions: the theory, and the table that diagrams are drawn from
-    sides          what it talks to: frames, the XMPP side, deadlines; the events of a state
+    sides          the interfaces of its neighbours (frames, XMPP side), its deadlines and events
     browser_queue  bounds wsgw's own answers in the queue to the browser
 
 Other rooms import the names below from here.

@@ -1,8 +1,9 @@
-"""What a session knows of its queue to the browser: which of its answers wait in it, what the browser takes.
+"""Bounds wsgw's own answers in the queue to the browser, and observes whether the browser takes bytes.
 
-Answers to pings and to the legacy framing's keepalives can be asked for without end. While the kernel takes
-them each is given; while an earlier one is queued, only the latest is remembered (RFC 6455 section 5.5.3).
-So the queue holds what the server sent, which back-pressure bounds, and next to nothing of ours.
+A browser can request answers without limit, by pings and by keepalives of legacy framing. While the kernel
+takes the answers, each one is sent; while an earlier answer is queued, only the latest one is remembered
+(RFC 6455 section 5.5.3). So the queue holds at most two answers, next to the server's bytes, which
+back-pressure bounds.
 """
 
 from __future__ import annotations
@@ -11,43 +12,43 @@ from typing import Protocol
 
 from wsgw.websocket_frame import make, make_pong
 
-#: The message that is a legacy client's keepalive, and our answer to it.
+#: The message that answers a legacy client's keepalive.
 BLANK = b" "
 
 
 class Connection(Protocol):
-    """What is asked about the connection to the browser; sizes are in bytes."""
+    """The connection to the browser, as this module sees it."""
 
     @property
     def queued(self) -> int:
-        """What was sent and the kernel did not take."""
+        """Number of sent bytes that the kernel did not take."""
 
     @property
-    def marked_waits(self) -> bool:
-        """Whether something that was sent before ``mark`` is still queued."""
+    def mark_pending(self) -> bool:
+        """Whether bytes that were sent before ``mark`` are still queued."""
 
     @property
-    def way(self) -> tuple[int, int]:
-        """What was sent so far, and how much of it has left this machine."""
+    def sent_and_taken(self) -> tuple[int, int]:
+        """(number of bytes sent so far, number of those that have left this machine)."""
 
     def mark(self) -> None:
-        """Tell the session once what was sent so far is taken, if it is queued."""
+        """Call ``answers_taken`` of the session when the bytes queued so far are taken."""
 
 
 class BrowserQueue:
-    """One session's view of it; what it returns as frames is for ``data_to_send``."""
+    """One session's answers in its queue. Its methods return frames for ``data_to_send``, maybe none."""
 
-    __slots__ = ("_blank", "_connection", "_ping", "_way", "unsent")
+    __slots__ = ("_blank", "_connection", "_last_check", "_ping", "unsent")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        #: ``data_to_send`` holds an answer.
+        #: ``data_to_send`` contains an answer.
         self.unsent = False
-        #: The latest ping that is to be answered, and whether a keepalive is.
+        #: The payload of the latest unanswered ping; whether a keepalive is unanswered.
         self._ping: bytes | None = None
         self._blank = False
-        #: At the last look: whether something was on its way to the browser, and what it had taken.
-        self._way = (False, 0)
+        #: At the last check: whether the browser had not taken all bytes; how many it had taken.
+        self._last_check = (False, 0)
 
     def pong(self, payload: bytes) -> list[bytes]:
         """Answer a ping, now or later."""
@@ -66,40 +67,40 @@ class BrowserQueue:
         return [make(BLANK)]
 
     def _answers_wait(self) -> bool:
-        """Whether an earlier answer is queued, or will be behind what is."""
+        """Whether an earlier answer is queued, or will be queued when ``data_to_send`` is sent."""
         connection = self._connection
-        return connection.marked_waits or (self.unsent and connection.queued > 0)
+        return connection.mark_pending or (self.unsent and connection.queued > 0)
 
     def sent(self) -> None:
-        """``data_to_send`` with its answers was sent."""
+        """Note that ``data_to_send`` with its answers was sent."""
         self.unsent = False
         self._connection.mark()
 
     def remembered(self) -> list[bytes]:
-        """The answers that were put off; none is any more."""
+        """Return the frames of the remembered answers, and forget them."""
         frames = [] if self._ping is None else [make_pong(self._ping)]
         frames += [make(BLANK)] * self._blank
         self._ping, self._blank = None, False
         self.unsent = self.unsent or bool(frames)
         return frames
 
-    def taken_since(self) -> bool:
-        """Whether the browser has taken something of what was on its way to it at the last look.
+    def has_progressed(self) -> bool:
+        """Whether the browser has taken bytes since the last check, of those that waited for it then.
 
-        It cannot answer what lies behind that: a deadline for its answer runs from this look again.
+        It cannot answer a frame behind such bytes, so the deadline for its answer begins again.
         """
-        was_on_its_way, taken_before = self._way
-        sent, taken = self._connection.way
-        self._way = (taken < sent, taken)
-        return was_on_its_way and taken != taken_before
+        was_waiting, taken_before = self._last_check
+        sent, taken = self._connection.sent_and_taken
+        self._last_check = (taken < sent, taken)
+        return was_waiting and taken != taken_before
 
 
 class _NoConnection:
-    """Stands in where everything that is sent is taken at once."""
+    """The connection before ``attach`` and after ``detach``: every byte is taken at once."""
 
     queued = 0
-    marked_waits = False
-    way = (0, 0)
+    mark_pending = False
+    sent_and_taken = (0, 0)
 
     def mark(self) -> None: ...
 

@@ -1,11 +1,11 @@
 """The state machine of one WebSocket: upgrade, messages, pings, the closing handshake.
 
-Events go in through public methods, bytes come out in ``data_to_send``; it touches no socket and
-knows no clock, ``now`` (seconds, monotonic) comes with the call. Text messages are handed to the
-XMPP side (``websocket_xmpp``), which answers with ``send`` and ``close``.
+Events go in through public methods, and bytes come out in ``data_to_send``. The machine uses no socket and no
+clock: the caller passes ``now`` (seconds, monotonic). Text messages go to the XMPP side (``websocket_xmpp``),
+which answers with ``send`` and ``close``.
 
-Each state is a method that takes the next event; what leads from one to another: ``states``. Of the
-original, ``socket_async``'s packet types are not ported: pywsgi reads the request.
+Each state is a method that takes the next event; ``states`` has the table of transitions. The packet types
+of the original's ``socket_async`` are not ported: pywsgi reads the request.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ class WebSocketSession:
     )
 
     def __init__(self, timers: Timers, max_message_size: int) -> None:
-        #: Bytes for the browser, in order; whoever sends them empties the list.
+        #: Bytes for the browser, in order; the owner sends them and empties the list.
         self.data_to_send: list[bytes] = []
-        #: Both sides are done, or no more can be understood: shut the connection down.
+        #: The owner must close the connection, after it has sent ``data_to_send``.
         self.finished = False
-        #: The code of the Close frame this side sent, 0 before.
+        #: The code of the Close frame that wsgw sent, 0 before.
         self.close_code = 0
-        #: The earliest moment (seconds, monotonic) at which ``tick`` may have something to do, while
-        #: messages flow and the browser is read.
+        #: While messages flow and the browser is read, ``tick`` has nothing to do before this moment
+        #: (seconds, monotonic).
         self.due = 0.0
-        #: Frames that came so far, whole ones.
+        #: Number of complete frames received so far.
         self.frames_received = 0
-        #: How long the last ping took to be answered, in seconds; whoever counts it resets it.
+        #: Seconds until the last ping was answered; the owner counts and resets it.
         self.ping_time: float | None = None
         self._timers = timers
         self._parser: Frames = FrameParser(max_message_size)
         self._xmpp: XmppSide = NO_XMPP
         self._queue = BrowserQueue(NO_CONNECTION)
-        #: A message that came while the XMPP side was not ready.
+        #: A message that arrived while the XMPP side was not ready.
         self._held: tuple[int, bytes] | None = None
         self._request: tuple[str, str, tuple[int, int]] | None = None
         self._request_headers: list[tuple[str, str]] = []
@@ -114,7 +114,10 @@ class WebSocketSession:
         is_served: Callable[[tuple[str, ...]], bool],
         allowed_origins: Iterable[str],
     ) -> str:
-        """Take the end of the headers: return the key or raise HandshakeRefused (or PlainRequest)."""
+        """Take the end of the headers; check the request and return the client's Sec-WebSocket-Key.
+
+        The arguments are those of ``request.judge``. Raises HandshakeRefused or PlainRequest.
+        """
         assert self._request is not None
         request = UpgradeRequest(*self._request, self._request_headers)
         self._request, self._request_headers = None, []
@@ -126,27 +129,27 @@ class WebSocketSession:
         self._enter(WebSocketSession.ws_session)
         return key
 
-    # -- what comes in -------------------------------------------------------------------------
+    # -- input ---------------------------------------------------------------------------------
 
     def attach(self, xmpp: XmppSide, now: float, connection: Connection | None = None) -> None:
-        """The 101 is sent; messages go to ``xmpp`` from here on, what is sent to ``connection``."""
+        """After the 101: messages go to ``xmpp``; ``connection`` tells what the browser has taken."""
         self._xmpp = xmpp
         if connection is not None:
             self._queue = BrowserQueue(connection)
         self._last_received = self._last_sent = now
 
     def rewire(self, frames: Callable[[Frames], Frames]) -> None:
-        """Put something in the way of the frames that come, or take it away: a trace."""
+        """Replace the source of frames by ``frames(source)``: a trace wraps and unwraps it."""
         self._parser = frames(self._parser)
 
     def detach(self) -> None:
-        """The session is over: let go of the XMPP side and of the connection."""
+        """The session is over: drop the XMPP side and the connection."""
         self._xmpp = NO_XMPP
         self._queue = BrowserQueue(NO_CONNECTION)
 
     @property
     def max_message_size(self) -> int:
-        """Bytes of one message; may be changed while the session runs."""
+        """Bytes that one message may have; may be changed while the session runs."""
         return self._parser.max_message_size
 
     @max_message_size.setter
@@ -154,14 +157,14 @@ class WebSocketSession:
         self._parser.max_message_size = size
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take what came from the browser; ``process`` works it off."""
+        """Take bytes from the browser; ``process`` handles them."""
         self._last_received = now
-        if self._ping_sent is not None:  # whatever comes proves life as well as a pong
+        if self._ping_sent is not None:  # any byte proves as much as a pong that the browser is alive
             self._answered_after, self._ping_sent = now - self._ping_sent, None
         self._parser.feed(data)
 
     def process(self, limit: int) -> bool:
-        """Handle up to ``limit`` frames; True when more may be waiting (or the XMPP side is not ready)."""
+        """Handle up to ``limit`` frames; return whether more may wait, maybe for the XMPP side."""
         try:
             if self._held is not None and self._xmpp.ready:
                 held, self._held = self._held, None
@@ -176,7 +179,7 @@ class WebSocketSession:
                     return False
                 self.frames_received += 1
                 if message[0] == _TEXT and self._state is WebSocketSession.ws_session:
-                    self._xmpp.process_request(message[1])  # by far the commonest; ws_session would do it
+                    self._xmpp.process_request(message[1])  # the most common case, as ws_session does it
                 elif message is not FRAGMENT:
                     self._state(self, _FRAME_EVENTS[message[0]], message[1])
         except WebSocketViolation as violation:
@@ -185,7 +188,7 @@ class WebSocketSession:
         return True
 
     def _process_control_frames(self, limit: int) -> bool:
-        """The XMPP side is not ready: handle what comes before the next message, which is held."""
+        """While the XMPP side is not ready: handle control frames up to the next message, which is held."""
         for _ in range(limit):
             if self._held is not None:
                 return True
@@ -211,7 +214,10 @@ class WebSocketSession:
         self._state(self, Event.LOST, b"")
 
     def tick(self, now: float, *, reading: bool) -> None:
-        """Look at the deadlines; those that wait for the browser rest while we are not ``reading``."""
+        """Check the deadlines at ``now`` (seconds, monotonic).
+
+        While the browser is not read (``reading`` is false), the deadlines for its bytes are suspended.
+        """
         if self._state is WebSocketSession.ws_closing:
             self._tick_closing(now)
         elif self._state is WebSocketSession.ws_session:
@@ -224,11 +230,11 @@ class WebSocketSession:
 
     def _tick_closing(self, now: float) -> None:
         if not self._wait_until:
-            self._queue.taken_since()
+            self._queue.has_progressed()
             self._wait_until = now + self._timers.close_timeout
         elif now < self._wait_until:
             return
-        elif self._queue.taken_since():
+        elif self._queue.has_progressed():
             self._wait_until = now + self._timers.close_timeout
         else:
             self._finish()
@@ -236,8 +242,8 @@ class WebSocketSession:
     def _tick_session(self, now: float) -> None:
         quiet = now - self._last_received
         unanswered = self._ping_sent is not None and now - self._ping_sent >= self._timers.pong_timeout
-        if (unanswered or quiet >= self._timers.idle_timeout) and self._queue.taken_since():
-            self._last_received = now  # to take something is a sign of life too
+        if (unanswered or quiet >= self._timers.idle_timeout) and self._queue.has_progressed():
+            self._last_received = now  # taking bytes proves that the browser is alive
             self._ping_sent = None if self._ping_sent is None else now
         elif unanswered:
             self._xmpp.browser_lost(causes.NO_PONG)
@@ -246,11 +252,11 @@ class WebSocketSession:
             self._xmpp.fail(SessionError(causes.IDLE, code=CloseCode.NORMAL, farewell=Farewell.FIN))
         elif self._ping_sent is None and max(quiet, now - self._last_sent) >= self._timers.ping_interval:
             self._ping_sent = self._last_sent = now
-            self._queue.taken_since()
+            self._queue.has_progressed()
             self.data_to_send.append(make_ping())
 
     def _next_deadline(self) -> float:
-        """Whatever comes or goes in the meantime puts it off."""
+        """Return the moment of the next deadline; bytes in either direction only move it later."""
         timers = self._timers
         idle = self._last_received + timers.idle_timeout
         if self._ping_sent is not None:
@@ -268,13 +274,13 @@ class WebSocketSession:
             self._state(self, Event.SEND, text)
 
     def sent(self, now: float) -> None:
-        """``data_to_send`` was written to the browser; the next ping can wait."""
+        """Note that the owner has sent ``data_to_send``, which puts off the next ping."""
         self._last_sent = now
         if self._queue.unsent:
             self._queue.sent()
 
     def answers_taken(self) -> None:
-        """The kernel has taken the answers that were queued: give those that were put off."""
+        """The kernel has taken the queued answers: send the remembered ones."""
         if self._state is WebSocketSession.ws_session:
             self._append(self._queue.remembered())
 
@@ -284,7 +290,7 @@ class WebSocketSession:
 
     @property
     def at_rest(self) -> bool:
-        """Whether messages flow and nothing but ``due`` needs to be looked at."""
+        """Whether messages flow, so that ``tick`` has nothing to do before ``due``."""
         return self._state is WebSocketSession.ws_session
 
     def close(self, code: int, reason: str) -> None:
@@ -294,11 +300,11 @@ class WebSocketSession:
     # -- the states ----------------------------------------------------------------------------
 
     def ws_handshake_request(self, event: Event, data: bytes) -> None:
-        """Nothing has come yet; ``http_request`` leaves this state."""
+        """Wait for the request line; ``http_request`` ends this state."""
         self._before_upgrade(event)
 
     def ws_handshake_header(self, event: Event, data: bytes) -> None:
-        """The request line has come; ``http_eoh`` leaves this state."""
+        """Wait for the end of the headers; ``http_eoh`` ends this state."""
         self._before_upgrade(event)
 
     def _before_upgrade(self, event: Event) -> None:
@@ -306,7 +312,7 @@ class WebSocketSession:
             self._finish()
 
     def ws_session(self, event: Event, data: bytes) -> None:
-        """Messages flow."""
+        """Messages flow in both directions; either side may start the closing handshake."""
         if event is Event.SEND:
             self._append([make(data)] if data != BLANK else self._queue.blank())
         elif event is Event.TEXT:
@@ -328,12 +334,12 @@ class WebSocketSession:
             self._xmpp.browser_lost(causes.BROWSER_LOST)
 
     def ws_closing(self, event: Event, data: bytes) -> None:
-        """Our Close is out and the browser's is awaited; nothing else counts (RFC 6455 section 7.1.1)."""
+        """wsgw has sent its Close and waits for the browser's; all other frames are ignored."""
         if event is Event.CLOSE_FRAME or event is Event.LOST:
             self._finish()
 
     def ws_closed(self, event: Event, data: bytes) -> None:
-        """Both Closes are seen, or the connection is gone: nothing counts."""
+        """Both sides have sent a Close, or the connection is lost: ignore all events."""
 
     # -- endings -------------------------------------------------------------------------------
 
@@ -347,7 +353,7 @@ class WebSocketSession:
         self.finished = True
 
     def _violated(self, violation: WebSocketViolation) -> None:
-        """The stream of frames is out of step: say why, and read no more (RFC 6455 section 7.1.7)."""
+        """End the WebSocket with an error, and read no more frames (RFC 6455 section 7.1.7)."""
         if self._state is WebSocketSession.ws_session:
             cause, detail = violation.ending
             if cause.condition:

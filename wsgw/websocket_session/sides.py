@@ -1,4 +1,4 @@
-"""What the machine of one WebSocket talks to: frames, the XMPP side, deadlines; the events of its states."""
+"""The interfaces of a WebSocket machine's neighbours (frames, XMPP side), its deadlines and its events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsgw.websocket_frame import Opcode
 
 
 class Event(Enum):
-    """What a state method is asked to handle."""
+    """An event that a state method handles."""
 
     TEXT = Opcode.TEXT
     BINARY = Opcode.BINARY
@@ -35,7 +35,7 @@ class Timers(NamedTuple):
 
 
 class Frames(Protocol):
-    """Where frames come from: ``websocket_frame``'s parser, or what stands before it."""
+    """A source of frames: ``websocket_frame``'s parser, or a trace in front of it."""
 
     max_message_size: int
 
@@ -43,11 +43,11 @@ class Frames(Protocol):
         """Take bytes of the browser."""
 
     def parse_stream(self) -> tuple[int, bytes] | None:
-        """Return the next message or control frame."""
+        """Return (opcode, payload) of the next message or control frame, None if more bytes are needed."""
 
 
 class XmppSide(Protocol):
-    """What the session needs of the XMPP side."""
+    """The XMPP side, as the WebSocket's machine sees it."""
 
     @property
     def ready(self) -> bool:
@@ -57,14 +57,14 @@ class XmppSide(Protocol):
         """Take one text message (UTF-8)."""
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
-        """The browser is gone, or leaves without closing its stream."""
+        """Handle that the browser is gone, or leaves without closing its stream."""
 
     def fail(self, error: SessionError) -> None:
         """End the session with a stream error."""
 
 
 class _NoXmpp:
-    """Stands in until ``attach``."""
+    """The XMPP side before ``attach`` and after ``detach``."""
 
     ready = False
 

@@ -1,11 +1,11 @@
-"""The states of one WebSocket, server side, and what leads from one to another.
+"""The states of one WebSocket, server side, and their transitions.
 
-pywsgi reads the request; ``listener`` hands it over as the original's events: the request line, each header,
-the end of the headers. An upgrade that is accepted (RFC 6455 section 4.2) leads to ``ws_session``, where
-messages, pings and pongs pass. The closing handshake (RFC 6455 section 7.1.2) is started by the XMPP side or
-by the browser. Either sends one Close frame, and nothing behind it (section 5.5.1). wsgw waits for the
-browser's Close until ``close_timeout``; when it answers the browser's, it waits for nothing, since the server
-is to end the connection first (section 7.1.1). After a frame that breaks the rules nothing more is read
+pywsgi reads the request; ``listener`` passes it on as the original's events: the request line, each header,
+the end of the headers. An accepted upgrade (RFC 6455 section 4.2) leads to ``ws_session``, where
+messages, pings and pongs pass. The XMPP side or the browser starts the closing handshake (RFC 6455 section
+7.1.2). Each side sends one Close frame, and nothing after it (section 5.5.1). wsgw waits ``close_timeout``
+for the browser's Close. After it has answered the browser's Close it does not wait, because the server
+closes the connection first (section 7.1.1). After a frame that breaks the rules, wsgw reads nothing more
 (section 7.1.7).
 
 Erlang twin: the gen_fsm ``websocket_session``. Each of its states is a method of ``machine.WebSocketSession``
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: What each state waits for; the first is where a machine begins.
+#: The event that each state waits for; the first state is the initial one.
 STATES: Final[Mapping[str, str]] = {
     "ws_handshake_request": "the request line",
     "ws_handshake_header": "the headers of the upgrade request",
@@ -26,7 +26,7 @@ STATES: Final[Mapping[str, str]] = {
     "ws_closed": "nothing, since both sides have closed or the connection is gone",
 }
 
-#: By state: each event that leads out of it, and the state that follows.
+#: For each state: the events that end it, each with the next state.
 TRANSITIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "ws_handshake_request": {
         "request line": "ws_handshake_header",

@@ -2,8 +2,8 @@
 
     machine    the state machine, the original's gen_fsm of this name
     states     its states and transitions: the theory, and the table that diagrams are drawn from
-    sides      what it gets: the WebSocket it answers to, the limits of its client
-    deadlines  how long the header, the login and the end of the stream may take
+    sides      the interface of the WebSocket, and the limits of the client
+    deadlines  the deadline of the header, the login and the end of the stream
 
 Other rooms import the names below from here.
 """

@@ -1,9 +1,9 @@
 """The state machine of one XMPP session: a WebSocket on one side, the XMPP server on the other.
 
-Events go in through public methods. Out come messages for the browser (by ``send`` and ``close`` of
-the WebSocket), bytes for the server in ``to_upstream``, and two requests to the owner: ``connect_to``, a
-domain to connect to, and ``upstream_finished``, to flush and end the connection to the server. The machine
-touches no socket and knows no clock. What its states are, and the rule of its endings: ``states``.
+Events go in through public methods. Messages for the browser go to ``send`` and ``close`` of the WebSocket,
+bytes for the server to ``to_upstream``. Two attributes are requests to the owner: ``connect_to``, a domain to
+connect to, and ``upstream_finished``, to flush and end the connection to the server. The machine uses no
+socket and no clock. ``states`` has the table of transitions and the rule of the endings.
 """
 
 from __future__ import annotations
@@ -75,29 +75,29 @@ class WebSocketXmpp:
         now: float,
         see_other_uri: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
-        """``serves`` gives the normalised domain for a ``to``, or None if it is not served here.
+        """``serves`` returns the normalised domain for a ``to``, None if wsgw does not serve it.
 
-        ``see_other_uri`` gives the URI for a host the server names in ``see-other-host``.
+        ``see_other_uri`` returns the URI for the host in a server's ``see-other-host``, None for no redirect.
         """
-        #: Bytes for the server, in order; whoever sends them empties the list.
+        #: Bytes for the server, in order; the owner sends them and empties the list.
         self.to_upstream: list[bytes] = []
-        #: The domain whose server to connect to; whoever connects resets it.
+        #: The domain to whose server the owner must connect; the owner resets it.
         self.connect_to: str | None = None
-        #: Nothing more goes to the server: flush, FIN.
+        #: The owner must flush and end the connection to the server.
         self.upstream_finished = False
-        #: Messages, presences and iqs that passed so far.
+        #: Number of messages, presences and iqs forwarded so far.
         self.stanzas_from_client = self.stanzas_to_client = 0
         self.domain = ""
         #: The client's framing; RFC 7395's until it is known. Its name is empty until then.
         self.framing: Framing = Rfc7395Framing(NO_OPENING)
         self.framing_name = ""
-        #: Whether it succeeded, and whose session it is.
+        #: The state of the login, with the JID.
         self.login = Login()
-        #: Why the session ended; the first cause counts.
+        #: The first cause of the session's end.
         self.ending = NOT_ENDED
-        #: What was taken out of the server's stanzas, until the owner takes it from here.
+        #: The repaired stanzas of the server that ``take_repaired`` has not returned.
         self.repaired: tuple[Fault, ...] = ()
-        #: What follows is to come to the client a little later.
+        #: The owner must forward the next elements to the client a little later.
         self.pauses = False
         #: Called with the name of each state that is entered; None unless the session is traced.
         self.on_enter: Callable[[str], None] | None = None
@@ -115,7 +115,7 @@ class WebSocketXmpp:
 
     @property
     def state_name(self) -> str:
-        """The name of the state."""
+        """The name of the state, from ``states.STATES``."""
         return self._state.__name__
 
     @property
@@ -133,12 +133,12 @@ class WebSocketXmpp:
         browser: Callable[[Browser], Browser],
         server: Callable[[ServerElements], ServerElements],
     ) -> None:
-        """Put something in the way to the browser and from the server, or take it away: a trace."""
+        """Replace the browser and the source of the server's elements: a trace wraps and unwraps them."""
         self._browser, self._server_stream = browser(self._browser), server(self._server_stream)
 
     @property
     def ready(self) -> bool:
-        """Whether the next message can be taken now: not while the server is being connected to."""
+        """Whether the next message can be taken: not while the owner connects to the server."""
         return self._state is not WebSocketXmpp.wait_for_upstream
 
     # -- from the browser ----------------------------------------------------------------------
@@ -151,7 +151,7 @@ class WebSocketXmpp:
             self.fail(error)
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
-        """The browser is gone without ending its stream: the server hears FIN, and may wait for it."""
+        """The browser is gone without ending its stream: the server gets a FIN, and may keep the session."""
         if self._state is not WebSocketXmpp.closed:
             self._end(Ending(cause, detail), b"")
 
@@ -188,8 +188,8 @@ class WebSocketXmpp:
         self._enter(WebSocketXmpp.wait_for_upstream)
 
     def wait_for_upstream(self, text: bytes) -> None:
-        """The server is being connected to; ``ready`` is False and messages wait in the session."""
-        raise AssertionError("a message was handed over while the server is being connected to")
+        """The owner connects to the server; ``ready`` is False and messages wait in the session."""
+        raise AssertionError("a message was passed while the owner connects to the server")
 
     def loop(self, text: bytes) -> None:
         """Stanzas flow both ways."""
@@ -228,7 +228,7 @@ class WebSocketXmpp:
             self.to_upstream.append(element)
 
     def _restart(self, opening: Opening) -> None:
-        """A new stream on the same connection (RFC 6120 section 4.3.3), which is to one server."""
+        """Open a new stream on the same connection (RFC 6120 section 4.3.3), so to the same server."""
         require_same_host(opening, self.framing.opening, self.domain)
         self.framing.restart(opening)
         self._expect_stanzas()
@@ -252,19 +252,19 @@ class WebSocketXmpp:
     # -- from the server -----------------------------------------------------------------------
 
     def upstream_connected(self) -> None:
-        """The connection that ``connect_to`` asked for is there."""
+        """The owner has connected to the server of ``connect_to``."""
         if self._state is WebSocketXmpp.wait_for_upstream:
             self._upstream_open = True
             self.to_upstream.append(self.framing.upstream_header)
             self._enter(WebSocketXmpp.loop)
 
     def upstream_data(self, data: bytes) -> None:
-        """Take bytes of the server; ``process_upstream`` works them off."""
+        """Take bytes from the server; ``process_upstream`` forwards their elements."""
         if self._state is not WebSocketXmpp.closed:
             self._server_events.extend(self._server_stream.feed(data))
 
     def process_upstream(self, limit: int) -> bool:
-        """Pass on up to ``limit`` elements; True when more are waiting."""
+        """Forward up to ``limit`` elements to the browser; return whether more wait."""
         events = self._server_events
         send, framed, login = self._browser.send, self.framing.stanza, self.login
         for name, element in events if len(events) <= limit else events[:limit]:
@@ -279,21 +279,21 @@ class WebSocketXmpp:
                     events.clear()
                     return False
                 if name in ENABLED:
-                    return self._pause_behind(element)
+                    return self._pause_after(element)
         del events[:limit]
         if not events and self._server_stream.unusual:
-            return self._look_at_server()
+            return self._check_server_stream()
         return bool(events)
 
-    def _pause_behind(self, element: bytes) -> bool:
-        """Under Node, @xmpp/client miscounts what comes in one piece with ``<enabled/>``."""
+    def _pause_after(self, element: bytes) -> bool:
+        """Pause after ``<enabled/>``: under Node, @xmpp/client miscounts stanzas that arrive with it."""
         while self._server_events.pop(0)[1] is not element:
             pass
         self.pauses = True
         return True
 
-    def _look_at_server(self) -> bool:
-        """Something beside whole stanzas has come; True when there is more to do."""
+    def _check_server_stream(self) -> bool:
+        """Handle faults, failure or a backlog of the server's stream; return whether to continue."""
         stream = self._server_stream
         if stream.faults:
             self.repaired += stream.take_faults()
@@ -304,7 +304,7 @@ class WebSocketXmpp:
         return True
 
     def take_repaired(self) -> tuple[Fault, ...]:
-        """What is in ``repaired``, and what has not come there yet; all of it is forgotten."""
+        """Return the repaired stanzas of the server, and forget them."""
         repaired, self.repaired = self.repaired + self._server_stream.take_faults(), ()
         return repaired
 
@@ -313,7 +313,7 @@ class WebSocketXmpp:
         self.fail(UpstreamFailed(causes.UPSTREAM_NO_XMPP, Farewell.END))
 
     def upstream_lost(self, cause: Cause) -> None:
-        """The server's connection is gone, or could not be made; the client may read why."""
+        """The server's connection is lost, or could not be made; the client gets ``cause`` as an error."""
         if self._state is WebSocketXmpp.closing:
             self._close_browser(self.ending)
         else:
@@ -330,7 +330,7 @@ class WebSocketXmpp:
                 (self._server_error if name == ERROR else self._server_features)(element)
             except UpstreamFailed as failure:
                 self.fail(failure)
-            except StreamError as failure:  # it takes too much to be read
+            except StreamError as failure:  # the element costs too much to read
                 self._server_failed(failure)
         else:
             self._follow_login(name, element)
@@ -351,7 +351,7 @@ class WebSocketXmpp:
         self._close_browser(Ending(causes.SERVER_ERROR, condition), condition)
 
     def _close_browser(self, ending: Ending, reason: str = "", close: bytes = b"") -> None:
-        """The server has ended its stream, or will not answer the end of the client's: both sides end."""
+        """End both sides: the server has ended its stream, or has not answered the end of the client's."""
         self._browser_header()
         self._browser.send(close or self.framing.close)
         self._browser.close(CloseCode.NORMAL, reason)
@@ -364,7 +364,7 @@ class WebSocketXmpp:
     # -- deadlines and the end -----------------------------------------------------------------
 
     def tick(self, now: float, *, reading: bool) -> None:
-        """Look at the deadline; ``reading``: whether the server is read, so that its answer could come."""
+        """Check the deadline at ``now``; ``reading`` is whether the owner reads the server's connection."""
         state, deadline = self._state, self._deadline
         if state is WebSocketXmpp.closing:
             if deadline.answer_is_late(now, reading=reading):
@@ -373,7 +373,7 @@ class WebSocketXmpp:
         if self.login.succeeded or state is WebSocketXmpp.closed:
             return
         if self.login.restarts_deadline():
-            deadline.login_goes_on(now)
+            deadline.login_continues(now)
         if not deadline.is_over(now):
             return
         if state is WebSocketXmpp.wait_for_stream:
@@ -382,13 +382,13 @@ class WebSocketXmpp:
             self.fail(SessionError(causes.NO_LOGIN))
 
     def _browser_header(self) -> None:
-        """An error during opening still follows an opening header (RFC 6120 section 4.9.1.2)."""
+        """Send wsgw's own header if the browser got none: an error follows a header (RFC 6120 4.9.1.2)."""
         if not self._header_sent:
             self._header_sent = True
             self._browser.send(self.framing.own_header(self.domain))
 
     def _end(self, ending: Ending, farewell: bytes) -> None:
-        """The session is over; the server gets ``farewell`` unless the client has ended its stream."""
+        """End the session; the server gets ``farewell`` unless the client has already ended its stream."""
         if farewell and self._upstream_open and self._state is not WebSocketXmpp.closing:
             self.to_upstream.append(farewell)
         if self.ending is NOT_ENDED:

@@ -1,4 +1,4 @@
-"""What the machine of one XMPP session gets: the WebSocket it answers to, and the limits of its client."""
+"""The WebSocket as the machine of an XMPP session sees it, and the limits of its client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class XmppLimits(NamedTuple):
-    """What one client may do: sizes in bytes, times in seconds."""
+    """The limits of one client: sizes in bytes, times in seconds."""
 
     max_stanza_size: int
     max_depth: int
@@ -16,12 +16,13 @@ class XmppLimits(NamedTuple):
 
 
 class Browser(Protocol):
-    """What the XMPP side needs of the WebSocket."""
+    """The WebSocket, as the XMPP side sees it."""
 
+    #: Bytes that one message of the client may have.
     max_message_size: int
 
     def send(self, text: bytes) -> None:
-        """Send one text message."""
+        """Send one text message (UTF-8)."""
 
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake."""
+        """Start the closing handshake (RFC 6455 section 7.1.2)."""
