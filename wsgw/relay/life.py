@@ -270,7 +270,6 @@ class Relay:
         """Lose the browser without its Close: it does not read, or is not to be told."""
         self.xmpp.browser_lost(cause)
         self.session.lost()
-        self.session.finished = True
 
     def fault(self) -> None:
         """End the session for what is being handled: an exception of ours."""
@@ -281,7 +280,7 @@ class Relay:
             self.settle()
         except Exception:
             log.exception("%s ! fault while ending the session", self.peer)
-            self.session.finished = True
+            self.session.cut()
             self._finish()
 
     def _guarded(self, step: Callable[[], None]) -> None:

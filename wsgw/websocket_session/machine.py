@@ -213,6 +213,10 @@ class WebSocketSession:
         """The browser's connection is gone."""
         self._state(self, Event.LOST, b"")
 
+    def cut(self) -> None:
+        """Be finished in any state, because of a fault; ``lost`` follows."""
+        self.finished = True
+
     def tick(self, now: float, *, reading: bool) -> None:
         """Check the deadlines at ``now`` (seconds, monotonic).
 
