@@ -123,6 +123,7 @@ class Gateway:
         """
         listeners = self._make_listeners(config, files, sockets)
         previous, self._listeners, self.config = self._listeners, listeners, config
+        self._files, self._sockets = files, sockets
         for listener in previous.values():
             listener.release()
         self.supervisor.serve_hosts(config.hosts)
