@@ -64,16 +64,15 @@ class StreamReader:
     def __init__(self, stanza_limit: int) -> None:
         self._stanza_limit = stanza_limit
         self._buffer = b""
-        self.reset()
+        self._target = _Target()
+        self._parser = _parser(self._target)
+        self._declared = False
+        self._stanza_size = 0
 
     def reset(self) -> None:
         """Begin a new stream (RFC 6120 section 4.3.3), with the bytes that are not parsed yet."""
         self._target = _Target()
-        self._parser = DefusedXMLParser(target=self._target, encoding="utf-8", forbid_dtd=True)
-        # The attribute exists in ElementTree's Python implementation, which defusedxml uses.
-        expat = self._parser.parser
-        if hasattr(expat, "SetReparseDeferralEnabled"):
-            expat.SetReparseDeferralEnabled(False)
+        self._parser = _parser(self._target)
         self._declared = False
         self._stanza_size = 0
 
@@ -196,3 +195,11 @@ class _Target:
 
     def close(self) -> None:
         """Required by the parser; it does nothing, as the closing tag ends a stream."""
+
+
+def _parser(target: _Target) -> DefusedXMLParser:
+    parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
+    # The attribute exists in ElementTree's Python implementation, which defusedxml uses.
+    if hasattr(parser.parser, "SetReparseDeferralEnabled"):
+        parser.parser.SetReparseDeferralEnabled(False)
+    return parser
