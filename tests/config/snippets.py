@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import geteuid, seteuid
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wsgw.config import load
-from wsgw.config.document import Document, document_of
+from wsgw.config.document import Document, read_document
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.model import Config
 from wsgw.config.terms import Problems, Term
@@ -48,7 +49,8 @@ def yaml_value(text: str) -> Term:
 
 
 def document(text: str) -> Document:
-    return document_of(terms(text), "t.cfg")
+    with TemporaryDirectory() as folder:
+        return read_document(write(Path(folder) / "t.cfg", text), Problems())
 
 
 def write(path: Path, text: str) -> Path:

@@ -39,7 +39,7 @@ def test_an_unlimited_value_is_shown_by_its_name(tmp_path: Path) -> None:
         "{websocket_timeout, infinity}, {max_sessions_per_ip, infinity}, {max_connect_rate_per_ip, infinity}"
     )
     shown = describe(load_text(tmp_path, listener(options) + "{trusted_proxies, all}."))
-    assert sum("infinity" in line for line in shown.splitlines()) == 4, "and upgrade_timeout"
+    assert shown.replace(str(tmp_path), "").count("infinity") == 4, "and upgrade_timeout"
     assert "trusted_proxies           all" in shown
 
 

@@ -55,4 +55,4 @@ def test_bad_hosts_are_an_error(text: str, problem: str) -> None:
     assert served_hosts(document(text), problems) == ()
     with pytest.raises(ConfigError) as caught:
         problems.raise_if_any()
-    assert str(caught.value) == problem
+    assert str(caught.value).endswith(f"/{problem}")

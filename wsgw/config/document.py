@@ -93,11 +93,6 @@ def read_document(path: Path, problems: Problems) -> Document:
     return Document(name, settings, files.owners.get(name, Owner.UNKNOWN), own, name in files.yaml)
 
 
-def document_of(terms: list[Term], source: str) -> Document:
-    """The document of ``terms``, which include no files; ``source`` is the name that messages give it."""
-    return Document(source, _all_settings(_expanded(terms)))
-
-
 def _expanded(terms: list[Term]) -> list[Term]:
     macros = Macros(terms)
     return [term if term_name(term) in MACROS else macros.expand(term) for term in terms]

@@ -81,11 +81,6 @@ class SocketAsync:
         return self._socket.fileno()
 
     @property
-    def secure(self) -> bool:
-        """Whether the TLS handshake is complete."""
-        return self._tls is not None
-
-    @property
     def tls_parameters(self) -> tuple[str, str] | None:
         """(version of TLS, name of the cipher), None without TLS."""
         return self._tls.parameters if self._tls else None
