@@ -14,9 +14,8 @@ import greenlet
 import pytest
 from gevent.threadpool import _WorkerGreenlet  # type: ignore[attr-defined]
 
-from tests.support.here import config_for, in_thread, running
+from tests.support.here import config_for, in_thread, port_of, running
 from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, Connection, XmppServer, frame
-from wsgw.config import from_arguments
 from wsgw.gateway import Gateway
 from wsgw.listener.upgrade import UpgradeHandler
 from wsgw.relay.life import Relay
@@ -165,7 +164,7 @@ def parts_left() -> list[str]:
 @pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("end", ENDS)
 def test_an_ended_session_leaves_nothing(gateway: Gateway, server: XmppServer, end: str) -> None:
-    port = gateway.listeners[0].server_port
+    port = port_of(gateway)
     in_thread(live_and_die, port, server, ENDS[end])  # the first session makes the objects that are made once
     until_idle(gateway)
     before = left()
@@ -180,7 +179,7 @@ def test_an_ended_session_does_not_wait_for_the_garbage_collector(
     gateway: Gateway, server: XmppServer, end: str
 ) -> None:
     """The objects of a session form no cycle, which would live until the oldest generation is collected."""
-    port = gateway.listeners[0].server_port
+    port = port_of(gateway)
     gc.collect()
     gc.disable()
     try:
@@ -213,23 +212,21 @@ def too_slow(port: int) -> None:
 @pytest.mark.parametrize("play", [refused, too_slow])
 def test_no_failure_keeps_its_session(play: Callable[[int], None]) -> None:
     """An exception held by a frame of its traceback keeps a session until a full garbage collection."""
-    config = from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"])
+    config = config_for(1)
     (listener,) = config.listeners
-    gateway = Gateway.alone(replace(config, listeners=(replace(listener, handshake_timeout=0.5),)))
-    gateway.start()
-    gc.collect()
-    gc.disable()
-    try:
-        in_thread(play, gateway.listeners[0].server_port)
-        until_idle(gateway)
-        assert parts_left() == []
-    finally:
-        gc.enable()
-        gateway.stop()
+    with running(replace(config, listeners=(replace(listener, handshake_timeout=0.5),))) as gateway:
+        gc.collect()
+        gc.disable()
+        try:
+            in_thread(play, port_of(gateway))
+            until_idle(gateway)
+            assert parts_left() == []
+        finally:
+            gc.enable()
 
 
 def test_a_handshake_leaves_nothing(gateway: Gateway, server: XmppServer) -> None:
-    port = gateway.listeners[0].server_port
+    port = port_of(gateway)
     in_thread(half_open_and_refused, port, server, None)
     until_idle(gateway)
     before = left()

@@ -12,7 +12,6 @@ from typing import Any
 import gevent
 import pytest
 
-import wsgw.gateway
 from tests.listener.heads import (
     GOOD,
     PLAIN,
@@ -28,7 +27,7 @@ from tests.listener.heads import (
 from tests.support.certificates import Certificate
 from tests.support.edges import StartEdge
 from tests.support.gateway import Gateway
-from tests.support.here import config_for, port_of
+from tests.support.here import config_for, port_of, running, wait_here
 from tests.support.processes import wait_until
 from tests.support.wire import SECONDS, Browser, XmppServer, upgrade_request
 from wsgw.listener.accept import MAX_ACCEPT, Listener
@@ -139,18 +138,12 @@ def test_a_few_new_connections_are_accepted_in_each_turn_of_the_loop(monkeypatch
         return accepted
 
     monkeypatch.setattr(Listener, "do_read", counted)
-    gateway = wsgw.gateway.Gateway.alone(config_for(1))
-    gateway.start()
-    address = ("127.0.0.1", port_of(gateway))
-    wave = [socket.create_connection(address) for _ in range(10 * MAX_ACCEPT)]
-    try:
-        with gevent.Timeout(5):
-            while taken.total() < len(wave):
-                gevent.sleep(0.001)
-    finally:
-        for newcomer in wave:
-            newcomer.close()
-        gateway.stop()
+    with running(config_for(1)) as gateway:
+        address = ("127.0.0.1", port_of(gateway))
+        wave = [socket.create_connection(address) for _ in range(10 * MAX_ACCEPT)]
+        wait_here(lambda: taken.total() == len(wave), "accepted wave")
+        for connection in wave:
+            connection.close()
     assert max(taken.values()) == MAX_ACCEPT
 
 

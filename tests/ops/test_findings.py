@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificate, make_certificate
+from tests.ops.conftest import Make
 from wsgw.config import from_arguments, load
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigProblem
@@ -26,22 +25,6 @@ CONFIG = """\
 ]}}.
 {more}
 """
-Make = Callable[..., Certificate]
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """``make(name, ...)``: a certificate valid from now on for 30 days; the same for the same arguments."""
-    made: dict[str, Certificate] = {}
-
-    def certificate(name: str = "example.org", **settings: object) -> Certificate:
-        key = f"{name} {settings}"
-        if key not in made:
-            folder = tmp_path_factory.mktemp("certificate")
-            made[key] = make_certificate(folder, name, extra="", **settings)  # type: ignore[arg-type]
-        return made[key]
-
-    return certificate
 
 
 def found(
@@ -180,7 +163,7 @@ def test_a_missing_issuer_is_a_finding(tmp_path: Path, make: Make) -> None:
 
 def test_the_chain_of_another_certificate_is_a_finding(tmp_path: Path, make: Make) -> None:
     pem = tmp_path / "chain.pem"
-    pem.write_bytes(make().pem.read_bytes() + make("example.org", days="20").chain.read_bytes())
+    pem.write_bytes(make().pem.read_bytes() + make(days="20").chain.read_bytes())
     assert "lacks the certificate of its issuer" in the_one(found(tmp_path, tls(pem)))[1]
 
 

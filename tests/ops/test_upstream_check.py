@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificate, make_certificate
+from tests.ops.conftest import Make
+from tests.support.certificates import Certificate
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, ReservedPort, wait_until
 from tests.support.servers import Server
@@ -278,20 +279,6 @@ def test_srv_without_a_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
 # -- TLS ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Certificate]:
-    made: dict[str, Certificate] = {}
-
-    def certificate(name: str = "localhost", **settings: object) -> Certificate:
-        key = f"{name} {settings}"
-        if key not in made:
-            folder = tmp_path_factory.mktemp("certificate")
-            made[key] = make_certificate(folder, name, extra="", **settings)  # type: ignore[arg-type]
-        return made[key]
-
-    return certificate
-
-
 def tls_part(
     server: XmppServer, certificate: Certificate, scheme: str, said: bytes = b""
 ) -> Callable[[], None]:
@@ -311,10 +298,8 @@ def tls_part(
 
 
 @pytest.mark.parametrize("scheme", ["starttls", "tls"])
-def test_a_server_with_good_tls_is_usable(
-    xmpp_server: XmppServer, make: Callable[..., Certificate], scheme: str
-) -> None:
-    good = make()
+def test_a_server_with_good_tls_is_usable(xmpp_server: XmppServer, make: Make, scheme: str) -> None:
+    good = make("localhost")
     with playing(xmpp_server, tls_part(xmpp_server, good, scheme, SERVER_HEADER + PLAIN)):
         assert answers(f"{scheme}://127.0.0.1:{xmpp_server.port}", upstream_cafile=good.ca) == []
 
@@ -334,7 +319,7 @@ def test_a_server_with_good_tls_is_usable(
 )
 def test_a_refused_certificate_is_reported(
     xmpp_server: XmppServer,
-    make: Callable[..., Certificate],
+    make: Make,
     name: str,
     settings: dict[str, object],
     reason: str,
@@ -347,10 +332,8 @@ def test_a_refused_certificate_is_reported(
     assert found.endswith(reason)
 
 
-def test_a_certificate_of_an_unknown_authority_is_reported(
-    xmpp_server: XmppServer, make: Callable[..., Certificate]
-) -> None:
-    with playing(xmpp_server, tls_part(xmpp_server, make(), "tls")):
+def test_a_certificate_of_an_unknown_authority_is_reported(xmpp_server: XmppServer, make: Make) -> None:
+    with playing(xmpp_server, tls_part(xmpp_server, make("localhost"), "tls")):
         (found,) = answers(f"tls://127.0.0.1:{xmpp_server.port}")
     assert found.endswith("name the authority with upstream_cafile, or the certificate itself in certfiles")
 

@@ -32,7 +32,6 @@ from tests.support.wire import (
 pytestmark = pytest.mark.slow
 
 ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
-NOT_RESUMABLE = b"<enabled xmlns='urn:xmpp:sm:3'/>"
 
 
 def drained(start: Start, c2s_port: int, seconds: float, options: str = "", **settings: Any) -> Gateway:

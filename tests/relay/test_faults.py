@@ -9,8 +9,8 @@ from typing import Any
 import gevent
 import pytest
 
+from tests.support.here import config_for, in_thread, port_of, running, wait_here
 from tests.support.wire import OPENINGS, Browser
-from wsgw.config import from_arguments
 from wsgw.errors import SessionError, causes
 from wsgw.errors.causes import Cause
 from wsgw.gateway import Gateway
@@ -20,10 +20,8 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     """A gateway in this process, which never connects to its XMPP server."""
-    gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], ["tcp://127.0.0.1:1"]))
-    gateway.start()
-    yield gateway
-    gateway.stop()
+    with running(config_for(1)) as gateway:
+        yield gateway
 
 
 Broken = Callable[[WebSocketXmpp, Any], None]
@@ -55,15 +53,12 @@ def test_a_fault_ends_its_session_only(
     for method, replacement in broken.items():
         monkeypatch.setattr(WebSocketXmpp, method, replacement)
     monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *_error: None)
-    in_thread = gevent.get_hub().threadpool.apply
-    browser: Browser = in_thread(Browser, (gateway.listeners[0].server_port,))
+    browser = in_thread(Browser, port_of(gateway))
     browser.text(OPENINGS["rfc7395"])
     with contextlib.suppress(OSError, EOFError, ValueError):
         in_thread(browser.until_close)
     tally = gateway.supervisor.tally
-    with gevent.Timeout(5):
-        while gateway.supervisor.sessions or not tally.closed:
-            gevent.sleep(0.01)
+    wait_here(lambda: tally.closed and not gateway.supervisor.sessions, "end of the session")
     assert tally.closed == {cause.label: 1}
     assert not tally.limits_hit
     browser.close()

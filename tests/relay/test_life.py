@@ -10,8 +10,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from tests.support.here import config_for, in_thread, port_of, running, wait_here
 from tests.support.wire import OPENINGS, Browser, XmppServer
-from wsgw.config import from_arguments
 from wsgw.config.model import Traced
 from wsgw.errors import UpstreamFailed, causes
 from wsgw.gateway import Gateway
@@ -29,10 +29,8 @@ def server() -> Iterator[XmppServer]:
 @pytest.fixture
 def gateway(server: XmppServer) -> Iterator[Gateway]:
     """A gateway in this process; blocking peers run in native threads."""
-    gateway = Gateway.alone(from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"]))
-    gateway.start()
-    yield gateway
-    gateway.stop()
+    with running(config_for(server.port)) as gateway:
+        yield gateway
 
 
 class Gate:
@@ -69,8 +67,7 @@ def gate(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 def connecting(gateway: Gateway, gate: Gate) -> tuple[Relay, Browser]:
     """A session whose greenlet waits at the gate."""
-    port = gateway.listeners[0].server_port
-    browser: Browser = gevent.get_hub().threadpool.apply(Browser, (port,))
+    browser = in_thread(Browser, port_of(gateway))
     browser.text(OPENINGS["rfc7395"])
     with gevent.Timeout(5):
         gate.waiting.wait()
@@ -81,15 +78,11 @@ def connecting(gateway: Gateway, gate: Gate) -> tuple[Relay, Browser]:
 def reset_seen(relay: Relay, browser: Browser) -> None:
     """The browser vanishes; returns when the gateway's kernel knows it."""
     browser.reset()
-    with gevent.Timeout(5):
-        while relay._browser.peer_state() is not PeerState.GONE:
-            gevent.sleep(0.001)
+    wait_here(lambda: relay._browser.peer_state() is PeerState.GONE, "RST")
 
 
 def over(gateway: Gateway) -> None:
-    with gevent.Timeout(5):
-        while gateway.supervisor.sessions:
-            gevent.sleep(0.001)
+    wait_here(lambda: not gateway.supervisor.sessions, "end of the session")
 
 
 @pytest.fixture
@@ -137,9 +130,7 @@ def test_each_state_writes_a_line_at_debug(
     gateway.supervisor.trace(Traced(), everything=True)
     relay, browser = connecting(gateway, gate)
     gate.open()
-    with gevent.Timeout(5):
-        while relay.up.sink is None:
-            gevent.sleep(0.001)
+    wait_here(lambda: relay.up.sink is not None, "connection to the XMPP server")
     relay.gateway_stops()
     relay.drop(causes.GATEWAY_STOPS)
     over(gateway)

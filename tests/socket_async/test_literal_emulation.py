@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import gevent
 import pytest
 
 import wsgw.listener.arrival
 import wsgw.upstream
-from tests.support.here import in_thread
+from tests.support.here import config_for, in_thread, port_of, running
 from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
-from wsgw.config import from_arguments
-from wsgw.gateway import Gateway
 from wsgw.socket_async import SocketAsync
 
 
@@ -72,15 +72,6 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
     for wrapper in (SocketAsync, LiteralSocketAsync):
         monkeypatch.setattr(wsgw.listener.arrival, "SocketAsync", wrapper)
         monkeypatch.setattr(wsgw.upstream, "SocketAsync", wrapper)
-        server = XmppServer()
-        gateway = Gateway.alone(
-            from_arguments("127.0.0.1:0", ["localhost"], [f"tcp://127.0.0.1:{server.port}"])
-        )
-        gateway.start()
-        port = gateway.listeners[0].server_port
-        try:
-            results.append(in_thread(dialogue, port, server, framing, cut))
-        finally:
-            gateway.stop()
-            server.close()
+        with closing(XmppServer()) as server, running(config_for(server.port)) as gateway:
+            results.append(in_thread(dialogue, port_of(gateway), server, framing, cut))
     assert results[0] == results[1]

@@ -7,11 +7,8 @@ which the test clients can be tried without wsgw. Accounts are made over the wir
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import os
 import shutil
-import signal
 import socket
 import ssl
 import sys
@@ -77,10 +74,6 @@ class Server(ABC):
         return f"ws://127.0.0.1:{self.http_port}{self.native_path}"
 
     @property
-    def native_wss(self) -> str:
-        return f"wss://localhost:{self.https_port}{self.native_path}"
-
-    @property
     def ports(self) -> tuple[int, ...]:
         """Every port the server listens on once it is up."""
         return (self.c2s_port, self.c2s_starttls_port, self.c2s_tls_port, self.http_port, self.https_port)
@@ -110,13 +103,6 @@ class Server(ABC):
         if self._child is not None:
             self._child.kill()
             self._child = None
-
-    def freeze(self) -> None:
-        """Stop the program from running (SIGSTOP) until ``thaw``: connections stay, nothing answers."""
-        os.killpg(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.killpg(self.pid, signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()
@@ -303,11 +289,6 @@ def register_in_band(
         if b"error" in answer:
             raise RuntimeError(f"{user} was not registered: {answer.decode()}")
         stream.sendall(b"</stream:stream>")
-
-
-def plain_initial_response(user: str, password: str) -> str:
-    """SASL PLAIN (RFC 4616) as it stands in ``<auth/>``; also what no log may hold."""
-    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
 
 
 def _read_until(stream: socket.socket, *ends: bytes) -> bytes:
