@@ -1,5 +1,6 @@
-"""Tests against real XMPP servers, with clients that know nothing of wsgw.
+"""Tests with real XMPP servers and independent clients.
 
-``processes``, ``certificates``, ``servers`` and ``gateway`` start what a test needs on loopback and end it by
-its own process group; ``fixtures`` hands them to pytest; ``clients`` holds the programs that log in.
+``processes``, ``certificates``, ``servers`` and ``gateway`` of ``tests.support`` start programs on loopback,
+each in its own process group, and end them; ``fixtures`` makes them pytest's. ``clients`` has the programs
+that log in.
 """

@@ -1,7 +1,7 @@
-"""Who plays in the tests of hostile stanzas, and how what they hear is compared.
+"""The users of the tests of hostile stanzas, and the comparison of the stanzas that they get.
 
-Mallory and Carol are at the server itself, Bob is behind the gateway. Carol gets all that Bob gets: what the
-server made of Mallory's bytes is known from her.
+Mallory and Carol connect to the server itself, Bob through the gateway. Carol gets the same stanzas as Bob:
+hers show what the server made of Mallory's bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GROUPCHAT = re.compile(r"<message\s[^>]*\btype=['\"]groupchat")
 
 @dataclass
 class Place:
-    """A server, the gateway before it, and the framing that Bob speaks."""
+    """A server, the gateway in front of it, and the framing that Bob uses."""
 
     server: Server
     gateway: Gateway
@@ -45,7 +45,7 @@ class Place:
 
 
 class Cast:
-    """The three of them, logged in; ``enter`` brings one into the room."""
+    """The three users, logged in; ``enter`` brings one into the room."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -57,7 +57,7 @@ class Cast:
         self._marks = 0
 
     def enter(self, user: User) -> list[str]:
-        """Join the room; what it says to the newcomer."""
+        """Join the room; returns the stanzas that it sends to a new occupant."""
         user.say(
             f"<presence {CLIENT} to='{self.room}/{user.account.user}'><x xmlns='{_MUC}'>"
             "<history maxstanzas='100'/></x></presence>"
@@ -65,7 +65,7 @@ class Cast:
         return user.hear_until("<subject")
 
     def collect(self, in_room: bool, in_order: bool = True) -> tuple[list[str], list[str]]:
-        """What Carol and Bob have heard by the time of a next message to both, in person and in the room."""
+        """The stanzas that Carol and Bob got before a next message to both, in person and in the room."""
         self._marks += 1
         marks = {f"mark {self._marks}"}
         for user in (self.carol, self.bob):
@@ -80,9 +80,9 @@ class Cast:
         return carols, _hear_all(self.bob, marks, 0 if in_order else len(carols))
 
     def compare(self, *, in_room: bool = False, in_order: bool = True) -> int:
-        """Bob has heard what Carol has, neither more nor less; returns how many stanzas that is.
+        """Assert that Bob got the same stanzas as Carol; returns their number.
 
-        ejabberd may change the order of what comes while a session is being resumed.
+        ejabberd may change the order of stanzas that arrive while a session is being resumed.
         """
         carols, bobs = self.collect(in_room, in_order)
         if not in_order:
@@ -102,7 +102,7 @@ class Cast:
 
 
 def _hear_all(user: User, marks: set[str], count: int = 0) -> list[str]:
-    """Until all ``marks`` have come, and ``count`` other stanzas."""
+    """Read until all ``marks`` have arrived, and ``count`` other stanzas."""
     heard: list[str] = []
     missing = {f">{mark}<" for mark in marks}
     while missing or len(heard) < count:
@@ -115,7 +115,7 @@ def _hear_all(user: User, marks: set[str], count: int = 0) -> list[str]:
 
 
 class Stage:
-    """Keeps one cast from test to test; a test that fails takes its cast away."""
+    """Keeps one cast from test to test; a test that fails ends its cast."""
 
     def __init__(self, create: Callable[[], Cast]) -> None:
         self._create = create
@@ -138,7 +138,7 @@ class Stage:
 
 
 def assert_all_come(expected: list[str], got: list[str]) -> None:
-    """As many stanzas, in the same order, each as ``assert_comes`` wants it."""
+    """Assert as many stanzas, in the same order, each by ``assert_comes``."""
     heads = [[stanza[:160] for stanza in heard] for heard in (expected, got)]
     assert len(expected) == len(got), heads
     for one, other in zip(expected, got, strict=True):
@@ -146,7 +146,7 @@ def assert_all_come(expected: list[str], got: list[str]) -> None:
 
 
 def assert_comes(expected: Node, got: str) -> None:
-    """``got`` is namespace-well-formed and holds what is ``expected``."""
+    """Assert that ``got`` is namespace-well-formed and has the ``expected`` content."""
     assert is_namespace_well_formed(got), got[:2000]
     assert_same(expected, tree(got))
 

@@ -1,6 +1,6 @@
-"""What a remote user can put into a stanza to break the gateway between a server and its web user.
+"""Stanzas by which a remote user can try to break the gateway between a server and its web user.
 
-``Kind.sent`` is the sender's XML; what the server makes of it on the way, the tests see at a TCP client.
+``Kind.sent`` is the sender's XML; a TCP client shows the tests what the server made of it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ BOTH = ("ejabberd", "prosody")
 
 @dataclass(frozen=True)
 class Kind:
-    """``child`` is the hostile element, ``tag`` what stands in the stanza's own tag.
+    """``child`` is the hostile element, ``tag`` hostile text in the stanza's own tag.
 
-    ``keep`` is an element beside the hostile one, which has to stay. ``padding`` blanks follow the stanza: an
-    expat that puts off reading a token again until its input has doubled would otherwise keep a large tag in
-    the server.
+    ``keep`` is an element next to the hostile one, which must stay. ``padding`` blanks follow the stanza: an
+    expat that does not read a token again until its input has doubled would otherwise keep a large tag in the
+    server.
     """
 
     name: str
     child: str = ""
     keep: str = ""
     tag: str = ""
-    #: Which servers pass it on, and which can read it from their stores again.
+    #: The servers that pass it on, and those that can read it from their stores again.
     servers: tuple[str, ...] = BOTH
     stored_by: tuple[str, ...] = BOTH
     padding: int = 0
 
     @property
     def is_heavy(self) -> bool:
-        """Not to be sent many times."""
+        """Too expensive to be sent many times."""
         return len(self.child) > 10_000
 
     def stanza(self, name: str, attributes: str, body: str = "") -> str:
@@ -67,7 +67,7 @@ KINDS = [
     # Prosody writes it out as a prefix bound to the namespace of "xml", which is not namespace-well-formed.
     Kind("attribute-of-xml", "<x xmlns='urn:d' xml:foo='1'><y/></x>", KEPT),
     Kind("attribute-of-xml-inside", "<x xmlns='urn:d'><y xml:foo='1'/><z/></x>"),
-    # Both servers make this namespace the default one.
+    # Both servers make this the default namespace.
     Kind("element-of-xml", "<xml:x/>", KEPT),
     Kind("attribute-of-xml-in-the-stanzas-tag", keep=KEPT, tag="xml:foo='1'"),
     Kind("blank-in-the-stanzas-tag", keep=KEPT, tag="xmlns:p='a b' p:c='1'", stored_by=("ejabberd",)),

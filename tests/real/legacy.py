@@ -1,8 +1,8 @@
-"""The framing that the original module spoke, replayed byte for byte.
+"""The framing of the original module, replayed byte for byte.
 
-``LegacyClient`` is a WebSocket client over a bare socket, with a masking of its own, that sends what old
-Strophe sent; ``TcpClient`` holds the same dialogue with the XMPP server itself. What both receive has to be
-equal but for ids, the XML declaration, and the features that a gateway must not pass on.
+``LegacyClient`` is a WebSocket client over a bare socket, with its own masking, that sends the bytes of old
+Strophe; ``TcpClient`` holds the same dialogue with the XMPP server itself. Both must receive the same bytes
+except for ids, the XML declaration, and the features that a gateway must not pass on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Ended(Exception):
 
 
 class LegacyClient:
-    """A raw WebSocket on ``port``; with ``ca`` over TLS. ``first`` follows the request in the same write."""
+    """A bare WebSocket on ``port``, with ``ca`` over TLS. ``first`` follows the request in the same write."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class LegacyClient:
                 return payload.decode()
 
     def receive_until(self, end: str) -> list[str]:
-        """Frames up to and with the one that ends with ``end``."""
+        """Frames up to and including the one that ends with ``end``."""
         frames = [self.receive()]
         while not frames[-1].endswith(end):
             frames.append(self.receive())
         return frames
 
     def receive_end(self) -> Ended:
-        """Nothing but a Close frame may follow."""
+        """Assert that only a Close frame follows."""
         try:
             text = self.receive()
         except Ended as end:
@@ -107,7 +107,7 @@ class LegacyClient:
         raise AssertionError(f"a frame after the end: {text}")
 
     def cut(self) -> None:
-        """No Close frame, no end of stream: a reset, as when a machine vanishes."""
+        """Vanish by a reset, without a Close frame or an end of stream."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._reader.close()
         self._socket.close()
@@ -172,7 +172,7 @@ class TcpClient:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What the client says, and how the server's answer ends. ``frames``: how many the answer takes."""
+    """A message of the client, and the end of the server's answer, which has so many ``frames``."""
 
     say: str
     until: str
@@ -180,7 +180,7 @@ class Exchange:
 
 
 def old_strophe(user: str, password: str, domain: str, open_tag: str = OPEN_SELF_CLOSED) -> list[Exchange]:
-    """A whole session as old Strophe holds it."""
+    """A whole session of old Strophe."""
     header = open_tag.format(domain=domain)
     plain = base64.b64encode(f"{user}@{domain}\0{user}\0{password}".encode()).decode()
     me = f"{user}@{domain}/strophe"
@@ -217,7 +217,7 @@ def old_strophe(user: str, password: str, domain: str, open_tag: str = OPEN_SELF
 
 
 def comparable(text: str) -> str:
-    """``text`` without what may differ: declaration, stream ids, features that end at the gateway."""
+    """``text`` without the parts that may differ: declaration, stream ids, features that wsgw removes."""
     text = re.sub(r"^<\?xml[^>]*\?>\s*", "", text)
     text = re.sub(r"(<stream:stream[^>]*? id=)(['\"])[^'\"]*\2", r"\1\2ID\2", text)
     for name in ("starttls", "compression"):

@@ -1,7 +1,7 @@
-"""What has to come of a server's stanza: an oracle that shares nothing with the gateway.
+"""The stanza that a client must get for a server's stanza: an oracle that shares no code with the gateway.
 
-A stanza is read by a parser without namespaces. Where a namespace parser refuses it, the tag of each element
-is judged alone, under the declarations around it: the smallest elements that hold a fault are left out.
+A parser without namespaces reads the stanza. Where a namespace parser refuses it, the tag of each element is
+checked alone, under the declarations around it: the smallest elements with an error are left out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-#: What the gateway writes a faulty tag of a stanza anew from.
+#: The attributes from which the gateway rewrites a faulty tag of a stanza.
 ROUTING = ("from", "to", "id", "type", "xml:lang")
-#: What a server adds for one recipient or moment.
+#: Elements that a server adds for one recipient or moment.
 _ADDED = {"delay", "stanza-id", "archived", "x urn:xmpp:delay"}
 
 
@@ -40,7 +40,7 @@ class Node:
 
 
 def tree(stanza: str) -> Node:
-    """Read by a parser without namespaces."""
+    """The tree of ``text``, read by a parser without namespaces."""
     parser = expat.ParserCreate()
     top = Node("", {})
     open_nodes = [top]
@@ -89,7 +89,7 @@ def repaired(stanza: str) -> Node:
 
 
 def _prune(node: Node, around: dict[str, str]) -> None:
-    """Take out the faulty elements below ``node``, with all in them; a forwarded stanza keeps its content."""
+    """Remove the faulty elements below ``node`` with their content; a forwarded stanza keeps its content."""
     if node.name == "forwarded":
         for message in node.children:
             if message.name == "message" and not _tag_is_sound(message, around):
@@ -111,14 +111,14 @@ def _tag_is_sound(node: Node, around: dict[str, str]) -> bool:
 
 
 def _answerable(iq: Node) -> None:
-    """An iq that has lost its child gets another one, which is not compared; a result becomes an error."""
+    """An iq without its child gets another one, which is not compared; a result becomes an error."""
     if iq.attributes.get("type") == "result":
         iq.attributes["type"] = "error"
     iq.content.append(Node("", {}))
 
 
 def essence(node: Node) -> object:
-    """What can be compared: without the recipient, and without what is added for one recipient or moment."""
+    """The comparable parts: without the recipient, and without elements for one recipient or moment."""
     attributes = {key: value for key, value in node.attributes.items() if key not in ("to", "xmlns")}
     return (node.name, attributes, [_plain(part) for part in node.content if not _is_added(part)])
 

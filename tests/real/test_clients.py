@@ -1,8 +1,8 @@
-"""Clients no one here wrote log in and live through wsgw: each × server × transport × mechanism.
+"""Independent clients log in and play whole sessions through wsgw: each × server × transport × mechanism.
 
-With ``--native`` the same programs also run against the servers' own WebSocket endpoints, which shows
-whether a failure is wsgw's or theirs. Transport and mechanism do not meet in wsgw, so that in the suite each
-client has both of either, in two runs before each server; ``scripts/heavy.sh`` runs all four.
+With ``--native`` the same programs also run against the servers' own WebSocket endpoints, which shows whether
+a failure is wsgw's or theirs. Transport and mechanism are independent in wsgw: in the suite each client has
+both transports and both mechanisms in two runs for each server; ``scripts/heavy.sh`` runs all four.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run_client(argv: list[str], tmp_path: Path, parameters: dict[str, object]) -
     finally:
         child.kill()
     assert status == 0, f"exit status {status}\n{child.tail(12_000)}"
-    # A library's log may follow a step on the same line.
+    # The log of a library may follow a step on the same line.
     decoder = json.JSONDecoder()
     return [decoder.raw_decode(line)[0] for line in child.text().splitlines() if line.startswith("{")]
 
@@ -67,7 +67,7 @@ def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]
 
 @pytest.fixture
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
-    """``endpoint(server, "ws")``: the URL to log in at."""
+    """``endpoint(server, "ws")``: the URL for a login."""
     if request.param == "native":
         return lambda server, scheme: str(getattr(server, f"native_{scheme}"))
     start_gateway = request.getfixturevalue("start_gateway")
@@ -76,7 +76,7 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
 
 @pytest.fixture
 def accounts(server: Server, new_account: Callable[[Server], Account]) -> dict[str, dict[str, str]]:
-    """Two fresh accounts, as the client programs want them."""
+    """Two fresh accounts, in the form for the client programs."""
     pair = {"alice": new_account(server), "bob": new_account(server)}
     return {name: {"user": one.user, "password": one.password} for name, one in pair.items()}
 
@@ -84,7 +84,7 @@ def accounts(server: Server, new_account: Callable[[Server], Account]) -> dict[s
 @pytest.mark.rule("7395-3.6-lost", "xep-0198-loss")
 @pytest.mark.parametrize(("scheme", "mechanism"), WAYS)
 @pytest.mark.parametrize("client", ["strophe", "xmpp-client", "sleek"])
-def test_client_lives_through_everything(
+def test_a_client_plays_the_whole_scenario(
     client: str,
     server: Server,
     endpoint: Endpoint,
@@ -117,7 +117,7 @@ def test_client_lives_through_everything(
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM", "PLAIN"])
-def test_browser_logs_in_to_a_real_server(
+def test_a_browser_logs_in_to_a_real_server(
     server: Server,
     endpoint: Endpoint,
     mechanism: str,
@@ -125,7 +125,7 @@ def test_browser_logs_in_to_a_real_server(
     node: str,
     tmp_path: Path,
 ) -> None:
-    """Chromium loads a page with strophe.js; two users of it write to each other."""
+    """Chromium loads a page with strophe.js; two users on it write to each other."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         missing("no Chromium found (Debian package chromium)")

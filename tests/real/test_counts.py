@@ -1,4 +1,4 @@
-"""What @xmpp/client counts of stanzas (XEP-0198), behind the gateway and a server that says much at once."""
+"""The count of stanzas of @xmpp/client (XEP-0198), behind wsgw and a server that sends many at once."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BOUND = (
     b"<iq type='result' id='%s'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
     b"<jid>alice@localhost/x</jid></bind></iq>"
 )
-#: A stanza before stream management, one after it, and the question how many there were.
+#: A stanza before stream management, one after it, and the request for the count.
 AT_ONCE = (
     b"<presence from='alice@localhost/x'/><enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>"
     b"<message from='bob@localhost/y'><body>hi</body></message><r xmlns='urn:xmpp:sm:3'/>"
 )
 
 
-def test_count_is_right_though_the_server_says_all_at_once(
+def test_the_count_is_right_when_the_server_sends_all_at_once(
     start_edge: StartEdge, xmpp_server: XmppServer, node: str, tmp_path: Path
 ) -> None:
     """On a busy machine the client may sleep through the pause behind ``<enabled/>``, but not every time."""
@@ -46,7 +46,7 @@ def test_count_is_right_though_the_server_says_all_at_once(
 
 
 def acknowledged(server: XmppServer) -> str:
-    """Play one login; how many stanzas the client says that it has got since ``<enabled/>``."""
+    """Play one login; the number of stanzas since ``<enabled/>`` that the client reports."""
     connection = server.accept()
     _answer_header(connection, MECHANISMS)
     connection.read_until(b"</auth>")

@@ -1,7 +1,7 @@
-"""Clients go on after each kind of hostile stanza: strophe.js, @xmpp/client, and Converse in Chromium.
+"""Clients continue after each kind of hostile stanza: strophe.js, @xmpp/client, and Converse in Chromium.
 
-Mallory writes to Bob, who is played by ``clients/obedience.mjs`` and ``clients/converse.mjs``: he says what
-he hears, and does what the messages of Mallory tell him.
+Mallory writes to Bob, whom ``clients/obedience.mjs`` and ``clients/converse.mjs`` play: Bob prints the
+stanzas that he gets, and obeys the messages of Mallory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLAIN = Kind("plain", KEPT)
 
 
 class Player:
-    """One client program, told by ``mallory`` what to do."""
+    """One client program, which obeys ``mallory``."""
 
     def __init__(self, child: Child, mallory: User) -> None:
         self._child = child
@@ -35,7 +35,7 @@ class Player:
         self.jid = ""
 
     def steps(self, name: str) -> list[dict[str, Any]]:
-        """What the program has said so far."""
+        """The steps that the program has printed so far."""
         decoder = json.JSONDecoder()
         lines = [line for line in self._child.text().splitlines(keepends=True) if line.endswith("\n")]
         steps = [decoder.raw_decode(line)[0] for line in lines if line.startswith("{")]
@@ -131,7 +131,7 @@ def chromium() -> str:
 
 @pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.parametrize("client", ["strophe", "xmpp-client", "converse"])
-def test_client_goes_on(
+def test_a_client_continues_after_hostile_stanzas(
     client: str, server: Server, bob: Account, mallory: User, player: Callable[[], Player]
 ) -> None:
     """From the offline store, live, from a room and the archive; and a resumption that loses nothing."""
@@ -186,7 +186,7 @@ def test_client_goes_on(
     ]
     # ejabberd may change the order of what comes while a session is being resumed.
     assert sorted(heard[loss:]) == sorted(["lose", *during, "leave"])
-    # Converse enters the room once more after the loss, and hears its history again.
+    # Converse enters the room once more after the loss, and gets its history again.
     in_room = [body for body in user.heard if str(body).startswith("room ")]
     assert in_room[: len(light)] == [f"room {kind.name}" for kind in light]
     for step in user.steps("kept"):
@@ -194,7 +194,7 @@ def test_client_goes_on(
 
 
 def say_directly(mallory: User, to: str, kind: Kind, word: str) -> None:
-    """Not for the archive: it has the kinds that the server can keep already."""
+    """Not for the archive: it already has the kinds that the server can keep."""
     content = f"<body>{word} {kind.name}</body><no-permanent-store xmlns='urn:xmpp:hints'/>"
     mallory.say(kind.stanza("message", f"to='{to}' type='chat'", content))
     if kind.is_heavy:

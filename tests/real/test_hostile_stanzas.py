@@ -1,7 +1,7 @@
-"""No stanza of another user ends a web user's session, in front of the servers that pass it on.
+"""No stanza of another user ends a web user's session, with servers that pass it on.
 
 Mallory sends each kind of ``hostile_stanzas`` to Bob, who is behind the gateway, and to Carol, who is not.
-What Bob gets has to be what Carol got, without what is not namespace-well-formed (``stanza_tree``).
+Bob must get the stanzas of Carol without the parts that are not namespace-well-formed (``stanza_tree``).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def stage(place: Place) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_live(stage: Stage, place: Place, kind: Kind) -> None:
-    """As message, presence, iq and in a room; then the next message, and a resumption that loses nothing."""
+def test_hostile_stanzas_arrive_live(stage: Stage, place: Place, kind: Kind) -> None:
+    """As message, presence, iq and in a room; then the next message, and a resumption without loss."""
     if place.server.name not in kind.servers:
         pytest.skip(f"{place.server.name} ends the sender's stream for it")
     with stage.cast() as cast:
@@ -68,7 +68,7 @@ def test_live(stage: Stage, place: Place, kind: Kind) -> None:
 
 
 def say_in_every_way(cast: Cast, kind: Kind) -> int:
-    """To each of the two, and to the room; how many stanzas each of them gets."""
+    """To each of the two, and to the room; returns the number of stanzas that each gets."""
     mallory = cast.mallory
     for user in (cast.carol, cast.bob):
         question = "type='get' id='question'><query xmlns='jabber:iq:version'/>"
@@ -98,8 +98,8 @@ def request_is_answered(cast: Cast) -> None:
     assert f"from='{cast.bob.jid}'" in answer, answer
 
 
-def test_stored(place: Place) -> None:
-    """From the offline store, a room's history and the archive, at every login as long as it is there."""
+def test_stored_hostile_stanzas_arrive(place: Place) -> None:
+    """From the offline store, a room's history and the archive, at every login."""
     name = place.server.name
     kinds = [kind for kind in KINDS if name in kind.servers and name in kind.stored_by]
     cast = Cast(place)
@@ -158,7 +158,7 @@ def heard_at_login(user: User) -> list[str]:
 
 
 def assert_same_archives(cast: Cast, count: int) -> None:
-    """Page by page, Bob's archive gives what Carol's gives."""
+    """Assert page by page that Bob's archive equals Carol's."""
     hers, his = (
         [stanza for stanza in asked_of_archive(user) if stanza.startswith("<message")]
         for user in (cast.carol, cast.bob)
@@ -180,7 +180,7 @@ def asked_of_archive(user: User) -> list[str]:
 
 
 def archived(message: Node) -> Node | None:
-    """The stanza within a result of the archive; its result and its wrapper are there in any case."""
+    """The stanza inside a result of the archive; the result and its wrapper always come."""
     result = message.find("result")
     assert result, message.name
     assert result.attributes["id"]

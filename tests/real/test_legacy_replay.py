@@ -1,4 +1,4 @@
-"""Old Strophe's frames get the XMPP server's own bytes: the framing of the original module."""
+"""Old Strophe, with the framing of the original module, gets the XMPP server's own bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
 from tests.support.servers import Server
 
-#: XEP-0078, with an id that is another word of the protocol.
+#: XEP-0078, with an id that is also a word of the protocol.
 OLDEST_LOGIN = (
     "<iq type='set' id='result'><query xmlns='jabber:iq:auth'><username>{user}</username>"
     "<password>{password}</password>{resource}</query></iq>"
@@ -39,7 +39,7 @@ def account(server: Server, new_account: Callable[[Server], Account]) -> Account
 @pytest.mark.rule("bytes-own")
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 @pytest.mark.parametrize("opening", [OPEN_SELF_CLOSED, OPEN_LEFT_OPEN], ids=["self-closed", "left-open"])
-def test_whole_session_is_the_servers_own_bytes(
+def test_a_whole_session_is_the_servers_own_bytes(
     server: Server, gateway: Gateway, account: Account, opening: str, scheme: str
 ) -> None:
     expected = []
@@ -79,14 +79,14 @@ def test_starttls_is_not_offered(server: Server, gateway: Gateway) -> None:
 
 
 @pytest.mark.rule("regression-segment")
-def test_first_frame_in_the_segment_of_the_request(server: Server, gateway: Gateway) -> None:
+def test_the_first_frame_may_come_in_the_segment_of_the_request(server: Server, gateway: Gateway) -> None:
     first = masked(TEXT, OPEN_SELF_CLOSED.format(domain=server.domain).encode())
     with LegacyClient(gateway.ws_port, first=first) as browser:
         assert len(browser.receive_until("</stream:features>")) == 2
 
 
 @pytest.mark.rule("end-host")
-def test_unknown_host_is_told_in_three_frames(server: Server, gateway: Gateway) -> None:
+def test_an_unknown_host_is_an_error_in_three_frames(server: Server, gateway: Gateway) -> None:
     with LegacyClient(gateway.ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain="nowhere.example"))
         frames = browser.receive_until(END)
@@ -99,7 +99,9 @@ def test_unknown_host_is_told_in_three_frames(server: Server, gateway: Gateway) 
     assert "host-unknown" in end.reason
 
 
-def test_wrong_password_is_the_servers_own_answer(server: Server, gateway: Gateway, account: Account) -> None:
+def test_the_answer_to_a_wrong_password_is_the_servers(
+    server: Server, gateway: Gateway, account: Account
+) -> None:
     opening, auth = old_strophe(account.user, "not the password", server.domain)[:2]
     with TcpClient(server.c2s_port) as tcp:
         tcp.send(OPEN_LEFT_OPEN.format(domain=server.domain))
@@ -114,7 +116,7 @@ def test_wrong_password_is_the_servers_own_answer(server: Server, gateway: Gatew
 
 
 def logged_in_the_oldest_way(gateway: Gateway, server: Server, **fields: str) -> tuple[str, bool]:
-    """The server's answer to a login, and whether a stanza above the limit before a login is let pass."""
+    """The server's answer to a login, and whether a stanza above the limit before the login passes."""
     with LegacyClient(gateway.ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain=server.domain))
         browser.receive_until("</stream:features>")
@@ -126,12 +128,12 @@ def logged_in_the_oldest_way(gateway: Gateway, server: Server, **fields: str) ->
 
 
 @pytest.mark.rule("xep-0078")
-def test_login_of_the_oldest_way(
+def test_a_non_sasl_login_lifts_the_limits_only_if_it_succeeds(
     prosody: Server,
     start_gateway: Callable[[Server], Gateway],
     new_account: Callable[[Server], Account],
 ) -> None:
-    """XEP-0078. Neither an error nor the list of fields, which is a result, lifts the limits."""
+    """XEP-0078: neither an error nor the list of fields, which is a result, lifts the limits."""
     gateway, account = start_gateway(prosody), new_account(prosody)
     known = {"user": account.user, "resource": RESOURCE}
     answer, let_pass = logged_in_the_oldest_way(gateway, prosody, password="wrong", **known)
@@ -151,10 +153,10 @@ def test_login_of_the_oldest_way(
 
 
 @pytest.mark.rule("xep-0078")
-def test_registration_that_is_answered_with_the_id_of_a_login(
+def test_a_registration_answered_with_the_id_of_a_login_is_no_login(
     prosody: Server, start_gateway: Callable[[Server], Gateway]
 ) -> None:
-    """Prosody writes the tab as it is, which is read as a blank. Of unknown users it answers no login."""
+    """Prosody does not escape the tab, which is read as a blank. It answers no login of unknown users."""
     login = OLDEST_LOGIN.format(user="nobody", password="x", resource=RESOURCE).replace("'result'", "'a b'")
     with LegacyClient(start_gateway(prosody).ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain=prosody.domain))

@@ -1,4 +1,4 @@
-"""How wsgw reaches the XMPP server: plain, STARTTLS, direct TLS; and how it is told to."""
+"""How wsgw reaches the XMPP server: plain, STARTTLS, direct TLS; and the options for that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ StartGateway = Callable[..., Gateway]
 
 @pytest.fixture
 def start(tmp_path: Path, certificate: Certificate) -> Iterator[StartGateway]:
-    """``start(port, **options)``: a gateway of this test's own (see ``Gateway``)."""
+    """``start(port, **options)``: a gateway for this test only (see ``Gateway``)."""
     started: list[Gateway] = []
 
     def start_one(c2s_port: int, **options: str) -> Gateway:
@@ -33,7 +33,7 @@ def start(tmp_path: Path, certificate: Certificate) -> Iterator[StartGateway]:
 
 
 def log_in(gateway: Gateway, account: Account) -> None:
-    """A whole session with one message, in the older framing."""
+    """A whole session with one message, in legacy framing."""
     with LegacyClient(gateway.ws_port) as browser:
         for exchange in old_strophe(account.user, account.password, account.domain):
             browser.send(exchange.say)
@@ -49,10 +49,10 @@ def log_in(gateway: Gateway, account: Account) -> None:
     [("c2s_starttls_port", "starttls_required"), ("c2s_tls_port", "tls")],
     ids=["starttls", "tls"],
 )
-def test_security_of_the_files_own_c2s_listener(
+def test_the_security_of_the_files_c2s_listener_is_used(
     ejabberd: Server, new_account: Callable[[Server], Account], start: StartGateway, port: str, options: str
 ) -> None:
-    """The upstream is the c2s listener of the same file; the certificate it names is trusted as it stands."""
+    """The upstream is the c2s listener of the same file; the certificate that it names is trusted."""
     pem = ejabberd.certificate.pem
     gateway = start(getattr(ejabberd, port), c2s_options=f'{options}, {{certfile, "{pem}"}}, ')
     log_in(gateway, new_account(ejabberd))
@@ -60,7 +60,7 @@ def test_security_of_the_files_own_c2s_listener(
 
 @pytest.mark.rule("6120-5.4.3.3")
 @pytest.mark.parametrize(("scheme", "port"), [("starttls", "c2s_port"), ("tls", "c2s_tls_port")])
-def test_upstream_option_with_a_cafile(
+def test_an_upstream_with_a_cafile_is_reached(
     prosody: Server, new_account: Callable[[Server], Account], start: StartGateway, scheme: str, port: str
 ) -> None:
     uri = f"{scheme}://127.0.0.1:{getattr(prosody, port)}"
@@ -69,7 +69,7 @@ def test_upstream_option_with_a_cafile(
 
 
 @pytest.mark.rule("6120-13.7.2")
-def test_unknown_authority_is_refused(
+def test_an_unknown_authority_is_refused(
     prosody: Server, start: StartGateway, tmp_path: Path, certificate: Certificate
 ) -> None:
     stranger = make_certificate(tmp_path / "stranger")
@@ -84,8 +84,10 @@ def test_unknown_authority_is_refused(
     assert end.code == 1011
 
 
-def test_server_that_requires_starttls_on_a_plain_upstream(ejabberd: Server, start: StartGateway) -> None:
-    """An ERROR that names the remedy, and the same words to the client."""
+def test_a_server_that_requires_starttls_on_a_plain_upstream_is_an_error(
+    ejabberd: Server, start: StartGateway
+) -> None:
+    """The ERROR in the log names the action; the client gets the same words."""
     gateway = start(ejabberd.c2s_starttls_port)
     with LegacyClient(gateway.ws_port) as browser:
         browser.send(OPEN_SELF_CLOSED.format(domain="localhost"))
@@ -99,7 +101,7 @@ def test_server_that_requires_starttls_on_a_plain_upstream(ejabberd: Server, sta
     assert any("starttls://" in line for line in errors), gateway.log.read_text()
 
 
-def test_server_that_is_down_and_comes_back(
+def test_a_server_that_was_down_is_used_again(
     prosody: Server, new_account: Callable[[Server], Account], start: StartGateway
 ) -> None:
     account = new_account(prosody)
@@ -123,7 +125,7 @@ def test_server_that_is_down_and_comes_back(
     log_in(gateway, account)
 
 
-def test_flags_instead_of_a_file(
+def test_arguments_replace_a_file(
     prosody: Server, new_account: Callable[[Server], Account], certificate: Certificate, tmp_path: Path
 ) -> None:
     gateway = Gateway(tmp_path, certificate, prosody.c2s_port, flags=True)

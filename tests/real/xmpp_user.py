@@ -1,7 +1,7 @@
-"""XMPP users of the tests' own, who see every byte that a server or the gateway sends them.
+"""Test users of XMPP who see every byte that a server or the gateway sends them.
 
-A ``User`` speaks over a ``Wire``: TCP, or a WebSocket in either framing. What comes over TCP is cut by a
-parser without namespaces, so that hostile names pass.
+A ``User`` speaks over a ``Wire``: TCP, or a WebSocket in either framing. A parser without namespaces cuts the
+bytes of TCP, so that hostile names pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.fixtures import Account
 
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
-#: How long anything may take on a slow machine.
+#: The longest time of a step on a slow machine.
 SECONDS = 60.0
 SM = "urn:xmpp:sm:3"
 MAM = "urn:xmpp:mam:2"
@@ -39,7 +39,7 @@ class Wire(Protocol):
         """End the stream in an orderly way."""
 
     def cut(self) -> None:
-        """Lose the connection without a word."""
+        """Lose the connection without an end of the stream."""
 
 
 class TcpWire:
@@ -83,7 +83,7 @@ class _Elements:
         self._parser.StartElementHandler = self._started
         self._parser.EndElementHandler = self._ended
         self._parser.DefaultHandler = self._text
-        # An element is whole before the byte after it has come.
+        # An element is whole before the byte after it has arrived.
         if hasattr(self._parser, "SetReparseDeferralEnabled"):
             self._parser.SetReparseDeferralEnabled(False)
         self._data = b""
@@ -105,7 +105,7 @@ class _Elements:
         if self._depth == 0:
             raise Ended(None, "the server ended the stream")
         if self._depth == 1:
-            # At an empty element expat is behind its tag already, otherwise before the end tag.
+            # At an empty element expat is already behind its tag, otherwise before the end tag.
             start = self._began - self._taken
             end = _end_of_tag(self._data, start)
             if self._data[end - 2 : end] != b"/>":
@@ -115,7 +115,7 @@ class _Elements:
             self._taken += end
 
     def _text(self, _data: str) -> None:
-        """What lies between elements stays until the next element is cut."""
+        """The bytes between elements stay until the next element is cut."""
 
 
 def _end_of_tag(data: bytes, start: int) -> int:
@@ -211,7 +211,7 @@ class User:
         return text
 
     def resume(self, wire: Wire) -> int:
-        """Go on with the session over a new connection: how many of ours the server says it has handled."""
+        """Resume the session over a new connection; returns the server's count of handled stanzas."""
         self.wire = wire
         self._authenticate()
         resumed = self._ask(
@@ -222,12 +222,12 @@ class User:
         return int(found[1])
 
     def say(self, stanza: str) -> None:
-        """Send one stanza; it names its own namespace where the framing wants that."""
+        """Send one stanza; it declares its namespace where the framing requires that."""
         self.sent += 1
         self.wire.send(stanza)
 
     def keep_an_archive(self) -> None:
-        """Have the server keep every message from now on (XEP-0313)."""
+        """Let the server archive every message from now on (XEP-0313)."""
         prefs = f"<prefs xmlns='{MAM}' default='always'><always/><never/></prefs>"
         self.say(f"<iq xmlns='jabber:client' type='set' id='prefs'>{prefs}</iq>")
         self.hear_until("id='prefs'")
@@ -245,7 +245,7 @@ class User:
                 assert text.startswith("<a "), text
 
     def hear_until(self, part: str) -> list[str]:
-        """Stanzas up to and with the first that holds ``part``."""
+        """Stanzas up to and including the first with ``part`` in it."""
         heard = [self.hear()]
         while part not in heard[-1]:
             heard.append(self.hear())

@@ -1,4 +1,4 @@
-"""A certificate authority of the test run's own, made by the ``openssl`` command."""
+"""A certificate authority for the test run, made by the ``openssl`` command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DAYS = "30"
 
 @dataclass(frozen=True)
 class Certificate:
-    """``pem`` holds chain and key in one file, as wsgw and ejabberd read it; the others the parts."""
+    """``pem`` has chain and key in one file, as wsgw and ejabberd read it; the other files are its parts."""
 
     ca: Path
     chain: Path
@@ -40,7 +40,7 @@ def make_certificate(
     names = f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\n" if alternative else ""
     extensions.write_text(f"{names}basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n{more}")
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    # Python 3.13 and newer refuse a CA that does not say what its key is for (RFC 5280 section 4.2.1.3).
+    # Python 3.13 and newer refuse a CA without a key usage (RFC 5280 section 4.2.1.3).
     ca_subject = ("-subj", "/CN=wsgw test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _openssl("req", "-x509", *new_key, "-days", _DAYS, *ca_subject, "-keyout", ca_key, "-out", ca)
     _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)

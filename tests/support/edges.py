@@ -1,4 +1,4 @@
-"""Fixtures of tests at the edge: a scripted XMPP server, gateways before it, sessions through them."""
+"""Fixtures of tests at the edge: a scripted XMPP server, gateways in front of it, sessions through them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ StartEdge = Callable[..., Gateway]
 
 
 class Pair:
-    """A session in whose stream the server has said ``first``; both ends in the test's hands."""
+    """A session in whose stream the server has sent ``first``; the test plays both ends."""
 
     def __init__(self, edge: Gateway, server: XmppServer, framing: str = "rfc7395") -> None:
         self.framing = framing
@@ -29,7 +29,7 @@ class Pair:
         self._numbers = itertools.count()
 
     def goes_on(self) -> None:
-        """A stanza each way, before the deadline of a read."""
+        """Send a stanza in each direction, which must arrive before the deadline of a read."""
         number = next(self._numbers)
         up = b"<presence xmlns='jabber:client' id='up%d'/>" % number
         self.browser.text(up)
@@ -39,7 +39,7 @@ class Pair:
 
     @property
     def closing(self) -> bytes:
-        """What ends the stream in the session's framing."""
+        """The end of the stream in the session's framing."""
         return CLOSINGS[self.framing]
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def hung_up() -> Iterator[None]:
-    """Nobody whom a test has connected stays longer than the test; those of its module's fixtures do."""
+    """Connections of a test end with the test; those of its module's fixtures stay."""
     others = set(Connection.opened)
     yield
     for connection in Connection.opened - others:
@@ -70,7 +70,7 @@ def start_edge(
 ) -> Iterator[StartEdge]:
     """``start_edge(**settings)``: the module's gateway with these settings of ``Gateway``.
 
-    ``port`` names another XMPP server, ``fresh`` asks for one that nobody has used. At the end every
+    ``port`` names another XMPP server, ``fresh`` asks for an unused gateway. At the end every
     gateway still running must stop in order and leave a clean log.
     """
     running: dict[str, Gateway] = {}
@@ -98,7 +98,7 @@ def start_edge(
 
 @pytest.fixture(scope="module")
 def witness(edge: Gateway, xmpp_server: XmppServer) -> Iterator[Pair]:
-    """A session over the module's ``edge`` that must not notice what others do."""
+    """A session over the module's ``edge`` that the other sessions must not disturb."""
     pair = Pair(edge, xmpp_server)
     yield pair
     pair.close()

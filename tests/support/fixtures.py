@@ -1,4 +1,4 @@
-"""Pytest's view of the real servers, the gateway and the accounts."""
+"""The real servers, the gateway and the accounts as fixtures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ROOT
 from tests.support.servers import Demo, Ejabberd, Missing, Prosody, Server
 
-#: In the order a matrix runs them.
+#: In the order in which a matrix runs them.
 SERVERS: dict[str, type[Server]] = {"ejabberd": Ejabberd, "prosody": Prosody, "demo": Demo}
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip on a laptop; fail where everything has to be there (CI=true)."""
+    """Skip the test; with CI=true, where every program must be installed, fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -42,7 +42,7 @@ class Account:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for ``localhost`` and 127.0.0.1, signed by a CA that only this test run knows."""
+    """A certificate for ``localhost`` and 127.0.0.1, signed by a CA of this test run."""
     if shutil.which("openssl") is None:
         missing("openssl is not installed")
     return make_certificate(tmp_path_factory.mktemp("ca"))
@@ -52,7 +52,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def start_server(
     tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
 ) -> Iterator[Callable[[str], Server]]:
-    """``start_server(name)``: the session's server of that name, started when first asked for."""
+    """``start_server(name)``: the test run's server of that name, started by the first call."""
     running: dict[str, Server] = {}
 
     def start(name: str) -> Server:
@@ -95,7 +95,7 @@ def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]
 def start_gateway(
     tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
 ) -> Iterator[Callable[[Server], Gateway]]:
-    """``start_gateway(server)``: the session's gateway in front of it, with a clean log to the end."""
+    """``start_gateway(server)``: the gateway of the test run in front of it; its log must be clean."""
     running: dict[str, tuple[Gateway, Server]] = {}
 
     def start(server: Server) -> Gateway:
@@ -126,7 +126,7 @@ def gateway(server: Server, start_gateway: Callable[[Server], Gateway]) -> Gatew
 
 @pytest.fixture(scope="session")
 def new_account() -> Callable[[Server], Account]:
-    """``new_account(server)``: an account no other test knows, its password unmistakable in a log."""
+    """``new_account(server)``: an account for this test only, with a password unique to it."""
     numbers = itertools.count()
 
     def create(server: Server) -> Account:

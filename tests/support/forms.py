@@ -7,10 +7,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Whether the full form was asked for.
+#: Whether the full form was requested.
 FULL = bool(os.environ.get("WSGW_HEAVY"))
 
 
 def form(small: T, full: T) -> T:
-    """The figure of the form that runs."""
+    """The number for the form that runs."""
     return full if FULL else small

@@ -1,4 +1,4 @@
-"""The gateway as its users run it: ``python -m wsgw --config FILE`` in a process of its own."""
+"""The gateway as its users run it: ``python -m wsgw --config FILE`` in a separate process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.certificates import Certificate
 from tests.support.processes import ROOT, Child, ReservedPort, children_of
 
-#: What a migrating admin has: a stock client listener, and the two tuples of the old module's README,
+#: The file of a migrating admin: a stock c2s listener, and the two tuples of the old module's README,
 #: once plain and once with TLS.
 ERLANG_CONFIG = """\
 %% -*- erlang -*-
@@ -48,8 +48,8 @@ ERLANG_CONFIG = """\
 ]}}.
 {top_level}"""
 
-#: ``python -c _CHANGED JSON FUNCTION ...``: the gateway, after constants of its modules got other values, and
-#: a function was called.
+#: ``python -c _CHANGED JSON FUNCTION ...``: the gateway, after a change of constants of its modules and a
+#: call of a function.
 _CHANGED = """
 import importlib, json, runpy, sys
 for name, value in json.loads(sys.argv.pop(1)).items():
@@ -68,11 +68,11 @@ class Gateway:
     """One running gateway. Without ``config`` it gets ``ERLANG_CONFIG`` for the XMPP server at ``c2s_port``.
 
     ``ws_options``, ``c2s_options`` and ``top_level`` are Erlang text put into that file: list items each
-    followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener. The
-    workers run as ``user`` if the test does as root: what tests make is for root only. Without ``asks``
-    the server is left alone at the start: a scripted one takes the first connection for a client's.
-    ``constants`` are deadlines in seconds that no option shortens, by dotted name: for tests of what follows
-    such a deadline. ``before`` is a function, ``module:name``, that the process calls first.
+    followed by a comma, and whole terms. With ``flags`` there is no file, and one plain listener. The workers
+    run as ``user`` if the test runs as root, whose files only root may read. Without ``asks`` the server is
+    not checked at the start: a scripted one takes the first connection for a client's. ``constants`` are
+    deadlines in seconds that no option shortens, by dotted name: for tests of the end of such a deadline.
+    ``before`` is a function, ``module:name``, that the process calls first.
     """
 
     path = "/ws-xmpp"
@@ -154,13 +154,13 @@ class Gateway:
         return self
 
     def stop(self, seconds: float = 40) -> int | None:
-        """SIGTERM; the exit status, or None when it had to be killed."""
+        """Send SIGTERM; returns the exit status, or None if it had to be killed."""
         status = self.child.terminate(seconds)
         self._child = None
         return status
 
     def close(self) -> None:
-        """Kill whatever still runs and give the ports back."""
+        """Kill the processes that still run, and release the ports."""
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -168,7 +168,7 @@ class Gateway:
             port.release()
 
     def assert_clean_log(self, accounts: Mapping[str, str]) -> None:
-        """No traceback, and no password: neither in clear nor as SASL PLAIN sends it."""
+        """Assert a log without a traceback and without a password, in clear or as SASL PLAIN sends it."""
         text = self.log.read_text("utf-8", "replace")
         assert "Traceback (most recent call last)" not in text, text[-8000:]
         for user, password in accounts.items():

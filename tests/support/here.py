@@ -1,4 +1,4 @@
-"""A gateway in the test's own process. Its peers block, so each of their steps runs in a native thread."""
+"""A gateway in the process of the test. Its peers block, so each of their steps runs in a native thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def config_for(port: int, *domains: str) -> Config:
 
 @contextmanager
 def running(config: Config) -> Iterator[Gateway]:
-    """A gateway that accepts, until the end of the block."""
+    """A gateway that serves until the end of the block."""
     gateway = Gateway.alone(config)
     gateway.start()
     try:
@@ -39,13 +39,13 @@ def port_of(gateway: Gateway) -> int:
 
 
 def in_thread(function: Callable[..., Result], *arguments: object) -> Result:
-    """Run a blocking step of a peer while the loop goes on."""
+    """Run a blocking step of a peer while the loop runs."""
     result: Result = gevent.get_hub().threadpool.apply(function, arguments)
     return result
 
 
 def wait_here(condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition`` holds, while the loop goes on. AssertionError if it does not in time."""
+    """Wait until ``condition`` holds, while the loop runs. AssertionError if it does not in time."""
     with gevent.Timeout(_SECONDS, AssertionError(f"no {what} in {_SECONDS} s")):
         while not condition():
             gevent.sleep(0.001)

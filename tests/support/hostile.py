@@ -1,4 +1,4 @@
-"""What the tests of hostile peers share: what the gateway spends, and how a server hears of an error."""
+"""Helpers for tests of hostile peers: time and memory of the gateway, and a stream error for the server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.support.gateway import Gateway
 from tests.support.wire import END
 
 MIB = 1024 * 1024
-#: What may be added by a burst, at its peak and after it. One session's worst message is a quarter of a
-#: megabyte, a server's stanza eight; what a hole would cost is hundreds.
+#: The memory that a burst may add, at its peak and after it. One session's largest message is a quarter of a
+#: megabyte, a server's stanza eight; without a bound it would be hundreds.
 MEMORY = 64 * MIB
 
 
 def _processes(gateway: Gateway) -> Iterator[tuple[Path, float]]:
-    """The gateway's processes, all of its group: (folder of ``/proc``, CPU seconds used so far)."""
+    """The processes of the gateway's group: (folder of ``/proc``, CPU seconds used so far)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text("ascii", "replace").rpartition(")")[2].split()
@@ -43,9 +43,9 @@ def _memory(gateway: Gateway, field: str) -> int:
 
 @contextmanager
 def bounded(gateway: Gateway, seconds: float, memory: int = MEMORY) -> Iterator[None]:
-    """In the block the gateway uses less than ``seconds`` of CPU, and never more than ``memory`` bytes more.
+    """Assert that the block costs the gateway less than ``seconds`` of CPU and at most ``memory`` bytes.
 
-    CPU, since what others do on the machine is not its fault; the deadlines of reads tell if it hangs.
+    CPU time, which other programs on the machine do not change; the deadlines of reads show if it hangs.
     """
     for folder, _ in _processes(gateway):
         (folder / "clear_refs").write_text("5")  # the peak counts from here
@@ -58,5 +58,5 @@ def bounded(gateway: Gateway, seconds: float, memory: int = MEMORY) -> Iterator[
 
 
 def farewell_of(condition: str) -> tuple[bytes, bytes]:
-    """How the XMPP server hears of a stream error: start and end of the bytes."""
+    """A stream error for the XMPP server: the start and the end of its bytes."""
     return b"<stream:error><" + condition.encode() + b" ", b"</stream:error>" + END

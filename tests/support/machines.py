@@ -23,7 +23,7 @@ from wsgw.websocket_xmpp import states as xmpp_states
 
 
 class Machine(NamedTuple):
-    """A state machine: its class, its tables, and how a state is called in them."""
+    """A state machine: its class, its tables, and the names of its states in them."""
 
     kind: type[Any]
     states: Mapping[str, str]
@@ -51,7 +51,7 @@ def edges(machine: Machine) -> set[tuple[str, str]]:
 
 @contextmanager
 def held_to_table(machine: Machine) -> Iterator[set[tuple[str, str]]]:
-    """While it lasts, a transition that is not in the table is a failure; yields those that were seen."""
+    """In the block, a transition that is not in the table is a failure; yields the observed transitions."""
     seen: set[tuple[str, str]] = set()
     allowed, enter = edges(machine), machine.kind._enter
 
@@ -75,7 +75,7 @@ def held_to_tables() -> Iterator[None]:
 
 
 def diagram(machine: Machine) -> str:
-    """A Mermaid state diagram; an arrow has all the events that lead the same way."""
+    """A Mermaid state diagram; an arrow has all events of its transition."""
     first = next(iter(machine.states))
     lines = ["stateDiagram-v2", f"    [*] --> {first}"]
     lines += [f"    {state}: {state}<br>{meaning}" for state, meaning in machine.states.items()]
@@ -89,7 +89,7 @@ def diagram(machine: Machine) -> str:
 
 
 def with_diagrams(text: str) -> str:
-    """The Markdown text with the diagrams of today."""
+    """The Markdown text with the current diagrams."""
     for name, machine in MACHINES.items():
         block = f"<!-- states of {name} -->\n```mermaid\n{diagram(machine)}\n```\n<!-- end of the states -->"
         pattern = rf"<!-- states of {name} -->.*?<!-- end of the states -->"

@@ -1,6 +1,6 @@
-"""Markers of tests that a quick run leaves out, where a test's folder or what it asks for gives them.
+"""Markers of tests that a quick run leaves out, by the folder or the fixtures of a test.
 
-A test that is left out for a reason of its own carries its marker itself. CONTRIBUTING.md explains them.
+A test that is left out for another reason has the marker itself. CONTRIBUTING.md explains the markers.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import pytest
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
 
-#: By fixture: a test that asks for it, be it through another one, has the marker.
+#: By fixture: a test that uses it, directly or through another fixture, has the marker.
 OF_FIXTURES = {
     "bare": "root",
     "cable": "root",
     "node": "real",
     "promtool": "real",
-    "start": "slow",  # a gateway of the test's own, in several processes
+    "start": "slow",  # a gateway for one test, in several processes
     "start_server": "real",
 }
 #: By folder: all tests in it have the marker.

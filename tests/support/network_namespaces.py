@@ -1,4 +1,4 @@
-"""Network namespaces that live as long as a process, so that nothing of them outlives the test run.
+"""Network namespaces that live as long as a process, so that none outlives the test run.
 
 `ip netns add` mounts each namespace below /run/netns, and that folder on itself: such mounts stay after a run
 that was killed, and in a chroot after any run. Here a process that does nothing holds the namespace, and the
@@ -37,14 +37,14 @@ class NetworkNamespace:
         return ["nsenter", f"--net={self._link}", "--", *command]
 
     def ip(self, *arguments: str) -> None:
-        """Run iproute2's ``ip`` inside. subprocess.CalledProcessError if it fails, with what it says."""
+        """Run iproute2's ``ip`` inside. subprocess.CalledProcessError with its output if it fails."""
         subprocess.run(self.inside("ip", *arguments), check=True, capture_output=True, text=True)
 
     def close(self) -> None:
         self._holder.kill()
 
     def identity(self) -> str:
-        """As the kernel writes it, also in the list of mounts."""
+        """The name of the namespace in the kernel, also in the list of mounts."""
         return os.readlink(self._link)
 
     def _has_ended(self) -> bool:

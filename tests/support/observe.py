@@ -1,4 +1,4 @@
-"""What can be seen of a gateway's processes from outside."""
+"""Facts about a gateway's processes, observed from outside."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pathlib import Path
 from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
 
-#: For what takes some seconds on a busy machine.
+#: For steps that take some seconds on a busy machine.
 PATIENCE = 20.0
 #: States of sockets in /proc/net/tcp.
 ESTABLISHED, TIME_WAIT, LISTEN = "01", "06", "0A"
 
 
 def held(gateway: Gateway, port: int) -> list[int]:
-    """How many established connections at ``port`` each worker holds, by pid."""
+    """The number of established connections at ``port`` of each worker, ordered by pid."""
     inodes = _inodes(port, ESTABLISHED)
     return [len(inodes & _sockets_of(pid)) for pid in sorted(gateway.workers)]
 
 
 def listening(pids: Iterable[int], *ports: int) -> list[int]:
-    """Those of the processes that hold a socket listening at one of ``ports``."""
+    """The processes that hold a socket listening at one of ``ports``."""
     inodes = {inode for port in ports for inode in _inodes(port, LISTEN)}
     return [pid for pid in pids if inodes & _sockets_of(pid)]
 
 
 def wait_for_silence(*ports: int) -> None:
-    """Wait until nobody's connection is left at ``ports``: of whoever asked whether they accept, say."""
+    """Wait until no connection is left at ``ports``, such as one that tested whether they accept."""
     wait_until(
         lambda: not any({state for state, _ in _at(port)} - {LISTEN, TIME_WAIT} for port in ports),
         PATIENCE,
@@ -52,7 +52,7 @@ def _at(port: int) -> list[tuple[str, str]]:
 
 
 def _sockets_of(pid: int) -> set[str]:
-    """The inodes of a process's sockets; what is closed, or ends, while we look is not among them."""
+    """The inodes of a process's sockets, without those that are closed during the call."""
     inodes = set()
     with contextlib.suppress(FileNotFoundError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -62,7 +62,7 @@ def _sockets_of(pid: int) -> set[str]:
 
 
 def open_files() -> dict[str, str]:
-    """What this process has open, by number; no longer what earlier tests have left to the collector."""
+    """The open descriptors of this process, without those that earlier tests left to the collector."""
     gc.collect()
     with os.scandir("/proc/self/fd") as entries:
         links = {entry.name: os.readlink(entry.path) for entry in entries}
@@ -70,7 +70,7 @@ def open_files() -> dict[str, str]:
 
 
 def asleep(pid: int) -> bool:
-    """Whether a process waits for something."""
+    """Whether a process sleeps."""
     return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
 
 
@@ -80,7 +80,7 @@ def catches(pid: int, number: int) -> bool:
 
 
 def blocks(pid: int, number: int) -> bool:
-    """Whether a process holds a signal back."""
+    """Whether a process blocks a signal."""
     return _in_mask(pid, "SigBlk", number)
 
 
@@ -91,7 +91,7 @@ def _in_mask(pid: int, name: str, number: int) -> bool:
 
 
 def said(gateway: Gateway, pattern: str, times: int = 1) -> None:
-    """Wait until the log holds so many matches of ``pattern``."""
+    """Wait until the log has so many matches of ``pattern``."""
     try:
         wait_until(lambda: count(gateway, pattern) >= times, PATIENCE, f"{pattern} in the log")
     except TimeoutError as error:
@@ -99,12 +99,12 @@ def said(gateway: Gateway, pattern: str, times: int = 1) -> None:
 
 
 def count(gateway: Gateway, pattern: str) -> int:
-    """How many matches of ``pattern`` the log holds."""
+    """The number of matches of ``pattern`` in the log."""
     return len(re.findall(pattern, gateway.child.text()))
 
 
 def reload(gateway: Gateway) -> None:
-    """SIGHUP, and wait until the parent has done what it says."""
+    """Send SIGHUP, and wait until the parent has finished the reload."""
     done = "listens on|nothing has changed"
     before = count(gateway, done)
     gateway.child.signal(signal.SIGHUP)
@@ -113,7 +113,7 @@ def reload(gateway: Gateway) -> None:
 
 @contextlib.contextmanager
 def without_descriptors(pid: int) -> Iterator[None]:
-    """A process that can open nothing more meanwhile, whatever it closes; what it has it keeps."""
+    """In the block, a process cannot open any other descriptor, whatever it closes; it keeps those it has."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     standard_streams = 3  # which are always open
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (standard_streams, hard))

@@ -1,4 +1,4 @@
-"""What comes of XML in either direction, to be compared between two ways of reading it."""
+"""The outcome of XML in either direction, for comparisons between two ways of reading it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wsgw.stanzas.server import ServerStream
 
 
 def of_message(root: bytes, text: bytes) -> tuple[str, bytes] | None:
-    """What comes of a client's message inside ``root``; None if it is refused."""
+    """The outcome of a client's message inside ``root``; None if it is refused."""
     try:
         return ClientStanzas(root, 100, 100).check(text)
     except SessionError:
@@ -16,7 +16,7 @@ def of_message(root: bytes, text: bytes) -> tuple[str, bytes] | None:
 
 
 def of_stream(data: bytes, places: list[int]) -> tuple[list[tuple[str, bytes]], bool]:
-    """What comes of a server's stream that is cut at ``places``, and whether it failed."""
+    """The outcome of a server's stream that is cut at ``places``, and whether it failed."""
     stream = ServerStream()
     events = []
     for start, end in zip([0, *sorted(places)], [*sorted(places), len(data)], strict=True):
@@ -27,7 +27,7 @@ def of_stream(data: bytes, places: list[int]) -> tuple[list[tuple[str, bytes]], 
 
 
 def tokens_with(header: bytes) -> list[bytes]:
-    """Pieces of XML to be put together in any order, a stream's header among them."""
+    """Pieces of XML, to be joined in any order, with the header of a stream among them."""
     return [
         b"<a>", b"</a>", b"<a/>", b"<b xmlns='x'>", b"</b>", b"text", b" ", b"<![CDATA[", b"]]>", b"<!--",
         b"-->", b"'>",

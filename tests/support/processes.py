@@ -1,8 +1,7 @@
-"""Child processes that never outlive the test run, and ports nobody else takes meanwhile.
+"""Child processes that never outlive the test run, and ports that no other program takes meanwhile.
 
-Every child leads its own process group, so that ending it ends its children too; where ``setpriv`` is there,
-a test run that is killed takes them along. Nothing here sleeps for luck: readiness is polled for, with a
-deadline.
+Every child leads its own process group, so that its end ends its children too; with ``setpriv`` they also end
+when the test run is killed. Nothing here sleeps for a fixed time: readiness is polled, with a deadline.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _POLL_SECONDS = 0.02
 
 
 class ReservedPort:
-    """A port of every local address, held from the moment it is chosen until the test run lets go of it.
+    """A port of every local address, held from the moment it is chosen until it is released.
 
     The holding socket is bound but never listens: a server that sets SO_REUSEADDR may listen on the port,
-    while the kernel gives it to nobody who asks for any free one. It is bound to every address, IPv6 too: a
-    port held on 127.0.0.1 alone may be the local port of a connection that another program has from this
-    machine's address to elsewhere, and a server that listens on 0.0.0.0 or :: does not get it then.
+    while the kernel does not choose it for a program that asks for any free one. It is bound to every
+    address, IPv6 too: a port held on 127.0.0.1 alone may be the local port of a connection that another
+    program has from this machine's address to another host, and then a server cannot listen on 0.0.0.0 or ::.
     """
 
     def __init__(self) -> None:
@@ -71,7 +70,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether something listens on the port now."""
+    """Whether a program listens on the port now."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -86,7 +85,7 @@ def _dies_with_us() -> list[str]:
 
 
 class Child:
-    """A program in a process group of its own, its output in ``log``."""
+    """A program in its own process group, with its output in ``log``."""
 
     def __init__(
         self,
@@ -117,7 +116,7 @@ class Child:
         return self._popen.poll()
 
     def wait_for_ports(self, *ports: int, seconds: float = 30) -> None:
-        """Until every port accepts; RuntimeError with the log if the program ends before that."""
+        """Wait until every port accepts; RuntimeError with the log if the program ends before."""
 
         def ready() -> bool:
             if self.returncode is not None:
@@ -140,7 +139,7 @@ class Child:
                 os.kill(self.pid, number)
 
     def terminate(self, seconds: float = 10) -> int | None:
-        """SIGTERM, and SIGKILL to the whole group after ``seconds``; the exit status of an orderly end."""
+        """Send SIGTERM, and after ``seconds`` SIGKILL to the group; returns the status of an orderly end."""
         self.signal(signal.SIGTERM)
         try:
             return self._popen.wait(seconds)
@@ -150,7 +149,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to whatever is left of the group."""
+        """Send SIGKILL to the rest of the group."""
         if self._killed:
             return
         self._killed = True

@@ -10,7 +10,7 @@ from wsgw import errors
 from wsgw.errors.causes import CAUSES
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 
-#: By class of error, which of its arguments are words.
+#: By class of error: the arguments that are texts.
 _WORDS: dict[type[Exception], tuple[int, ...]] = {
     errors.HandshakeRefused: (1,),
     errors.WebSocketViolation: (1,),
@@ -20,12 +20,12 @@ _WORDS: dict[type[Exception], tuple[int, ...]] = {
 
 
 def other_words(text: str) -> str:
-    """Words of which none is in ``text``, the place of a detail kept; what has been reworded stays."""
+    """Other words than those of ``text``, with the place of a detail; a reworded text stays unchanged."""
     return text if not text or text.startswith("~") else f"~{codecs.encode(text, 'rot13')}"
 
 
 def reword() -> None:
-    """From now on nothing says what it said before; for a process that ends with its test."""
+    """Replace all texts about endings and refusals, for a process that ends with its test."""
     for cause in CAUSES:
         object.__setattr__(cause, "text", other_words(cause.text))
     for kind, positions in _WORDS.items():

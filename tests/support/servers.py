@@ -1,8 +1,7 @@
 """Private XMPP servers on loopback: Debian's ejabberd and Prosody, and wsgw's own demo server.
 
-The real ones have three client ports (plain, STARTTLS, direct TLS) and a WebSocket of their own, against
-which the test clients can be tried without wsgw. Accounts are made over the wire, by in-band registration
-(XEP-0077).
+The real ones have three client ports (plain, STARTTLS, direct TLS) and a separate WebSocket, with which the
+test clients can be tried without wsgw. Accounts are made over the wire, by in-band registration (XEP-0077).
 """
 
 from __future__ import annotations
@@ -37,18 +36,18 @@ Component "conference.localhost" "muc"
 
 
 class Missing(Exception):
-    """What a server needs is not installed here."""
+    """A program that the server needs is not installed."""
 
 
 class Server(ABC):
     """One private server.
 
-    ``c2s_port`` is plain, ``c2s_tls_port`` direct TLS; what STARTTLS is on which port, the subclasses say.
+    ``c2s_port`` is plain, ``c2s_tls_port`` direct TLS; the subclasses say how each port offers STARTTLS.
     """
 
     name: str
     domain = DOMAIN
-    #: Where the rooms of a storing server are (XEP-0045).
+    #: The domain of the rooms of a storing server (XEP-0045).
     rooms = f"conference.{DOMAIN}"
 
     def __init__(self, folder: Path, certificate: Certificate, storing: bool = False) -> None:
@@ -75,7 +74,7 @@ class Server(ABC):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """Every port the server listens on once it is up."""
+        """Every port on which the running server listens."""
         return (self.c2s_port, self.c2s_starttls_port, self.c2s_tls_port, self.http_port, self.https_port)
 
     @property
@@ -93,13 +92,13 @@ class Server(ABC):
         return self
 
     def stop(self) -> None:
-        """An orderly end; accounts stay on disk."""
+        """End the server in order; accounts stay on disk."""
         if self._child is not None:
             self._child.terminate()
             self._child = None
 
     def kill(self) -> None:
-        """No farewell to anybody: SIGKILL."""
+        """Send SIGKILL, so that no stream is ended."""
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -109,7 +108,7 @@ class Server(ABC):
         self.start()
 
     def close(self) -> None:
-        """Stop and give the ports back."""
+        """Stop, and release the ports."""
         self.stop()
         for port in self._ports:
             port.release()
@@ -130,7 +129,7 @@ class Ejabberd(Server):
     name = "ejabberd"
     native_path = "/ws"
 
-    #: Where Debian puts the compiled modules.
+    #: The folder of Debian's compiled modules.
     _LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib")
 
     def _launch(self) -> Child:
@@ -248,7 +247,7 @@ VirtualHost "{self.domain}"
 
 
 class Demo(Server):
-    """The server that ``wsgw demo`` starts, alone: one plain port, no WebSocket of its own."""
+    """The server of ``wsgw demo`` without wsgw: one plain port, no WebSocket."""
 
     name = "demo"
     native_path = ""

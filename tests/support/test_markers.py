@@ -1,4 +1,4 @@
-"""The tables of markers name fixtures and folders that exist."""
+"""The tables of markers name only existing fixtures and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests rely on where they start programs."""
+"""The helpers that start programs and reserve ports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.processes import ReservedPort
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])
-def test_reserved_port_is_held_on_every_address(ip: str) -> None:
-    """Whoever shares the port may listen on any address of it, and no other program can have it on one."""
+def test_a_reserved_port_is_held_on_every_address(ip: str) -> None:
+    """A program that shares the port may listen on any address of it; no other program gets one."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     if family == socket.AF_INET6 and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")

@@ -1,4 +1,4 @@
-"""Nothing of a test run outlives it: no process, no temporary folder, no lock on pytest's own."""
+"""No process, no temporary folder and no lock of pytest outlives a test run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes import ROOT, Child, wait_until
 
-#: Has a child that no parent knows any more, a folder, and the pid of a worker of pytest-xdist.
+#: A test that leaves a child without its parent and a folder, and prints the pid of its pytest-xdist worker.
 TEST = """
 import os, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_forever():
     Path("told").write_text(f"{os.getpid()} {pid} {tempfile.mkdtemp()} .\\n")
     time.sleep(600)
 """
-#: A run in the background of a shell inherits that SIGINT is ignored.
+#: A run in the background of a shell inherits an ignored SIGINT.
 RUN = """
 import signal, sys, pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)

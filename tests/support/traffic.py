@@ -1,7 +1,7 @@
 """Steady traffic through a gateway, with books: every stanza must come back once, in order.
 
-An XMPP server that echoes and its browsers live in one thread with a loop of its own. Beside them
-somebody tries to connect all the time, and keeps a book of what it met.
+An XMPP server that echoes and its browsers run in one thread with its own event loop. There another client
+tries to connect all the time, and counts the results.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 
 _FEATURES = b"<stream:features/>"
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
-#: For a step that works; busy machines are slow.
+#: For a step that works, on a busy machine, in seconds.
 PATIENCE = 30.0
 
 
 @dataclass
 class Book:
-    """What one session met."""
+    """The events of one session."""
 
     sent: int = 0
     came_back: int = 0
-    #: Why it ended before it was asked to; empty if it did not.
+    #: The reason for an end that the test did not request; empty if there was none.
     lost: str = ""
     #: Of the Close frame, 0 for none.
     code: int = 0
     #: Stream errors and stanzas that were not expected.
     unexpected: list[bytes] = field(default_factory=list)
     open: bool = False
-    #: When it was over, by the loop's clock.
+    #: The time of its end, by the loop's clock.
     ended_at: float = 0.0
 
 
@@ -50,7 +50,7 @@ class Traffic:
 
     def __init__(self, ca: Path | None = None) -> None:
         self.books: list[Book] = []
-        #: What attempts to connect met: "101", "503", "ConnectionRefusedError" and the like.
+        #: The results of attempts to connect: "101", "503", "ConnectionRefusedError" and the like.
         self.attempts: Counter[str] = Counter()
         self._ca = ca
         self._loop = asyncio.new_event_loop()
@@ -73,7 +73,7 @@ class Traffic:
         self._thread.join(PATIENCE)
         self._loop.close()
 
-    # -- what a test does --------------------------------------------------------------------------
+    # -- for tests ---------------------------------------------------------------------------------
 
     def begin(self, port: int, count: int, pause: float = 0.1, *, secure: bool = False) -> list[Book]:
         """Start sessions, one after the other; return their books once all have their first stanza back."""
@@ -105,7 +105,7 @@ class Traffic:
         )
 
     def moves(self, books: list[Book], stanzas: int = 5) -> None:
-        """Wait until every session of ``books`` has so many stanzas more, or is over."""
+        """Wait until every session of ``books`` has so many more stanzas, or has ended."""
         goals = [book.came_back + stanzas for book in books]
         wait_until(
             lambda: all(
@@ -116,11 +116,11 @@ class Traffic:
         )
 
     def over(self, books: list[Book]) -> None:
-        """Wait until every session of ``books`` is over: what it met last is in its book then."""
+        """Wait until every session of ``books`` has ended and its last events are in its book."""
         wait_until(lambda: not any(book.open for book in books), PATIENCE, "the sessions to be over")
 
     def now(self) -> float:
-        """The time that ``ended_at`` of a book is told by."""
+        """The clock of ``ended_at`` of a book."""
         return self._loop.time()
 
     def finish(self) -> None:
@@ -164,7 +164,7 @@ class Traffic:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # what they closed is let go of in the loop's next turn
+        await asyncio.sleep(0)  # the loop releases closed sockets in its next turn
 
     async def _session(self, book: Book, port: int, pause: float, secure: bool) -> None:
         writer = None
@@ -268,7 +268,7 @@ class Traffic:
 
 
 def assert_whole(books: list[Book]) -> None:
-    """Nothing was lost, doubled or said that should not have been, and no session ended by itself."""
+    """Assert that no stanza was lost, doubled or unexpected, and no session ended by itself."""
     for book in books:
         assert (book.lost, book.unexpected) == ("", []), book
         assert book.came_back == book.sent > 0, book

@@ -1,8 +1,8 @@
 """A process that outlives a test run by a moment and removes what the run has left, however the run ended.
 
-Every process of a run has the name of the run's folder in its environment, whichever process has started
-it and whatever has become of that one: so the warden finds it. Temporary files of the run are in that
-folder. This is a pytest plugin; run as a program it is the warden.
+Every process of a run has the name of the run's folder in its environment, by which the warden finds it, even
+if its parent has ended. Temporary files of the run are in that folder. This is a pytest plugin; run as a
+program it is the warden.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PREFIX = "wsgw-tests-"
 #: The environment variable with the run's folder.
 RUN = "WSGW_TEST_RUN"
-#: For the processes of a run to be gone, in seconds.
+#: The time for the processes of a run to end, in seconds.
 _PATIENCE = 10.0
 #: A folder that is younger, in seconds, may be of a run whose warden is starting.
 _STARTING = 60.0
@@ -34,12 +34,12 @@ _wardens: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the warden, and give the run its folder; what ``tmp_path`` names stays where pytest puts it."""
+    """Start the warden, and give the run its folder; those of ``tmp_path`` stay where pytest puts them."""
     if hasattr(config, "workerinput"):  # a worker of pytest-xdist is of the run that started it
         return
     top = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix=PREFIX)
-    Path(folder).chmod(0o1777)  # as /tmp: some tests run programs under other accounts
+    Path(folder).chmod(0o1777)  # the mode of /tmp: some tests run programs under other accounts
     _wardens.append(
         subprocess.Popen(
             [sys.executable, __file__, folder, top, str(os.getpid())],
@@ -52,14 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let the warden do its work before the run ends, if the run ends in order."""
+    """Let the warden do its work before an orderly end of the run."""
     for warden in _wardens:
         warden.communicate()
     _wardens.clear()
 
 
 def main(folder: Path, top: Path, run: str) -> None:
-    """Wait until standard input ends, which is when the run has, and clear up after it."""
+    """Wait until standard input ends, which is the end of the run, and clear up after it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Both ends of the gateway by hand: a browser that sends any bytes, an XMPP server that does what it is told.
+"""Both ends of the gateway: a browser that sends any bytes, and a scripted XMPP server.
 
 Plain blocking sockets with a deadline on every read; nothing of wsgw is imported.
 """
@@ -76,7 +76,7 @@ def upgrade_request(path: str = "/ws-xmpp", headers: tuple[str, ...] = ()) -> by
 class Connection:
     """A socket whose reads have a deadline."""
 
-    #: Those that nobody has closed.
+    #: The connections that are not closed.
     opened: ClassVar[set[Connection]] = set()
 
     def __init__(self, sock: socket.socket) -> None:
@@ -109,7 +109,7 @@ class Connection:
         return self.read(self.buffer.index(end) + len(end))
 
     def read_to_end(self, seconds: float = SECONDS) -> bytes:
-        """Everything up to the peer's FIN; TimeoutError if that takes longer."""
+        """All bytes up to the peer's FIN; TimeoutError if that takes longer."""
         self.socket.settimeout(seconds)
         while self._more():
             pass
@@ -117,7 +117,7 @@ class Connection:
         return data
 
     def silent(self, seconds: float) -> bool:
-        """Whether nothing, not even an end, comes within ``seconds``."""
+        """Whether neither a byte nor an end arrives within ``seconds``."""
         if self.buffer:
             return False
         self.socket.settimeout(seconds)
@@ -195,7 +195,7 @@ class Browser(Connection):
             return payload
 
     def until_close(self) -> tuple[list[bytes], int, str]:
-        """(text messages, code, reason) up to and with the Close frame; it and pings are answered."""
+        """(text messages, code, reason) up to and including the Close frame; it and pings are answered."""
         messages = []
         while True:
             opcode, payload = self.frame()
@@ -213,7 +213,7 @@ class Browser(Connection):
 
 
 class XmppServer:
-    """Listens on a loopback port; each connection it accepts is played by the test."""
+    """Listens on a loopback port; the test plays each accepted connection."""
 
     def __init__(self, port: int = 0, receive_buffer: int | None = None) -> None:
         self._listener = socket.socket()
@@ -241,7 +241,7 @@ class XmppServer:
 
 
 class UnixXmppServer(XmppServer):
-    """The same on a Unix socket, which is there in every network namespace."""
+    """The same on a Unix socket, which every network namespace can reach."""
 
     def __init__(self, path: str) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -252,7 +252,7 @@ class UnixXmppServer(XmppServer):
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """The block must not take longer than ``seconds``."""
+    """Assert that the block takes at most ``seconds``."""
     started = time.monotonic()
     yield
     took = time.monotonic() - started
@@ -271,7 +271,7 @@ def _connected_sockets() -> Iterator[tuple[int, int, str, int]]:
 def tcp_state(local_port: int, remote_port: int) -> str:
     """The kernel's state of the socket between these ports; ``CLOSED`` if there is none.
 
-    Both, since one local port may serve connections to several remote ones.
+    Both ports, since one local port may serve connections to several remote ones.
     """
     for *ports, state, _ in _connected_sockets():
         if ports == [local_port, remote_port]:
@@ -280,7 +280,7 @@ def tcp_state(local_port: int, remote_port: int) -> str:
 
 
 def stays_unread(reader_port: int, sender_port: int) -> bool:
-    """Whether what was sent between these ports lies unread for a quarter of a second."""
+    """Whether bytes sent between these ports stay unread for a quarter of a second."""
     deadline = time.monotonic() + 0.25
     while time.monotonic() < deadline:
         connections = _connected_sockets()

@@ -31,7 +31,7 @@ _CONTENT_ROOT = re.compile(r"<(message|presence|iq)(?=[\s/>])(?![^>]*\sxmlns=)")
 
 
 class WebSocketSocket:
-    """What SleekXMPP needs of a socket, over one WebSocket."""
+    """The methods of a socket that SleekXMPP needs, over one WebSocket."""
 
     all: ClassVar[list[WebSocketSocket]] = []
 
@@ -51,7 +51,7 @@ class WebSocketSocket:
         self.ws.settimeout(0.1)
 
     def settimeout(self, _seconds: float | None) -> None:
-        """The connection is made with a timeout of its own and read without one."""
+        """The attempt to connect has its own timeout; reads have none."""
 
     def makefile(self, *_: Any) -> WebSocketSocket:
         return self
@@ -81,7 +81,7 @@ class WebSocketSocket:
         """None: the mechanisms with channel binding are not for WebSockets."""
 
     def lose(self) -> None:
-        """The network is gone: no Close frame, no <close/>, no close_notify."""
+        """Lose the network: no Close frame, no <close/>, no close_notify."""
         assert self.ws.sock is not None
         socket.socket.shutdown(self.ws.sock, socket.SHUT_RDWR)
 
@@ -96,8 +96,9 @@ class WebSocketSocket:
 
     def _send_text(self, text: str) -> None:
         self.sent.append(text)
-        # Like a TCP socket's buffer, it takes what the network will lose: SleekXMPP shall hear of the loss
-        # from its reader alone, since two of its threads reconnecting at once end each other's connection.
+        # Like the buffer of a TCP socket, it takes bytes that the network will lose: SleekXMPP must learn of
+        # the loss from its reader only, since two of its threads that reconnect at once end each other's
+        # connection.
         with contextlib.suppress(OSError, websocket.WebSocketException), self._in_use:
             self.ws.send(text)
 
@@ -138,7 +139,7 @@ def _check_frame(text: str) -> None:
 
 
 class Client(ClientXMPP):  # type: ignore[misc]
-    """One logged-in user; what happens to it arrives in queues."""
+    """One logged-in user; its events arrive in queues."""
 
     def __init__(self, account: dict[str, str], mechanism: str, resumable: bool) -> None:
         self._listens = threading.Event()
@@ -154,7 +155,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
         self.register_plugin("xep_0199")
         if resumable:
             self.register_plugin("xep_0198", {"window": 1})
-            # It forgets its counters before the stream ends, and stumbles over Prosody's last <a/>.
+            # SleekXMPP forgets its counters before the stream ends, and fails at Prosody's last <a/>.
             self.del_event_handler("session_end", self["xep_0198"].session_end)
         for event in (
             "session_start",
@@ -172,7 +173,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
         return self.sockets[-1]
 
     def reconnect(self, reattempt: bool = True, wait: bool = False, send_close: bool = False) -> bool:
-        """As inherited, but a lost connection sends no end of stream, which would forget the session."""
+        """As in the base class, but a lost connection sends no end of stream, which would end the session."""
         return bool(super().reconnect(reattempt, wait, send_close))
 
     def register_handler(self, handler: Any, before: Any = None, after: Any = None) -> None:
@@ -181,7 +182,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
             self._listens.set()
 
     def incoming_filter(self, xml: Any) -> Any:
-        """It asks to resume before it listens for the answer, and misses a fast one: hold that back."""
+        """SleekXMPP asks to resume before it listens for the answer, and misses a fast one: delay that."""
         if xml.tag == RESUMED:
             assert self._listens.wait(15), "it does not listen"
         return xml
