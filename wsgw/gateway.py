@@ -24,7 +24,7 @@ from wsgw.config.cross_checks import session_limit
 from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
-from wsgw.listener.entrance import Entrance
+from wsgw.listener.context import ListenerContext
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import browser_context, check_tls
@@ -196,14 +196,14 @@ class Gateway:
     ) -> dict[Place, Listener]:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         return {
-            place: Listener(sockets[place], self._entrance(listener, trusted, files))
+            place: Listener(sockets[place], self._context(listener, trusted, files))
             for place, listener in by_place(config).items()
             if isinstance(listener, ListenerConfig)
         }
 
-    def _entrance(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> Entrance:
+    def _context(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> ListenerContext:
         tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
-        return Entrance.of(config, tls, trusted, files, self.supervisor)
+        return ListenerContext.of(config, tls, trusted, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:
         if shared.figures is None:
@@ -214,7 +214,7 @@ class Gateway:
             survey=supervisor.survey,
             draining=lambda: supervisor.draining,
             connections=lambda: supervisor.admission.connections,
-            probes=lambda: [listener.entrance.upstream.probe for listener in self.listeners],
+            probes=lambda: [listener.context.upstream.probe for listener in self.listeners],
         )
         return Administration(shared.figures, slot, shared.state, served, self.config, files)
 
@@ -245,10 +245,10 @@ def log_unhandled() -> None:
     gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
 
 
-def _log_unhandled(context: object, kind: Any, value: Any, traceback: Any) -> None:
-    if isinstance(context, Listener | AdminServer) and isinstance(value, OSError):
+def _log_unhandled(source: object, kind: Any, value: Any, traceback: Any) -> None:
+    if isinstance(source, Listener | AdminServer) and isinstance(value, OSError):
         # gevent accepts again after a pause, which grows to a second.
-        url = listener_url(context.entrance.config) if isinstance(context, Listener) else context.url
+        url = listener_url(source.context.config) if isinstance(source, Listener) else source.url
         log.error("%s accepts no connections: %s", url, value.strerror)
     else:
         log.error("fault in the gateway", exc_info=(kind, value, traceback))

@@ -1,7 +1,6 @@
 """Finds, connects and secures the XMPP server behind a listener (RFC 6120 sections 3 and 5).
 
-Straight-line code in the session's own greenlet; what it returns is a socket on which the client's
-stream header is the next thing to be said.
+Blocking code in the session's greenlet. It returns a socket that is ready for the client's stream header.
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ from wsgw.xmpp.header import starttls_header
 
 log = logging.getLogger("wsgw.upstream")
 
-#: (family, what ``connect`` takes)
+#: (address family, argument of ``socket.connect``)
 _SocketAddress = tuple[int, Any]
-#: An address that could not be connected to, and why.
+#: (address, the error of the attempt to connect to it)
 Failure = tuple[UpstreamAddress, OSError]
-#: Features and a few elements; a server that sends more before TLS is not to be trusted.
+#: Bytes of one element before TLS: enough for features; a server that sends more is not trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
-#: Characters of an element's name in an error.
+#: The most characters of an element's name in an error.
 _SHOWN = 64
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
 _HOSTNAME_MISMATCH = 62
-#: The end of a probe's connection is accompanied for so long, in seconds.
+#: Seconds that ``linger`` takes for the connection of a probe.
 PROBE_LINGERS = 0.1
 
 
 class OtherName(ssl.SSLError):
-    """The certificate does not name the domain."""
+    """The certificate does not name the domain (RFC 6120 section 13.7.2)."""
 
     def __init__(self, domain: str) -> None:
         super().__init__(
@@ -62,21 +61,21 @@ class OtherName(ssl.SSLError):
 
 
 class OtherCertificate(ssl.SSLError):
-    """The certificate is none of ``certfiles``, and no authority was to be asked."""
+    """The certificate is not one of ``certfiles``, and the configuration names no authority."""
 
     def __init__(self) -> None:
-        super().__init__(0, "the certificate is not one the configuration names")
+        super().__init__(0, "the certificate is not one of those in the configuration")
 
 
 class NoStartTls(ConnectionError):
-    """The server does not go through with STARTTLS."""
+    """The server does not offer STARTTLS, or does not complete its negotiation."""
 
 
 class Upstream:
-    """The XMPP server of one listener: its addresses, and how it is spoken to."""
+    """Connects to the XMPP server of one listener."""
 
     def __init__(self, config: ListenerConfig, files: PemFiles, tally: Tally) -> None:
-        """``tally`` hears how attempts end. Raises ConfigError if ``upstream_cafile`` cannot be used."""
+        """``tally`` counts the attempts. Raises ConfigError if ``upstream_cafile`` cannot be used."""
         self._config = config
         self._tally = tally
         tally.upstreams.update(map(str, config.upstream))
@@ -84,9 +83,10 @@ class Upstream:
         self._direct_tls = _tls(config, (ALPN_XMPP_CLIENT,), files)
 
     def connect(self, domain: str, client: Endpoint) -> SocketAsync:
-        """Return a connection to the server of ``domain``, for the ``client`` (address, port).
+        """Return a connection to the server of ``domain``, for the ``client``'s (address, port).
 
-        Tries every address in turn, each within ``connect_timeout``. Raises UpstreamFailed.
+        It tries one address after the other, each within ``connect_timeout``. Raises UpstreamFailed if none
+        can be used.
         """
         problems: list[Failure] = []
         for configured, address in self._addresses(problems):
@@ -104,9 +104,9 @@ class Upstream:
         raise UpstreamFailed(causes.UPSTREAM_UNREACHABLE)
 
     def try_out(self, domain: str) -> tuple[SocketAsync | None, list[Failure]]:
-        """A connection to the first server of ``domain`` that can be connected to, for no client.
+        """Connect to the server of ``domain`` without a client.
 
-        None if there is none; and why those before it could not be.
+        Returns (the connection, None if no address can be used; the failures of the addresses before it).
         """
         problems: list[Failure] = []
         for configured, address in self._addresses(problems):
@@ -117,9 +117,9 @@ class Upstream:
         return None, problems
 
     def probe(self, domain: str) -> None:
-        """Connect to each server of ``domain`` for nobody, so that the tally knows which answer.
+        """Connect to each server of ``domain`` without a client, so that the tally knows which ones answer.
 
-        It is counted as no user's attempt is.
+        These attempts do not appear in the counters of clients' connections.
         """
         answering: set[str] = set()
         for configured, address in self._addresses([]):
@@ -131,7 +131,7 @@ class Upstream:
     def _attempt(
         self, configured: str, address: UpstreamAddress, domain: str, client: Endpoint
     ) -> SocketAsync:
-        """One attempt, within ``connect_timeout``. Raises OSError."""
+        """Connect to one address within ``connect_timeout``, and note the result. Raises OSError."""
         seconds = self._config.connect_timeout
         try:
             with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
@@ -147,7 +147,10 @@ class Upstream:
         self._tally.attempts[configured] = Attempt(ok=False, at=time(), error=error)
 
     def _addresses(self, problems: list[Failure]) -> Iterator[tuple[str, UpstreamAddress]]:
-        """(the address as configured, one to connect to)"""
+        """Yield (the address as configured, an address to connect to); SRV records give several (RFC 2782).
+
+        A lookup that fails is appended to ``problems``.
+        """
         for address in self._config.upstream:
             if address.scheme != "srv":
                 yield str(address), address
@@ -169,33 +172,33 @@ class Upstream:
         for context in others:
             sock = self._open(address, client)
             with contextlib.suppress(OSError):
-                return _secured(sock, tls, context, address, domain)
-        return _secured(self._open(address, client), tls, last, address, domain)
+                return _with_tls(sock, tls, context, address, domain)
+        return _with_tls(self._open(address, client), tls, last, address, domain)
 
     def _open(self, address: UpstreamAddress, client: Endpoint) -> SocketAsync:
-        """Connect to the first address of the host that answers; say who the client is."""
+        """Connect to the first address of the host that answers; send the PROXY header."""
         *others, last = _resolve(address)
-        # One that drops packets must not use up the time of the others.
+        # An address that drops packets must not use up the time of the others.
         seconds = self._config.connect_timeout / (len(others) + 1)
         for target in others:
             with contextlib.suppress(OSError):
-                return self._reach(*target, client, seconds)
-        return self._reach(*last, client, seconds)
+                return self._connect_to(*target, client, seconds)
+        return self._connect_to(*last, client, seconds)
 
-    def _reach(self, family: int, target: Any, client: Endpoint, seconds: float) -> SocketAsync:
+    def _connect_to(self, family: int, target: Any, client: Endpoint, seconds: float) -> SocketAsync:
         sock = socket.socket(family, socket.SOCK_STREAM)
         connection = SocketAsync(sock)
         try:
             with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
                 _connect_socket(sock, target)
-                self._say_who(connection, sock, client)
+                self._send_proxy_header(connection, sock, client)
                 return connection
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         except BaseException:
             connection.close()
             raise
 
-    def _say_who(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
+    def _send_proxy_header(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
         version = self._config.upstream_proxy_protocol
         if version == "off":
             return
@@ -216,7 +219,7 @@ def _tls(config: ListenerConfig, alpn: tuple[str, ...], files: PemFiles) -> Upst
 
 
 def _resolve(address: UpstreamAddress) -> list[_SocketAddress]:
-    """Socket addresses of a host; names are looked up in a native thread."""
+    """Return the socket addresses of a host; a native thread looks up names. Raises OSError."""
     if address.scheme == "unix":
         return [(socket.AF_UNIX, address.host)]
     try:
@@ -224,7 +227,7 @@ def _resolve(address: UpstreamAddress) -> list[_SocketAddress]:
     except ValueError:
         try:
             found = gevent.socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
-        except UnicodeError as error:  # a record may name what is no host name
+        except UnicodeError as error:  # an SRV record may contain an invalid host name
             raise OSError(f"{address.host}: no host name") from error
         return [(family, target) for family, _, _, _, target in found]
     family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -241,14 +244,14 @@ def _connect_socket(sock: socket.socket, target: Any) -> None:
     if code:
         raise OSError(code, os.strerror(code))
     if sock.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
-        # A free port in the ephemeral range may be given to the very socket that connects to it.
+        # The kernel may give the socket the free port that it connects to, so that it connects to itself.
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
-def _secured(
+def _with_tls(
     sock: SocketAsync, tls: UpstreamTls, context: ssl.SSLContext, address: UpstreamAddress, domain: str
 ) -> SocketAsync:
-    """Return ``sock`` with TLS up; it is closed else. Raises OSError."""
+    """Return ``sock`` after the TLS handshake. Raises OSError, and closes the socket, if that fails."""
     try:
         if address.scheme == "starttls":
             _negotiate_starttls(sock, domain)
@@ -267,19 +270,22 @@ def _secured(
 
 
 def _without_frames(error: OSError) -> OSError:
-    """``error``, which is to be kept: the frames it came through hold the connection, and what keeps it."""
+    """Return ``error`` without its traceback, whose frames would keep the connection alive."""
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error
 
 
 def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
-    """RFC 6120 section 5.4: header, features, ``<starttls/>``, ``<proceed/>``, and not a byte more."""
+    """Exchange header, features, ``<starttls/>`` and ``<proceed/>`` (RFC 6120 section 5.4).
+
+    Bytes of the server after ``<proceed/>`` and before TLS are an error. Raises ConnectionError.
+    """
     stream = ServerStream(_NEGOTIATION_LIMIT)
     sock.sendall(starttls_header(domain))
     header, features = _expect(sock, stream, FEATURES)
     try:
         offered = read_element(header, features).children
-    except StreamError as error:  # it takes too much to be read
+    except StreamError as error:  # the features cost too much to read
         raise ConnectionError(str(error)) from None
     if all(child.name != STARTTLS for child in offered):
         raise NoStartTls("the server does not offer STARTTLS")
@@ -290,7 +296,10 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
 
 
 def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes, bytes]:
-    """Return the header that came before, empty if none did, and the element of this name."""
+    """Return (the stream header, empty if none was received; the element with the expanded name ``wanted``).
+
+    Raises OSError, and NoStartTls for any other element.
+    """
     header = b""
     while True:
         data = b"" if stream.busy else sock.recv()
@@ -304,6 +313,6 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
         if events:
             name, element = events[0]
             if name != wanted or len(events) > 1:
-                local = split_name(name)[1][:_SHOWN]  # a namespace may look like anything in the log
+                local = split_name(name)[1][:_SHOWN]  # not the namespace, which may contain any text
                 raise NoStartTls(f"unexpected {local or 'end of stream'} during STARTTLS")
             return header, element

@@ -59,7 +59,7 @@ class Gate:
 
 @pytest.fixture
 def gate(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    upstream = gateway.listeners[0].entrance.upstream
+    upstream = gateway.listeners[0].context.upstream
     gate = Gate(upstream.connect)
     monkeypatch.setattr(upstream, "connect", gate.connect)
     return gate

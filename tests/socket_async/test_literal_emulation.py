@@ -7,7 +7,7 @@ from contextlib import closing
 import gevent
 import pytest
 
-import wsgw.listener.arrival
+import wsgw.listener.connection
 import wsgw.upstream
 from tests.support.here import config_for, in_thread, port_of, running
 from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
@@ -70,7 +70,7 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
 ) -> None:
     results = []
     for wrapper in (SocketAsync, LiteralSocketAsync):
-        monkeypatch.setattr(wsgw.listener.arrival, "SocketAsync", wrapper)
+        monkeypatch.setattr(wsgw.listener.connection, "SocketAsync", wrapper)
         monkeypatch.setattr(wsgw.upstream, "SocketAsync", wrapper)
         with closing(XmppServer()) as server, running(config_for(server.port)) as gateway:
             results.append(in_thread(dialogue, port_of(gateway), server, framing, cut))

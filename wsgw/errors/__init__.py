@@ -1,18 +1,18 @@
 """Every error wsgw raises on purpose; each carries the reply it deserves.
 
-    WsgwError
-     ├── ConfigError            what `check` prints: every problem of the file, exit 2
-     ├── HandshakeRefused       HTTP status and reason phrase
-     │    └── PlainRequest      200 and a text
-     ├── WebSocketViolation     a Close code (RFC 6455 section 7.4), the XMPP server hears FIN
-     │    ├── InvalidText       1007; the stream ends with an error
-     │    └── MessageTooBig     1009; the stream ends with an error
-     └── StreamError            a stream error (RFC 6120 section 4.9.3)
-          └── SessionError      and a Close code: the gateway ends the session
-               └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
+WsgwError
+ ├── ConfigError            what `check` prints: every problem of the file, exit 2
+ ├── HandshakeRefused       HTTP status and reason phrase
+ │    └── PlainRequest      200 and a text
+ ├── WebSocketViolation     a Close code (RFC 6455 section 7.4); the XMPP server gets a FIN
+ │    ├── InvalidText       1007; the stream ends with an error
+ │    └── MessageTooBig     1009; the stream ends with an error
+ └── StreamError            a stream error (RFC 6120 section 4.9)
+      └── SessionError      and a Close code: wsgw ends the session
+           └── UpstreamFailed    the XMPP server is unreachable, lost or unusable
 
-``causes`` is the table of why sessions end, ``refusals`` that of why connections are refused. This room knows
-nothing of sockets, frames or XML.
+causes    the table of the causes that end sessions
+refusals  the table of the causes for which connections are refused
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from wsgw.errors.refusals import HANDSHAKE, PLAIN_REQUEST, Refusal
 
 
 class CloseCode(IntEnum):
-    """Close codes wsgw sends itself (RFC 6455 section 7.4.1 and its IANA registry)."""
+    """The Close codes that wsgw sends itself (RFC 6455 section 7.4.1 and its IANA registry)."""
 
     NORMAL = 1000
     PROTOCOL_ERROR = 1002
@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
 
 
 class Farewell(Enum):
-    """What the XMPP server hears when a session ends: decides whether it may be resumed (XEP-0198)."""
+    """The last bytes that the XMPP server gets: they decide whether the session can be resumed (XEP-0198)."""
 
     #: A bare FIN: the server keeps the session for resumption.
     FIN = "fin"
@@ -50,7 +50,7 @@ class Farewell(Enum):
 
 
 class WsgwError(Exception):
-    """Base of everything wsgw raises on purpose."""
+    """The base of all errors that wsgw raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +58,7 @@ class ConfigProblem:
     """One mistake in a configuration file."""
 
     file: str
+    #: From 1 on; 0 if the mistake belongs to no line.
     line: int
     reason: str
 
@@ -66,7 +67,7 @@ class ConfigProblem:
 
 
 class ConfigError(WsgwError):
-    """A configuration that cannot be run; ``problems`` holds every mistake found, in file order."""
+    """A configuration that cannot be used; ``problems`` holds every mistake found, in file order."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         self.problems = tuple(problems)
@@ -76,8 +77,8 @@ class ConfigError(WsgwError):
 class HandshakeRefused(WsgwError):
     """An upgrade request is refused with ``status`` and the reason ``phrase``.
 
-    ``cause`` is what the counter tells of it.
-    ``body`` is a text for the one who asked, ``hint`` one for the log.
+    ``headers`` holds (name, value) for the response, ``body`` its text, ``hint`` a text for the log.
+    ``cause`` is for the counter.
     """
 
     def __init__(
@@ -107,7 +108,11 @@ class PlainRequest(HandshakeRefused):
 
 
 class WebSocketViolation(WsgwError):
-    """The browser broke RFC 6455, or sent what this endpoint does not take: Close with ``code``."""
+    """The browser broke RFC 6455, or sent a message that wsgw does not accept: Close with ``code``.
+
+    ``reason`` is a text for the log; ``ending`` is the cause of the session's end, by default
+    ``BAD_WEBSOCKET``.
+    """
 
     def __init__(self, code: int, reason: str, ending: Ending | None = None) -> None:
         super().__init__(f"{code} {reason}")
@@ -125,7 +130,7 @@ class InvalidText(WebSocketViolation):
 
 
 class MessageTooBig(WebSocketViolation):
-    """A message is above ``limit`` bytes (RFC 6455 section 10.4); seen on its header."""
+    """A message is above ``limit`` bytes (RFC 6455 section 10.4); raised as soon as its header is read."""
 
     def __init__(self, limit: int) -> None:
         ending = Ending(LARGE_STANZA, str(limit))
@@ -133,7 +138,10 @@ class MessageTooBig(WebSocketViolation):
 
 
 class StreamError(WsgwError):
-    """A stream error: its ``condition``, and a ``text`` for people, which never holds a peer's payload."""
+    """A stream error: its ``condition`` (RFC 6120 section 4.9.3), and a ``text`` for people.
+
+    The text never contains bytes of a stanza.
+    """
 
     def __init__(self, condition: str, text: str) -> None:
         super().__init__(f"{condition}: {text}")
@@ -144,7 +152,7 @@ class StreamError(WsgwError):
 class SessionError(StreamError):
     """The session ends for ``cause``, with the cause's stream error and the Close code ``code``.
 
-    Both sides may read the text of the cause, in which ``detail`` takes its place.
+    The stream error has the text of the cause, with ``detail`` inserted. ``farewell`` is for the XMPP server.
     """
 
     def __init__(
@@ -162,7 +170,7 @@ class SessionError(StreamError):
 
 
 class UpstreamFailed(SessionError):
-    """No usable connection to the XMPP server; the browser hears ``remote-connection-failed``."""
+    """There is no usable connection to the XMPP server; the browser gets ``remote-connection-failed``."""
 
     def __init__(self, cause: Cause, farewell: Farewell = Farewell.FIN) -> None:
         super().__init__(cause, code=CloseCode.INTERNAL_ERROR, farewell=farewell)

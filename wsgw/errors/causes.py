@@ -1,8 +1,8 @@
-"""Why sessions end: one table, from which the log, the counters, the stream errors and the docs take it.
+"""The causes that end sessions: one table for the log, the counters, the stream errors and the docs.
 
 A cause is a value: errors carry it, and methods such as ``browser_lost`` take it. No code reads its text to
-learn a fact. What a peer chose (a Close code, the condition of a server's error) and what belongs to one
-session (a size, the words of a parser) is a detail beside the cause: the log shows it, the counters do not.
+learn a fact. A value of a peer (a Close code, the condition of a server's error) or of one session (a size,
+the message of a parser) is the detail of a cause: the log shows it, the counters do not.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a session ends."""
+    """The cause of a session's end."""
 
     #: One of ``LABELS``.
     label: str
-    #: The option whose limit was hit; empty if none was.
+    #: The option whose limit was exceeded; empty for a cause without a limit.
     limit: str
-    #: For people: the log, and both peers if there is a stream error. A detail takes the place of ``{}``.
+    #: For the log, and for both peers if there is a stream error. A detail takes the place of ``{}``.
     text: str
-    #: The condition of the stream error (RFC 6120 section 4.9.3) that the browser is sent; empty for none.
+    #: The condition of the stream error for the browser (RFC 6120 section 4.9.3); empty for no error.
     condition: str = ""
 
     def __post_init__(self) -> None:
@@ -55,14 +55,14 @@ class Cause:
 
 
 class Ending(NamedTuple):
-    """The cause of one session's end, and its detail; as a string, what the log says of it."""
+    """The cause of one session's end, and its detail; ``str`` gives the text for the log."""
 
     cause: Cause
     detail: str = ""
 
     @property
     def text(self) -> str:
-        """The sentence of it."""
+        """The text of the cause, with the detail inserted."""
         return self.cause.text.replace("{}", self.detail)
 
     def __str__(self) -> str:
@@ -77,20 +77,22 @@ SERVER_ERROR = Cause("server_error", "", "server: {}")
 SEE_OTHER_HOST = Cause("see_other_host", "", "see-other-host")
 BROWSER_LEFT = Cause("browser_left", "", "Close {}")
 BROWSER_LOST = Cause("browser_lost", "", "connection lost")
-#: The bytes that it sent before it left are more than the XMPP server reads.
+#: Before it left, the browser sent more bytes than the XMPP server reads.
 LEFT_TOO_MUCH = Cause("browser_lost", "send_buffer_hard", "connection lost: send_buffer_hard")
 
 # -- a deadline is over ------------------------------------------------------------------------------
 
 NO_PONG = Cause("no_pong", "pong_timeout", "no pong")
 SLOW_CONSUMER = Cause("slow_consumer", "send_timeout", "slow consumer: send_timeout")
-IDLE = Cause("idle", "websocket_timeout", "nothing was heard from you", "connection-timeout")
+IDLE = Cause(
+    "idle", "websocket_timeout", "the client sent nothing within websocket_timeout", "connection-timeout"
+)
 NO_STREAM = Cause("no_stream", "open_timeout", "no stream was opened", "connection-timeout")
 NO_LOGIN = Cause("no_login", "auth_timeout", "no login in time", "policy-violation")
 
 # -- the client breaks the rules ---------------------------------------------------------------------
 
-#: The detail is the Close code, and what was wrong.
+#: The detail is the Close code and the error.
 BAD_WEBSOCKET = Cause("bad_websocket", "", "{}")
 LARGE_STANZA = Cause("policy_violation", "max_stanza_size", "stanza above {} bytes", "policy-violation")
 DEEP_ELEMENTS = Cause("policy_violation", "max_depth", "elements nested too deeply", "policy-violation")
@@ -117,7 +119,7 @@ UPSTREAM_LOST = Cause(
 )
 UPSTREAM_STALLED = Cause("upstream_failed", "", "the XMPP server does not read", "remote-connection-failed")
 UPSTREAM_NO_XMPP = Cause(
-    "upstream_failed", "", "the XMPP server sent what is not XMPP", "remote-connection-failed"
+    "upstream_failed", "", "the XMPP server sent bytes that are not XMPP", "remote-connection-failed"
 )
 UPSTREAM_WANTS_TLS = Cause(
     "upstream_failed",
@@ -129,14 +131,14 @@ UPSTREAM_WANTS_TLS = Cause(
 # -- the gateway ends it -----------------------------------------------------------------------------
 
 GATEWAY_STOPS = Cause("shutdown", "", "the gateway stops", "system-shutdown")
-#: The greenlet of the session ends before the session has a cause.
+#: The session's greenlet was killed before the session had a cause.
 GATEWAY_STOPPED = Cause("shutdown", "", "gateway stopped")
 FAULT = Cause("fault", "", "fault in the gateway", "internal-server-error")
 #: The session has not ended, or a fault prevented that its machine ended.
 UNKNOWN = Cause("other", "", "")
 NOT_ENDED = Ending(UNKNOWN)
 
-#: All of them.
+#: All causes.
 CAUSES = tuple(value for value in list(globals().values()) if isinstance(value, Cause))
 #: The options whose limits end sessions.
 LIMITS = frozenset(cause.limit for cause in CAUSES if cause.limit)

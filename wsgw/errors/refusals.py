@@ -1,4 +1,4 @@
-"""Why connections become no sessions: one table, from which the counters take their labels and statuses."""
+"""The causes for which connections are refused: one table with the labels and statuses of the counters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a connection becomes no session."""
+    """The cause for which a connection is refused, so that it becomes no session."""
 
-    #: Of the counter; the name of the option whose limit was hit, if one was.
+    #: The label of the counter; with ``is_limit``, the name of the option whose limit was exceeded.
     label: str
-    #: The HTTP statuses that it is answered with; 0 for no answer.
+    #: The possible HTTP statuses of the response; 0 for no response.
     statuses: tuple[int, ...]
     is_limit: bool = False
 
@@ -19,19 +19,19 @@ class Refusal:
 MAX_SESSIONS = Refusal("max_sessions", (503,), is_limit=True)
 MAX_SESSIONS_PER_IP = Refusal("max_sessions_per_ip", (503,), is_limit=True)
 MAX_CONNECT_RATE = Refusal("max_connect_rate_per_ip", (503,), is_limit=True)
-#: The shared table has no room for one more address.
+#: The shared table has no room for another client address.
 ADDRESSES = Refusal("addresses", (503,))
 DRAINING = Refusal("draining", (503,))
 MAX_HEADER_SIZE = Refusal("max_header_size", (414, 431), is_limit=True)
-#: Without an answer if the time is over before the request is read: in the PROXY header.
+#: Without a response if the time ends in the PROXY header, before wsgw reads the request.
 HANDSHAKE_TIMEOUT = Refusal("handshake_timeout", (0, 408), is_limit=True)
 TLS_HANDSHAKE_TIMEOUT = Refusal("tls_handshake_timeout", (0,), is_limit=True)
-#: The connection ended, or broke the rules, before a request could be answered.
+#: The client closed the connection or broke the rules before wsgw could respond.
 NO_REQUEST = Refusal("no_request", (0,))
 #: A request that asks for no WebSocket, as health checks do.
 PLAIN_REQUEST = Refusal("plain_request", (200,))
-#: Any other fault of the request.
+#: Any other error in the request.
 HANDSHAKE = Refusal("handshake", (400, 403, 404, 426))
 
-#: All of them.
+#: All refusals.
 REFUSALS = tuple(value for value in list(globals().values()) if isinstance(value, Refusal))

@@ -1,10 +1,10 @@
-"""The edge: a connection from its accept to the 101; from then on the session is the supervisor's.
+"""Serves a connection from its accept to the 101; then the supervisor takes over the session.
 
-    accept       accepts connections, as many as are this worker's share
-    entrance     what all connections of a listener are judged and served by
-    arrival      one connection up to the 101: admission, PROXY header, TLS, request
-    first_bytes  PROXY header and TLS handshake, the steps before the request
+    accept       accepts this worker's share of the new connections
+    context      the settings and services that all connections of a listener share
+    connection   one connection up to the 101: admission, PROXY header, TLS, request
+    first_bytes  the steps before the request: PROXY header and TLS handshake
     upgrade      the request: pywsgi reads it, gevent-websocket writes the 101
 
-Straight-line blocking code in a greenlet per connection, with a deadline on each step.
+Each connection has a greenlet with blocking code, and each step has a deadline.
 """

@@ -1,4 +1,4 @@
-"""The steps before the request: PROXY header, TLS handshake. What follows them stays in the socket."""
+"""The steps before the request: PROXY header, TLS handshake. The bytes after them stay in the socket."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from wsgw.opening.proxy_protocol import parse as parse_proxy_header
 from wsgw.socket_async import SocketAsync
 
 
-class NothingSaid(ConnectionResetError):
-    """The client connected, and left without a byte."""
+class NoBytes(ConnectionResetError):
+    """The client closed the connection without sending a byte."""
 
 
 class NoTls(ConnectionError):
-    """What came to a port with ``tls`` is no TLS; ``path`` is that of a request without it, or empty."""
+    """A port with ``tls`` received bytes that are not TLS; ``path`` is that of a plain request, or empty."""
 
     def __init__(self, beginning: bytes) -> None:
         cause, self.path = no_tls(beginning)
@@ -22,7 +22,10 @@ class NoTls(ConnectionError):
 
 
 def read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
-    """The client that the proxy names, None if it names none. Raises OSError and ProxyProtocolError."""
+    """Return (address, port) of the client that the proxy names, None if it names none.
+
+    Raises OSError and ProxyProtocolError.
+    """
     wait_for_bytes(connection)
     data = b""
     while True:
@@ -37,7 +40,7 @@ def read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
 
 
 def start_tls(connection: SocketAsync, context: ssl.SSLContext) -> None:
-    """Do the TLS handshake. Raises OSError."""
+    """Do the TLS handshake. Raises OSError, and NoTls if the first bytes are not TLS."""
     beginning = wait_for_bytes(connection)
     try:
         connection.start_tls(context, server_side=True)
@@ -48,12 +51,12 @@ def start_tls(connection: SocketAsync, context: ssl.SSLContext) -> None:
 
 
 def wait_for_bytes(connection: SocketAsync) -> bytes:
-    """Return the first bytes of a step, and leave them in the socket. Raises OSError."""
+    """Wait for the next bytes and return them, but leave them in the socket. Raises OSError."""
     try:
         first = connection.recv()
     except ConnectionResetError as error:
-        raise NothingSaid(str(error)) from error
+        raise NoBytes(str(error)) from error
     if not first:
-        raise NothingSaid("connection closed before a byte came")
+        raise NoBytes("connection closed before the first byte")
     connection.unread(first)
     return first

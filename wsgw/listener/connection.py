@@ -1,6 +1,6 @@
-"""One connection from its accept to the 101: admission, PROXY header, TLS, request.
+"""Serves one connection from its accept to the 101: admission, PROXY header, TLS, request.
 
-The greenlet of the connection ends with ``receive``: the socket is a session's then, or is closed.
+The connection's greenlet ends with ``serve_connection``: then the socket belongs to a session, or is closed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from gevent import pywsgi
 from wsgw.capacity.admission import Ticket
 from wsgw.errors import HandshakeRefused, refusals
 from wsgw.errors.refusals import Refusal
-from wsgw.listener.entrance import Entrance
-from wsgw.listener.first_bytes import NothingSaid, NoTls, read_proxy_header, start_tls, wait_for_bytes
+from wsgw.listener.context import ListenerContext
+from wsgw.listener.first_bytes import NoBytes, NoTls, read_proxy_header, start_tls, wait_for_bytes
 from wsgw.listener.upgrade import UpgradeHandler
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 from wsgw.opening.refusal import refusal_bytes
@@ -26,40 +26,43 @@ from wsgw.telemetry import session_log
 
 log = logging.getLogger("wsgw.listener")
 
-#: How long a connection that is turned away is accompanied, in seconds.
+#: Seconds that ``linger`` takes for a connection that is refused before its first byte.
 TURN_AWAY_WAIT = 0.1
 
 
 class Deadline(gevent.Timeout):
-    """Raised when the time for a step before the request is over."""
+    """Raised when a step before the request takes longer than ``seconds``; ``cause`` is for the counter."""
 
     def __init__(self, cause: Refusal, seconds: float) -> None:
         super().__init__(seconds)
         self.cause = cause
 
 
-def receive(
-    sock: socket.socket, peer_address: tuple[str, int], entrance: Entrance, server: pywsgi.WSGIServer
+def serve_connection(
+    sock: socket.socket, peer_address: tuple[str, int], context: ListenerContext, server: pywsgi.WSGIServer
 ) -> None:
-    """Live the first part of a connection's life, up to the 101. ``server`` is pywsgi's, for its handler."""
+    """Serve an accepted connection up to the 101; then it belongs to a session, or is closed.
+
+    ``peer_address`` is (address, port), empty for a Unix socket. pywsgi's handler needs ``server``.
+    """
     connection = SocketAsync(sock)
     try:
-        ticket = entrance.supervisor.admission.admit(entrance.sessions.caps)
+        ticket = context.supervisor.admission.admit(context.sessions.caps)
     except HandshakeRefused as refusal:
-        _turn_away(connection, entrance, refusal)
+        _turn_away(connection, context, refusal)
         return
     adopted, address = False, peer_address
     try:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if entrance.config.use_proxy_protocol:
-            with Deadline(refusals.HANDSHAKE_TIMEOUT, entrance.config.handshake_timeout):
+        if context.config.use_proxy_protocol:
+            with Deadline(refusals.HANDSHAKE_TIMEOUT, context.config.handshake_timeout):
                 address = read_proxy_header(connection) or peer_address
-        adopted = _upgrade(connection, address, ticket, entrance, server)
+        adopted = _upgrade(connection, address, ticket, context, server)
     except HandshakeRefused as refusal:
-        _turn_away(connection, entrance, refusal)
+        _turn_away(connection, context, refusal)
     except (OSError, ProxyProtocolError, gevent.Timeout) as error:
-        _note_no_request(address[0], entrance, error)
+        _log_no_request(address[0], context, error)
     except Exception:
         log.exception("%s ! fault in the gateway", address[0])
     finally:
@@ -72,17 +75,20 @@ def _upgrade(
     connection: SocketAsync,
     address: tuple[str, int],
     ticket: Ticket,
-    entrance: Entrance,
+    context: ListenerContext,
     server: pywsgi.WSGIServer,
 ) -> bool:
-    """TLS and the request; whether the connection is a session's now. Raises what ``receive`` catches."""
-    if not entrance.trusted.is_proxy(address[0]):
+    """Do TLS and the request; return whether the connection now belongs to a session.
+
+    Raises OSError, HandshakeRefused and gevent.Timeout.
+    """
+    if not context.trusted.is_proxy(address[0]):
         ticket.charge(address[0], monotonic())
-    if entrance.tls is not None:
-        with Deadline(refusals.TLS_HANDSHAKE_TIMEOUT, entrance.config.tls_handshake_timeout):
-            start_tls(connection, entrance.tls)
-    handler = UpgradeHandler(connection, address, server, entrance, ticket)
-    with gevent.Timeout(entrance.config.handshake_timeout, False):  # type: ignore[arg-type]
+    if context.tls is not None:
+        with Deadline(refusals.TLS_HANDSHAKE_TIMEOUT, context.config.tls_handshake_timeout):
+            start_tls(connection, context.tls)
+    handler = UpgradeHandler(connection, address, server, context, ticket)
+    with gevent.Timeout(context.config.handshake_timeout, False):  # type: ignore[arg-type]
         wait_for_bytes(connection)
         handler.handle()
         if not handler.adopted and not handler.answered:
@@ -92,20 +98,20 @@ def _upgrade(
     return False
 
 
-def _note_no_request(client: str, entrance: Entrance, error: BaseException) -> None:
-    """Log and count a connection that was not answered; one that says nothing is a health check's."""
+def _log_no_request(client: str, context: ListenerContext, error: BaseException) -> None:
+    """Log and count a connection that got no response; one without a byte is probably a health check."""
     known = {"event": "no upgrade", "client": client, "cause": _describe(error)}
     fields = {"path": session_log.shown_path(error.path) or None} if isinstance(error, NoTls) else {}
-    level = logging.DEBUG if isinstance(error, NothingSaid) else logging.INFO
+    level = logging.DEBUG if isinstance(error, NoBytes) else logging.INFO
     log.log(level, "%(client)s ! no upgrade: %(cause)s", known, extra={"fields": fields})
     cause = error.cause if isinstance(error, Deadline) else refusals.NO_REQUEST
-    entrance.supervisor.tally.connection_refused(cause, 0)
+    context.supervisor.tally.connection_refused(cause, 0)
 
 
-def _turn_away(connection: SocketAsync, entrance: Entrance, refusal: HandshakeRefused) -> None:
-    """Refuse before TLS and before a byte is read: one write, one short wait, no log line."""
-    entrance.supervisor.tally.connection_refused(refusal.cause, refusal.status)
-    if entrance.tls is None:
+def _turn_away(connection: SocketAsync, context: ListenerContext, refusal: HandshakeRefused) -> None:
+    """Refuse a connection before TLS, without reading a byte: one write, one short wait, no log line."""
+    context.supervisor.tally.connection_refused(refusal.cause, refusal.status)
+    if context.tls is None:
         connection.send(refusal_bytes(refusal))
     connection.linger(TURN_AWAY_WAIT, TURN_AWAY_WAIT)
 

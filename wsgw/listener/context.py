@@ -1,4 +1,4 @@
-"""What all connections of a listener are judged and served by."""
+"""The settings and services that all connections of a listener share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from wsgw.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
-    """One listener's settings, and what this process serves them with."""
+class ListenerContext:
+    """One listener's settings, and the objects with which this process serves its connections."""
 
     config: ListenerConfig
     sessions: SessionSettings
-    #: For browsers; None on a listener without ``tls``.
+    #: The TLS context for browsers; None on a listener without ``tls``.
     tls: ssl.SSLContext | None
+    #: The proxies whose headers give the client's address.
     trusted: TrustedProxies
     upstream: Upstream
     supervisor: Supervisor
@@ -32,7 +33,10 @@ class Entrance:
         trusted: TrustedProxies,
         files: PemFiles,
         supervisor: Supervisor,
-    ) -> Entrance:
-        """``files`` are for the way to the XMPP server. Raises ConfigError if one cannot be used."""
+    ) -> ListenerContext:
+        """Make a listener's context. ``files`` are the certificates for the upstream.
+
+        Raises ConfigError if one of them cannot be used.
+        """
         upstream = Upstream(config, files, supervisor.tally)
         return cls(config, SessionSettings.of(config), tls, trusted, upstream, supervisor)
