@@ -201,6 +201,20 @@ def test_upgrade_timeout_ends_the_old_sessions(start: Start, traffic: Traffic) -
     stop(newest)
 
 
+def test_a_stopped_retired_parent_drains_even_if_upgrade_timeout_expires_meanwhile(
+    start: Start, traffic: Traffic
+) -> None:
+    """The stop has set the time for its sessions; the end of ``upgrade_timeout`` is no second signal."""
+    gateway = start(traffic.port, ws_options="{upgrade_timeout, 3}, {drain_timeout, 8}, ")
+    books = traffic.begin(gateway.ws_port, 8)
+    newest = upgrade(gateway, gateway.child.pid)
+    gateway.child.signal(signal.SIGTERM)
+    assert gateway.child.wait(PATIENCE) == 0
+    traffic.over(books)
+    assert [book.code for book in books] == [1012] * 8
+    stop(newest)
+
+
 @pytest.mark.parametrize("end", ["finish", "kill"])
 def test_limits_count_every_generation(start: Start, traffic: Traffic, end: str) -> None:
     """Also the sessions of the oldest gateway, but not those of killed processes."""

@@ -229,6 +229,7 @@ class Parent:
 
     def _stop(self, at_once: bool) -> None:
         """Drain and stop; end at once with ``at_once`` or if this parent drains already."""
+        self._succession.stopping()  # or the end of ``upgrade_timeout`` would be a second stop
         at_once = at_once or self._draining
         self._draining = True
         if at_once:

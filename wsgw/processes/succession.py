@@ -92,8 +92,11 @@ class Succession:
             elif now >= self._successor.deadline:
                 self.give_up("the new gateway is not ready in time; this one continues")
         if now >= self._drain_at:
-            self._drain_at = math.inf
             self._stop(False)
+
+    def stopping(self) -> None:
+        """This parent ends its sessions, so ``upgrade_timeout`` no longer does."""
+        self._drain_at = math.inf
 
     # -- the successor -----------------------------------------------------------------------------
 
@@ -149,7 +152,6 @@ class Succession:
         if not self.retired and message.word == SERVING:
             self._retire(self._successor)
         elif self.retired and message.word in (DRAIN, STOP):
-            self._drain_at = math.inf
             self._stop(message.word == STOP)
 
     def _retire(self, successor: Successor) -> None:
