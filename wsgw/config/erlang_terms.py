@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsgw.config.erlang_scanner import BadSyntax, Scanner, Token, TokenKind
-from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
+from wsgw.config.terms import MAX_DEPTH, Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 
-#: Nested terms; deeper than any configuration, and far below Python's own limit.
-_MAX_DEPTH = 100
 #: Mistakes reported for one file: a file that is no configuration must not fill the screen.
 _MAX_SYNTAX_PROBLEMS = 50
 
@@ -132,8 +130,8 @@ class _Reader:
 
     def _term(self, depth: int) -> Term:
         token = self._next()
-        if depth > _MAX_DEPTH:
-            raise BadSyntax(token.line, f"nested more than {_MAX_DEPTH} deep", token.start)
+        if depth > MAX_DEPTH:
+            raise BadSyntax(token.line, f"nested more than {MAX_DEPTH} deep", token.start)
         match token.kind:
             case TokenKind.ATOM:
                 return Atom(str(token.value), self._mark(token))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from wsgw.config.model import IPNetwork, RequestHandler, Traced, UpstreamAddress
@@ -67,9 +67,7 @@ def _address_of_tuple(term: TupleTerm) -> IPv4Address | IPv6Address:
 class Address:
     """An IP address, as a normalised string."""
 
-    @property
-    def label(self) -> str:
-        return "an IP address"
+    label: ClassVar[str] = "an IP address"
 
     def parse(self, term: Term, context: Context) -> str:
         return str(parse_address(term))
@@ -79,9 +77,7 @@ class Address:
 class Hosts:
     """Domains as A-labels in lower case, each once."""
 
-    @property
-    def label(self) -> str:
-        return "a list of domains"
+    label: ClassVar[str] = "a list of domains"
 
     def parse(self, term: Term, context: Context) -> tuple[str, ...]:
         return tuple(dict.fromkeys(parse_each(one_or_more(term), self._domain)))
@@ -100,9 +96,7 @@ class Hosts:
 class Networks:
     """Networks, where an address is a network of one; None means ``all``."""
 
-    @property
-    def label(self) -> str:
-        return "all, or a list of IP addresses and CIDR networks"
+    label: ClassVar[str] = "all, or a list of IP addresses and CIDR networks"
 
     def parse(self, term: Term, context: Context) -> tuple[IPNetwork, ...] | None:
         if name_of(term) == "all":
@@ -126,9 +120,7 @@ def _network(term: Term) -> IPNetwork:
 class TraceTargets:
     """JIDs, IP addresses and CIDR networks."""
 
-    @property
-    def label(self) -> str:
-        return "a list of JIDs, IP addresses and CIDR networks"
+    label: ClassVar[str] = "a list of JIDs, IP addresses and CIDR networks"
 
     def parse(self, term: Term, context: Context) -> Traced:
         terms = one_or_more(term)
@@ -159,9 +151,7 @@ class TraceTargets:
 class WebOrigins:
     """Values of the ``Origin`` header (RFC 6454 section 6.2) in lower case; none means any."""
 
-    @property
-    def label(self) -> str:
-        return "any, or a list of origins as in https://example.org"
+    label: ClassVar[str] = "any, or a list of origins as in https://example.org"
 
     def parse(self, term: Term, context: Context) -> tuple[str, ...]:
         if name_of(term) in ("any", "ignore", "all"):
@@ -195,9 +185,7 @@ class WebOrigins:
 class RequestHandlers:
     """Path prefixes and the modules that answer below them, also modules of ejabberd."""
 
-    @property
-    def label(self) -> str:
-        return "a list of {Path, Module}"
+    label: ClassVar[str] = "a list of {Path, Module}"
 
     def parse(self, term: Term, context: Context) -> tuple[RequestHandler, ...]:
         if not is_entries(term):
@@ -247,9 +235,7 @@ def _is_meant(module: str) -> bool:
 class Upstreams:
     """One or more addresses of the XMPP server, tried in order."""
 
-    @property
-    def label(self) -> str:
-        return f"one or a list of {_UPSTREAM_FORMS}"
+    label: ClassVar[str] = f"one or a list of {_UPSTREAM_FORMS}"
 
     def parse(self, term: Term, context: Context) -> tuple[UpstreamAddress, ...]:
         terms = one_or_more(term)
@@ -310,9 +296,7 @@ def _port(text: str | None, scheme: str) -> int:
 class SeeOtherUri:
     """A WebSocket URL that may contain ``@HOST@`` in place of a host (RFC 7395 section 3.6.1)."""
 
-    @property
-    def label(self) -> str:
-        return "a wss:// or ws:// address"
+    label: ClassVar[str] = "a wss:// or ws:// address"
 
     def parse(self, term: Term, context: Context) -> str:
         text = text_of(term)

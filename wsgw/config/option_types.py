@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from wsgw.config.terms import (
     Atom,
@@ -98,9 +98,7 @@ def one_or_more(term: Term) -> tuple[Term, ...]:
 class Flag:
     """``true`` or ``false``."""
 
-    @property
-    def label(self) -> str:
-        return "true or false"
+    label: ClassVar[str] = "true or false"
 
     def parse(self, term: Term, context: Context) -> bool:
         if isinstance(term, Atom) and term.name in ("true", "false"):
@@ -194,7 +192,7 @@ class Choice:
 class Account:
     """The name of an existing account of this machine."""
 
-    label: str = "an account's name"
+    label: ClassVar[str] = "an account's name"
 
     def parse(self, term: Term, context: Context) -> str:
         name = name_of(term)
@@ -224,9 +222,7 @@ class FilePath:
 class Rate:
     """(events a second, events at once); a number alone allows four times itself at once."""
 
-    @property
-    def label(self) -> str:
-        return "a number per second, {Rate, Burst}, or infinity"
+    label: ClassVar[str] = "a number per second, {Rate, Burst}, or infinity"
 
     def parse(self, term: Term, context: Context) -> tuple[float, int]:
         if is_word(term, "infinity"):
@@ -256,9 +252,7 @@ class Rate:
 class Shaper:
     """Bytes a second, or the name of a defined shaper; None means no limit."""
 
-    @property
-    def label(self) -> str:
-        return "bytes per second, the name of a shaper, or none"
+    label: ClassVar[str] = "bytes per second, the name of a shaper, or none"
 
     def parse(self, term: Term, context: Context) -> int | None:
         name = name_of(term)

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 from wsgw.errors import ConfigError, ConfigProblem
 
+#: Terms in terms, at most: deeper than any configuration, and far below Python's recursion limit.
+MAX_DEPTH = 100
+
 #: Atoms that are values, and are never read as a name or as text.
 _VALUE_ATOMS = frozenset({"true", "false", "infinity", "undefined"})
 _MACRO_NAME = re.compile(r"[A-Z][A-Z0-9_]*")

@@ -11,11 +11,22 @@ from typing import Any
 
 import yaml
 
-from wsgw.config.terms import Atom, ListTerm, MapTerm, Mark, Misfit, Number, Problems, Term, Text, TupleTerm
+from wsgw.config.terms import (
+    MAX_DEPTH,
+    Atom,
+    ListTerm,
+    MapTerm,
+    Mark,
+    Misfit,
+    Number,
+    Problems,
+    Term,
+    Text,
+    TupleTerm,
+)
 
 #: Values after the expansion of aliases; a few lines of nested aliases could give billions.
 _MAX_NODES = 200_000
-_MAX_DEPTH = 100
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -73,8 +84,8 @@ class _Converter:
         self._count += 1
         if self._count > _MAX_NODES:
             raise Misfit(mark, f"the file has more than {_MAX_NODES} values, its aliases expanded")
-        if depth > _MAX_DEPTH:
-            raise Misfit(mark, f"nested more than {_MAX_DEPTH} deep")
+        if depth > MAX_DEPTH:
+            raise Misfit(mark, f"nested more than {MAX_DEPTH} deep")
         if isinstance(node, yaml.MappingNode):
             return MapTerm(tuple(self._pairs(node, depth)), mark)
         if isinstance(node, yaml.SequenceNode):
