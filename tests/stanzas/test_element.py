@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.errors import StreamError
-from wsgw.stanzas.element import LEVELS, MAX_NAMESPACE, MAX_SIZE, Element, read_element
+from wsgw.stanzas.element import LEVELS, MAX_LOGIN_NAMESPACE, MAX_SIZE, Element, read_element
 from wsgw.stanzas.parser import CLIENT, STREAMS, end_of_tag, expanded_name
 
 ROOT = (
@@ -80,8 +80,8 @@ def test_deep_elements_are_not_followed() -> None:
     "document",
     [
         b"<a>" + b"x" * MAX_SIZE + b"</a>",
-        b"<a xmlns='%s'/>" % (b"u" * (MAX_NAMESPACE + 1)),
-        b"<a><b><c><d xmlns:e='%s'/></c></b></a>" % (b"u" * (MAX_NAMESPACE + 1)),
+        b"<a xmlns='%s'/>" % (b"u" * (MAX_LOGIN_NAMESPACE + 1)),
+        b"<a><b><c><d xmlns:e='%s'/></c></b></a>" % (b"u" * (MAX_LOGIN_NAMESPACE + 1)),
         b"<a",
         b"<q:a/>",
         b"<!DOCTYPE a>",

@@ -15,6 +15,7 @@ from defusedxml.common import DefusedXmlException
 
 from wsgw.errors import StreamError
 from wsgw.stanzas.parser import (
+    ELEMENT_NAME,
     FIRST_LINE,
     MAX_NAMESPACE,
     MISPLACED_DECLARATION,
@@ -64,7 +65,6 @@ LARGE = Bounds(1000, 16 * 1024)
 TEXT_FIRST = re.compile(rb"[ \t\r\n]*[^ \t\r\n<]")
 _NO_EVENTS: list[tuple[str, bytes]] = []
 _BEGINS_ELEMENT = re.compile(rb"<[^!?/]")
-_TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 
 class StreamHeader(Exception):
@@ -276,7 +276,7 @@ class StanzaCutter:
         start = self._parser.CurrentByteIndex - self._base
         self._border = end_of_tag(self._chunk, start)
         tag = self._chunk[start : self._border]
-        written = _TAG_NAME.match(tag)
+        written = ELEMENT_NAME.match(tag)
         assert written is not None
         self.bindings = written[0] + self._declared.encode() + b">"
         self._events.append((STREAM, tag))

@@ -19,7 +19,7 @@ LEVELS = 2
 #: Bytes of one element. Reading takes up to sixty times as much memory; a login has less than a hundredth.
 MAX_SIZE = 512 * 1024
 #: Characters of a namespace in it, which the parser writes out before every name.
-MAX_NAMESPACE = 1024
+MAX_LOGIN_NAMESPACE = 1024
 
 
 @dataclass(slots=True)
@@ -113,8 +113,8 @@ def _costly(document: bytes) -> StreamError:
 
 
 def _bound_namespace(_prefix: str | None, namespace: str | None) -> None:
-    if namespace is not None and len(namespace) > MAX_NAMESPACE:
-        raise _too_much(f"a namespace above {MAX_NAMESPACE} characters in an element of a login")
+    if namespace is not None and len(namespace) > MAX_LOGIN_NAMESPACE:
+        raise _too_much(f"a namespace above {MAX_LOGIN_NAMESPACE} characters in an element of a login")
 
 
 def _too_much(what: str) -> StreamError:

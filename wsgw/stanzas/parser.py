@@ -34,8 +34,13 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 STREAM = expanded_name(STREAMS, "stream")
+IQ = expanded_name(CLIENT, "iq")
 STANZAS = frozenset(expanded_name(CLIENT, name) for name in ("iq", "message", "presence"))
 
+#: In a well-formed element, this finds the same name as the parser; a property test compares both. A tag's
+#: name ends at white space, "/" or ">"; of the characters that ``\s`` matches, only the white space of XML
+#: may be in a tag.
+ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 WHITESPACE = b" \t\r\n"
 CDATA, CDATA_END = b"<![CDATA[", b"]]>"
 

@@ -13,11 +13,10 @@ from defusedxml.common import DefusedXmlException
 
 from wsgw.stanzas.namespaces import Namespaces
 from wsgw.stanzas.parser import (
-    CLIENT,
+    IQ,
     STANZAS,
     attribute,
     end_of_tag,
-    expanded_name,
     make_parser,
     not_well_formed,
     refused,
@@ -25,7 +24,6 @@ from wsgw.stanzas.parser import (
 
 #: The attributes that a rewritten tag of a stanza keeps (RFC 6120 section 8.1).
 _KEPT = ("from", "to", "id", "type", "xml:lang")
-_IQ = expanded_name(CLIENT, "iq")
 _ERROR = (
     b"<error xmlns='jabber:client' type='cancel'>"
     b"<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
@@ -86,7 +84,7 @@ class StanzaTag:
     @property
     def must_have_content(self) -> bool:
         """Whether the stanza would have another meaning without content (RFC 6120 section 8.2.3)."""
-        return self.name == _IQ and self.get("type") in ("get", "set", "result")
+        return self.name == IQ and self.get("type") in ("get", "set", "result")
 
     def emptied(self) -> bytes:
         """Return the element without its content.

@@ -21,7 +21,7 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 log = logging.getLogger("wsgw.session_log")
 
 #: Characters of a JID in a line.
-MAX_JID = 512
+_SHOWN_JID = 512
 #: Characters of what a request asked for, and of what it might have asked for.
 MAX_ASKED, MAX_OFFERED = 256, 512
 #: What begins a query, which may stand behind another sign, or be encoded once too often by a proxy.
@@ -96,7 +96,7 @@ def repaired(peer: Peer, domain: str, fault: Fault) -> None:
     log.warning(
         "#%(connection)d %(client)s ! repaired a stanza of the XMPP server",
         {"event": "repaired", "connection": peer.connection_id, "client": peer.client},
-        extra={"fields": {"host": domain, "sender": fault.sender[:MAX_JID] or None, "reason": reasons}},
+        extra={"fields": {"host": domain, "sender": fault.sender[:_SHOWN_JID] or None, "reason": reasons}},
     )
 
 
@@ -110,7 +110,7 @@ def closed(session: Session, tls: Tls, port: int, duration: float) -> None:
         extra={
             "fields": {
                 "host": xmpp.domain or None,
-                "jid": xmpp.login.jid[:MAX_JID] or None,
+                "jid": xmpp.login.jid[:_SHOWN_JID] or None,
                 "resumed": xmpp.login.resumed or None,
                 "framing": xmpp.framing_name or None,
                 "duration": round(duration, 3),

@@ -15,7 +15,7 @@ from wsgw.errors import CloseCode, Farewell, SessionError, StreamError, Upstream
 from wsgw.errors.causes import NOT_ENDED, Cause, Ending
 from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
-from wsgw.stanzas.parser import STANZAS, STREAM, WHITESPACE, split_name
+from wsgw.stanzas.parser import IQ, STANZAS, STREAM, WHITESPACE, split_name
 from wsgw.stanzas.server import Fault, ServerElements, ServerStream
 from wsgw.stanzas.start_tag import Opening, without_declaration
 from wsgw.stanzas.worker_state import checkers
@@ -32,7 +32,7 @@ from wsgw.xmpp.choice import (
 from wsgw.xmpp.features import FEATURES, pass_on
 from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
-from wsgw.xmpp.login import ENABLED, IQ, Login
+from wsgw.xmpp.login import ENABLED, Login
 
 log = logging.getLogger("wsgw.websocket_xmpp")
 

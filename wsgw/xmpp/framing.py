@@ -16,6 +16,7 @@ from functools import lru_cache
 from wsgw.errors import Farewell, SessionError, causes
 from wsgw.stanzas.parser import (
     CLIENT,
+    ELEMENT_NAME,
     STREAM,
     STREAMS,
     VALUE_ESCAPES,
@@ -28,7 +29,6 @@ from wsgw.stanzas.prefixes import declared_prefixes, undeclared_prefixes
 from wsgw.stanzas.start_tag import Opening, parse_opening
 from wsgw.xmpp.header import (
     DECLARATION,
-    ELEMENT_NAME,
     bindings,
     header_attributes,
     left_open,

@@ -5,23 +5,18 @@ RFC 6120 sections 4.7 (attributes of a header), 4.8 (namespaces) and 4.9 (errors
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import replace
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
 from wsgw.stanzas.element import read_element
-from wsgw.stanzas.parser import CLIENT, STREAMS, attribute, expanded_name, split_name
+from wsgw.stanzas.parser import CLIENT, ELEMENT_NAME, STREAMS, attribute, expanded_name, split_name
 from wsgw.stanzas.start_tag import Opening
 
 _CONDITIONS = "urn:ietf:params:xml:ns:xmpp-streams"
 ERROR = expanded_name(STREAMS, "error")
 DECLARATION = b"<?xml version='1.0'?>"
-#: In a well-formed element, this finds the same name as the parser; a property test compares both. A tag's
-#: name ends at white space, "/" or ">"; of the characters that ``\s`` matches, only the white space of XML
-#: may be in a tag.
-ELEMENT_NAME = re.compile(rb"<[^\s/>]+")
 
 
 def starttls_header(domain: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from wsgw.errors import StreamError
 from wsgw.stanzas.element import Element, read_element
-from wsgw.stanzas.parser import CLIENT, expanded_name
+from wsgw.stanzas.parser import IQ, expanded_name
 
 #: The most bytes of a JID (RFC 7622 section 3.1).
 MAX_JID = 3071
@@ -28,7 +28,6 @@ MAX_ID = 256
 #: A login takes at most this many times ``auth_timeout``, however often that deadline is restarted.
 MAX_AUTH_TIMES = 5
 
-IQ = expanded_name(CLIENT, "iq")
 _SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 _SASL2 = "urn:xmpp:sasl:2"
 _AUTHORIZED = expanded_name(_SASL2, "authorization-identifier")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.xmpp.framing.examples import DEFAULT, OLD_STROPHE, PREFIX, SERVER_HEADER, answered
 from wsgw.errors import SessionError
-from wsgw.stanzas.parser import end_of_tag
+from wsgw.stanzas.parser import ELEMENT_NAME, end_of_tag
 from wsgw.stanzas.start_tag import parse_opening
 from wsgw.xmpp import framing
 from wsgw.xmpp.choice import framing_of_refusal
-from wsgw.xmpp.header import ELEMENT_NAME, bindings
+from wsgw.xmpp.header import bindings
 
 #: In each, ``DEFAULT`` or ``PREFIX`` marks the place where it has to be inserted.
 RESTORED = {
