@@ -125,7 +125,12 @@ def test_a_reload_changes_the_level_of_running_sessions(
     gateway = start_edge(arguments=PLAIN, top_level="{log_level, info}.", fresh=True)
     played = Played(gateway, xmpp_server, "rfc7395")
     log_in(played)
-    (worker,) = re.findall(r"\[(\d+)\]: #\d+ 127\.0\.0\.1 > opened", gateway.log.read_text("utf-8"))
+
+    def workers() -> list[str]:
+        return re.findall(r"\[(\d+)\]: #\d+ 127\.0\.0\.1 > opened", gateway.log.read_text("utf-8"))
+
+    wait_until(lambda: bool(workers()), PATIENCE, "the session's first line")
+    (worker,) = workers()
 
     def ended_connections() -> int:
         """The level of the session's worker."""

@@ -6,8 +6,8 @@
     #2 203.0.113.9 ! ...                          an error
 
 Sessions that the option ``trace`` names have these lines at info; with ``log_level: debug`` all others have
-them at debug. What is logged of an element is its name, namespace and size, and of a stanza its type and id;
-never text, other attributes or content. A trace stands between a session's machines and what they talk to, as
+them at debug. What is logged of an element is its name, namespace and size, and of a stanza its type and, if
+the session is named by ``trace``, its id; never text, other attributes or content. A trace stands between a session's machines and what they talk to, as
 long as it is wanted: a session without one pays nothing for it.
 """
 
@@ -171,7 +171,7 @@ class _Trace:
         details = _fields(
             namespace=said.namespace,
             type=said.type,
-            id=said.id,
+            id=said.id if self.named else None,
             size=len(text),
             framing=self._xmpp.framing_name or None,
         )
