@@ -77,6 +77,8 @@ TESTED_BY = {
     "stanzas/start_tag.py": "stanzas/test_parser.py",
     "telemetry/peer.py": "telemetry/test_session_log.py",
     "telemetry/tally.py": "ops/test_books.py",
+    "websocket_session/sides.py": "websocket_session/test_machine.py",
+    "websocket_session/states.py": "test_state_machines.py",
     "websocket_xmpp/machine.py": "websocket_xmpp",
     "websocket_xmpp/sides.py": "websocket_xmpp",
     "websocket_xmpp/states.py": "test_state_machines.py",

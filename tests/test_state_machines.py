@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.machines import MACHINES, Machine, diagram, edges, held_to_table, with_diagrams
 from tests.support.processes import ROOT
-from tests.test_websocket_session import EVENTS as SESSION_EVENTS
-from tests.test_websocket_session import TIMERS, session_in
+from tests.websocket_session.session import EVENTS as SESSION_EVENTS
+from tests.websocket_session.session import TIMERS, session_in
 from tests.websocket_xmpp.dialogue import in_state
 from tests.websocket_xmpp.test_table import EVENTS as XMPP_EVENTS
 from tests.websocket_xmpp.test_table import IMPOSSIBLE
