@@ -1,4 +1,4 @@
-"""Supervises the sessions of a process: starts, counts, sweeps and ends them.
+"""Supervises the sessions of one process: starts, counts, sweeps and ends them.
 
 Erlang twin: ``mod_websocket``, a ``simple_one_for_one`` supervisor of ``websocket_xmpp`` for each virtual
 host. One ``Supervisor`` serves all hosts of a process: a session belongs to it from its 101 on, and to a host
@@ -23,7 +23,7 @@ from wsgw.capacity.accept_share import Turn
 from wsgw.capacity.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.relay.life import Relay
-from wsgw.socket_async import LAST_WORDS, SocketAsync
+from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
 from wsgw.telemetry.tally import Passed, Survey, Tally
@@ -35,15 +35,15 @@ from wsgw.xmpp.domain import normalise_domain
 
 log = logging.getLogger("wsgw.mod_websocket")
 
-#: How often deadlines and unread peers are looked at, in seconds.
+#: Seconds between two sweeps of all sessions.
 SWEEP_INTERVAL = 0.5
-#: How often it is looked whether the last connection is gone, in seconds.
+#: Seconds between two checks whether the last connection is gone.
 IDLE_LOOK = 0.05
-#: Of the time to drain, the share in which sessions are ended; the rest is for the last to close.
+#: The share of ``drain_timeout`` in which sessions are ended; the last ones have the rest of it to close.
 ENDING_SHARE = 0.8
-#: How often the connections turned away are logged, in seconds.
+#: Seconds between two log lines about refused connections.
 REFUSALS_REPORTED_EVERY = 10.0
-#: Seconds between two warnings of repaired stanzas in one session.
+#: Seconds between two log lines about repaired stanzas of one session.
 REPAIRS_LOGGED_EVERY = 60.0
 
 
@@ -54,7 +54,7 @@ class SeeOther:
         self._template = template
 
     def __call__(self, host: str) -> str | None:
-        """Return the URI, None if there is no template; a port of the host is dropped, it is TCP's."""
+        """Return the URI for ``host``, None without a template; a port is dropped, because it is TCP's."""
         if self._template is None:
             return None
         name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
@@ -63,7 +63,7 @@ class SeeOther:
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What a listener's options say of each of its sessions: worked out once, shared by all."""
+    """A listener's settings for its sessions, computed once and shared by all of them."""
 
     config: ListenerConfig
     caps: Caps
@@ -73,7 +73,7 @@ class SessionSettings:
 
     @classmethod
     def of(cls, config: ListenerConfig) -> SessionSettings:
-        """Work out what ``config`` says."""
+        """Compute the settings from ``config``."""
         return cls(
             config,
             Caps(
@@ -100,7 +100,7 @@ class SessionSettings:
 
 
 class ServedDomains:
-    """The domains served, as one client asks for them: what it asks for in vain is logged."""
+    """The served domains, for one client; a domain that is not served is logged with the client."""
 
     __slots__ = ("_peer", "_supervisor")
 
@@ -109,7 +109,7 @@ class ServedDomains:
         self._peer = peer
 
     def __call__(self, to: str) -> str | None:
-        """Return the domain that a stream header's ``to`` names, None if it is not served."""
+        """Return the normalised domain of a stream header's ``to``, None if it is not served."""
         served = self._supervisor.served
         with contextlib.suppress(ValueError):
             domain = normalise_domain(to)
@@ -124,33 +124,33 @@ class Supervisor:
 
     def __init__(self, hosts: Iterable[str], admission: Admission, turn: Turn, first_id: int = 1) -> None:
         """``first_id`` is the number of the first connection in the log."""
-        #: The domains that new streams may be opened to.
+        #: The domains to which clients may open new streams.
         self.served = frozenset(hosts)
         self.sessions: dict[Relay, Ticket] = {}
         self.admission = admission
         self.tally = Tally()
         self.turn = turn
         self.connection_ids = itertools.count(first_id)
-        #: The gateway stops: no session is begun any more.
+        #: wsgw stops: no new session begins.
         self.draining = False
         self._empty = Event()
         self._empty.set()
         self._timer: Any = None
         self._report_refusals_at = 0.0
-        #: Sessions with repaired stanzas, and when the next of those is logged.
+        #: By session with repaired stanzas: the moment (monotonic) before which no further one is logged.
         self._no_repair_logged_until: dict[Relay, float] = {}
         self._tracing = Tracing()
 
     def serve_hosts(self, hosts: Iterable[str]) -> None:
-        """Serve these domains from now on; running sessions keep theirs."""
+        """Serve these domains to new sessions; running sessions keep theirs."""
         self.served = frozenset(hosts)
 
     def trace(self, targets: Traced, *, everything: bool) -> None:
-        """Trace the sessions that ``targets`` names, running ones too; with ``everything`` all, at debug."""
+        """Trace the sessions in ``targets``, also running ones; with ``everything`` all, at level debug."""
         self._tracing.change(targets, self.sessions, everything=everything)
 
     def start(self) -> None:
-        """Start sweeping, and take part in accepting."""
+        """Start sweeping, and take a share of the new connections."""
         self.turn.beat(monotonic())
         self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL, SWEEP_INTERVAL)
         self._timer.start(self._sweep)
@@ -175,7 +175,7 @@ class Supervisor:
         settings: SessionSettings,
         ticket: Ticket,
     ) -> None:
-        """Start the greenlet of a session whose 101 is sent; ``ticket`` is given back when it ends."""
+        """Start the greenlet of a session after its 101; ``ticket`` is released when the session ends."""
         served = ServedDomains(self, peer)
         xmpp = WebSocketXmpp(session, settings.limits, served, monotonic(), settings.see_other)
         relay = Relay(peer, browser, session, xmpp, upstream, settings.config, self)
@@ -186,10 +186,10 @@ class Supervisor:
         gevent.spawn_raw(relay.run)
 
     def drain(self, timeout: float) -> None:
-        """Begin no more sessions, and end all there are, spread over ``timeout`` (seconds).
+        """Begin no more sessions, and end all running ones, spread over ``timeout`` seconds.
 
-        Returns when the last is gone, ``LAST_WORDS`` after ``timeout`` at the latest; requests that
-        have begun are given as long to end and be refused.
+        Returns when all sessions have ended and the requests that have begun are refused, but at most
+        ``LINGER_TIMEOUT`` seconds after ``timeout``, or after the last session.
         """
         self.draining = True
         deadline = monotonic() + timeout
@@ -201,10 +201,10 @@ class Supervisor:
             if self._empty.wait(max(0.0, at - monotonic())):
                 break
             self._end(relay)
-        for relay in self.sessions.keys() - set(relays):  # the last whose request had been judged
+        for relay in self.sessions.keys() - set(relays):  # those whose request was accepted meanwhile
             self._end(relay)
-        self._empty.wait(max(LAST_WORDS, deadline - monotonic()))
-        with gevent.Timeout(LAST_WORDS, False):  # type: ignore[arg-type]
+        self._empty.wait(max(LINGER_TIMEOUT, deadline - monotonic()))
+        with gevent.Timeout(LINGER_TIMEOUT, False):  # type: ignore[arg-type]
             self.wait_until_idle()
 
     def _end(self, relay: Relay) -> None:
@@ -212,12 +212,12 @@ class Supervisor:
             relay.gateway_stops()
 
     def wait_until_idle(self) -> None:
-        """Return when no connection is left, those still shaking hands included."""
+        """Return when no connection is left, including those before their 101."""
         while self.turn.connections:
             gevent.sleep(IDLE_LOOK)
 
     def ended(self, relay: Relay) -> None:
-        """A session is over."""
+        """Forget a session that is over, and count its end."""
         self._tracing.ended(relay)
         self.sessions.pop(relay).release()
         self.repaired(relay)
@@ -227,7 +227,7 @@ class Supervisor:
             self._empty.set()
 
     def repaired(self, relay: Relay) -> None:
-        """Something was taken out of stanzas; any user may cause it at will, so one line a minute says it."""
+        """Count repaired stanzas, and log at most one a minute: any user can cause them at will."""
         now = monotonic()
         for fault in relay.xmpp.take_repaired():
             self.tally.stanzas_repaired.update(fault.reasons)
@@ -240,7 +240,7 @@ class Supervisor:
         self.tally.session_ended(xmpp.ending.cause, found.passed, authenticated=xmpp.login.succeeded)
 
     def survey(self) -> Survey:
-        """Look at every session; what passed in those before them is in it too."""
+        """Return the figures of all running sessions; ``passed`` includes ended sessions."""
         found = survey(self.sessions, self.tally)
         return found._replace(passed=found.passed.plus(self.tally.passed))
 
@@ -254,14 +254,17 @@ class Supervisor:
             self._report_refusals_at = now + REFUSALS_REPORTED_EVERY
 
     def _report_refusals(self) -> None:
-        """One line for many: a refusal must stay cheap."""
+        """Log one line for many refused connections: a refusal must stay cheap."""
         for reason, count in self.admission.refused.items():
             log.warning("%d connections refused: %s", count, reason)
         self.admission.refused.clear()
 
 
 def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
-    """Look at sessions; ``tally`` gets the ping times they have. There are many: one loop, few calls."""
+    """Return the figures of ``relays``, and append their ping times to ``tally``.
+
+    There may be many sessions, so this is one loop with few calls.
+    """
     groups: dict[tuple[str, str, str], int] = {}
     from_browser = to_browser = from_upstream = to_upstream = frames_from = frames_to = 0
     from_client = to_client = logins = failed = 0

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from wsgw.relay.sweep import Progress
-from wsgw.socket_async import LAST_WORDS, SocketAsync
+from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 
 MUCH = b"x" * (4 * 1024 * 1024)
 
@@ -52,9 +52,9 @@ def test_the_last_bytes_are_awaited_for_a_while_after_a_failed_write(
 ) -> None:
     wrapper, far = pair
     progress = Progress()
-    assert not progress.beyond_last_words(wrapper.outbox, 10.0)
+    assert not progress.failed_too_long(wrapper.outbox, 10.0)
     far.close()
     wrapper.send(MUCH)
     assert wrapper.outbox.failed
-    assert not progress.beyond_last_words(wrapper.outbox, 20.0)
-    assert progress.beyond_last_words(wrapper.outbox, 20.0 + LAST_WORDS)
+    assert not progress.failed_too_long(wrapper.outbox, 20.0)
+    assert progress.failed_too_long(wrapper.outbox, 20.0 + LINGER_TIMEOUT)

@@ -21,7 +21,7 @@ from wsgw.listener.first_bytes import NoBytes, NoTls, read_proxy_header, start_t
 from wsgw.listener.upgrade import UpgradeHandler
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 from wsgw.opening.refusal import refusal_bytes
-from wsgw.socket_async import LAST_WORDS, SocketAsync
+from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 from wsgw.telemetry import session_log
 
 log = logging.getLogger("wsgw.listener")
@@ -67,7 +67,7 @@ def serve_connection(
         log.exception("%s ! fault in the gateway", address[0])
     finally:
         if not adopted:
-            connection.linger(LAST_WORDS, LAST_WORDS)
+            connection.linger(LINGER_TIMEOUT, LINGER_TIMEOUT)
             ticket.release()
 
 

@@ -1,7 +1,7 @@
-"""One session: two sockets, the two machines between them, and how it ends.
+"""One session: its two sockets and the two state machines between them.
 
-life    starts a session, couples its sockets with its machines, settles its end
+life    starts a session, connects its sockets with its machines, ends it
 states  its states and transitions: the table that diagrams are drawn from
-flow    one direction of it: reading, working off, back-pressure
-sweep   deadlines, and peers that take nothing or are not read
+flow    one direction of the session: reading, processing, back-pressure
+sweep   checks deadlines, and peers that take no bytes or are not read
 """

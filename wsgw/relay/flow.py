@@ -1,27 +1,27 @@
-"""One direction of a session: the socket it is read from, the machine between, the socket it is written to.
+"""One direction of a session: it reads a source socket, and writes a machine's output to a sink socket.
 
-A session has two: ``up``, from the browser to the XMPP server, and ``down``, from the server to the browser.
-Both obey the rules that stand here. A direction is in one of three states:
+A session has two directions: ``up``, from the browser to the XMPP server, and ``down``, from the server to
+the browser. Both follow the same rules. A direction is in one of three states:
 
-    reading    the next delivery of its source is awaited (``active_once``)
-    working    a delivery held more than one turn's budget; the rest has a place in a later turn
+    reading    waits for the next bytes of its source (``active_once``)
+    working    the source delivered more than ``BUDGET`` messages; a later turn of the loop processes the rest
     held       back-pressure: the source is not read
 
-    event                         in      then
-    the source delivers           reading work
-    the turn of the rest comes    working work
-    the sink has taken all        held    work
-    the sweep finds no obstacle   held    work
+    event                                   state    action
+    the source delivers bytes               reading  process
+    the later turn begins                   working  process
+    the sink's queue is empty again         held     process
+    the sweep finds no reason to wait       held     process
 
-    after work                                            next
-    the sink holds more than ``send_buffer_high``         held
-    the shaper pauses the source                          held
-    the machine waits for the other side                  held
-    nothing is left                                       reading
-    something is left                                     working
+    after processing                                 next state
+    the sink queues above ``send_buffer_high``       held
+    the shaper pauses the source                     held
+    the machine waits for the other side             held
+    no messages are left                             reading
+    messages are left                                working
 
-A direction without a source (not connected, or over) does nothing at these events. Callbacks run in the hub:
-they never block and never raise.
+A direction without a source (not connected, or over) ignores these events. Callbacks run in the hub: they
+never block and never raise.
 """
 
 from __future__ import annotations
@@ -34,47 +34,49 @@ import gevent
 
 from wsgw.errors import causes
 from wsgw.errors.causes import Cause
-from wsgw.socket_async import LAST_WORDS, SocketAsync
+from wsgw.socket_async import SocketAsync
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
 
-#: Messages or elements worked off in one callback; the rest waits for the loop's next turn.
+#: The most messages or elements processed in one callback; the rest waits for the loop's next turn.
 BUDGET = 256
-#: How long a client is left alone with ``<enabled/>``, in seconds: enough for a busy one to have read it
-#: before what follows comes. A login takes as much longer, nothing else does.
+#: Seconds between ``<enabled/>`` and the next elements: a busy client has read it by then. Only logins take
+#: so much longer.
 PAUSE = 0.005
+#: Seconds for which a source may exceed its rate before its shaper pauses it.
+_BURST = 1.0
 
 
 class Life(Protocol):
-    """What a direction, and the sweep, need of their session."""
+    """The session (``Relay``), as its directions and its sweep see it."""
 
     def settle(self) -> None:
-        """Send what the machines have queued for either side."""
+        """Send the bytes that the machines have queued for either side, and obey their requests."""
 
     def fault(self) -> None:
-        """End the session for the exception that is being handled."""
+        """End the session because of the exception that is being handled."""
 
     def repaired(self) -> None:
-        """Stanzas of the XMPP server were repaired."""
+        """Report that stanzas of the XMPP server were repaired."""
 
     def cut_browser(self, cause: Cause) -> None:
-        """Lose the browser without its Close: it does not read, or is not to be told."""
+        """End the WebSocket without a Close frame."""
 
 
 class Intake(Protocol):
-    """What a direction needs of the machine that understands its source."""
+    """The machine that reads a direction's source, as the direction sees it."""
 
     def take(self, data: bytes) -> bool:
-        """Take bytes of the source, and work off the first of what they hold; see ``process``."""
+        """Take bytes of the source, then do as ``process``."""
 
     def process(self) -> bool:
-        """Work off up to ``BUDGET`` messages or elements; True when more may be waiting."""
+        """Process up to ``BUDGET`` messages or elements; return whether more may wait."""
 
     def rest_in(self) -> float | None:
-        """In how many seconds to work off the rest; None: not before the other side is ready."""
+        """Seconds until the rest may be processed; None if it waits for the other side."""
 
     def lost(self) -> None:
-        """The source's connection is gone."""
+        """Handle that the source's connection is lost."""
 
 
 class FromBrowser:
@@ -133,7 +135,7 @@ class FromServer:
 
 
 class Shaper:
-    """Holds a source to ``rate`` bytes a second, a second's worth at once (ejabberd's ``shaper``)."""
+    """Limits a source to ``rate`` bytes a second, in bursts of at most one second (ejabberd's ``shaper``)."""
 
     __slots__ = ("_rate", "_read_again_at")
 
@@ -142,17 +144,17 @@ class Shaper:
         self._read_again_at = 0.0
 
     def passed(self, size: int) -> None:
-        """``size`` bytes have come."""
+        """Count ``size`` bytes that the source has delivered."""
         self._read_again_at = max(self._read_again_at, monotonic()) + size / self._rate
 
     @property
     def pauses(self) -> bool:
-        """Whether the source is ahead of its rate."""
-        return self._read_again_at > monotonic() + LAST_WORDS
+        """Whether the source has exceeded its rate."""
+        return self._read_again_at > monotonic() + _BURST
 
 
 class _Over:
-    """Stands in for the session and its machine once they are over: what holds each other is let go of."""
+    """Replaces the session and its machine after their end, so that no reference cycle is left."""
 
     def settle(self) -> None: ...
 
@@ -178,7 +180,7 @@ OVER = _Over()
 
 
 class Direction:
-    """Moves the bytes of one direction and holds its source back while its sink does not take them."""
+    """Moves the bytes of one direction, and does not read its source while its sink takes no bytes."""
 
     __slots__ = (
         "_intake",
@@ -194,29 +196,29 @@ class Direction:
     )
 
     def __init__(self, life: Life, intake: Intake, limit: int, shaper: Shaper | None = None) -> None:
-        """``limit`` is what the sink may hold while the source is read, in bytes."""
+        """While the sink's queue is longer than ``limit`` bytes, the source is not read."""
         self._life: Life = life
         self._intake: Intake = intake
         self._limit = limit
         self._shaper = shaper
-        #: What is done when the last words of a source are more than the sink takes; None while it may wait.
+        #: Called when a source that has sent FIN has sent more than the sink takes; None before the FIN.
         self._overflows: Callable[[], None] | None = None
-        #: A later turn of the loop works off the rest of a delivery.
+        #: A later turn of the loop will process the rest of a delivery.
         self._working = False
-        #: The sockets; None before they are connected, and once they are read or written no more.
+        #: The sockets; None before they are connected, and after the last read or write.
         self.source: SocketAsync | None = None
         self.sink: SocketAsync | None = None
-        #: What has passed so far, without TLS.
+        #: Number of bytes so far, without the overhead of TLS.
         self.bytes_received = self.bytes_sent = 0
 
     def received(self, data: bytes) -> None:
-        """The source delivers: bytes, or nothing at its end."""
+        """Handle a delivery of the source: bytes, b"" at the end of its stream."""
         try:
             if data:
                 self.bytes_received += len(data)
                 if self._shaper is not None:
                     self._shaper.passed(len(data))
-                self._go_on(self._intake.take(data))
+                self._continue(self._intake.take(data))
             else:
                 self._intake.lost()
                 self._life.settle()
@@ -224,22 +226,22 @@ class Direction:
             self._life.fault()
 
     def resume(self) -> None:
-        """Work on, unless the source is being read or a later turn is to come: the obstacle is gone."""
+        """Process again when the reason to wait has gone, unless the direction is reading or working."""
         if self.source is not None and not self.source.armed and not self._working:
             self.pump()
 
     def pump(self) -> None:
-        """Work off what the machine holds of the source."""
+        """Process the bytes that the machine has from the source."""
         self._working = False
         if self.source is None:
             return
         try:
-            self._go_on(self._intake.process())
+            self._continue(self._intake.process())
         except Exception:
             self._life.fault()
 
-    def _go_on(self, more: bool) -> None:
-        """After work: settle, then read on, work on, or wait."""
+    def _continue(self, more: bool) -> None:
+        """After processing: send the output, then read, process the rest later, or wait."""
         self._life.settle()
         source = self.source
         if source is None:
@@ -268,26 +270,26 @@ class Direction:
 
     @property
     def must_wait(self) -> bool:
-        """Whether the source may not be read now."""
+        """Whether back-pressure or the shaper forbids reading the source."""
         if self._shaper is not None and self._shaper.pauses:
             return True
         return self.sink is not None and self.sink.outbox.queued > self._limit
 
     def read_to_end(self, limit: int, overflows: Callable[[], None]) -> None:
-        """The source has sent FIN: read on at any rate, until the sink holds more than ``limit`` bytes.
+        """After the source's FIN: read the rest without a shaper.
 
-        ``overflows`` is called then.
+        ``overflows`` is called when the sink's queue is longer than ``limit`` bytes.
         """
         self._limit, self._overflows, self._shaper = limit, overflows, None
         self.resume()
 
     def detach(self) -> None:
-        """The session is over; what has passed is still known."""
+        """The session is over: drop it and its machine; the numbers of bytes remain."""
         self._life = self._intake = OVER
         self._overflows = None
 
     def send(self, pieces: list[bytes]) -> None:
-        """Send what a machine has queued in one write, and empty the list; without a sink it is lost."""
+        """Send a machine's output in one write, and empty the list; without a sink, the bytes are lost."""
         sink = self.sink
         if sink is None:
             pieces.clear()

@@ -1,9 +1,9 @@
-"""The life of one session: its start, the connection to the XMPP server, and the settling of its end.
+"""The life of one session: its start, the connection to the XMPP server, and its end.
 
-The machines (``websocket_session``, ``websocket_xmpp``) say what to send and when it is over. Two directions
-(``flow``) move the bytes, in callbacks of the sockets; the greenlet here connects to the XMPP server, is
-parked while stanzas flow, and ends the session; ``sweep`` looks at deadlines. What leads from one state of a
-session to another: ``states``.
+The machines (``websocket_session``, ``websocket_xmpp``) decide what to send and when the session ends. Two
+directions (``flow``) move the bytes, in callbacks of the sockets. The session's greenlet connects to the XMPP
+server, waits while stanzas flow, and closes both connections. ``sweep`` checks deadlines. ``states`` has the
+table of transitions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wsgw.errors.causes import Cause
 from wsgw.relay.flow import Direction, FromBrowser, FromServer, Shaper
 from wsgw.relay.states import State
 from wsgw.relay.sweep import Watch
-from wsgw.socket_async import LAST_WORDS, SocketAsync
+from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
 from wsgw.upstream import Upstream
@@ -33,24 +33,24 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 
 log = logging.getLogger("wsgw.relay")
 
-#: A shaper's slowest clients are still read in pieces of this size, in bytes.
+#: The smallest number of bytes that are read at a time with a shaper.
 MIN_READ_SIZE = 1024
-#: What a lost browser had sent is flushed for this long; with the sweep's interval it stays below 1 s.
+#: Seconds to flush the bytes of a lost browser to the server; with the sweep's interval, less than 1 s.
 FLUSH_FOR_LOST = 0.4
 
 
 class Owner(Protocol):
-    """The supervisor of the sessions."""
+    """The supervisor, as a session sees it."""
 
     def repaired(self, relay: Relay) -> None:
-        """The session's ``xmpp`` has ``repaired`` stanzas."""
+        """Handle the ``repaired`` stanzas of the session's ``xmpp``."""
 
     def ended(self, relay: Relay) -> None:
-        """The session is over; its sockets are being closed."""
+        """Handle that the session is over and its sockets are closed or being closed."""
 
 
 class Relay:
-    """One browser's session, from the 101 to the last FIN."""
+    """One session, from the 101 to the last FIN."""
 
     __slots__ = (
         "_browser",
@@ -102,7 +102,7 @@ class Relay:
         self._state = State.OPENING
         #: The greenlet waits in ``upstream.connect``.
         self._connecting = False
-        #: Flushes and closes the server's connection, once the session is over for it.
+        #: Flushes and closes the server's connection after the end of the XMPP session.
         self._upstream_end: gevent.Greenlet[..., None] | None = None
         self._wake = Event()
         self._greenlet: greenlet | None = None
@@ -116,7 +116,7 @@ class Relay:
     # -- the greenlet ----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Live the session's life; returns when both sockets are closed or being closed."""
+        """Serve the session in the current greenlet, until both sockets are closed or being closed."""
         self._greenlet = gevent.getcurrent()
         self._begin()
         try:
@@ -136,7 +136,7 @@ class Relay:
     def _begin(self) -> None:
         browser = self._browser
         session_log.opened(self.peer, browser.tls_parameters, self._config.port)
-        if self._config.shaper is not None:  # no more at once than a second's worth
+        if self._config.shaper is not None:  # at most the bytes of one second at a time
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         self.up.source = self.down.sink = browser
         browser.attach(self.up.received, self.down.resume, self._answers_taken)
@@ -180,26 +180,26 @@ class Relay:
         for part in (self.session, self.up, self.down, self.watch):
             part.detach()
         session_log.closed(self, self._browser.tls_parameters, self._config.port, monotonic() - self._started)
-        self._browser.linger(LAST_WORDS if self._flush_browser() else 0.0, LAST_WORDS)
+        self._browser.linger(LINGER_TIMEOUT if self._flush_browser() else 0.0, LINGER_TIMEOUT)
         if self._upstream_end is not None:
             self._upstream_end.join()
 
     def _flush_browser(self) -> bool:
-        """Wait as long as the browser takes something: it may read slowly. Whether it has taken all."""
+        """Wait while the browser takes bytes, even slowly; return whether it has taken all of them."""
         browser, before = self._browser, None
         browser.detach()
-        with contextlib.suppress(OSError):  # it is gone, which ``linger`` sees too
+        with contextlib.suppress(OSError):  # the browser is gone; ``linger`` handles that
             while before != browser.outbox.taken:
                 before = browser.outbox.taken
-                with gevent.Timeout(LAST_WORDS, False):  # type: ignore[arg-type]
+                with gevent.Timeout(LINGER_TIMEOUT, False):  # type: ignore[arg-type]
                     browser.flush()
                     return True
         return False
 
     def _stop_connecting(self) -> None:
-        """In the hub, while the greenlet waits: end its wait for the server, if that is what it waits for.
+        """In the hub: interrupt the greenlet if it connects to the server.
 
-        An exception that is scheduled instead may arrive in a later wait.
+        The exception is thrown at once, because a scheduled one could interrupt a later wait.
         """
         if self._connecting and self._greenlet is not None:
             self._connecting = False
@@ -209,10 +209,10 @@ class Relay:
         self._guarded(self.session.answers_taken)
         self._guarded(self.settle)
 
-    # -- what the machines said --------------------------------------------------------------------
+    # -- the machines' output ----------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Send what the machines queued, one write a side; follow their wishes."""
+        """Send the machines' output, with one write for each side, and obey their requests."""
         session, xmpp = self.session, self.xmpp
         if session.data_to_send:
             self.frames_to_browser += len(session.data_to_send)
@@ -234,11 +234,11 @@ class Relay:
         connection = self.up.sink
         if connection is not None:
             self.up.sink = self.down.source = None
-            flush = FLUSH_FOR_LOST if self.session.finished else LAST_WORDS
-            self._upstream_end = gevent.spawn(connection.linger, flush, LAST_WORDS)
+            flush = FLUSH_FOR_LOST if self.session.finished else LINGER_TIMEOUT
+            self._upstream_end = gevent.spawn(connection.linger, flush, LINGER_TIMEOUT)
 
     def _finish(self) -> None:
-        """The WebSocket is over too: let the greenlet see it."""
+        """The WebSocket is over: wake the greenlet, which ends the session."""
         if self._state < State.ENDING:
             self._enter(State.ENDING)
         self.up.source = None
@@ -247,13 +247,17 @@ class Relay:
         self._wake.set()
 
     def repaired(self) -> None:
-        """Stanzas of the XMPP server were repaired."""
+        """Report repaired stanzas of the XMPP server to the owner."""
         self._owner.repaired(self)
 
     # -- endings that the machines do not choose ---------------------------------------------------
 
     def gateway_stops(self) -> None:
-        """End the session: a client that can resume it elsewhere (XEP-0198) may lose it without a word."""
+        """End the session because wsgw stops.
+
+        With ``drain_resumable: drop``, a session that its client can resume elsewhere (XEP-0198) ends without
+        an error.
+        """
         if self.xmpp.login.resumable and self._config.drain_resumable == "drop":
             self.drop(causes.GATEWAY_STOPS)
             return
@@ -262,17 +266,17 @@ class Relay:
         self._guarded(self.settle)
 
     def drop(self, cause: Cause) -> None:
-        """Lose the browser without a word."""
+        """End the session without an error or a Close frame for the browser; the server gets a FIN."""
         self._guarded(lambda: self.cut_browser(cause))
         self._guarded(self.settle)
 
     def cut_browser(self, cause: Cause) -> None:
-        """Lose the browser without its Close: it does not read, or is not to be told."""
+        """End the WebSocket without a Close frame; the XMPP server gets a FIN."""
         self.xmpp.browser_lost(cause)
         self.session.lost()
 
     def fault(self) -> None:
-        """End the session for what is being handled: an exception of ours."""
+        """Log the exception that is being handled, a fault of wsgw, and end the session."""
         log.exception("%s ! fault in the gateway", self.peer)
         error = SessionError(causes.FAULT, code=CloseCode.INTERNAL_ERROR, farewell=Farewell.FIN)
         try:
@@ -284,7 +288,7 @@ class Relay:
             self._finish()
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Run one step; a fault of ours ends this session and no other."""
+        """Run one step; an exception ends only this session."""
         try:
             step()
         except Exception:

@@ -1,8 +1,8 @@
-"""The states of one session's relay, and what leads from one to another.
+"""The states of one session's relay, and their transitions.
 
-The relay follows its two machines: it parts from the XMPP server once the XMPP session is over
-(``upstream_finished``), and ends once the WebSocket is over too (``finished``). Both may come at the same
-moment, and at any moment, so that a state may be passed over; none comes twice.
+The relay follows its two machines. When the XMPP session is over (``upstream_finished``), it closes the
+connection to the XMPP server (``parting``); when the WebSocket is over (``finished``), it ends. Both can
+happen at the same moment, and at any moment, so that the relay may skip a state; it never returns to one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class State(IntEnum):
-    """Where a session stands; it only grows."""
+    """The state of a session; the value only grows."""
 
     OPENING = 0
     CONNECTING = 1
@@ -23,7 +23,7 @@ class State(IntEnum):
     CLOSED = 5
 
 
-#: What each state waits for, by its name in the log; the first is where a relay begins.
+#: The event that each state waits for, by its name in the log; the first state is the initial one.
 STATES: Final[Mapping[str, str]] = {
     "opening": "the client's header",
     "connecting": "the connection to the XMPP server",
@@ -33,7 +33,7 @@ STATES: Final[Mapping[str, str]] = {
     "closed": "nothing, since both connections are closed or being closed",
 }
 
-#: By state: each event that leads out of it, and the state that follows.
+#: For each state: the events that end it, each with the next state.
 TRANSITIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "opening": {
         "client opens a stream": "connecting",

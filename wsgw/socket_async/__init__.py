@@ -12,6 +12,6 @@ from __future__ import annotations
 
 from wsgw.socket_async.kernel import PeerState
 from wsgw.socket_async.outbox import Outbox
-from wsgw.socket_async.wrapper import CHUNK, LAST_WORDS, SocketAsync
+from wsgw.socket_async.wrapper import CHUNK, LINGER_TIMEOUT, SocketAsync
 
-__all__ = ["CHUNK", "LAST_WORDS", "Outbox", "PeerState", "SocketAsync"]
+__all__ = ["CHUNK", "LINGER_TIMEOUT", "Outbox", "PeerState", "SocketAsync"]

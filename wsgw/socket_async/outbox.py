@@ -27,7 +27,7 @@ def _to_no_owner() -> None:
 class Reader(Protocol):
     """The receiving half of the socket."""
 
-    def read_last_words(self) -> None:
+    def read_rest(self) -> None:
         """A write has failed: read the bytes that the peer sent before, which may say why."""
 
 
@@ -161,7 +161,7 @@ class Outbox:
         self._drop()
         self.at_rest = False
         if self._reader is not None:
-            self._reader.read_last_words()
+            self._reader.read_rest()
 
     def close(self) -> None:
         """Stop at once; queued bytes are lost."""

@@ -27,7 +27,7 @@ from wsgw.socket_async.tls_engine import TlsEngine
 #: map memory for the buffer (as it does from 128 KiB on).
 CHUNK = 96 * 1024
 #: Seconds that ``linger`` gives a peer to read the last bytes, and to send its own.
-LAST_WORDS = 1.0
+LINGER_TIMEOUT = 1.0
 #: The most bytes read and discarded before a socket is closed: closing with unread bytes would send an RST.
 _DISCARD_LIMIT = 1024 * 1024
 _READ = 1
@@ -220,7 +220,7 @@ class SocketAsync:
         if not watcher.active:
             watcher.start(self._readable)
 
-    def read_last_words(self) -> None:
+    def read_rest(self) -> None:
         """A write has failed: deliver the bytes that the peer sent before, if an owner is attached."""
         if self._deliver is not _to_no_owner and not self._armed:
             self.active_once()

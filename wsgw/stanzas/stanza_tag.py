@@ -77,7 +77,7 @@ class StanzaTag:
         return self.tag.endswith(b"/>")
 
     def around(self, content: bytes) -> bytes:
-        """Return the element with ``content`` in place of its own content."""
+        """Return the element with ``content`` in place of its content."""
         start = self.tag[:-2] if self.is_empty else self.tag[:-1]
         return b"%s>%s</%s>" % (start, content, self._written.encode()) if content else start + b"/>"
 

@@ -6,9 +6,9 @@
     #2 203.0.113.9 ! ...                          an error
 
 Sessions that the option ``trace`` names have these lines at info; with ``log_level: debug`` all others have
-them at debug. What is logged of an element is its name, namespace and size, and of a stanza its type and, if
-the session is named by ``trace``, its id; never text, other attributes or content. A trace stands between a session's machines and what they talk to, as
-long as it is wanted: a session without one pays nothing for it.
+them at debug. A line shows the name, the namespace and the size of an element, the type of a stanza, and, if
+``trace`` names the session, the id of the stanza; never text, other attributes or content. A trace wraps the
+neighbours of a session's machines while it is on: a session without a trace has no cost.
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ class WebSocketSession:
             return min(idle, self._ping_sent + min(timers.pong_timeout, timers.ping_interval))
         return min(idle, min(self._last_received, self._last_sent) + timers.ping_interval)
 
-    # -- what goes out -------------------------------------------------------------------------
+    # -- output --------------------------------------------------------------------------------
 
     def send(self, text: bytes) -> None:
         """Send one text message."""
