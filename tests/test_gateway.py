@@ -103,9 +103,9 @@ def test_nothing_is_accepted_before_the_start_and_after_the_end(server: XmppServ
     port = port_of(gateway)
     early = in_thread(socket.create_connection, ("127.0.0.1", port))
     gevent.sleep(0.05)
-    assert gateway.supervisor.turn.connections == 0
+    assert gateway.supervisor.accept_share.connections == 0
     gateway.start()
-    wait_here(lambda: gateway.supervisor.turn.connections, "connection that has waited")
+    wait_here(lambda: gateway.supervisor.accept_share.connections, "connection that has waited")
     early.close()
     gateway.stop()
     assert gateway.listeners == []

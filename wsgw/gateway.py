@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 
 from wsgw import __version__
-from wsgw.capacity.accept_share import Beats, Turn
+from wsgw.capacity.accept_share import AcceptShare, Beats
 from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
 from wsgw.config.cross_checks import session_limit
@@ -83,8 +83,8 @@ class Gateway:
         self.state = shared.state
         room = session_limit()
         admission = Admission(shared.table, slot, shared.previous_tables)
-        turn = Turn(shared.table, shared.beats, slot, room)
-        self.supervisor = Supervisor(config.hosts, admission, turn, first_id)
+        accept_share = AcceptShare(shared.table, shared.beats, slot, room)
+        self.supervisor = Supervisor(config.hosts, admission, accept_share, first_id)
         self.supervisor.trace(config.trace, everything=config.log_level == "debug")
         self._listeners = self._make_listeners(config, files, sockets)
         self._files, self._sockets = files, sockets

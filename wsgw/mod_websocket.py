@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from wsgw.capacity.accept_share import Turn
+from wsgw.capacity.accept_share import AcceptShare
 from wsgw.capacity.admission import Admission, Caps, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.relay.life import Relay
@@ -122,14 +122,16 @@ class ServedDomains:
 class Supervisor:
     """Starts, counts, sweeps and ends every session of this process."""
 
-    def __init__(self, hosts: Iterable[str], admission: Admission, turn: Turn, first_id: int = 1) -> None:
+    def __init__(
+        self, hosts: Iterable[str], admission: Admission, accept_share: AcceptShare, first_id: int = 1
+    ) -> None:
         """``first_id`` is the number of the first connection in the log."""
         #: The domains to which clients may open new streams.
         self.served = frozenset(hosts)
         self.sessions: dict[Relay, Ticket] = {}
         self.admission = admission
         self.tally = Tally()
-        self.turn = turn
+        self.accept_share = accept_share
         self.connection_ids = itertools.count(first_id)
         #: wsgw stops: no new session begins.
         self.draining = False
@@ -151,13 +153,13 @@ class Supervisor:
 
     def start(self) -> None:
         """Start sweeping, and take a share of the new connections."""
-        self.turn.beat(monotonic())
+        self.accept_share.beat(monotonic())
         self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL, SWEEP_INTERVAL)
         self._timer.start(self._sweep)
 
     def stop_accepting(self) -> None:
         """Leave new connections to other workers."""
-        self.turn.stop_accepting(monotonic())
+        self.accept_share.stop_accepting(monotonic())
 
     def stop(self) -> None:
         """Stop sweeping."""
@@ -213,7 +215,7 @@ class Supervisor:
 
     def wait_until_idle(self) -> None:
         """Return when no connection is left, including those before their 101."""
-        while self.turn.connections:
+        while self.accept_share.connections:
             gevent.sleep(IDLE_LOOK)
 
     def ended(self, relay: Relay) -> None:
@@ -246,7 +248,7 @@ class Supervisor:
 
     def _sweep(self) -> None:
         now = monotonic()
-        self.turn.beat(now)
+        self.accept_share.beat(now)
         for relay in list(self.sessions):
             relay.watch.sweep(now)
         if now >= self._report_refusals_at:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsgw.capacity.accept_share import BEAT_EXPIRES, FULL_PAUSE, LOOKS, Beats, Pulse, Turn
+from wsgw.capacity.accept_share import BEAT_EXPIRES, FULL_PAUSE, LOOKS, AcceptShare, Beats, Pulse
 from wsgw.capacity.table import SharedTable
 
 NOW = 1000.0
@@ -25,7 +25,7 @@ class Crowd:
                 self.table.add_connection(slot, 10_000)
 
     def pause(self, slot: int, now: float = NOW) -> float:
-        return Turn(self.table, self.beats, slot, ROOM).pause(now)
+        return AcceptShare(self.table, self.beats, slot, ROOM).pause(now)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_who_is_farther_ahead_waits_longer_and_nobody_for_long() -> None:
 
 def test_accepted_and_not_yet_counted_is_counted() -> None:
     crowd = Crowd(2, 2)
-    turn = Turn(crowd.table, crowd.beats, 0, ROOM)
-    turn.pending = 1
-    assert turn.pause(NOW) > 0
-    assert turn.connections == 3
+    share = AcceptShare(crowd.table, crowd.beats, 0, ROOM)
+    share.pending = 1
+    assert share.pause(NOW) > 0
+    assert share.connections == 3
 
 
 @pytest.mark.parametrize("beat", [0.0, NOW - BEAT_EXPIRES - 0.1], ids=["left", "hangs"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wsgw.capacity.accept_share import LOOKS, Beats, Turn
+from wsgw.capacity.accept_share import LOOKS, AcceptShare, Beats
 from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
@@ -68,22 +68,22 @@ class TestHanging:
         monkeypatch.setattr(Crew, "kill", lambda _, member: self.killed.append(member.slot))
         return self.killed
 
-    def look(self, crew: Crew, beating: dict[int, Turn]) -> None:
+    def look(self, crew: Crew, beating: dict[int, AcceptShare]) -> None:
         for number in range(LOOKS + 1):
-            for turn in beating.values():
-                turn.beat(1000.0 + number)
+            for share in beating.values():
+                share.beat(1000.0 + number)
             crew.kill_hung_workers()
 
     @pytest.mark.parametrize("hangs", [0, 1])
     def test_a_worker_whose_loop_has_stopped_is_killed(self, crew: Crew, hangs: int) -> None:
         """Also if it accepts no more connections: otherwise its sessions would never end."""
-        turns = {slot: Turn(crew.shared.table, crew.shared.beats, slot, 9) for slot in (0, 1)}
-        turns[1].stop_accepting(1000.0)
-        self.look(crew, turns)
+        shares = {slot: AcceptShare(crew.shared.table, crew.shared.beats, slot, 9) for slot in (0, 1)}
+        shares[1].stop_accepting(1000.0)
+        self.look(crew, shares)
         assert self.killed == []
         assert crew.shared.beats.fresh(1000.0 + LOOKS) == [0]
-        del turns[hangs]
-        self.look(crew, turns)
+        del shares[hangs]
+        self.look(crew, shares)
         assert set(self.killed) == {hangs}
 
     def test_a_worker_that_does_not_start_is_killed(self, crew: Crew) -> None:

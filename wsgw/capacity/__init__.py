@@ -1,6 +1,6 @@
-"""Limits over all workers: how many connections there are, who may connect, which worker accepts.
+"""Limits that hold for all workers together: the number of connections, and the rate of new ones.
 
 table          the shared memory in which all workers count connections, by worker and by address
-admission      the limits in all and per address, and how fast one address may connect
+admission      the limits of connections, in all and per address, and the rate of new ones per address
 accept_share   which worker accepts the next connection
 """

@@ -1,11 +1,9 @@
-"""Which worker accepts a connection: the one that has the fewest, as long as its loop turns.
+"""Which worker accepts a connection: the one that has the fewest, as long as its event loop runs.
 
-All workers wait on the same listening sockets, and the system wakes them all. One that has more
-connections than another leaves the new one alone until the other has caught up, or for some
-milliseconds, the more the farther it is ahead. Nobody is waited for longer than that, and a worker
-whose loop has stopped turning not at all. It reads no clock, ``now`` (seconds, monotonic) comes with
-the call.
-Erlang twin: none, the original was one process.
+All workers wait on the same listening sockets, and the system wakes all of them. A worker that has more
+connections than another one does not accept for some milliseconds, the longer the more it is ahead, or until
+the other one has caught up. Workers whose loop has stopped do not count. The module reads no clock: callers
+give ``now`` (seconds, monotonic). It has no Erlang twin: the original was one process.
 """
 
 from __future__ import annotations
@@ -15,41 +13,44 @@ from collections.abc import Iterable
 
 from wsgw.capacity.table import SharedTable
 
-#: A worker that has not beaten for so long is not reckoned with, in seconds.
+#: A worker whose last beat is older than so many seconds does not count.
 BEAT_EXPIRES = 2.0
-#: How often the parent looks for workers whose loop has stopped, in seconds, and how often in a row it must
-#: have found it stopped before it replaces one: looks are counted, not time, as the machine may have slept.
+#: Seconds between the parent's looks at the beats, and the number of looks in a row without a new beat after
+#: which it replaces a worker. It counts looks instead of time, because the machine may have been asleep.
 LOOK_EVERY, LOOKS = 5.0, 6
-#: What others are given for each connection ahead, and at most, in seconds.
+#: Seconds for which a worker leaves a new connection to others: per connection that it is ahead, and at most.
 STEP, LONGEST = 0.02, 0.1
-#: A worker that has no descriptors left gives them as long as they need.
+#: Seconds for which a worker without free descriptors leaves new connections to others.
 FULL_PAUSE = 3600.0
-#: How often it is looked meanwhile whether they have caught up, in seconds.
+#: Seconds between two looks, during a pause, whether the others have caught up.
 RECHECK = 0.002
-#: Not seen again for so long, what was left to others has been taken, in seconds.
+#: If no connection waits for so many seconds, other workers have accepted the one that was left to them.
 PAUSE_ENDS = 0.05
-#: One connection in so many is not worth a pause: where there are thousands, speed is.
+#: A worker pauses only if it is ahead by more than one in so many of its connections: with thousands of
+#: connections, accepting fast matters more than equal shares.
 SLACK = 64
 
 
 class Beats:
-    """When each worker's loop last turned (seconds, monotonic); less than 0 if it takes no connections.
+    """When each worker's event loop last ran (seconds, monotonic), in shared memory.
 
-    Made by the parent before it forks. A worker writes its own beat only; each is written whole.
+    A beat below 0 is that of a worker that runs but accepts no connections; 0 means that it does not run. The
+    parent creates the memory before it forks. A worker writes only its own beat, each in one step.
     """
 
     def __init__(self, slots: int) -> None:
+        """``slots``: the highest number of workers at a time."""
         self._memory = mmap.mmap(-1, 8 * (1 + slots))
-        # The first is how many slots are in use.
+        # The first number is the count of slots in use; the beats follow.
         self._beats = memoryview(self._memory).cast("d")
 
     def use_slot(self, slot: int) -> None:
-        """Look at ``slot`` too from now on; for the parent."""
+        """Include ``slot`` in ``fresh`` from now on; only the parent calls it."""
         self._beats[0] = max(self._beats[0], slot + 1)
         self.beat(slot, 0.0)
 
     def beat(self, slot: int, now: float) -> None:
-        """The loop of ``slot`` turns; 0 if it does not yet, or not any more."""
+        """Set the beat of ``slot`` to ``now``; 0 if its worker does not run."""
         self._beats[1 + slot] = now
 
     def last(self, slot: int) -> float:
@@ -57,21 +58,21 @@ class Beats:
         return self._beats[1 + slot]
 
     def fresh(self, now: float) -> list[int]:
-        """The slots of those that are well."""
+        """The slots of the workers that accept connections and whose beat has not expired."""
         beats = self._beats[1 : 1 + int(self._beats[0])].tolist()
         return [slot for slot, beat in enumerate(beats) if beat > 0 and now - beat < BEAT_EXPIRES]
 
 
 class Pulse:
-    """Finds workers that hang; for the parent."""
+    """Finds workers that hang; only the parent uses it."""
 
     def __init__(self, beats: Beats) -> None:
         self._beats = beats
-        #: By slot: the last beat seen, and how often it was the same since.
+        #: By slot: the last beat seen, and at how many looks since then it was the same.
         self._seen: dict[int, tuple[float, int]] = {}
 
     def stopped(self, slots: Iterable[int]) -> list[int]:
-        """Those of ``slots`` whose loop has not turned for ``LOOKS`` calls, one every ``LOOK_EVERY``."""
+        """Those of ``slots`` without a new beat at the last ``LOOKS`` calls; call it every ``LOOK_EVERY``."""
         seen = {}
         for slot in slots:
             beat = self._beats.last(slot)
@@ -81,11 +82,14 @@ class Pulse:
         return [slot for slot, (_, looks) in seen.items() if looks >= LOOKS]
 
 
-class Turn:
-    """One worker's place among all."""
+class AcceptShare:
+    """One worker's share of the new connections."""
 
     def __init__(self, table: SharedTable, beats: Beats, slot: int, room: int) -> None:
-        """``room`` is how many connections this process has descriptors for."""
+        """``slot``: this worker's column in ``table`` and ``beats``.
+
+        ``room``: the number of connections for which this process has descriptors.
+        """
         self._table = table
         self._beats = beats
         self._slot = slot
@@ -96,20 +100,20 @@ class Turn:
 
     @property
     def connections(self) -> int:
-        """Connections of this worker."""
+        """The number of this worker's connections."""
         return self._table.connections_of(self._slot) + self.pending
 
     def beat(self, now: float) -> None:
-        """Say that the loop turns."""
+        """Record that this worker's loop runs; the sweep calls it regularly."""
         self._beats.beat(self._slot, now if self._takes_part else -now)
 
     def stop_accepting(self, now: float) -> None:
-        """This worker accepts no more; that its loop turns it still says."""
+        """Accept no more connections; ``beat`` still shows the parent that the loop runs."""
         self._takes_part = False
         self.beat(now)
 
     def pause(self, now: float) -> float:
-        """How long to leave a new connection to the others at most, in seconds; 0 to take it."""
+        """For how many seconds at most to leave a new connection to other workers; 0 to accept it."""
         count = self._table.connections_of
         others = [count(slot) for slot in self._beats.fresh(now) if slot != self._slot]
         if not others:

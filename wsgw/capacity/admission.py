@@ -1,10 +1,10 @@
-"""Who may connect: caps on connections in all and per address, and the rate of new ones per address.
+"""Whether a connection is admitted: the limits of connections, in all and per address, and of their rate.
 
-They are the gateway's, never a worker's: the counts are in a table all workers share, and in those of
-parents before theirs that serve their last sessions. A connection takes a ``Ticket`` when it is accepted,
-has it charged to an address as soon as that is known (at once, or behind a proxy after the request), and
-gives it back when it is gone. It reads no clock, ``now`` (seconds, monotonic, one clock for all workers)
-comes with the call. Erlang twin: none, the original had no caps and took connections at any rate.
+The limits are those of the whole gateway: all workers count in one shared table, and also add the counts of
+previous parents that still serve their last sessions. A connection gets a ``Ticket`` when it is accepted. The
+ticket is charged to the client's address as soon as it is known (at once, or behind a proxy after the
+request), and released when the connection ends. The module reads no clock: callers give ``now`` (seconds,
+monotonic, one clock for all workers). It has no Erlang twin: the original had no such limits.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Caps(NamedTuple):
-    """The limits of one listener; ``math.inf`` and ``sys.maxsize`` for none."""
+    """The limits of one listener; without a limit ``math.inf`` or ``sys.maxsize``."""
 
-    #: Connections at a time, those still shaking hands included.
+    #: Connections at a time, including those still in a handshake.
     max_sessions: int
     max_sessions_per_ip: int
-    #: New connections of one address: per second, and at once.
+    #: New connections from one address: per second, and at once.
     rate: float
     burst: int
 
 
 class Admission:
-    """The connections of a whole gateway, counted; this worker's are counted in ``slot``."""
+    """Counts the connections of a whole gateway, and admits new ones up to the limits."""
 
     def __init__(self, table: SharedTable, slot: int, previous: Iterable[SharedTable] = ()) -> None:
-        """``previous`` are the tables of parents before ours, whose last connections count too."""
+        """``slot``: this worker's column in ``table``. ``previous``: the tables of previous parents."""
         self.table = table
         self._previous = tuple(previous)
         self.slot = slot
-        #: Connections that this worker turned away, by reason.
+        #: Connections that this worker has refused, by reason.
         self.refused: Counter[str] = Counter()
         table.use_slot(slot)
 
     @property
     def connections(self) -> int:
-        """Connections of the gateway that hold a ticket."""
-        return self.table.connections() + self._connections_elsewhere()
+        """The number of connections of the gateway, those of previous parents included."""
+        return self.table.connections() + self._previous_connections()
 
     def admit(self, caps: Caps) -> Ticket:
-        """Return a ticket. Raises HandshakeRefused (503) when the gateway is full."""
-        if not self.table.add_connection(self.slot, caps.max_sessions - self._connections_elsewhere()):
+        """A ticket for a new connection. Raises HandshakeRefused (503) if ``max_sessions`` is reached."""
+        if not self.table.add_connection(self.slot, caps.max_sessions - self._previous_connections()):
             raise self._refusal("too many sessions", 30, refusals.MAX_SESSIONS)
         return Ticket(self, caps)
 
     def charge(self, address: str, caps: Caps, now: float) -> int:
-        """Count a connection for ``address`` and return the table's entry of it, for ``remove``.
+        """Count a connection of ``address``; returns the entry of the address in the table, for ``remove``.
 
-        Raises HandshakeRefused (503) when it is one too many, or when the table has no room for
-        one address more: nobody goes uncounted.
+        Raises HandshakeRefused (503) if a limit of the address is reached. If the table has no room for
+        another address it also refuses: a connection that is not counted could evade the limits.
         """
         table = self.table
         key, number = table.key_of(address)
         table.lock(number)
         try:
             entry = table.find(number, key)
-            found = [former.look_up(address) for former in self._previous]
+            found = [other.look_up(address) for other in self._previous]
             if entry is not None:
                 found.append((table.connections_from(entry), table.full_at(entry)))
             if sum(connections for connections, _ in found) >= caps.max_sessions_per_ip:
@@ -86,14 +86,15 @@ class Admission:
         return entry
 
     def remove(self, entry: int | None) -> None:
-        """Forget one connection."""
+        """Count one connection less; ``entry`` is the one that ``charge`` returned, or None."""
         if entry is not None:
             self.table.discharge(entry, self.slot)
         self.table.remove_connection(self.slot)
 
-    def _connections_elsewhere(self) -> int:
-        self._previous = tuple(former for former in self._previous if former.is_counted)
-        return sum(former.connections() for former in self._previous)
+    def _previous_connections(self) -> int:
+        """The number of connections that previous parents still serve."""
+        self._previous = tuple(table for table in self._previous if table.is_counted)
+        return sum(table.connections() for table in self._previous)
 
     def _refusal(self, reason: str, retry_after: int, cause: Refusal) -> HandshakeRefused:
         self.refused[reason] += 1
@@ -102,7 +103,7 @@ class Admission:
 
 
 class Ticket:
-    """One connection's place; given back once, whatever its end."""
+    """The right of one connection to exist, which counts towards the limits until ``release``."""
 
     __slots__ = ("_admission", "_caps", "_entry", "_released")
 
@@ -113,23 +114,23 @@ class Ticket:
         self._released = False
 
     def charge(self, address: str, now: float) -> None:
-        """Charge this connection to ``address``, once. Raises HandshakeRefused (503)."""
+        """Count this connection for ``address``; further calls do nothing. Raises HandshakeRefused (503)."""
         if self._entry is None:
             self._entry = self._admission.charge(accountable_address(address), self._caps, now)
 
     def release(self) -> None:
-        """Give the place back."""
+        """Count the connection no longer; further calls do nothing."""
         if not self._released:
             self._released = True
             self._admission.remove(self._entry)
 
 
 def take_token(full_at: float, rate: float, burst: int, now: float) -> float | None:
-    """Take a token from a bucket: return when it is full again, None if it has no token.
+    """Take a token from a token bucket; returns when the bucket is full again, None if it has no token.
 
-    A bucket is kept as one number, ``full_at``, the moment when it will be full again (the generic cell
-    rate algorithm). ``rate`` is tokens per second (``math.inf`` for no limit), ``burst`` what the bucket
-    holds. If listeners have different rates, an address waits for what it took at the slowest.
+    A bucket is stored as one number, ``full_at``: the time when it will be full again (generic cell rate
+    algorithm). ``rate``: tokens per second, ``math.inf`` for no limit. ``burst``: the size of the bucket in
+    tokens. If listeners have different rates, a token taken at a slow one also delays the fast ones.
     """
     if rate == math.inf:
         return full_at
@@ -138,10 +139,11 @@ def take_token(full_at: float, rate: float, burst: int, now: float) -> float | N
 
 
 def accountable_address(address: str) -> str:
-    """What an address's limits count: an IPv4 address itself, of an IPv6 one the /64 a customer gets.
+    """The address for which connections are counted: an IPv4 address, or the /64 network of an IPv6 address.
 
-    IPv4 mapped into IPv6, as a listener on ``::`` sees it, is IPv4; a zone (``%eth0``) is not part of
-    it. What is no address (a Unix socket has an empty one) stays as it is.
+    A customer of a provider usually has one /64. An IPv4-mapped IPv6 address, as a listener on ``::`` reports
+    it, counts as IPv4; a zone (``%eth0``) is ignored. Any other text is returned unchanged (a Unix socket has
+    an empty address).
     """
     try:
         if ":" not in address:

@@ -36,7 +36,7 @@ class Listener(pywsgi.WSGIServer):
             environ={"SERVER_NAME": context.config.ip},  # otherwise gevent asks DNS for it at every start
         )
         self.context = context
-        self._turn = context.supervisor.turn
+        self._accept_share = context.supervisor.accept_share
         self._has_accepted = False
         #: The moments (seconds, monotonic) at which this listener began to leave connections to other
         #: workers, and at which it last did so; the second is 0 while it accepts.
@@ -63,12 +63,12 @@ class Listener(pywsgi.WSGIServer):
         except (BlockingIOError, ConnectionAbortedError):
             return None
         self._has_accepted = True
-        self._turn.pending += 1
+        self._accept_share.pending += 1
         return accepted
 
     def _must_pause(self, now: float) -> bool:
         """Whether other workers still have time to accept the waiting connection."""
-        pause = self._turn.pause(now)
+        pause = self._accept_share.pause(now)
         if now - self._still_paused_at > PAUSE_ENDS:  # the previous pause is over: this is another connection
             self._paused_at = now
         self._still_paused_at = now if now - self._paused_at < pause else 0.0
@@ -90,7 +90,7 @@ class Listener(pywsgi.WSGIServer):
 
     def handle(self, sock: socket.socket, address: Any) -> None:
         """Serve an accepted connection up to the 101. ``address`` is a tuple, except for a Unix socket."""
-        self._turn.pending -= 1
+        self._accept_share.pending -= 1
         peer_address = (address[0], address[1]) if isinstance(address, tuple) else ("", 0)
         serve_connection(sock, peer_address, self.context, self)
 

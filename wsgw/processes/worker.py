@@ -96,7 +96,9 @@ class Worker:
     def run(self) -> None:
         """Serve until the parent ends this worker."""
         tune_garbage_collector()
-        self._gateway.supervisor.turn.beat(time.monotonic())  # the others leave connections to this worker
+        self._gateway.supervisor.accept_share.beat(
+            time.monotonic()
+        )  # the others leave connections to this worker
         self._channel.send(PREPARED)
         gevent.spawn(self._read_commands)
         self._over.wait()
