@@ -313,7 +313,7 @@ def test_port_in_use(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         line = f"{config}:5: cannot listen on 127.0.0.1 port {port}: Address already in use by "
         assert done.stderr.startswith(line)
-        assert f" (process {os.getpid()}): stop it, or take another port\n" in done.stderr
+        assert f" (process {os.getpid()}): stop it, or choose another port\n" in done.stderr
         checked = wsgw("check", "--config", config)
         assert checked.returncode == 0
         assert f"warning: {done.stderr}" in checked.stderr

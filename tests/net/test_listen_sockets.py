@@ -78,7 +78,7 @@ def test_port_in_use(tmp_path: Path, theirs: str, ours: str) -> None:
     assert problem.line == 3
     beginning = f"cannot listen on {ours} port {port}: Address already in use by "
     assert problem.reason.startswith(beginning)
-    assert f"(process {os.getpid()}): stop it, or take another port" in problem.reason
+    assert f"(process {os.getpid()}): stop it, or choose another port" in problem.reason
 
 
 def test_every_listener_that_cannot_listen_is_named(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_process_1_of_a_container_is_a_program_like_others(
     )
     with taken() as port:
         (problem,) = unavailable(configured(tmp_path, ("127.0.0.1", port)))
-    assert problem.reason.endswith(" in use by nginx (process 1): stop it, or take another port")
+    assert problem.reason.endswith(" in use by nginx (process 1): stop it, or choose another port")
 
 
 def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with taken() as port:
         (problem,) = refused(configured(tmp_path, ("127.0.0.1", port)))
     assert problem.reason.endswith(
-        f"in use: stop the program that has it (ss -tanp sport = :{port}), or take another port"
+        f"in use: stop the program that uses it (ss -tanp sport = :{port}), or choose another port"
     )
 
 
@@ -203,21 +203,21 @@ def test_address_of_another_machine(tmp_path: Path) -> None:
     assert [problem.line for problem in problems] == [3, 4]
     assert problems[0].reason == (
         "cannot listen on 198.51.100.1 port 5288: Cannot assign requested address: no interface of this "
-        "machine has it (ip address): correct it; 0.0.0.0 is all of them"
+        "machine has this address (ip address): correct it; 0.0.0.0 means all"
     )
 
 
 @needs_ipv6
 def test_ipv6_address_of_another_machine(tmp_path: Path) -> None:
     (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
-    assert problem.reason.endswith("correct it; :: is all of them")
+    assert problem.reason.endswith("correct it; :: means all")
 
 
 def test_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wsgw.net.listen_sockets, "_has_ipv6", lambda: False)
     (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
     assert problem.reason.endswith(
-        'this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" is all of them'
+        'this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" means all of them'
     )
 
 
@@ -237,11 +237,9 @@ def test_port_below_1024(tmp_path: Path) -> None:
     assert done.returncode == 2
     limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip()
     assert done.stderr.startswith(
-        f"{path}:3: cannot listen on 127.0.0.1 port 443: Permission denied: ports below"
+        f"{path}:3: cannot listen on 127.0.0.1 port 443: Permission denied: only root and"
     )
-    assert (
-        f"below {limit} are for root and for programs with CAP_NET_BIND_SERVICE: start wsgw by" in done.stderr
-    )
+    assert f"programs with CAP_NET_BIND_SERVICE can listen below {limit}: start wsgw as" in done.stderr
 
 
 def test_without_a_file() -> None:

@@ -152,7 +152,7 @@ def test_timeout(gateway: Callable[..., str]) -> None:
             pass
 
     # Long enough for the WebSocket to be opened on a busy machine.
-    with pytest.raises(ProbeFailed, match="opening the stream for bob: nothing came within 2 s"):
+    with pytest.raises(ProbeFailed, match="opening the stream for bob: not finished within 2 s"):
         prove(gateway(silent), "localhost", ALICE, BOB, timeout=2)
 
 

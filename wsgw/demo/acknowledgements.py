@@ -1,6 +1,7 @@
 """The counters of stream management (XEP-0198 section 4), and the stanzas that are not acknowledged yet.
 
-Counts only: the elements are in ``stream_management``, the sessions that wait to be resumed in ``bindings``.
+It only counts: the elements are in ``stream_management``, the sessions that wait to be resumed in
+``bindings``.
 """
 
 from __future__ import annotations

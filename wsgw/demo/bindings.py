@@ -1,6 +1,6 @@
 """The bound resources of each account, and the sessions without a stream that wait to be resumed.
 
-RFC 6120 section 7, XEP-0198 section 5. It sends no presence and no stanza when a session ends: see ``host``.
+RFC 6120 section 7, XEP-0198 section 5. It sends nothing when a session ends: ``host`` does.
 """
 
 from __future__ import annotations

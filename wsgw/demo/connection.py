@@ -1,7 +1,7 @@
 """One TCP connection: reads block its greenlet, writes never do.
 
 Any greenlet may queue bytes; one short-lived writer greenlet at a time sends them, so that a client that does
-not read delays no other client. It knows nothing of XML.
+not read delays no other client. The module knows nothing of XML.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Connection:
         sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
 
     def receive(self) -> bytes:
-        """The next bytes, at most ``READ_SIZE``; none after the end of the connection, orderly or not."""
+        """The next bytes, at most ``READ_SIZE``; empty after the end of the connection, orderly or not."""
         try:
             return self._sock.recv(READ_SIZE)
         except OSError:
@@ -60,7 +60,7 @@ class Connection:
         self._start_writer()
 
     def close(self) -> None:
-        """Called when reading is over: send the queue, for ``LINGER`` seconds at most, and close."""
+        """Send the queue, for ``LINGER`` seconds at most, and close the socket; for after the last read."""
         if self._writer is not None:
             self._writer.join(LINGER)
         for greenlet in (self._writer, self._deadline):
@@ -86,7 +86,7 @@ class Connection:
             self._writer = None
 
     def _abort(self) -> None:
-        """Shut the socket down, so that the reader wakes and finds the end."""
+        """Shut down the socket, so that ``receive`` returns and reports the end."""
         self._broken = True
         try:
             self._sock.shutdown(stdlib_socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
 """Builds elements and writes them as text, with the namespaces of XMPP.
 
-As usual in XMPP, a default declaration stands wherever the namespace changes, the stream's own elements have
-the prefix ``stream`` of the stream header, and only namespaced attributes get generated prefixes. It knows
-nothing of stanzas or sockets.
+As usual in XMPP, an element has a default namespace declaration wherever the namespace changes, elements of
+the stream have the prefix ``stream`` of the stream header, and only namespaced attributes get generated
+prefixes. The module knows nothing of stanzas or sockets.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One domain: builds the parts that act on its accounts, rosters and sessions, and gives each stanza to one.
 
-Nothing here switches greenlets: the streams queue what is to be sent. Each part is built from the few others
+Nothing here switches greenlets: the streams queue the elements to send. Each part gets the few other parts
 that it calls, so that ``Host.__init__`` shows the calls between them; none of them imports this module.
 """
 
@@ -85,7 +85,7 @@ class Host:
                 session.deliver(error_reply(stanza, error))
 
     def lost(self, session: Session) -> None:
-        """The session's stream is gone without a closing tag: the session waits to be resumed, or ends."""
+        """Keep a session whose stream ended without a closing tag until it is resumed, or end it."""
         if session.acknowledgements is None or session.acknowledgements.token is None:
             self.end(session)
             return
@@ -94,7 +94,7 @@ class Host:
     def end(self, session: Session, fault: StreamError | None = None) -> None:
         """End the session for good; its stream, if it has one, ends with ``fault``.
 
-        Contacts learn that it is unavailable, and its unacknowledged stanzas go to other sessions.
+        Contacts get ``unavailable``, and the unacknowledged stanzas are delivered to other sessions.
         """
         if session.ended:
             return

@@ -1,6 +1,6 @@
 """The SASL negotiation of one stream (RFC 6120 section 6): its elements and its retries.
 
-The mechanisms are in ``sasl``. Of the stream it knows only how to send an element.
+The mechanisms are in ``sasl``. The module uses the stream only to send elements.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Login:
             self._exchange = begin(element.get("mechanism", ""), self._accounts)
             data = decode(element.text)
             if data is None:
-                # The client waits for an empty challenge before it speaks (RFC 6120 section 6.4.3).
+                # The client waits for an empty challenge before it sends data (RFC 6120 section 6.4.3).
                 self._send(make(NS_SASL, "challenge"))
                 return None
         elif name == "response" and self._exchange is not None:

@@ -25,14 +25,14 @@ class Presences:
         self._rosters = rosters
 
     def handle(self, session: Session, stanza: Element) -> None:
-        """One presence stanza of a client that changes no subscription.
+        """Handle a presence stanza of a client that changes no subscription.
 
         Raises StanzaError ``bad-request`` (type, priority) or ``jid-malformed`` (``to``).
         """
         kind = stanza.get("type")
         recipient = stanza.get("to")
         if kind == "probe":
-            # Only servers send probes (RFC 6121 section 4.3), and this one serves all the accounts it knows.
+            # Only servers send probes (RFC 6121 section 4.3), and all accounts known here are on this server.
             return
         if kind not in (None, "unavailable", "error"):
             raise StanzaError("bad-request", "No such type of presence.")
@@ -44,11 +44,11 @@ class Presences:
             self._unavailable(session, stanza)
 
     def gone(self, session: Session) -> None:
-        """The session ended: send ``unavailable`` to all that saw it (RFC 6121 sections 4.5.2 and 4.6.4)."""
+        """Send ``unavailable`` for an ended session to all that saw it (RFC 6121 sections 4.5.2, 4.6.4)."""
         if session.available or session.directed:
             self._unavailable(session, presence("unavailable", session.full))
 
-    def tell(self, watcher: str, localpart: str) -> None:
+    def show(self, watcher: str, localpart: str) -> None:
         """Send the presence of the account's sessions to the available ones of ``watcher`` (a bare JID)."""
         for session in self._bindings.available(localpart):
             assert session.presence is not None
@@ -104,7 +104,7 @@ class Presences:
             target.deliver(stanza)
 
     def _audience(self, session: Session) -> list[Session]:
-        """The available sessions that see its broadcasts, those of its own account among them."""
+        """The available sessions that get the broadcasts of ``session``, including those of its account."""
         subscribers = self._rosters.of(session.localpart).subscribers()
         accounts = [session.bare, *(jid for jid in subscribers if jid != session.bare)]
         return [peer for jid in accounts for peer in self._sessions_of(jid)]

@@ -52,14 +52,14 @@ class Requests:
         self._known = {tag for _, tag in self._handlers}
 
     def handle(self, session: Session, iq: Element) -> None:
-        """Answer or route one iq. Raises StanzaError, with which the caller answers."""
+        """Answer or route one iq. Raises StanzaError; the caller sends it as the answer."""
         kind = check(iq)
         recipient = parse_jid(iq.get("to") or session.bare)
         if recipient.resource or recipient.domain != self._bindings.domain:
             self._router.iq(iq, recipient)
         elif kind in ("get", "set"):
             if recipient.local and recipient.bare != session.bare:
-                # RFC 6121 section 8.5.2.1.3: the server answers for that account, and reveals nothing of it.
+                # RFC 6121 section 8.5.2.1.3: the server answers for that account, without its data.
                 raise StanzaError(
                     "forbidden" if iq[0].tag == f"{{{NS_ROSTER}}}query" else "service-unavailable"
                 )

@@ -1,6 +1,6 @@
 """Rosters (RFC 6121 section 2): items, their subscription states, and their elements.
 
-Data only: ``subscriptions`` and ``roster_requests`` change it and push the changes.
+It holds data only: ``subscriptions`` and ``roster_requests`` change the data and push the changes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RosterItem:
 
 
 class Roster:
-    """One account's items, and the subscription requests it has not answered."""
+    """One account's items, and the subscription requests that the account has not answered."""
 
     def __init__(self) -> None:
         self.items: dict[str, RosterItem] = {}

@@ -1,6 +1,6 @@
 """Routes messages, iq stanzas to full JIDs, and unacknowledged stanzas (RFC 6121 section 8.5).
 
-Only within the one domain: there is no s2s, and no message is stored for an account that is offline.
+It routes within one domain: there is no s2s, and no message is stored for an account that is offline.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Router:
             target.deliver(stanza)
 
     def undelivered(self, stanza: Element) -> None:
-        """A session ended before it acknowledged ``stanza``: deliver it again, or answer with an error.
+        """Deliver again, or answer with an error, a stanza that an ended session has not acknowledged.
 
         XEP-0198 section 5.
         """

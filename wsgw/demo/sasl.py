@@ -30,7 +30,7 @@ class SaslFailure(WsgwError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The server's answer with its ``data``: a challenge, or the success if ``localpart`` is set."""
+    """The server's answer and its ``data``: a challenge, or success if ``localpart`` is set."""
 
     data: bytes
     localpart: str | None = None
@@ -53,7 +53,7 @@ def begin(mechanism: str, accounts: Accounts) -> Exchange:
 
 
 def decode(text: str | None) -> bytes | None:
-    """The octets in the text of an ``<auth/>`` or ``<response/>``: None without text, none for ``=``.
+    """The octets in the text of an ``<auth/>`` or ``<response/>``: None without text, empty for ``=``.
 
     Raises SaslFailure ``incorrect-encoding``.
     """

@@ -1,7 +1,7 @@
 """One bound resource: its state, and the delivery of stanzas to it.
 
-With stream management a session can outlive its stream; until it is resumed it has no wire. It knows nothing
-of routing rules.
+With stream management a session can outlive its stream; until it is resumed it has no wire. The rules of
+routing are in ``routing``.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ class Session:
         self._overflow = overflow
         self.wire: Wire | None = wire
         self.acknowledgements: Acknowledgements | None = None
-        #: The last available presence that it broadcast; None while it is not available.
+        #: The last presence that the client broadcast; None while the session is not available.
         self.presence: Element | None = None
         self.priority = 0
-        #: Whether it asked for its roster, and so gets roster pushes (RFC 6121 section 2.2).
+        #: Whether the client has requested the roster, and so gets roster pushes (RFC 6121 section 2.2).
         self.interested = False
-        #: JIDs that got directed presence, and get ``unavailable`` at its end (RFC 6121 section 4.6).
+        #: JIDs that got directed presence, and get ``unavailable`` when the session ends (RFC 6121 section
+        #: 4.6).
         self.directed: set[str] = set()
-        #: Whether it has ended: stanzas to it are dropped.
+        #: Whether the session has ended; later stanzas to it are dropped.
         self.ended = False
 
     @property

@@ -1,7 +1,7 @@
 """Addresses, and the server's own stanzas, built with SleekXMPP's stanza classes.
 
 A stanza from one client to another stays a plain element (see ``elements``), so that nothing in it is lost.
-It knows nothing of sessions.
+The module knows nothing of sessions.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Stream:
             self.end(StreamError("internal-server-error", "The server made a mistake."))
 
     def end_of_file(self) -> None:
-        """Called at the end of the connection; without a closing tag the session can be resumed."""
+        """Handle the end of the connection; if it came without a closing tag, the session can be resumed."""
         if not self._closed:
             self._closed = True
             session = self._release()
@@ -138,7 +138,7 @@ class Stream:
             self._state(event)
 
     def wait_for_stream(self, event: StreamOpened | Element) -> None:
-        """Expects a stream header: the first one, or the one after the login."""
+        """Expect a stream header: the first one, or the one after the login."""
         assert isinstance(event, StreamOpened)
         recipient = event.attributes.get("to")
         self._send_header()
@@ -151,7 +151,7 @@ class Stream:
         self._state = self.wait_for_feature_request if self._localpart is None else self.wait_for_bind
 
     def wait_for_feature_request(self, event: StreamOpened | Element) -> None:
-        """Before the login: expects SASL or registration."""
+        """Before the login: expect SASL or registration."""
         assert isinstance(event, Element)
         namespace, _ = split_tag(event.tag)
         if namespace == NS_SASL:
@@ -162,7 +162,7 @@ class Stream:
             self._refuse(event)
 
     def wait_for_bind(self, event: StreamOpened | Element) -> None:
-        """After the login: expects binding or resumption."""
+        """After the login: expect binding or resumption."""
         assert isinstance(event, Element)
         if split_tag(event.tag)[0] == NS_SM:
             self._resume(event)
@@ -172,7 +172,7 @@ class Stream:
             self._refuse(event)
 
     def session_established(self, event: StreamOpened | Element) -> None:
-        """After binding: expects stanzas and stream management."""
+        """After binding: expect stanzas and stream management."""
         assert isinstance(event, Element)
         session = self._session
         assert session is not None

@@ -19,7 +19,7 @@ from wsgw.demo.stanzas import StanzaError, parse_jid, presence, push, readdresse
 
 
 class Subscriptions:
-    """Changes the subscription states in the rosters. ``jid`` below is a bare JID as a string."""
+    """Changes the subscription states in the rosters. A parameter ``jid`` is a bare JID as a string."""
 
     def __init__(
         self, accounts: Accounts, bindings: Bindings, rosters: Rosters, presences: Presences
@@ -119,7 +119,7 @@ class Subscriptions:
             item.to, item.ask = True, False
             self._deliver(contact, stanza)
             self.push(contact, item)
-        self._presences.tell(self._jid(contact), user)
+        self._presences.show(self._jid(contact), user)
 
     def _unsubscribe(self, user: str, contact: str, stanza: Element) -> None:
         mine = self._rosters.of(user).items.get(self._jid(contact))

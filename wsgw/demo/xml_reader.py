@@ -1,9 +1,9 @@
 """Cuts the bytes of one XML stream into stream headers, first-level elements and the stream's end.
 
-RFC 6120 sections 4 and 11. The parser is defusedxml's. It gets whole tags only: recent versions of expat hold
-an incomplete token back even after its rest has arrived, but a stanza must be recognised at its last byte.
-The XML that RFC 6120 section 11.1 forbids is refused at its first bytes. The meaning of the elements is not
-known here.
+RFC 6120 sections 4 and 11. The parser is that of defusedxml. It gets only whole tags: recent versions of
+expat delay an incomplete token even after the rest of it has arrived, but a stanza must be recognised at its
+last byte. XML that RFC 6120 section 11.1 forbids is refused at its first bytes. The module does not know what
+the elements mean.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from wsgw.stanzas.start_tag import without_declaration
 MAX_DEPTH = 100
 
 _WHITESPACE = b" \t\r\n"
-#: A quote opens a value only after "="; anywhere else the XML is ill-formed, which the parser reports.
-#: No two branches begin alike, so that matching is linear without possessive quantifiers, which are wrong in
-#: CPython before 3.11.5.
+#: A quote opens a value only after "="; at any other place the XML is ill-formed, which the parser reports.
+#: No two branches begin with the same byte, so that matching is linear without possessive quantifiers, which
+#: are wrong in CPython before 3.11.5.
 _TAG = re.compile(
     rb"""<[^>"'=]*(?:(?:=[ \t\r\n]*(?:"[^"]*"|'[^']*'|(?=[^"' \t\r\n]))|["'])[^>"'=]*)*>""",
 )
@@ -77,9 +77,9 @@ class StreamReader:
         self._stanza_size = 0
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield each event that ``data`` completes as soon as it is parsed, so that ``reset`` can follow it.
+        """Yield each event that ``data`` completes, before the next one is parsed: the caller may ``reset``.
 
-        Raises StreamError with the condition for the fault.
+        Raises StreamError with the condition of the error.
         """
         self._buffer += data
         while (token := self._next_token()) is not None:
@@ -105,7 +105,7 @@ class StreamReader:
         start = self._buffer.find(b"<")
         if self._buffer and start != 0 and self._target.depth <= 1:
             condition = "bad-format" if self._target.depth else "not-well-formed"
-            raise StreamError(condition, "Text stands outside of every element.")
+            raise StreamError(condition, "There is text outside of every element.")
         if start < 0:
             return None
         match = self._pattern_at(start).match(self._buffer, start)
@@ -182,7 +182,7 @@ class _Target:
         if self.depth > 1:
             self._builder.data(text)
         elif text.strip(" \t\r\n"):
-            raise StreamError("bad-format", "Text stands outside of every element.")
+            raise StreamError("bad-format", "There is text outside of every element.")
 
     def end(self, tag: str) -> None:
         self.depth -= 1

@@ -1,7 +1,7 @@
-"""What the gateway asks of the operating system and the network, without knowing of sessions.
+"""Sockets, TLS contexts, certificates and DNS records; nothing here knows of sessions.
 
-listen_sockets   the sockets that are listened on: opened, kept, taken over
-port_holder      which process holds a port
+listen_sockets   opens the listening sockets, and keeps them at a reload
+port_holder      which process uses a port
 tls              TLS contexts
 certificate      the names, dates and issuer of a certificate
 srv              SRV records

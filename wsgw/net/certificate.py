@@ -1,4 +1,4 @@
-"""What stands in a certificate: names, dates, issuer. Whether it is trusted is the business of ``tls``."""
+"""Reads names, dates and issuer of a certificate. ``tls`` decides whether it is trusted."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ from wsgw.config.pem import der_of, pem_certificates
 
 
 class Certificate(NamedTuple):
-    """Names are lower-cased; dates are in UTC."""
+    """The fields of a certificate that wsgw uses. Names are in lower case; dates are in UTC."""
 
     not_before: datetime
     not_after: datetime
-    #: Of the subjectAltName: domains and addresses.
+    #: Domains and IP addresses of the subjectAltName.
     names: tuple[str, ...]
     common_name: str
-    #: In words, and as they compare.
+    #: The issuer's name, for people.
     issuer: str
+    #: The names of issuer and subject in a form that can be compared.
     issuer_key: str
     subject_key: str
-    #: Where the issuer says that its certificate can be had; public authorities do.
+    #: URLs of the issuer's certificate (caIssuers, RFC 5280 section 4.2.2.1); public authorities give them.
     issuer_urls: tuple[str, ...]
 
     @property
     def is_its_own_issuer(self) -> bool:
-        """Whether it has signed itself, as a root has."""
+        """Whether the certificate is self-issued, as a root certificate is."""
         return self.issuer_key == self.subject_key
 
     def covers(self, host: str) -> bool:
-        """Whether a client that connects to ``host`` finds it in the names (RFC 9525 section 6.3)."""
+        """Whether the certificate is valid for a client that connects to ``host`` (RFC 9525 section 6.3)."""
         _, dot, parent = host.partition(".")
         return host in self.names or (bool(dot) and f"*.{parent}" in self.names)
 
 
 def certificates_in(pem: bytes) -> list[Certificate]:
-    """The certificates of a PEM file, in their order; those that cannot be read are left out."""
+    """The certificates in the content of a PEM file, in their order; unreadable ones are omitted."""
     found = []
     for text in pem_certificates(pem):
         try:
             found.append(certificate_of(der_of(text)))
-        except ValueError:  # OpenSSL takes what the library of this module does not, and says so itself
+        except ValueError:  # asn1crypto is stricter than OpenSSL, which reports unusable certificates itself
             continue
     return found
 
 
 def certificate_of(der: bytes) -> Certificate:
-    """Raises ValueError if it cannot be read."""
+    """The fields of a certificate in DER. Raises ValueError if they cannot be read."""
     try:
         parsed = x509.Certificate.load(der)
         validity = parsed["tbs_certificate"]["validity"]

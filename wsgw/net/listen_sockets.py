@@ -1,7 +1,7 @@
-"""The sockets a gateway listens on: which a configuration asks for, and how they are opened.
+"""Opens the listening sockets of a configuration.
 
-They are opened once and kept: a reload takes over those it still needs, so that nobody who connects
-meanwhile is refused. Nothing here accepts; see ``listener``.
+A socket is opened once: a reload keeps the sockets that the new configuration needs, so that no client is
+refused meanwhile. ``listener`` accepts connections on them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from wsgw.net.port_holder import holder_of
 
 
 class Place(NamedTuple):
-    """Where a listener listens."""
+    """The address and port of a listener, the key of its socket."""
 
     ip: str
     port: int
-    #: Tells listeners on port 0, which is any, apart.
+    #: Distinguishes several listeners on port 0, which means any free port.
     number: int = 0
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 
 def by_place(config: Config) -> dict[Place, ListenerConfig | AdminListener]:
-    """Every listener of ``config``, in their order, by the place that is the key of its socket too."""
+    """Every listener of ``config``, in the order of the configuration, by its place."""
     found: dict[Place, ListenerConfig | AdminListener] = {}
     for listener in config.all_listeners:
         number = sum(place[:2] == (listener.ip, listener.port) for place in found)
@@ -40,9 +40,9 @@ def by_place(config: Config) -> dict[Place, ListenerConfig | AdminListener]:
 
 
 def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
-    """Return the sockets of the listeners of ``config``: those of ``held``, and new ones, only bound.
+    """The sockets of the listeners of ``config``: those in ``held``, and new ones, which are bound only.
 
-    Raises ConfigError with every address that cannot be had; no new socket is left open then.
+    Raises ConfigError with every address that cannot be used; no new socket stays open then.
     """
     found: dict[Place, socket.socket] = {}
     problems: list[ConfigProblem] = []
@@ -59,9 +59,9 @@ def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
 
 
 def unavailable(config: Config) -> list[ConfigProblem]:
-    """The listeners that another program, the system or the machine stands in the way of, without a wait.
+    """Why listeners of ``config`` could not be opened now: another program, the system or a wrong address.
 
-    What a gateway that runs already has, or systemd has opened for it, is not in the way.
+    A port that a running wsgw uses, or that systemd holds for it, is not reported.
     """
     problems: list[ConfigProblem] = []
     with ExitStack() as undo:
@@ -76,7 +76,7 @@ def unavailable(config: Config) -> list[ConfigProblem]:
 
 
 def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:
-    """``bind_sockets``, and let all of them listen. Raises ConfigError likewise."""
+    """``bind_sockets`` and ``listen`` together. Raises ConfigError as they do."""
     sockets = bind_sockets(config, held)
     try:
         listen(config, sockets)
@@ -88,14 +88,20 @@ def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
 
 
 def listen(config: Config, sockets: Mapping[Place, socket.socket]) -> None:
-    """Let the system take connections. Raises ConfigError if another program listens there by now."""
+    """Let the system accept connections into the queue of each socket.
+
+    Raises ConfigError if another program listens there by now.
+    """
     for place, listener in by_place(config).items():
         with _reported(listener, config):
             sockets[place].listen(listener.backlog)
 
 
 def _bind(listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place]) -> socket.socket:
-    """On ``::`` it takes IPv4 too, unless another listener has the port there."""
+    """A bound socket for ``listener``; on ``::`` it also accepts IPv4, unless another listener has that port.
+
+    Raises ConfigError. ``held``: the places of the sockets that this gateway has already.
+    """
     family = socket.AF_INET6 if ":" in listener.ip else socket.AF_INET
     with _reported(listener, config, held), ExitStack() as undo:
         sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -115,7 +121,7 @@ def _bind(listener: ListenerConfig | AdminListener, config: Config, held: Iterab
 def _reported(
     listener: ListenerConfig | AdminListener, config: Config, held: Iterable[Place] = ()
 ) -> Iterator[None]:
-    """Turn an OSError into the ConfigError an admin can act on."""
+    """Turn an OSError into a ConfigError with the line of the listener and with advice."""
     try:
         yield
     except OSError as error:
@@ -124,37 +130,37 @@ def _reported(
         if error.errno == errno.EADDRINUSE and ours is not None:
             reason += f" by this gateway itself, on {ours}; another ip of a port needs a restart"
         else:
-            reason += _way_out(error, listener)
+            reason += _advice(error, listener)
         mark = config.mark(listener, "ip") if config.source else config.nowhere
         raise ConfigError([ConfigProblem(mark.file, mark.line, reason)]) from error
 
 
-def _way_out(error: OSError, listener: ListenerConfig | AdminListener) -> str:
-    """What an admin does about it; empty if that is not known."""
+def _advice(error: OSError, listener: ListenerConfig | AdminListener) -> str:
+    """What the admin can do about ``error``, as the end of a sentence; empty without advice."""
     if error.errno == errno.EADDRINUSE:
         return _other_port(listener)
     if error.errno == errno.EACCES:
         return (
-            f": ports below {_first_free_port()} are for root and for programs with CAP_NET_BIND_SERVICE: "
-            "start wsgw by the service of deploy.sh, which has it, or as root, or take another port"
+            f": only root and programs with CAP_NET_BIND_SERVICE can listen below {_first_free_port()}: "
+            "start wsgw as the service that deploy.sh installs, or as root, or choose another port"
         )
     if ":" in listener.ip and not _has_ipv6():
-        return ': this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" is all of them'
+        return ': this machine has no IPv6: listen on an IPv4 address; "0.0.0.0" means all of them'
     if error.errno == errno.EADDRNOTAVAIL:
         every = "::" if ":" in listener.ip else "0.0.0.0"
-        return f": no interface of this machine has it (ip address): correct it; {every} is all of them"
+        return f": no interface of this machine has this address (ip address): correct it; {every} means all"
     return ""
 
 
 def _other_port(listener: ListenerConfig | AdminListener) -> str:
     holder = holder_of(listener.ip, listener.port)
     if holder is None:
-        return f": stop the program that has it (ss -tanp sport = :{listener.port}), or take another port"
+        return f": stop the program that uses it (ss -tanp sport = :{listener.port}), or choose another port"
     if holder.is_wsgw:
-        return f" by {holder}, a gateway: reload it (systemctl reload wsgw), stop it, or take another port"
+        return f" by {holder}, a gateway: reload it (systemctl reload wsgw), stop it, or choose another port"
     if holder.is_systemd:
-        return f" by {holder}, for a socket unit: stop that (systemctl list-sockets), or take another port"
-    return f" by {holder}: stop it, or take another port"
+        return f" by {holder}, for a socket unit: stop that (systemctl list-sockets), or choose another port"
+    return f" by {holder}: stop it, or choose another port"
 
 
 def _first_free_port() -> int:

@@ -1,6 +1,6 @@
-"""Which process holds a TCP port, as /proc says it, for an admin who finds the port in use.
+"""Finds in /proc which process uses a TCP port, for the error message about a port in use.
 
-Only root, and who holds it, sees the process; others see the account. Nothing is decided by it but words.
+Only root and the account of that process can see the process; other accounts see only its account.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from pathlib import Path
 
-#: States in /proc/net/tcp.
+#: The state of a listening socket in /proc/net/tcp.
 _LISTEN = "0A"
 _TABLES = ("tcp", "tcp6")
-#: Of a command line, so much is shown, in characters.
+#: Characters of a command line that are shown.
 _SHOWN = 40
-#: Programs whose own name says little.
+#: Programs for which the command line is shown, because their name says little.
 _INTERPRETERS = ("python", "node", "ruby", "perl", "java")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A socket that has the port."""
+    """The owner of a socket on the port."""
 
     uid: int
-    #: None if it cannot be seen.
+    #: None if this process may not see it.
     pid: int | None = None
+    #: The command line.
     command: tuple[str, ...] = ()
-    #: What the system calls the process.
+    #: The name of the process for the kernel (proc(5): comm).
     name: str = ""
-    #: It takes connections there; otherwise the port is that of a connection to elsewhere.
+    #: Whether the socket listens; otherwise it is the local end of a connection.
     listens: bool = True
 
     @property
     def is_wsgw(self) -> bool:
-        """Whether it is a gateway, as far as can be seen."""
+        """Whether the process is probably wsgw: by its command line or, if that is hidden, its account."""
         if self.pid is None:
             return self.account == "wsgw" or self.uid == os.geteuid() != 0
         program, *arguments = self.command or ("",)
@@ -46,12 +47,12 @@ class Holder:
 
     @property
     def is_systemd(self) -> bool:
-        """Whether it is systemd, for a socket unit; process 1 of a container may be any program."""
+        """Whether the process is systemd, for a socket unit; process 1 of a container may be any program."""
         return self.pid == 1 and self.name in ("systemd", "init")
 
     @property
     def account(self) -> str:
-        """The name of its account, or the number."""
+        """The name of the process's account, or its number if it has no name."""
         try:
             return pwd.getpwuid(self.uid).pw_name
         except KeyError:
@@ -68,7 +69,7 @@ class Holder:
 
 
 def holder_of(ip: str, port: int) -> Holder | None:
-    """The socket that keeps ``ip`` and ``port`` from being listened on; None if there is none to be seen."""
+    """The owner of a socket that prevents listening on ``ip`` and ``port``; None if none can be seen."""
     rows = sorted(_rows(ip, port), key=lambda row: row[0] != _LISTEN)
     for state, uid, inode in rows:
         pid = _process_with(inode)
@@ -79,17 +80,17 @@ def holder_of(ip: str, port: int) -> Holder | None:
 
 
 def _rows(ip: str, port: int) -> Iterator[tuple[str, int, str]]:
-    """(state, account, inode) of the sockets in the way."""
+    """(state, uid, inode) of the sockets that prevent listening."""
     wanted = _plain(ip_address(ip))
     for table in _TABLES:
         try:
             lines = Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]
-        except OSError:  # a machine without IPv6, say
+        except OSError:  # a machine without IPv6, for example
             continue
         for line in lines:
             fields = line.split()
             address, _, number = fields[1].partition(":")
-            if int(number, 16) != port or fields[9] == "0":  # one that is closing belongs to no process
+            if int(number, 16) != port or fields[9] == "0":  # a closing socket belongs to no process
                 continue
             there = _plain(_address(address))
             if there == wanted or there.is_unspecified or wanted.is_unspecified:
@@ -102,14 +103,14 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
-    """The kernel writes words of four bytes, each in the machine's order."""
+    """The address in a field of /proc/net/tcp: words of four bytes, in the byte order of the machine."""
     words = [bytes.fromhex(text[at : at + 8])[::-1] for at in range(0, len(text), 8)]
     packed = b"".join(words)
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
 def _process_with(inode: str) -> int | None:
-    """The oldest of the processes that hold a socket, which is the parent of the others."""
+    """The oldest process that holds the socket, as the others are usually its children."""
     wanted, found = f"socket:[{inode}]", []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
@@ -118,7 +119,7 @@ def _process_with(inode: str) -> int | None:
             with os.scandir(folder / "fd") as entries:
                 if any(_link(entry.path) == wanted for entry in entries):
                     found.append(int(folder.name))
-        except OSError:  # it has ended, or is not ours to look at
+        except OSError:  # the process has ended, or this account may not look at it
             continue
     return min(found, default=None)
 

@@ -1,6 +1,6 @@
-"""Where a domain's XMPP server is, by DNS SRV (RFC 6120 section 3.2, XEP-0368).
+"""Looks up the XMPP servers of a domain by DNS SRV records (RFC 6120 section 3.2, XEP-0368).
 
-Answers are kept for as long as their time to live says, so that a wave of clients asks once.
+Answers are cached for their time to live, so that many clients at once cause one DNS query.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _Record = tuple[int, int, UpstreamAddress]
 
 
 def look_up(domain: str, timeout: float) -> list[UpstreamAddress]:
-    """Return the servers to try, in order; without records the domain itself on port 5222.
+    """The addresses to try, in this order; without records the domain itself on port 5222, with STARTTLS.
 
-    Runs in a native thread, so that the loop goes on. ``timeout`` is in seconds, for all questions
-    together. Raises OSError if the records say that no service is offered.
+    The queries run in a native thread, so the event loop continues; only the calling greenlet waits.
+    ``timeout``: seconds for all queries together. Raises OSError if the records say that the domain has no
+    such service (target ``.``).
     """
     records = gevent.get_hub().threadpool.apply(_records, (domain, timeout / len(_SERVICES)))
     offered = [record for record in records if record[2].host != "."]
@@ -33,7 +34,7 @@ def look_up(domain: str, timeout: float) -> list[UpstreamAddress]:
 
 
 def _records(domain: str, timeout: float) -> list[_Record]:
-    """(priority, weight, address) of both services, mixed (XEP-0368 section 3)."""
+    """(priority, weight, address) of the records of both services, as one list (XEP-0368 section 3)."""
     records: list[_Record] = []
     for service, scheme in _SERVICES:
         try:
@@ -54,7 +55,7 @@ def _resolver() -> dns.resolver.Resolver:
 
 
 def _in_order(records: Iterable[_Record]) -> Iterable[UpstreamAddress]:
-    """RFC 2782: by priority, and within one by chance in proportion to the weights."""
+    """By priority; records of one priority in random order, weighted as RFC 2782 says."""
     by_priority: dict[int, list[tuple[int, UpstreamAddress]]] = {}
     for priority, weight, address in records:
         by_priority.setdefault(priority, []).append((weight, address))

@@ -1,9 +1,9 @@
 """TLS contexts, for browsers and for the XMPP server.
 
-Server side: one PEM with chain and key, TLS 1.2 and up, no compression, no renegotiation. Client
-side: the certificate is checked against the XMPP domain (RFC 6120 section 13.7.2), by its
-subjectAltName alone (RFC 9525 section 2), or is one that the configuration itself names, which is
-trusted as it stands.
+For browsers: one PEM file with chain and key, TLS 1.2 and newer, no compression, no renegotiation. For the
+XMPP server: its certificate must be valid for the XMPP domain (RFC 6120 section 13.7.2), by its
+subjectAltName alone (RFC 9525 section 2). A certificate that the configuration names is trusted without
+further checks.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
 
-#: ALPN of direct TLS to an XMPP server (XEP-0368).
+#: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
 _OTHER_KEY = ": the key belongs to another certificate; the file needs the key that this one was made for"
 _SMALL_KEY = ": get one with RSA of 2048 bits or more, or with ECDSA"
-#: By OpenSSL's reason code, as Python names it.
+#: What an admin can do, by OpenSSL's reason code (``SSLError.reason``).
 _ADVICE = {
     "KEY_VALUES_MISMATCH": _OTHER_KEY,
     "KEY_TYPE_MISMATCH": _OTHER_KEY,
@@ -36,12 +36,12 @@ _ADVICE = {
 
 
 def check_tls(config: Config, files: PemFiles) -> None:
-    """Raise ConfigError with the line of every PEM file that a gateway with these settings could not use."""
+    """Raise ConfigError with the line of every PEM file that cannot be used for its purpose."""
     wanted: dict[tuple[str, Path], Mark] = {}
     for listener in config.listeners:
         if listener.tls and listener.certfile is not None:
             wanted.setdefault(("certfile", listener.certfile), config.mark(listener, "certfile", "tls"))
-        if listener.upstream_cafile is not None:  # the system's take 20 ms, and cannot be wrong
+        if listener.upstream_cafile is not None:  # the system's authorities take 20 ms and need no check
             mark = config.mark(listener, "upstream_cafile")
             wanted.setdefault(("upstream_cafile", listener.upstream_cafile), mark)
     problems: list[ConfigProblem] = []
@@ -56,10 +56,11 @@ def check_tls(config: Config, files: PemFiles) -> None:
 
 
 def browser_context(certfile: Path, files: PemFiles | None = None) -> ssl.SSLContext:
-    """Return the context of a ``tls`` listener; ``certfile`` holds chain and key.
+    """The context of a ``tls`` listener; ``certfile`` has chain and key, ``files`` its content.
 
-    The same for the same content: what the parent has checked is what the workers forked after it
-    use, so that a client's session ticket is good at all of them. Raises ConfigError if it cannot be used.
+    The same content gives the same context. Workers that are forked after the parent's check share its
+    context, so that all of them accept a client's session ticket. Raises ConfigError if the file cannot be
+    used.
     """
     try:
         content = (files or PemFiles()).read(certfile)
@@ -75,7 +76,7 @@ def _browser_context(certfile: Path, content: bytes) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # A passphrase would be asked for at the terminal; with an empty one a locked key is an error.
+        # Without a password OpenSSL asks for one at the terminal; an empty one makes a locked key an error.
         with _as_file(content) as name:
             context.load_cert_chain(name, password="")
     except OSError as error:
@@ -84,17 +85,17 @@ def _browser_context(certfile: Path, content: bytes) -> ssl.SSLContext:
 
 
 def _unusable(certfile: Path, error: OSError) -> ConfigError:
-    reason = f"cannot be used as certfile: {_why(error)}{_way_out(error)}"
+    reason = f"cannot be used as certfile: {_why(error)}{_advice(error)}"
     return ConfigError([ConfigProblem(str(certfile), 0, reason)])
 
 
-def _way_out(error: OSError) -> str:
-    """What an admin does about a certificate and its key, where the reason does not say it."""
+def _advice(error: OSError) -> str:
+    """What the admin can do about a certificate and its key, as the end of a sentence; may be empty."""
     return _ADVICE.get(error.reason, "") if isinstance(error, ssl.SSLError) else ""
 
 
 class UpstreamTls:
-    """How the certificate of the XMPP server is judged."""
+    """The TLS contexts for an upstream, and the check of the XMPP server's certificate."""
 
     def __init__(
         self,
@@ -105,15 +106,17 @@ class UpstreamTls:
         alpn: Sequence[str] = (),
         files: PemFiles | None = None,
     ) -> None:
-        """``trusted`` are PEM files whose first certificate is trusted as it stands.
+        """``verify``: whether the certificate is checked. ``cafile``: authorities to trust like the system's.
 
-        Raises ConfigError if ``cafile`` cannot be used.
+        ``trusted``: PEM files; the first certificate of each is trusted without further checks. ``alpn``: the
+        protocols to offer. ``files``: the content of the PEM files. Raises ConfigError if ``cafile`` is
+        unusable.
         """
         leaves = [leaf_certificate(path, files or PemFiles()) for path in trusted]
         self._trusted = frozenset(filter(None, leaves))
         self._verified = _verifying_context(cafile, files)
         self._verified.minimum_version = ssl.TLSVersion.TLSv1_2
-        # RFC 9525 section 2 has dropped the Common Name; one who may name any host in it must not pass.
+        # RFC 9525 section 2 forbids the Common Name: a holder who can write any host into it must not pass.
         self._verified.hostname_checks_common_name = False
         self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unverified.check_hostname = False
@@ -126,14 +129,14 @@ class UpstreamTls:
 
     @property
     def attempts(self) -> tuple[ssl.SSLContext, ...]:
-        """The contexts to try in turn, each on a new connection; the one that served last comes first."""
+        """The contexts to try, each on a new connection; the one that succeeded last is the first."""
         if not self._verify or not self._trusted:
             return (self._accepted_last,)
         both = (self._unverified, self._verified)
         return both if self._accepted_last is self._unverified else both[::-1]
 
     def accepts(self, context: ssl.SSLContext, certificate: bytes | None) -> bool:
-        """Whether a handshake made with ``context`` is good enough; ``certificate`` is the peer's, DER."""
+        """Whether the peer of a handshake with ``context`` is trusted; ``certificate``: the peer's, DER."""
         accepted = context is self._verified or not self._verify or certificate in self._trusted
         if accepted:
             self._accepted_last = context
@@ -154,7 +157,7 @@ def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLCo
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A name for ``content``: OpenSSL loads files, and its own may be out of our reach by now."""
+    """A file name for ``content``: OpenSSL reads files only, and workers may not read the original file."""
     with os.fdopen(os.memfd_create("pem"), "wb") as memory:
         memory.write(content)
         memory.flush()
@@ -162,7 +165,7 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 
 def _why(error: OSError) -> str:
-    """What OpenSSL or the system says, for an admin: without the line of their source."""
+    """The reason that OpenSSL or the system gives, without the line of its source code."""
     if isinstance(error, ssl.SSLError):
         return (error.reason or "no certificate in it").replace("_", " ").lower()
     return error.strerror or str(error)

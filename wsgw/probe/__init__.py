@@ -3,7 +3,7 @@
     probe              logs two accounts in and sends a message from one to the other
     websocket_client   the WebSocket client (RFC 6455) that the probe needs
 
-Neither shares code with the gateway's frames or framing, so that a fault there is found.
+They share no code with ``websocket_frame`` and ``xmpp.framing``, so that they find faults in those modules.
 """
 
 from wsgw.probe.probe import ProbeFailed, prove

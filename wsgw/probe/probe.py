@@ -1,6 +1,6 @@
 """Proves that a gateway works: logs in two accounts through its WebSocket, and sends a message between them.
 
-It speaks RFC 7395 over its own WebSocket client (``websocket_client``), and shares no code with the gateway.
+It speaks RFC 7395 over its own WebSocket client (``websocket_client``), and shares no codec with the gateway.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def prove(url: str, domain: str, sender: tuple[str, str], receiver: tuple[str, s
     except Timeout as error:
         if error is not deadline:
             raise
-        raise ProbeFailed(f"{steps.current}: nothing came within {timeout:g} s.") from error
+        raise ProbeFailed(f"{steps.current}: not finished within {timeout:g} s.") from error
 
 
 class _Steps:
@@ -66,7 +66,7 @@ class _Steps:
 
 
 class _ProbeSession:
-    """One account with a bound resource, logged in as RFC 7395 describes."""
+    """The session of one account, logged in and with a bound resource, over RFC 7395 framing."""
 
     def __init__(self, url: str, domain: str, account: tuple[str, str], steps: _Steps) -> None:
         self._domain = domain

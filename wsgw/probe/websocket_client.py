@@ -1,7 +1,7 @@
 """A minimal WebSocket client (RFC 6455) for the probe: ``ws://`` and text messages.
 
-It is independent of the gateway's codec on purpose: a probe with the same codec would not notice its
-faults. It has no TLS and no extensions; it joins fragments and answers pings.
+It shares no code with the gateway's codec: a probe with the same codec would not notice its faults. The
+client has no TLS and no extensions; it joins fragments and answers pings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WebSocketFailed(Exception):
 class WebSocketClient:
     """A connection to ``url`` (``ws://``) with the subprotocol ``xmpp``.
 
-    Every method raises WebSocketFailed for a fault of the peer, and OSError for one of the network.
+    Every method raises WebSocketFailed for an error of the peer, and OSError for one of the network.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,6 +1,6 @@
-"""What a worker records about sessions: numbers, log lines, traces. ``ops`` publishes them.
+"""A worker's records of its sessions: numbers, log lines, traces. ``ops`` publishes them.
 
-peer          the client of a connection, as its lines name it
+peer          the client of a connection, as log lines name it
 tally         the counters of one process
 session_log   the log lines of a connection
 tracing       traces of single sessions, without content

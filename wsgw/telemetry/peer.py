@@ -1,4 +1,4 @@
-"""The client at the other end of a connection, as its log lines name it."""
+"""The client of a connection, as log lines name it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import NamedTuple
 
 
 class Peer(NamedTuple):
-    """The socket's peer, and the client behind the proxies; as text ``#12 192.0.2.7``."""
+    """The peer of a browser's socket, and the client behind the proxies. As text: ``#12 192.0.2.7``."""
 
     connection_id: int
-    #: Of the socket: the client's own, or the nearest proxy's.
+    #: The address and port of the socket's peer: the client or the nearest proxy.
     address: tuple[str, int]
+    #: The address of the client.
     client: str
 
     @property
     def endpoint(self) -> tuple[str, int]:
-        """What the PROXY protocol tells an XMPP server."""
+        """The client's address and port for a PROXY header; port 0 if a proxy hides it."""
         return self.address if self.client == self.address[0] else (self.client, 0)
 
     @property
     def proxy(self) -> str | None:
-        """The nearest proxy's address; None if the client is connected itself."""
+        """The nearest proxy's address; None if the client is connected without a proxy."""
         return self.address[0] if self.client != self.address[0] else None
 
     def __str__(self) -> str:

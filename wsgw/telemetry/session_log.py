@@ -1,6 +1,6 @@
-"""The lines of a connection in the log: when it is opened and closed, or its request refused.
+"""The log lines of a connection: its session is opened or closed, or its request is refused.
 
-Their fields are listed in ``docs/logs.md``. A field whose value is None is not written.
+``docs/logs.md`` lists their fields. A field with the value None is omitted.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 
 log = logging.getLogger("wsgw.session_log")
 
-#: Characters of a JID in a line.
+#: Characters of a JID in a line at most.
 _SHOWN_JID = 512
-#: Characters of what a request asked for, and of what it might have asked for.
+#: Characters at most of a text from the request, and of a list of names from the configuration.
 MAX_ASKED, MAX_OFFERED = 256, 512
-#: What begins a query, which may stand behind another sign, or be encoded once too often by a proxy.
+#: The sign that begins a query: ``?``, another delimiter, or one that a proxy has percent-encoded.
 _QUERY = re.compile("[?#;&=]|%(?:3[BDF]|2[36])", re.IGNORECASE)
-#: Parts of a request's target; words are those a name of a path may have (``xmpp-websocket``, ``v2``).
+#: Parts of a request's target. ``_NAME`` matches the words of usual paths (``xmpp-websocket``, ``v2``).
 _USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 
@@ -36,25 +36,25 @@ Tls = tuple[str, str] | None
 
 
 class Asked(NamedTuple):
-    """What a refused request asked for, as far as it was read."""
+    """A refused request, as far as it was read; parts that were not read are empty."""
 
     method: str
     target: str
-    #: Its Origin; several are separated by commas.
+    #: The values of its ``Origin`` headers, separated by commas.
     origin: str
     #: Whether the listener serves its path.
     is_served: bool
 
 
 class Flow(Protocol):
-    """What has passed in one direction of a session; TLS is not counted."""
+    """The byte counts of one direction of a session, without TLS."""
 
     bytes_received: int
     bytes_sent: int
 
 
 class Session(Protocol):
-    """What has passed through a session."""
+    """A session, as its log lines need it."""
 
     session: WebSocketSession
     xmpp: WebSocketXmpp
@@ -73,7 +73,7 @@ class Session(Protocol):
 
 
 def opened(peer: Peer, tls: Tls, port: int) -> None:
-    """The browser has got its 101 on the listener at ``port``."""
+    """Log that a browser has got a 101 from the listener on ``port``."""
     log.info(
         "#%(connection)d %(client)s > opened",
         {"event": "opened", "connection": peer.connection_id, "client": peer.client},
@@ -82,7 +82,7 @@ def opened(peer: Peer, tls: Tls, port: int) -> None:
 
 
 def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
-    """A stream was opened to ``domain``, which is none of ``hosts``."""
+    """Log that a client has opened a stream to ``domain``, which is not one of ``hosts``."""
     log.info(
         "#%(connection)d %(client)s ! domain not served",
         {"event": "not served", "connection": peer.connection_id, "client": peer.client},
@@ -91,7 +91,10 @@ def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
 
 
 def repaired(peer: Peer, domain: str, fault: Fault) -> None:
-    """Something was taken out of a stanza of the XMPP server's; its sender chose what."""
+    """Log that wsgw has removed a part of a stanza from the XMPP server.
+
+    ``fault`` has the sender, which chose the content of the stanza, and the reasons.
+    """
     reasons = ",".join(sorted(fault.reasons))
     log.warning(
         "#%(connection)d %(client)s ! repaired a stanza of the XMPP server",
@@ -101,7 +104,7 @@ def repaired(peer: Peer, domain: str, fault: Fault) -> None:
 
 
 def closed(session: Session, tls: Tls, port: int, duration: float) -> None:
-    """The session is over, after ``duration`` seconds."""
+    """Log that a session has ended, after ``duration`` seconds."""
     peer, websocket, xmpp = session.peer, session.session, session.xmpp
     up, down = session.up, session.down
     log.info(
@@ -139,7 +142,10 @@ def refused(
     *,
     quiet: bool,
 ) -> None:
-    """A request is answered with ``refusal``; with ``quiet`` it was no client's, but a health check's."""
+    """Log that a request is answered with ``refusal``.
+
+    ``client`` and ``proxy``: addresses. ``quiet``: log at debug, because it is a health check.
+    """
     known = {"event": "refused", "client": client, "status": refusal.status, "reason": str(refusal)}
     fields = {
         "proxy": proxy,
@@ -157,7 +163,7 @@ def refused(
 
 
 def _offered(refusal: HandshakeRefused, asked: Asked, config: ListenerConfig) -> dict[str, str]:
-    """What the listener has in place of what was asked for."""
+    """The paths or the origins that the listener accepts, if the request had none of them."""
     if asked.target and not asked.is_served:
         return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
     if refusal.status == HTTPStatus.FORBIDDEN:
@@ -166,9 +172,9 @@ def _offered(refusal: HandshakeRefused, asked: Asked, config: ListenerConfig) ->
 
 
 def shown_path(target: str) -> str:
-    """Return the path of a request's target, without what may be a secret.
+    """The path of a request's target, without parts that may be secret.
 
-    That is query, parameters, user and password, and segments with digits inside words, as tokens have.
+    These are the query, parameters, user and password, and segments with digits inside words, as in tokens.
     """
     path = _QUERY.split(_USERINFO.sub("//", target), 1)[0]
     return cut("/".join(segment if _is_name(segment) else "..." for segment in path.split("/")))
@@ -179,16 +185,16 @@ def _is_name(segment: str) -> bool:
 
 
 def cut(text: str, size: int = MAX_ASKED) -> str:
-    """Return what a peer wrote, not longer than a line of the log bears."""
+    """``text`` from a peer, cut after ``size`` characters."""
     return text if len(text) <= size else text[:size] + "..."
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names of the configuration in one text."""
+    """Names from the configuration as one text, cut after ``MAX_OFFERED`` characters."""
     return cut(", ".join(names), MAX_OFFERED) or "none"
 
 
 def _edge(peer: Peer, tls: Tls, port: int) -> dict[str, object]:
-    """How the browser is connected."""
+    """The fields about the browser's connection."""
     version, cipher = tls or (None, None)
     return {"proxy": peer.proxy, "port": port, "tls": version, "cipher": cipher}

@@ -1,7 +1,7 @@
-"""What one process counts of its sessions and connections; plain numbers, published elsewhere.
+"""The counters of one process: its sessions and its connections. ``ops`` publishes them.
 
-Nothing here is on the path of a stanza: bytes, frames and stanzas are counted by the sessions
-themselves and added up by whoever asks. It reads no clock.
+The path of a stanza updates no counter here: each session counts its own bytes, frames and stanzas, and
+``Supervisor.survey`` adds them up. It reads no clock.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from wsgw.errors import causes
 from wsgw.errors.causes import LIMITS, Cause
 from wsgw.errors.refusals import REFUSALS, Refusal
 
-#: The same limit on stanzas, before a login.
+#: The option that limits the size of stanzas before the login.
 _BEFORE_LOGIN = "max_stanza_size_preauth"
-#: All that may be in ``limits_hit``.
+#: All possible keys of ``limits_hit``.
 LIMITS_HIT = LIMITS | {refusal.label for refusal in REFUSALS if refusal.is_limit} | {_BEFORE_LOGIN}
-#: Times not collected yet; more than come in between two collections.
+#: Times that a deque holds at most: more than are measured between two publications.
 _KEPT = 65_536
 
 
 class Passed(NamedTuple):
-    """What passed: of one session, or of many."""
+    """The traffic of one session, or of several together."""
 
     bytes_from_browser: int = 0
     bytes_to_browser: int = 0
@@ -37,21 +37,23 @@ class Passed(NamedTuple):
     failed_logins: int = 0
 
     def plus(self, other: Passed) -> Passed:
-        """Both together."""
+        """The sum of this traffic and ``other``."""
         return Passed(*map(int.__add__, self, other))
 
 
 class Survey(NamedTuple):
     """The sessions of a process at one moment."""
 
-    #: In them and in all before them.
+    #: The traffic of these sessions and of all that have ended.
     passed: Passed
+    #: The number of sessions with a successful login.
     logged_in: int
-    #: Sessions by host, framing (both may be empty) and state.
+    #: The number of sessions by (host, framing, state); host and framing may be empty.
     groups: dict[tuple[str, str, str], int]
-    #: Bytes that wait to be taken, and sessions of which one side is not read meanwhile.
+    #: Bytes that wsgw holds until the peer reads them.
     queued_to_browsers: int
     queued_to_upstreams: int
+    #: The number of sessions of which one side is not read until the other side has caught up.
     paused: int
 
 
@@ -62,37 +64,37 @@ class Attempt:
     ok: bool
     #: Seconds since the epoch.
     at: float
-    #: Why it failed; empty if it did not.
+    #: Why it failed; empty if it succeeded.
     error: str = ""
 
 
 class Tally:
-    """All numbers only grow; the deques are emptied by whoever collects them."""
+    """The counters of one process. They only grow; the publisher empties the deques."""
 
     def __init__(self) -> None:
+        #: Sessions opened.
         self.opened = 0
-        #: Sessions, by cause.
+        #: Sessions ended, by the label of their cause.
         self.closed: Counter[str] = Counter()
-        #: By the name of the option that sets the limit.
+        #: How often a limit was reached, by the option that sets it.
         self.limits_hit: Counter[str] = Counter()
-        #: Connections that became no session, by reason and HTTP status (0 for none).
+        #: Refused connections, by (reason, HTTP status); status 0 without an answer.
         self.refused: Counter[tuple[str, int]] = Counter()
-        #: Stanzas of servers of which something was taken out, by ``stanza_repair.REASONS``.
+        #: Stanzas of XMPP servers from which a part was removed, by reason (``stanzas.repair.REASONS``).
         self.stanzas_repaired: Counter[str] = Counter()
-        #: What passed in the sessions that are over.
+        #: The traffic of the sessions that have ended.
         self.passed = Passed()
-        #: Seconds.
+        #: Seconds from a ping to the next bytes of the browser.
         self.ping_times: deque[float] = deque(maxlen=_KEPT)
-        #: The address as configured, and seconds.
+        #: (upstream as configured, seconds to connect to it).
         self.connect_times: deque[tuple[str, float]] = deque(maxlen=_KEPT)
-        #: The addresses of XMPP servers as configured: all that may be in what follows.
+        #: All upstreams as configured: the possible keys of the next two mappings.
         self.upstreams: set[str] = set()
-        #: By the address as configured.
         self.connect_failures: Counter[str] = Counter()
         self.attempts: dict[str, Attempt] = {}
 
     def session_ended(self, cause: Cause, passed: Passed, *, authenticated: bool) -> None:
-        """A session is over, for ``cause``."""
+        """Count a session that has ended because of ``cause``, and its traffic."""
         self.closed[cause.label] += 1
         if cause is causes.LARGE_STANZA and not authenticated:
             self.limits_hit[_BEFORE_LOGIN] += 1
@@ -101,7 +103,7 @@ class Tally:
         self.passed = self.passed.plus(passed)
 
     def connection_refused(self, cause: Refusal, status: int) -> None:
-        """A connection became no session; ``status`` is 0 if it was not answered."""
+        """Count a refused connection; ``status`` is the HTTP status of the answer, 0 without one."""
         self.refused[cause.label, status] += 1
         if cause.is_limit:
             self.limits_hit[cause.label] += 1

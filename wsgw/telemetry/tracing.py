@@ -1,14 +1,15 @@
 """The dialogue of a session in the log: a line for each frame, each element and each change of state.
 
-    #2 203.0.113.9 < browser message size=84      what wsgw receives, from the browser or from the server
-    #2 203.0.113.9 > server message size=84       what wsgw sends
+    #2 203.0.113.9 < browser message size=84      wsgw receives from the browser or from the server
+    #2 203.0.113.9 > server message size=84       wsgw sends
     #2 203.0.113.9 = xmpp loop                    a state machine of the session has entered a state
     #2 203.0.113.9 ! ...                          an error
 
 Sessions that the option ``trace`` names have these lines at info; with ``log_level: debug`` all others have
-them at debug. A line shows the name, the namespace and the size of an element, the type of a stanza, and, if
-``trace`` names the session, the id of the stanza; never text, other attributes or content. A trace wraps the
-neighbours of a session's machines while it is on: a session without a trace has no cost.
+them at debug. A line shows the name, namespace and size of an element, the type of a stanza and, if ``trace``
+names the session, its id; never text, other attributes or content. A trace wraps the objects that a session's
+machines read from and write to; when it is no longer wanted, it removes the wrappers. A session without a
+trace has none, and costs no more.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _NO_ROOT = b"<messages>"
 
 
 class Session(Protocol):
-    """What can be traced."""
+    """A session, as a trace needs it."""
 
     session: WebSocketSession
     xmpp: WebSocketXmpp
@@ -62,19 +63,19 @@ class Session(Protocol):
 
 
 class Tracing:
-    """Which sessions of a process are traced."""
+    """The traces of the sessions of one process."""
 
     def __init__(self) -> None:
         self._targets = Traced()
         self._everything = False
-        #: Whether a session that begins may have to be traced.
+        #: Whether a new session may have to be traced.
         self._any = False
         self._traces: dict[Session, _Trace] = {}
 
     def change(self, targets: Traced, sessions: Iterable[Session], *, everything: bool = False) -> None:
-        """Trace what ``targets`` names from now on, of the ``sessions`` that run and of those that begin.
+        """Trace the sessions that ``targets`` names from now on: the running ``sessions`` and new ones.
 
-        With ``everything`` the others are traced too, at level debug.
+        With ``everything`` all other sessions are traced too, at level debug.
         """
         self._targets, self._everything = targets, everything
         self._any = bool(targets.networks or targets.jids or everything)
@@ -82,18 +83,19 @@ class Tracing:
             self._look_at(session)
 
     def began(self, session: Session) -> None:
-        """A session has begun; most gateways trace nothing."""
+        """Trace a new session, if the settings ask for it."""
         if self._any:
             self._look_at(session)
 
     def ended(self, session: Session) -> None:
-        """A session is over."""
+        """Remove the trace of a session that has ended."""
         session.xmpp.login.when_over = None
         trace = self._traces.pop(session, None)
         if trace is not None:
             trace.remove()
 
     def _look_at(self, session: Session) -> None:
+        """Begin or end the trace of ``session`` as the settings and its login ask for."""
         trace, named = self._traces.get(session), self._names(session)
         if trace is not None and (not (named or self._everything) or named != trace.named):
             del self._traces[session]
@@ -105,21 +107,21 @@ class Tracing:
         session.xmpp.login.when_over = bound
 
     def _names(self, session: Session) -> bool:
-        """Whether the option names the session's user or address."""
+        """Whether the option ``trace`` names the session's user or the client's address."""
         user, slash, resource = session.xmpp.login.jid.partition("/")
         user = user.lower()
         if user and not self._targets.jids.isdisjoint((user, f"{user}{slash}{resource}")):
             return True
         try:
             address = ip_address(session.peer.client)
-        except ValueError:  # that of a Unix socket
+        except ValueError:  # the empty address of a Unix socket
             return False
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._targets.networks)
 
 
 class _Trace:
-    """The trace of one session: ``named`` by the option, or one of all at debug."""
+    """The trace of one session: at info if the option ``trace`` names the session, otherwise at debug."""
 
     def __init__(self, session: Session, *, named: bool) -> None:
         self.named = named
@@ -142,7 +144,7 @@ class _Trace:
             log.info("#%(connection)d %(client)s = traced from now on", known)
 
     def remove(self) -> None:
-        """Get out of the way."""
+        """End the trace: remove its wrappers."""
         self._session.rewire(_without)
         self._session.data_to_send = list(self._session.data_to_send)
         self._xmpp.rewire(_without, _without)
@@ -158,12 +160,12 @@ class _Trace:
         self._log("#%(connection)d %(client)s = %(machine)s %(state)s", known)
 
     def frame(self, direction: str, opcode: int, size: int) -> None:
-        """Log a frame that holds no text; ``size`` in bytes."""
+        """Log a frame without text; ``size`` is that of its payload in bytes."""
         known = {"event": "trace", **self._connection, "direction": direction, "frame": _frame_name(opcode)}
         self._log(_FRAME_LINES[direction], known, extra=_fields(size=size))
 
     def element(self, direction: str, text: bytes, name: str | None = None) -> None:
-        """Log an element, or whatever else the text is; ``name`` is its expanded name, if it is known."""
+        """Log an element, white space or the end of a stream; ``name`` is its expanded name, if known."""
         framing = self._xmpp.framing
         root = framing.client_root if direction in (_FROM_BROWSER, _TO_SERVER) else framing.server_root
         said = _describe(root or _NO_ROOT, text, name)
@@ -194,27 +196,27 @@ class _Said(NamedTuple):
 
 
 def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
-    """What may be said of a text. ``root`` is a start tag with the bindings that it may rely on."""
+    """The loggable parts of an element. ``root``: a start tag with the namespace bindings that it may use."""
     text = text.strip(WHITESPACE)
     if not text:
         return _Said("end of the stream" if name == "" else "white space")
-    if text.startswith(b"</"):  # no element begins so
+    if text.startswith(b"</"):  # no element begins with an end tag
         return _Said("end of the stream")
     try:
         written, attributes = first_tag(root, text)
     except StreamError as error:
         if not name:
             return _Said("long tag" if error.condition == "policy-violation" else "no XML")
-        written, attributes = name, {}  # the server's header, which binds its prefixes, came along with it
+        written, attributes = name, {}  # its prefixes are bound by the server's header, which arrived with it
     expanded = name or written
     namespace, local = split_name(expanded)
-    # Others' attributes may be secrets: the id of <enabled/> resumes a session.
+    # The attributes of other elements may be secret: the id of <enabled/> resumes a session.
     values = {key: value[:_MAX_WORD] for key, value in attributes.items() if expanded in STANZAS}
     namespace = namespace[:_MAX_NAMESPACE]
     return _Said(local[:_MAX_WORD], namespace or None, values.get("type"), values.get("id"))
 
 
-# -- what stands in the way ----------------------------------------------------------------------
+# -- the wrappers --------------------------------------------------------------------------------
 
 
 def _without(traced: Any) -> Any:
@@ -228,8 +230,8 @@ class _Limited(Protocol):
 _Inner = TypeVar("_Inner", bound=_Limited)
 
 
-class _InTheWay(Generic[_Inner]):
-    """What takes messages up to a size; the limit is that of whom it stands before."""
+class _Wrapper(Generic[_Inner]):
+    """Wraps an object with a limit on the size of messages; the limit is that of the wrapped object."""
 
     def __init__(self, inner: _Inner, trace: _Trace) -> None:
         self.inner = inner
@@ -244,8 +246,8 @@ class _InTheWay(Generic[_Inner]):
         self.inner.max_message_size = size
 
 
-class _TracedFrames(_InTheWay[Frames]):
-    """The frames that come from the browser."""
+class _TracedFrames(_Wrapper[Frames]):
+    """Logs the frames from the browser."""
 
     def feed(self, data: bytes) -> None:
         self.inner.feed(data)
@@ -262,7 +264,7 @@ class _TracedFrames(_InTheWay[Frames]):
 
 
 class _FramesToBrowser(list[bytes]):
-    """The frames for the browser; those that hold text are seen before they are made."""
+    """Logs the control frames for the browser; ``_TracedBrowser`` logs the messages."""
 
     def __init__(self, frames: Iterable[bytes], trace: _Trace) -> None:
         super().__init__(frames)
@@ -274,8 +276,8 @@ class _FramesToBrowser(list[bytes]):
             self._trace.frame(_TO_BROWSER, frame[0] & 0x0F, len(frame) - 2)
 
 
-class _TracedBrowser(_InTheWay[Browser]):
-    """The messages for the browser."""
+class _TracedBrowser(_Wrapper[Browser]):
+    """Logs the messages for the browser."""
 
     def send(self, text: bytes) -> None:
         self._trace.element(_TO_BROWSER, text)
@@ -286,7 +288,7 @@ class _TracedBrowser(_InTheWay[Browser]):
 
 
 class _TracedServer:
-    """The elements that come from the server."""
+    """Logs the elements from the XMPP server."""
 
     def __init__(self, inner: ServerElements, trace: _Trace) -> None:
         self.inner = inner
@@ -318,7 +320,7 @@ class _TracedServer:
 
 
 class _ElementsToServer(list[bytes]):
-    """What goes to the server."""
+    """Logs the elements for the XMPP server."""
 
     def __init__(self, elements: Iterable[bytes], trace: _Trace) -> None:
         super().__init__(elements)
