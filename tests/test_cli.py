@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.gateway import Gateway
-from tests.support.processes import ROOT, Child, ReservedPort, wait_until
+from tests.support.processes import ROOT, Child, ReservedPort, run_wsgw, wait_until
 from tests.support.wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 from wsgw import __version__
 
@@ -48,20 +48,6 @@ FIVE_MISTAKES = """\
   ]}
 ]}.
 """
-
-
-def wsgw(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "wsgw", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 def written(folder: Path, text: str, name: str = "ejabberd.cfg") -> Path:
@@ -97,31 +83,31 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 def test_check_prints_what_would_run(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, "{max_sessions, 5}, "))
-    done = wsgw("check", "--offline", "--config", config)
+    done = run_wsgw("check", "--offline", "--config", config)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"configuration: {config}\n")
     assert re.search(r"^listener on 127\.0\.0\.1:5288$", done.stdout, re.MULTILINE)
     assert re.search(r"^  max_sessions +5$", done.stdout, re.MULTILINE)
     assert re.search(r"^  upstream +tcp://127\.0\.0\.1:5222$", done.stdout, re.MULTILINE)
     assert re.search(r"^  handshake_timeout +10  \(default\)$", done.stdout, re.MULTILINE)
-    assert wsgw("--offline", "--config", config, "check").stdout == done.stdout, (
+    assert run_wsgw("--offline", "--config", config, "check").stdout == done.stdout, (
         "the option may stand before the command"
     )
 
 
 def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
     config = written(tmp_path, FIVE_MISTAKES)
-    done = wsgw("check", "--config", config)
+    done = run_wsgw("check", "--config", config)
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert [line.partition(": ")[0] for line in lines] == [f"{config}:{number}" for number in range(5, 10)]
     assert all(line.partition(": ")[2] for line in lines)
-    served = wsgw("--config", config)
+    served = run_wsgw("--config", config)
     assert (served.returncode, served.stderr) == (2, done.stderr)
 
 
 def test_check_warns_and_passes(tmp_path: Path) -> None:
-    done = wsgw("check", "--config", written(tmp_path, GOOD % (5288, "{upstream_verify, false}, ")))
+    done = run_wsgw("check", "--config", written(tmp_path, GOOD % (5288, "{upstream_verify, false}, ")))
     assert done.returncode == 0
     assert done.stderr.startswith("warning: ")
 
@@ -133,7 +119,7 @@ def test_pem_files(tmp_path: Path, certificate: Certificate, command: list[str])
     mixed = written(tmp_path, certificate.chain.read_text() + other.key.read_text(), "mixed.pem")
     broken = written(tmp_path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "broken.pem")
     options = f'{{tls, true}}, {{certfile, "{mixed}"}}, {{upstream_cafile, "{broken}"}}, '
-    done = wsgw(*command, "--config", written(tmp_path, GOOD % (5288, options)))
+    done = run_wsgw(*command, "--config", written(tmp_path, GOOD % (5288, options)))
     assert (done.returncode, done.stdout) == (2, "")
     second, first = done.stderr.splitlines()
     line = f"{tmp_path}/ejabberd.cfg:5: "
@@ -150,14 +136,14 @@ def test_certfile_at_fault(tmp_path: Path, certificate: Certificate, fault: str)
         "no PEM": written(tmp_path, "nothing", "nothing.pem"),
     }[fault]
     config = written(tmp_path, GOOD % (5288, f'{{tls, true}}, {{certfile, "{certfile}"}}, '))
-    done = wsgw("check", "--config", config)
+    done = run_wsgw("check", "--config", config)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{config}:5: certfile: {certfile} ")
 
 
 def test_configuration_that_is_not_there(tmp_path: Path) -> None:
-    done = wsgw("check", "--config", tmp_path / "none.yml")
+    done = run_wsgw("check", "--config", tmp_path / "none.yml")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{tmp_path}/none.yml" in done.stderr
     assert "does not exist" in done.stderr
@@ -165,10 +151,10 @@ def test_configuration_that_is_not_there(tmp_path: Path) -> None:
 
 def test_configuration_by_environment(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
-    done = wsgw("check", env={"WSGW_CONFIG": str(config)})
+    done = run_wsgw("check", env={"WSGW_CONFIG": str(config)})
     assert done.stdout.startswith(f"configuration: {config}\n")
     other = written(tmp_path, GOOD % (5299, ""), "other.cfg")
-    done = wsgw("check", "--config", other, env={"WSGW_CONFIG": str(config)})
+    done = run_wsgw("check", "--config", other, env={"WSGW_CONFIG": str(config)})
     assert done.stdout.startswith(f"configuration: {other}\n"), "the command line comes first"
 
 
@@ -176,14 +162,14 @@ def test_configuration_by_environment(tmp_path: Path) -> None:
 
 
 def test_options_prints_the_table() -> None:
-    done = wsgw("options")
+    done = run_wsgw("options")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("# Options\n")
     assert "| `max_connect_rate_per_ip` |" in done.stdout
 
 
 def test_version() -> None:
-    done = wsgw("--version")
+    done = run_wsgw("--version")
     assert (done.returncode, done.stdout) == (0, f"wsgw {__version__}\n")
 
 
@@ -201,7 +187,7 @@ def test_version() -> None:
     ],
 )
 def test_misuse(arguments: list[str]) -> None:
-    done = wsgw(*arguments)
+    done = run_wsgw(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
     assert "Traceback" not in done.stderr
@@ -309,22 +295,22 @@ def test_port_in_use(tmp_path: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         config = written(tmp_path, GOOD % (port, ""))
-        done = wsgw("--config", config)
+        done = run_wsgw("--config", config)
         assert (done.returncode, done.stdout) == (2, "")
         line = f"{config}:5: cannot listen on 127.0.0.1 port {port}: Address already in use by "
         assert done.stderr.startswith(line)
         assert f" (process {os.getpid()}): stop it, or choose another port\n" in done.stderr
-        checked = wsgw("check", "--config", config)
+        checked = run_wsgw("check", "--config", config)
         assert checked.returncode == 0
         assert f"warning: {done.stderr}" in checked.stderr
-        assert wsgw("check", "--offline", "--config", config).stderr == ""
-        done = wsgw("demo", "--port", str(port))
+        assert run_wsgw("check", "--offline", "--config", config).stderr == ""
+        done = run_wsgw("demo", "--port", str(port))
         assert done.returncode == 2
         assert "Address already in use" in done.stderr
 
 
 def test_address_that_is_not_ours(tmp_path: Path) -> None:
-    done = wsgw("--listen", "192.0.2.1:5288", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
+    done = run_wsgw("--listen", "192.0.2.1:5288", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert done.stderr.startswith("command line: cannot listen on 192.0.2.1 port 5288: ")
 
@@ -351,7 +337,7 @@ def test_configuration_out_of_a_folder_of_its_own(certificate: Certificate, tmp_
     folder.mkdir()
     written(folder, certificate.pem.read_text(), "both.pem")
     config = written(folder, GOOD % (5288, '{tls, true}, {certfile, "both.pem"}, '))
-    done = wsgw("check", "--config", config)
+    done = run_wsgw("check", "--config", config)
     assert done.returncode == 0, done.stderr
     assert str(folder / "both.pem") in done.stdout
 

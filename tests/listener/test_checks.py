@@ -9,7 +9,7 @@ import pytest
 from tests.listener.heads import GOOD, KEY, accepts, answer, changed, expected_refusal, refusal, request
 from tests.support.edges import StartEdge
 from tests.support.gateway import Gateway
-from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
+from wsgw.opening.advice import SUBPROTOCOL_LOST
 
 #: Each adds one more error, for the last check first, so that the answer must change each time.
 FAULTS = [
@@ -111,10 +111,3 @@ def test_a_subprotocol_lost_on_the_way_is_refused(edge: Gateway, lines: tuple[st
     got = answer(edge.ws_port, changed(4, *lines))
     phrase = "Bad request: 'Sec-WebSocket-Protocol' doesn't include 'xmpp'"
     assert got == refusal(400, phrase, body=SUBPROTOCOL_LOST)
-
-
-def test_advice_names_what_to_change() -> None:
-    for text in (UPGRADE_LOST, WELCOME):
-        assert "proxy_http_version 1.1;" in text
-        assert "proxy_set_header Upgrade $http_upgrade;" in text
-        assert 'proxy_set_header Connection "upgrade";' in text

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 import wsgw.net.listen_sockets
-from tests.support.processes import ROOT, ReservedPort
+from tests.support.processes import ReservedPort, run_wsgw
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.net.listen_sockets import Place, bind_sockets, listen, unavailable
-from wsgw.net.port_holder import Holder, holder_of
+from wsgw.net.port_holder import Holder
 
 #: Listeners from line 3 on, a line each.
 CONFIG = """\
@@ -168,33 +168,6 @@ def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_free_port_has_no_holder() -> None:
-    free = ReservedPort()
-    assert holder_of("127.0.0.1", free.number) is None
-    free.release()
-
-
-@pytest.mark.parametrize(
-    ("holder", "shown", "is_wsgw"),
-    [
-        (Holder(0, 8, ("nginx: master process",), "nginx"), "nginx (process 8)", False),
-        (
-            Holder(0, 8, ("/usr/bin/python3", "-m", "wsgw", "--x"), "python3"),
-            "python3 -m wsgw (process 8)",
-            True,
-        ),
-        (Holder(0, 8, ("/a/bin/python3", "/a/bin/wsgw"), "wsgw"), "wsgw (process 8)", True),
-        (Holder(0, 8, ("/a/python", "a.py", "-m", "b"), "python"), "python a.py -m (process 8)", False),
-        (Holder(0, 8, (), "beam.smp", False), "a connection of beam.smp (process 8)", False),
-        (Holder(0), "a program of the account root", False),
-        (Holder(4_000_000), "a program of the account 4000000", False),
-    ],
-)
-def test_holders_in_words(holder: Holder, shown: str, is_wsgw: bool) -> None:
-    assert str(holder) == shown
-    assert holder.is_wsgw == is_wsgw
-
-
 # -- what the machine does not give ---------------------------------------------------------------
 
 
@@ -226,14 +199,7 @@ def test_port_below_1024(tmp_path: Path) -> None:
     """Without the privilege, whoever runs it."""
     path = configured(tmp_path, ("127.0.0.1", 443)).source
     argv = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
-    done = subprocess.run(
-        [*argv, sys.executable, "-m", "wsgw", "--config", path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_wsgw("--config", path, under=argv)
     assert done.returncode == 2
     limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip()
     assert done.stderr.startswith(

@@ -7,8 +7,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,14 +19,15 @@ import pytest
 from tests.ops.conftest import Make
 from tests.support.certificates import Certificate
 from tests.support.gateway import Gateway
-from tests.support.processes import ROOT, ReservedPort, wait_until
+from tests.support.processes import ReservedPort, run_wsgw, wait_until
 from tests.support.servers import Server
 from tests.support.wire import END, OPENINGS, SECONDS, SERVER_HEADER, Browser, XmppServer, frame
 from tests.upstream.scripted import PLAIN, STARTTLS, Hello, dropping, negotiate, secured, server_context
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
-from wsgw.ops.upstream_check import check_upstreams, checks_of
+from wsgw.ops.upstream_check import _RunningCheck, check_upstreams, checks_of
+from wsgw.upstream import NoStartTls, OtherCertificate
 
 UNKNOWN_HOST = (
     b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" + END
@@ -445,13 +445,11 @@ def stranger_comes_first(server: XmppServer) -> None:
 
 @pytest.mark.slow
 def test_wsgw_check_connects_and_with_offline_does_not(xmpp_server: XmppServer) -> None:
-    command = [sys.executable, "-m", "wsgw", "check", "--listen", "127.0.0.1:5288", "--domain", "localhost"]
+    command = ["check", "--listen", "127.0.0.1:5288", "--domain", "localhost"]
     command += ["--upstream", f"tcp://127.0.0.1:{xmpp_server.port}"]
 
     def run(*more: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [*command, *more], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = run_wsgw(*command, *more)
         return done.returncode, done.stderr
 
     with playing(xmpp_server, part(xmpp_server, SERVER_HEADER + STARTTLS)):
@@ -475,3 +473,22 @@ def test_a_real_server_without_the_host_is_reported(start_server: Callable[[str]
     config = config_of(f"tcp://127.0.0.1:{start_server(name).c2s_port}")
     (problem,) = check_upstreams(replace(config, hosts=("unknown.example",)), PemFiles())
     assert "refuses the stream to unknown.example: host-unknown: hosts must name" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "way_out"),
+    [
+        (NoStartTls, 0, "write it as tls://HOST:PORT if it has TLS"),
+        (OtherCertificate, 0, "name its current certificate in certfiles"),
+        (ssl.SSLCertVerificationError, 10, "renew it at the XMPP server"),
+        (ssl.SSLCertVerificationError, 18, "name the authority with upstream_cafile"),
+    ],
+)
+def test_the_text_of_an_error_does_not_change_the_advice(
+    kind: type[OSError], code: int, way_out: str
+) -> None:
+    error = kind.__new__(kind, 0, "other words")
+    setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
+    (listener,) = from_arguments("127.0.0.1:5288", ["localhost"], ["tls://127.0.0.1:1"]).listeners
+    check = _RunningCheck(listener, PemFiles(), "localhost")
+    assert check._advice(listener.upstream[0], error).startswith(way_out)

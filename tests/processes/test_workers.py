@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import signal
 import socket
-import ssl
 import subprocess
-import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,26 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.processes.conftest import Start
-from tests.support.certificates import Certificate
 from tests.support.gateway import Gateway
 from tests.support.observe import PATIENCE, asleep, gone, held, said, wait_for_silence, without_descriptors
-from tests.support.processes import ROOT, accepts, children_of, wait_until
+from tests.support.processes import accepts, children_of, run_wsgw, wait_until
 from tests.support.traffic import Traffic, assert_whole
-from tests.support.wire import OPENINGS, Browser, XmppServer, frame
+from tests.support.wire import Browser
 
 pytestmark = pytest.mark.slow
-
-
-def wsgw(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with ``under`` in front of it."""
-    return subprocess.run(
-        [*under, sys.executable, "-m", "wsgw", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 # -- spread -----------------------------------------------------------------------------------------
@@ -204,7 +187,7 @@ def under_an_account_with(processes: int) -> subprocess.CompletedProcess[str]:
         "--",
     ]
     upstream = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
-    return wsgw("--listen", "127.0.0.1:0", *upstream, under=limits)
+    return run_wsgw("--listen", "127.0.0.1:0", *upstream, under=limits)
 
 
 @pytest.mark.root
@@ -226,58 +209,6 @@ def test_a_worker_that_cannot_start_loses_no_log_line() -> None:
     assert "the workers cannot start" in done.stderr
     assert "lost" not in done.stderr
     assert "replaced" not in done.stderr
-
-
-# -- privileges ----------------------------------------------------------------------------------------
-
-
-def identities(pid: int) -> tuple[str, str, str]:
-    """The users, groups and supplementary groups of a process, as /proc lists them."""
-    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return fields["Uid"].strip(), fields["Gid"].strip(), fields["Groups"].strip()
-
-
-@pytest.mark.root
-def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
-    """Neither replaced workers, nor after a reload of keys that only root may read."""
-    nobody = pwd.getpwnam("nobody")
-    assert certificate.pem.stat().st_uid == 0
-    certificate.pem.chmod(0o600)
-    server = XmppServer()
-    gateway = start(server.port, user="nobody")
-    assert identities(gateway.child.pid)[0].split() == ["0"] * 4
-    os.kill(gateway.workers[0], signal.SIGKILL)
-    wait_until(lambda: gateway.child.text().count("killed by") == 1, PATIENCE, "the loss to be seen")
-    wait_until(lambda: len(gateway.workers) == 2, PATIENCE, "another worker")
-    gateway.child.signal(signal.SIGHUP)
-    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, PATIENCE, "a reload")
-    for pid in gateway.workers:
-        wait_until(lambda pid=pid: identities(pid)[0].split()[0] != "0", PATIENCE, "no root")  # type: ignore[misc]
-        users, groups, supplementary = identities(pid)
-        assert users.split() == [str(nobody.pw_uid)] * 4
-        assert groups.split() == [str(nobody.pw_gid)] * 4
-        assert "0" not in supplementary.split()
-    browser = Browser(
-        gateway.wss_port,
-        context=ssl.create_default_context(cafile=certificate.ca),
-        first=frame(OPENINGS["rfc7395"]),
-    )
-    server.accept_stream().close()
-    browser.close()
-    server.close()
-    assert gateway.stop() == 0
-    gateway.assert_clean_log({})
-
-
-@pytest.mark.root
-def test_an_account_that_does_not_exist_is_an_error() -> None:
-    arguments = ("--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
-    done = wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "user: there is no account no-such-account: name one with user (root stays root)\n"
-    )
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,22 @@ class ReservedPort:
 
     def release(self) -> None:
         self._holder.close()
+
+
+def run_wsgw(
+    *arguments: str | Path, under: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of wsgw to its end, with ``under`` in front of it and ``env`` in its environment."""
+    return subprocess.run(
+        [*under, sys.executable, "-m", "wsgw", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

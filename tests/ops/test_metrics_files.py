@@ -1,4 +1,4 @@
-"""The files that parent and workers share on disk and in memory, with a worker that is hostile or dies."""
+"""The folder of the metrics files, with a worker that is hostile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from wsgw.ops.metrics_files import MetricsFiles
-from wsgw.ops.state import StateFile, read_document
 
 
 @pytest.fixture
@@ -41,15 +40,3 @@ def test_a_link_in_place_of_the_directory_is_not_followed(files: MetricsFiles, t
     with pytest.raises(OSError):
         files.give_to(pwd.getpwnam("nobody"))
     assert ours.stat().st_uid == 0
-
-
-def test_a_document_half_written_at_the_writers_death_is_none(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    state = StateFile(path)
-    state.publish({"pid": 1})
-    assert state.read() == {"pid": 1}
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with path.open("rb") as file:
-        assert read_document(file.fileno()) is None
-    assert state.read() == {}
-    state.close()
