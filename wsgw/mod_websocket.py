@@ -190,8 +190,8 @@ class Supervisor:
     def drain(self, timeout: float) -> None:
         """Begin no more sessions, and end all running ones, spread over ``timeout`` seconds.
 
-        Returns when all sessions have ended and the requests that have begun are refused, but at most
-        ``LINGER_TIMEOUT`` seconds after ``timeout``, or after the last session.
+        Returns when all sessions have ended and no connection is left. After ``timeout``, it waits at most
+        ``LINGER_TIMEOUT`` seconds for the last sessions, and as long again for connections without one.
         """
         self.draining = True
         deadline = monotonic() + timeout
@@ -231,11 +231,11 @@ class Supervisor:
     def repaired(self, relay: Relay) -> None:
         """Count repaired stanzas, and log at most one a minute: any user can cause them at will."""
         now = monotonic()
-        for fault in relay.xmpp.take_repaired():
-            self.tally.stanzas_repaired.update(fault.reasons)
+        for repair in relay.xmpp.take_repaired():
+            self.tally.stanzas_repaired.update(repair.reasons)
             if now >= self._no_repair_logged_until.get(relay, 0.0):
                 self._no_repair_logged_until[relay] = now + REPAIRS_LOGGED_EVERY
-                session_log.repaired(relay.peer, relay.xmpp.domain, fault)
+                session_log.repaired(relay.peer, relay.xmpp.domain, repair)
 
     def _note_end(self, relay: Relay) -> None:
         found, xmpp = survey([relay], self.tally), relay.xmpp

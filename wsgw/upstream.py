@@ -251,7 +251,7 @@ def _connect_socket(sock: socket.socket, target: Any) -> None:
 def _with_tls(
     sock: SocketAsync, tls: UpstreamTls, context: ssl.SSLContext, address: UpstreamAddress, domain: str
 ) -> SocketAsync:
-    """Return ``sock`` after the TLS handshake. Raises OSError, and closes the socket, if that fails."""
+    """Do the TLS handshake and return ``sock``. If it fails, close ``sock`` and raise OSError."""
     try:
         if address.scheme == "starttls":
             _negotiate_starttls(sock, domain)

@@ -265,29 +265,30 @@ class FrameParser:
         return _BEGUN
 
     def _check_header(self, first: int, opcode: int, second: int, size: int) -> None:
-        if first & _RSV:
+        if first & _RSV:  # section 5.2
             raise _protocol_error(
                 _COMPRESSED if first & _RSV == _RSV1 else "reserved bits without an extension"
             )
-        if opcode not in _KNOWN_OPCODES:
+        if opcode not in _KNOWN_OPCODES:  # section 5.2
             raise _protocol_error(f"reserved opcode {opcode}")
         if opcode & _CONTROL:
-            if not first & _FIN:
+            if not first & _FIN:  # section 5.5
                 raise _protocol_error("fragmented control frame")
         elif opcode == Opcode.CONTINUATION:
-            if self._message_opcode is None:
+            if self._message_opcode is None:  # section 5.4
                 raise _protocol_error("continuation of nothing")
-        elif self._message_opcode is not None:
+        elif self._message_opcode is not None:  # section 5.4
             raise _protocol_error("data frame inside a fragmented message")
-        elif opcode == Opcode.BINARY and not self.accept_binary:
+        elif opcode == Opcode.BINARY and not self.accept_binary:  # RFC 7395 section 3.2
             raise WebSocketViolation(CloseCode.UNSUPPORTED_DATA, "XMPP over WebSocket forbid binary frames")
-        if not second & _MASK:
+        if not second & _MASK:  # section 5.1
             raise _protocol_error("unmasked frame from a client")
-        if opcode & _CONTROL and size > MAX_CONTROL_PAYLOAD:
+        if opcode & _CONTROL and size > MAX_CONTROL_PAYLOAD:  # section 5.5
             raise _protocol_error("control frame above 125 bytes")
 
     @staticmethod
     def _extended_size(field: bytes) -> int:
+        """Return the size in an extended length field, by the rules of section 5.2."""
         size = int.from_bytes(field, "big")
         if size >> 63:
             raise _protocol_error("64-bit length with its top bit set")

@@ -1,8 +1,8 @@
 """The causes that end sessions: one table for the log, the counters, the stream errors and the docs.
 
 A cause is a value: errors carry it, and methods such as ``browser_lost`` take it. No code reads its text to
-learn a fact. A value of a peer (a Close code, the condition of a server's error) or of one session (a size,
-the message of a parser) is the detail of a cause: the log shows it, the counters do not.
+learn a fact. A cause may have a detail: a peer's value (a Close code, the condition of a server's error) or
+one session's (a size, the message of a parser). The log shows the detail, the counters do not.
 """
 
 from __future__ import annotations

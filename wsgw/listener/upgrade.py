@@ -1,6 +1,6 @@
 """Handles the upgrade request: pywsgi reads it, ``request`` checks it, gevent-websocket writes the 101.
 
-Its WebSocket object is then dropped, and the supervisor gets the connection.
+After the 101, the WebSocket object of gevent-websocket is dropped, and the supervisor gets the connection.
 """
 
 from __future__ import annotations
@@ -155,7 +155,10 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             self.refuse(result)
 
     def _handle_client_error(self, ex: Exception) -> HandshakeRefused | tuple[str, bytes] | None:
-        """Return the refusal for an exception that pywsgi caught while it read a head."""
+        """Return the refusal for an exception that pywsgi caught while it read a head; None for no response.
+
+        The refusal is an error of ``opening``, or (status, body) as pywsgi writes it.
+        """
         if isinstance(ex, OSError):
             return None
         if isinstance(ex, HandshakeRefused):

@@ -16,7 +16,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 
 class TrustedProxies:
-    """The proxies whose headers are trusted: loopback, ``networks``, or with ``trust_all`` every address."""
+    """The trusted proxies: loopback, addresses in ``networks``, and with ``trust_all`` all addresses."""
 
     def __init__(self, networks: Iterable[IPNetwork] = (), *, trust_all: bool = False) -> None:
         self._networks = tuple(networks)
@@ -37,9 +37,9 @@ class TrustedProxies:
 def client_address(peer: str, headers: Sequence[tuple[str, str]], trusted: TrustedProxies) -> str:
     """Return the client's address as text.
 
-    ``peer`` is the address of the socket's peer; any other text means a Unix socket, which is trusted.
-    ``headers`` holds (name, value) in order. A malformed entry ends the walk at the hop that reported it; if
-    every hop is trusted, the leftmost is the client.
+    ``peer`` is the address of the socket's peer. If it is no IP address, the peer uses a Unix socket, and is
+    trusted. ``headers`` holds (name, value) in order. A malformed entry ends the walk at the hop that
+    reported it. If every hop is trusted, the leftmost is the client.
     """
     hop = _parse(peer)
     for entry in reversed(_entries(headers)):

@@ -141,9 +141,9 @@ class ClientStanzas:
         def start_element(name: str, attributes: list[str]) -> None:
             nonlocal depth
             depth += 1
-            fault = names.start(name, attributes)
-            if fault:
-                raise not_well_formed(fault)
+            error = names.start(name, attributes)
+            if error:
+                raise not_well_formed(error)
             if depth > 1:
                 self._start_element(names.expanded(name) if depth == 2 else "", attributes)
 

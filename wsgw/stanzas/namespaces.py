@@ -34,18 +34,18 @@ class Namespaces:
         """Enter an element. Return the error in its tag, "" if the tag is namespace-well-formed.
 
         ``name`` is as written; ``attributes`` is a flat list of names as written and values. The correct
-        declarations of a faulty tag take effect.
+        declarations of an invalid tag take effect.
         """
-        fault = ""
+        error = ""
         replaced = _NOTHING
         prefixed: list[str] = []
         for place in range(0, len(attributes), 2):
             key = attributes[place]
             if key == "xmlns" or key.startswith("xmlns:"):
                 prefix, uri = key[6:], attributes[place + 1]
-                wrong = _declaration_fault(key, uri)
+                wrong = _declaration_error(key, uri)
                 if wrong:
-                    fault = fault or wrong
+                    error = error or wrong
                 else:
                     replaced = replaced or {}
                     replaced[prefix] = self._bound.get(prefix)
@@ -53,7 +53,7 @@ class Namespaces:
             elif ":" in key:
                 prefixed.append(key)
         self._replaced.append(replaced)
-        return fault or self._name_fault(name) or self._attributes_fault(prefixed)
+        return error or self._name_error(name) or self._attributes_error(prefixed)
 
     def end(self) -> None:
         """Leave the element entered last."""
@@ -70,7 +70,7 @@ class Namespaces:
 
     def knows(self, name: str) -> bool:
         """Whether an element's name as written is namespace-well-formed."""
-        return not self._name_fault(name)
+        return not self._name_error(name)
 
     def expanded(self, name: str) -> str:
         """The expanded name of the current element; ``knows(name)`` must be true."""
@@ -80,7 +80,7 @@ class Namespaces:
         """The namespace of the current element; ``knows(name)`` must be true."""
         return self._bound[name.rpartition(":")[0]]
 
-    def _name_fault(self, name: str) -> str:
+    def _name_error(self, name: str) -> str:
         if ":" not in name:
             return ""
         prefix, _, local = name.partition(":")
@@ -88,12 +88,12 @@ class Namespaces:
             return "malformed qualified name"
         return "" if prefix in self._bound else "unbound prefix"
 
-    def _attributes_fault(self, names: list[str]) -> str:
+    def _attributes_error(self, names: list[str]) -> str:
         seen: set[tuple[str, str]] = set()
         for name in names:
-            fault = self._name_fault(name)
-            if fault:
-                return fault
+            error = self._name_error(name)
+            if error:
+                return error
             prefix, _, local = name.partition(":")
             expanded = (self._bound[prefix], local)
             if expanded in seen:
@@ -106,7 +106,7 @@ class Namespaces:
 _NOTHING: dict[str, str | None] = {}
 
 
-def _declaration_fault(key: str, uri: str) -> str:
+def _declaration_error(key: str, uri: str) -> str:
     """The error in the declaration ``key``, which is ``xmlns`` or ``xmlns:`` and a prefix (section 3)."""
     _, colon, prefix = key.partition(":")
     if colon and not _is_qualified("xmlns", prefix):

@@ -1,9 +1,9 @@
-"""Reads again a server's stanza that the parser with namespaces refused, and removes its faulty elements.
+"""Reads again a server's stanza that the parser with namespaces refused, and removes its invalid elements.
 
-A server relays content of other users, and that must not end the session of its receiver. So the stanza is
-the unit of failure: it is never dropped (XEP-0198 counts it), and only the smallest element around a fault
-is removed from it. All other bytes stay unchanged. Only bytes that are not XML at all, or that break the
-rules of the stream itself, still raise StreamError.
+A server relays content of other users, which must not end the session of its receiver. So the stanza is the
+unit of failure: it is never dropped (XEP-0198 counts it), and only the smallest element around an error is
+removed from it. All other bytes stay unchanged. Only bytes that are not XML at all, or that break the rules
+of the stream itself, still raise StreamError.
 
 ``StanzaRepair`` uses a parser that ignores namespaces and checks names with ``Namespaces``;
 ``SkippedStanza`` skips the content of a stanza that is too large to keep.
@@ -138,7 +138,7 @@ class StanzaRepair:
     def feed(self, chunk: bytes) -> bytes | None:
         """Read more of the stanza, in complete markup; return the bytes after it, None if it has not ended.
 
-        Raises StreamError for bytes that are not XML, or for a fault of an element that is not a stanza.
+        Raises StreamError for bytes that are not XML, or for an error in an element that is not a stanza.
         """
         kept, end = self._within_bounds(chunk)
         self._read += kept
@@ -272,18 +272,18 @@ class StanzaRepair:
         if depth == 1:
             self._take_tag(name, attributes)
             return
-        fault = self._names.start(name, attributes)
-        if fault and depth > 1:
-            self._remove(name, attributes, fault, start)
+        error = self._names.start(name, attributes)
+        if error and depth > 1:
+            self._remove(name, attributes, error, start)
             return
         self._children += depth == 2
         if name.endswith("forwarded") and self._names.namespace(name) == _FORWARD:
             self._forwards.append(depth)
 
-    def _remove(self, name: str, attributes: list[str], fault: str, start: int) -> None:
+    def _remove(self, name: str, attributes: list[str], error: str, start: int) -> None:
         """Remove the element that begins at ``start``; a forwarded stanza only gets its tag rewritten."""
         assert self._tag is not None
-        self._tag.require_stanza(fault)
+        self._tag.require_stanza(error)
         self.reasons.add(NAMESPACE)
         names = self._names
         if self._depth - 1 not in self._forwards[-1:] or not (

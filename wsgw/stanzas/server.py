@@ -28,7 +28,7 @@ _STANZAS_AT_A_TIME = 64
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 
 
-class Fault(NamedTuple):
+class Repair(NamedTuple):
     """One stanza of the server from which wsgw removed content."""
 
     #: Why, from ``repair.REASONS``.
@@ -45,15 +45,15 @@ class ServerElements(Protocol):
         """The error after which nothing more can be read; None before it."""
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def repairs(self) -> tuple[Repair, ...]:
         """The stanzas from which content was removed."""
 
     @property
     def unusual(self) -> bool:
-        """Whether there is a failure, a fault, or a rest for which ``feed(b"")`` must be called."""
+        """Whether there is a failure, a repair, or a rest for which ``feed(b"")`` must be called."""
 
-    def take_faults(self) -> tuple[Fault, ...]:
-        """Return the faults, and forget them."""
+    def take_repairs(self) -> tuple[Repair, ...]:
+        """Return the repairs, and forget them."""
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Return (expanded name, bytes) of each element that ``data`` completes, in order."""
@@ -79,8 +79,8 @@ class ServerStream:
         "_shallow",
         "_skipped",
         "failure",
-        "faults",
         "limit",
+        "repairs",
         "unusual",
     )
 
@@ -90,8 +90,8 @@ class ServerStream:
         #: The error after which nothing more can be read from this server; None before it.
         self.failure: StreamError | None = None
         #: The stanzas from which content was removed.
-        self.faults: tuple[Fault, ...] = ()
-        #: The stream has failed, or has faults, or is busy.
+        self.repairs: tuple[Repair, ...] = ()
+        #: The stream has failed, or has repairs, or is busy.
         self.unusual = False
         self._markup = CompleteMarkup()
         #: The reader of the current stanza is one of these three; between two stanzas, all are None.
@@ -130,18 +130,18 @@ class ServerStream:
         """Whether bytes that were fed wait for the repair of their stanza in later turns."""
         return self._backlog is not None
 
-    def take_faults(self) -> tuple[Fault, ...]:
-        """Return the faults, and forget them."""
-        faults, self.faults = self.faults, ()
+    def take_repairs(self) -> tuple[Repair, ...]:
+        """Return the repairs, and forget them."""
+        repairs, self.repairs = self.repairs, ()
         self.unusual = self.failure is not None or self.busy
-        return faults
+        return repairs
 
     def drop_parser(self) -> None:
         """Drop the current stanza and its parser; nothing may be fed after that."""
         self._shallow = self._skipped = None
         self._markup.take()
         self._backlog = None
-        self.unusual = self.failure is not None or bool(self.faults)
+        self.unusual = self.failure is not None or bool(self.repairs)
         self._leave_repair()
         if self._cutter is not None:
             self._cutter.release()
@@ -182,7 +182,7 @@ class ServerStream:
         backlog += data
         data = bytes(backlog[:_REPAIRED_AT_A_TIME])
         del backlog[:_REPAIRED_AT_A_TIME]
-        self.unusual = bool(backlog or self.faults)
+        self.unusual = bool(backlog or self.repairs)
         if not backlog:
             self._backlog = None
         return data
@@ -251,7 +251,7 @@ class ServerStream:
         name, element, sender = stanza
         events.append((name, element))
         if reasons:
-            self.faults += (Fault(frozenset(reasons), sender),)
+            self.repairs += (Repair(frozenset(reasons), sender),)
             self.unusual = True
         self._between_stanzas()
 

@@ -39,7 +39,7 @@ class StanzaTag:
     """The tag of one stanza, and the element that it becomes without its content.
 
     ``written`` is the name as written, ``attributes`` a flat list of names as written and values, ``tag`` the
-    bytes of the tag. Raises StreamError for a fault in the tag of an element that is not a stanza.
+    bytes of the tag. Raises StreamError for an error in the tag of an element that is not a stanza.
     """
 
     __slots__ = ("_attributes", "_declared", "_written", "name", "tag")
@@ -49,18 +49,18 @@ class StanzaTag:
         self.tag = tag
         self._written = written
         self._attributes = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        fault = names.start(written, attributes)
+        error = names.start(written, attributes)
         self._declared = names.declared
         #: Expanded name; empty if the name as written has an unbound prefix.
         self.name = names.expanded(written) if names.knows(written) else ""
-        if fault:
-            self.require_stanza(fault)
+        if error:
+            self.require_stanza(error)
             self.rewrite()
 
-    def require_stanza(self, fault: str) -> None:
+    def require_stanza(self, error: str) -> None:
         """Raise StreamError unless it is a stanza: other elements are the server's own, not other users'."""
         if self.name not in STANZAS:
-            raise not_well_formed(fault)
+            raise not_well_formed(error)
 
     def get(self, attribute: str) -> str:
         """The value of an attribute, empty if the tag does not have it."""

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from wsgw.config.model import ListenerConfig
 from wsgw.errors import HandshakeRefused
-from wsgw.stanzas.server import Fault
+from wsgw.stanzas.server import Repair
 from wsgw.telemetry.peer import Peer
 from wsgw.websocket_session import WebSocketSession
 from wsgw.websocket_xmpp import WebSocketXmpp
@@ -90,16 +90,16 @@ def not_served(peer: Peer, domain: str, hosts: Iterable[str]) -> None:
     )
 
 
-def repaired(peer: Peer, domain: str, fault: Fault) -> None:
+def repaired(peer: Peer, domain: str, repair: Repair) -> None:
     """Log that wsgw has removed a part of a stanza from the XMPP server.
 
-    ``fault`` has the sender, which chose the content of the stanza, and the reasons.
+    ``repair`` has the sender, which chose the content of the stanza, and the reasons.
     """
-    reasons = ",".join(sorted(fault.reasons))
+    reasons = ",".join(sorted(repair.reasons))
     log.warning(
         "#%(connection)d %(client)s ! repaired a stanza of the XMPP server",
         {"event": "repaired", "connection": peer.connection_id, "client": peer.client},
-        extra={"fields": {"host": domain, "sender": fault.sender[:_SHOWN_JID] or None, "reason": reasons}},
+        extra={"fields": {"host": domain, "sender": repair.sender[:_SHOWN_JID] or None, "reason": reasons}},
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from wsgw.config.model import Traced
 from wsgw.errors import StreamError
 from wsgw.stanzas.parser import STANZAS, WHITESPACE, split_name
-from wsgw.stanzas.server import Fault, ServerElements
+from wsgw.stanzas.server import Repair, ServerElements
 from wsgw.stanzas.start_tag import first_tag
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
@@ -299,15 +299,15 @@ class _TracedServer:
         return self.inner.failure
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
-        return self.inner.faults
+    def repairs(self) -> tuple[Repair, ...]:
+        return self.inner.repairs
 
     @property
     def unusual(self) -> bool:
         return self.inner.unusual
 
-    def take_faults(self) -> tuple[Fault, ...]:
-        return self.inner.take_faults()
+    def take_repairs(self) -> tuple[Repair, ...]:
+        return self.inner.take_repairs()
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         events = self.inner.feed(data)

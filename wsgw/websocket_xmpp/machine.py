@@ -16,7 +16,7 @@ from wsgw.errors.causes import NOT_ENDED, Cause, Ending
 from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
 from wsgw.stanzas.parser import IQ, STANZAS, STREAM, WHITESPACE, split_name
-from wsgw.stanzas.server import Fault, ServerElements, ServerStream
+from wsgw.stanzas.server import Repair, ServerElements, ServerStream
 from wsgw.stanzas.start_tag import Opening, without_declaration
 from wsgw.stanzas.worker_state import checkers
 from wsgw.websocket_xmpp.deadlines import Deadline
@@ -96,7 +96,7 @@ class WebSocketXmpp:
         #: The first cause of the session's end.
         self.ending = NOT_ENDED
         #: The repaired stanzas of the server that ``take_repaired`` has not returned.
-        self.repaired: tuple[Fault, ...] = ()
+        self.repaired: tuple[Repair, ...] = ()
         #: The owner must forward the next elements to the client a little later.
         self.pauses = False
         #: Called with the name of each state that is entered; None unless the session is traced.
@@ -156,7 +156,7 @@ class WebSocketXmpp:
             self._end(Ending(cause, detail), b"")
 
     def fail(self, error: SessionError) -> None:
-        """End the session with a stream error to the browser, then an end (RFC 6120 section 4.9.1.1)."""
+        """End the session: the browser gets a stream error and an end (RFC 6120 section 4.9.1.1)."""
         if self._state is WebSocketXmpp.closed:
             return
         self._browser_header()
@@ -211,7 +211,7 @@ class WebSocketXmpp:
             self._other_element(name, element)
 
     def closing(self, text: bytes) -> None:
-        """The client has ended its stream, and sends nothing after that (RFC 6120 section 4.4)."""
+        """The client has ended its stream; its further messages are ignored (RFC 6120 section 4.4)."""
 
     def closed(self, text: bytes) -> None:
         """The session is over."""
@@ -228,7 +228,7 @@ class WebSocketXmpp:
             self.to_upstream.append(element)
 
     def _restart(self, opening: Opening) -> None:
-        """Open a new stream on the same connection (RFC 6120 section 4.3.3), so to the same server."""
+        """Open a new stream on the same connection (RFC 7395 section 3.7), so to the same server."""
         require_same_host(opening, self.framing.opening, self.domain)
         self.framing.restart(opening)
         self._expect_stanzas()
@@ -243,7 +243,7 @@ class WebSocketXmpp:
         if self._client_stanzas is not None:
             self._client_stanzas.release()
 
-    def _client_closes(self) -> None:
+    def _client_closes(self) -> None:  # RFC 7395 section 3.6
         self.to_upstream.append(self.framing.upstream_end)
         self.ending = Ending(causes.CLOSED_BY_CLIENT)
         self._deadline.stream_ended()
@@ -293,19 +293,19 @@ class WebSocketXmpp:
         return True
 
     def _check_server_stream(self) -> bool:
-        """Handle faults, failure or a backlog of the server's stream; return whether to continue."""
+        """Handle repairs, failure or a backlog of the server's stream; return whether to continue."""
         stream = self._server_stream
-        if stream.faults:
-            self.repaired += stream.take_faults()
+        if stream.repairs:
+            self.repaired += stream.take_repairs()
         elif stream.failure is not None:
             self._server_failed(stream.failure)
             return False
         self._server_events.extend(stream.feed(b""))
         return True
 
-    def take_repaired(self) -> tuple[Fault, ...]:
+    def take_repaired(self) -> tuple[Repair, ...]:
         """Return the repaired stanzas of the server, and forget them."""
-        repaired, self.repaired = self.repaired + self._server_stream.take_faults(), ()
+        repaired, self.repaired = self.repaired + self._server_stream.take_repairs(), ()
         return repaired
 
     def _server_failed(self, failure: StreamError) -> None:

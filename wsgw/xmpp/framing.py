@@ -132,7 +132,7 @@ class Framing(ABC):
 
     @abstractmethod
     def stanza(self, element: bytes) -> bytes:
-        """Return the message for one first-level element of the server."""
+        """Return the message for the browser with ``element``, the bytes of a first-level element."""
 
     @abstractmethod
     def error(self, condition: str, text: str) -> bytes:

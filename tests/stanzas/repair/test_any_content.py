@@ -45,7 +45,7 @@ def test_any_content_has_the_independent_outcome(content: bytes, name: bytes, ta
         result, *following = stream.elements
         assert result.partition(b">")[2] == expected.partition(b">")[2]
         assert following == [NEXT]
-        assert bool(stream.faults) is (result != stanza)
+        assert bool(stream.repairs) is (result != stanza)
 
 
 _SMALL_BOUNDS: dict[Any, dict[str, Any]] = {

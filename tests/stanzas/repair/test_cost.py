@@ -136,7 +136,7 @@ def test_narrower_bounds_leave_time_for_others() -> None:
     kept = int(LARGE.depth) - 2
     stanza = b"<message>" + much + b"<b>" + b"<a>" * kept + b"</a>" * kept + b"</b><c/></message>"
     assert [element for turn in turns for element in turn] == [stanza, NEXT]
-    assert [set(fault.reasons) for fault in stream.take_faults()] == [{"namespace", "depth"}]
+    assert [set(repair.reasons) for repair in stream.take_repairs()] == [{"namespace", "depth"}]
 
 
 def test_bytes_that_arrive_while_a_stanza_is_read_again_wait() -> None:
@@ -155,6 +155,6 @@ def test_an_ended_stream_takes_no_more_turns() -> None:
     stream.feed(b"<message><p:a/></message>" * 2000)
     assert stream.unusual
     stream.drop_parser()
-    stream.take_faults()
+    stream.take_repairs()
     assert not stream.busy
     assert not stream.unusual

@@ -82,8 +82,8 @@ def test_the_smallest_faulty_element_is_removed(name: str, around: bytes) -> Non
     for size in (1 << 30, 1000, 7) if len(stanza) < 4000 else (1 << 30, 1000):
         assert passed(stanza * 2, size) == [rest] * 2
     stream = fed(stanza)
-    assert [fault.sender for fault in stream.faults] == ["m@b/c"]
-    assert set(stream.faults[0].reasons) == {"depth" if name == "one too deep" else "namespace"}
+    assert [repair.sender for repair in stream.repairs] == ["m@b/c"]
+    assert set(stream.repairs[0].reasons) == {"depth" if name == "one too deep" else "namespace"}
 
 
 @pytest.mark.rule("xml-stanza")

@@ -30,7 +30,7 @@ def test_a_large_stanza_has_narrower_bounds(first: bool) -> None:
     assert stream.failure is None
     result, following = stream.elements
     assert following == NEXT
-    assert set(stream.faults[0].reasons) == {"names"}
+    assert set(stream.repairs[0].reasons) == {"names"}
     known = result.count(b"<n")
     assert int(LARGE.names) - 20 < known <= int(LARGE.names)
     left = [b"".join(names[:known]), FILLING]
@@ -74,7 +74,7 @@ def test_a_stanza_above_the_limit_becomes_its_own_tag(where: str, monkeypatch: p
         content = {"its own tag": b"<a/>", "another": b"<a b='%s'/>" % much, "the text": much}[where]
         stanza = tag + content + b"</" + start[1:3].replace(b"me", b"message") + b">"
         assert passed(stanza) == [expected]
-        assert [set(fault.reasons) for fault in fed(stanza).faults] == [{"size"}]
+        assert [set(repair.reasons) for repair in fed(stanza).repairs] == [{"size"}]
 
 
 def test_a_parser_without_memory_is_a_fault_of_the_stanza() -> None:
@@ -101,4 +101,4 @@ def test_a_parser_without_memory_is_a_fault_of_the_stanza() -> None:
     assert events == []
     events = stream.feed(b"</b>" * 9 + b"</message>" + NEXT)
     assert [element for _, element in events] == [b"<message from='m@b/c'/>", NEXT]
-    assert [set(fault.reasons) for fault in stream.take_faults()] == [{"memory"}]
+    assert [set(repair.reasons) for repair in stream.take_repairs()] == [{"memory"}]

@@ -34,7 +34,7 @@ def test_a_stanza_above_the_limit_becomes_its_own_tag(data: bytes) -> None:
         stream.feed(EJABBERD_HEADER)
         assert events_of(stream, chunks) == [(MESSAGE, b"<message from='a@b'/>"), (MESSAGE, SHORT)]
         assert stream.failure is None
-        assert [(set(fault.reasons), fault.sender) for fault in stream.faults] == [({"size"}, "a@b")]
+        assert [(set(repair.reasons), repair.sender) for repair in stream.repairs] == [({"size"}, "a@b")]
         assert stream.at_border
 
 
