@@ -23,6 +23,7 @@ LOGGERS = {
     "wsgw.tracing",
     "wsgw.upstream",
     "wsgw.websocket_xmpp",
+    "wsgw.xmpp_framing",
 }
 
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from wsgw.errors import UpstreamFailed
 from wsgw.stanzas.parser import CLIENT, STREAMS
-from wsgw.xmpp.features import for_client, offers_channel_binding
+from wsgw.xmpp.features import for_client, offers_channel_binding, pass_on
 from wsgw.xmpp.header import bindings
 
 #: Start tags with the bindings of a server's header.
@@ -99,6 +100,19 @@ def test_features_lose_starttls_and_compression_only(
 def test_an_offer_of_channel_binding_is_found(features: bytes, offered: bool) -> None:
     element = b"<stream:features>" + features + b"</stream:features>"
     assert offers_channel_binding(ROOTS[0], element) is offered
+
+
+def test_each_complaint_about_features_has_the_logger_that_admins_know(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    offer = b"<stream:features>%s</stream:features>"
+    pass_on(ROOTS[0], offer % BINDING, 10000, "loggers.example")
+    with pytest.raises(UpstreamFailed):
+        pass_on(ROOTS[0], offer % REQUIRED, 10000, "loggers.example")
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        ("wsgw.xmpp_framing", "WARNING"),
+        ("wsgw.websocket_xmpp", "ERROR"),
+    ]
 
 
 def test_only_a_child_of_the_features_is_dropped() -> None:

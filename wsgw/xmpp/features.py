@@ -14,7 +14,9 @@ from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAMS, WHITESPACE, expanded_name
 from wsgw.stanzas.worker_state import warned
 
-log = logging.getLogger("wsgw.websocket_xmpp")
+log = logging.getLogger("wsgw.xmpp_framing")
+#: For the error that ends a session: it is the logger of the session's machine.
+_session_log = logging.getLogger("wsgw.websocket_xmpp")
 
 FEATURES = expanded_name(STREAMS, "features")
 _TLS = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -46,7 +48,7 @@ def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> 
     binds_channel = offers_channel_binding(root, features)
     features, requires_starttls = for_client(root, features, max_stanza_size)
     if requires_starttls:
-        log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", domain)
+        _session_log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", domain)
         raise UpstreamFailed(causes.UPSTREAM_WANTS_TLS, Farewell.END)
     if binds_channel:
         warn_of_channel_binding(domain)
