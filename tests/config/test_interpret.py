@@ -50,7 +50,7 @@ def _file(listeners: str, more: str = "") -> str:
         ),
         (
             _file(f'{C2S}, {{{{5288, "::1"}}, websocket_session, [{{ip, "::1"}}]}}'),
-            "2: ip is given twice: with the port already",
+            "2: ip is given twice: here and with the port",
         ),
         (
             _file(f"{C2S}, {OURS}", "{trusted_proxies, [any]}."),
@@ -58,7 +58,7 @@ def _file(listeners: str, more: str = "") -> str:
         ),
         (
             _file(f"{C2S}, {OURS}", '{trusted_proxies, ["10.0.0.1"]}.\n{trusted_proxies, all}.'),
-            "4: trusted_proxies is all here, and a list elsewhere: give one of them",
+            "4: trusted_proxies is all here, and a list at another place: give only one",
         ),
     ],
 )

@@ -141,14 +141,14 @@ def test_a_value_of_the_type_is_read(kind: OptionType, value: Term, expected: ob
 def test_a_value_of_another_type_is_an_error(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, Context())
-    ((_, told),) = caught.value.faults
+    ((_, told),) = caught.value.errors
     assert reason in told
 
 
 def test_all_errors_of_a_list_are_reported() -> None:
     with pytest.raises(Misfit) as caught:
         Hosts().parse(term('["a b",\n "c",\n "d e"]'), Context())
-    assert [mark.line for mark, _ in caught.value.faults] == [1, 3]
+    assert [mark.line for mark, _ in caught.value.errors] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_an_upstream_is_read(uri: str, address: UpstreamAddress) -> None:
         ("starttsl://h", "did you mean starttls?"),
         ("tcp:h", "expected tcp://"),
         ("tcp://", "expected tcp://HOST:PORT"),
-        ("tcp://h:0", "there is no port 0"),
-        ("tcp://h:65536", "there is no port 65536"),
+        ("tcp://h:0", "0 is not a port: ports are 1 to 65535"),
+        ("tcp://h:65536", "65536 is not a port: ports are 1 to 65535"),
         ("tcp://h:port", "expected tcp://HOST:PORT"),
         ("tcp://h/path", "expected tcp://HOST:PORT"),
         ("tcp://user@h", "expected tcp://HOST:PORT"),

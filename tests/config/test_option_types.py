@@ -111,7 +111,7 @@ def test_a_value_of_the_type_is_read(kind: OptionType, value: Term, expected: ob
 def test_a_value_of_another_type_is_an_error(kind: OptionType, value: Term, reason: str) -> None:
     with pytest.raises(Misfit) as caught:
         kind.parse(value, SHAPERS)
-    ((_, told),) = caught.value.faults
+    ((_, told),) = caught.value.errors
     assert reason in told
 
 

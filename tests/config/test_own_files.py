@@ -394,12 +394,12 @@ def test_a_setting_of_a_single_host_is_not_set_for_all(tmp_path: Path) -> None:
         (
             "ejabberd.cfg",
             OWN,
-            "holds YAML, and its name ends in .cfg, as that of Erlang terms: rename it to .yml",
+            "contains YAML, but .cfg is the ending of Erlang terms: rename it to .yml",
         ),
         (
             "ejabberd.yml",
             '%% comment\n{hosts, ["a"]}.\n{listen, []}.',
-            "holds Erlang terms, and its name ends in .yml, as that of YAML: rename it to .cfg",
+            "contains Erlang terms, but .yml is the ending of YAML: rename it to .cfg",
         ),
     ],
 )

@@ -43,7 +43,7 @@ def test_arguments_alone_are_a_configuration() -> None:
     ("source", "reason"),
     [
         (Source(file="a.cfg", listen="5288"), "--config cannot be combined with --listen"),
-        (Source(listen="5288", domains=["localhost"]), "are needed together"),
+        (Source(listen="5288", domains=["localhost"]), "must be given together"),
     ],
 )
 def test_arguments_that_contradict_each_other_are_an_error(source: Source, reason: str) -> None:

@@ -76,7 +76,7 @@ def test_problems_are_sorted_and_each_is_reported_once() -> None:
 
 def test_misfits_are_joined() -> None:
     first, second = Misfit(Mark("f", 1), "one"), Misfit(Mark("f", 2), "two")
-    assert Misfit.joined([first, second]).faults == [(Mark("f", 1), "one"), (Mark("f", 2), "two")]
+    assert Misfit.joined([first, second]).errors == [(Mark("f", 1), "one"), (Mark("f", 2), "two")]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@
     erlang_scanner, erlang_terms, yaml_terms
                      the two readers
     source, files, command_line
-                     where the settings come from: a file, or the options of the command line
+                     the sources of settings: a file, or the options of the command line
     pem              the certificates and keys in the files that the settings name
     document, includes, macros
                      ejabberd's layer: includes, macros, options of single hosts
-    own_files        which files are wsgw's own, and the names in a file that are no options
+    own_files        which files are wsgw's own and which are ejabberd's; unknown names in them
     placeholder_syntax, placeholders
-                     placeholders of a template that was never filled in
+                     placeholders that a template still contains
     listeners, hosts, server_facts
                      the parts of an ejabberd configuration that wsgw uses
     ejabberd_names, spelling
@@ -18,10 +18,10 @@
     option_types, network_types, options
                      the option table
     precedence, cross_checks, origins, interpret, advice
-                     from terms to settings; every mistake is collected
+                     from terms to settings; all errors are collected
     describe         the output of ``wsgw check`` and ``wsgw options``
 
-Its errors are ``ConfigError``. It opens no socket.
+The room raises ``ConfigError`` and opens no socket.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["describe", "find_config", "from_arguments", "load", "options_table"]
 
 
 def load(path: Path) -> Config:
-    """Read the configuration ``path``. Raises ConfigError with every mistake in it and in its includes.
+    """Read the configuration ``path``. Raises ConfigError with every error in it and in its includes.
 
     ``.yml`` and ``.yaml`` are YAML; ``.cfg``, ``.config`` and ``.terms`` are Erlang terms. The format of
     any other file is recognised from its first option.

@@ -13,7 +13,7 @@ from wsgw.config.listeners import raw_listeners
 from wsgw.config.model import LISTENER_MODULE
 from wsgw.config.own_files import Owner
 
-#: The gateway's own file, and the options it takes from ejabberd's.
+#: wsgw's own file, and the options that it includes from ejabberd's file.
 OWN_FILE: Final = SEARCHED[0]
 FROM_EJABBERD: Final = ("hosts", "listen", "certfiles", "trusted_proxies")
 LISTENER_IN_YAML: Final = f"""\

@@ -1,4 +1,4 @@
-"""Checks across options: contradictions, which are mistakes, and combinations that deserve a warning."""
+"""Checks across options: contradictions, which are errors, and combinations that deserve a warning."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def session_limit(workers: int = 1) -> int:
 def check_listener(
     listener: ListenerConfig, choices: Choices, keyless: tuple[str, ...], problems: Problems
 ) -> None:
-    """Add each contradiction in ``listener`` to ``problems``, with the line of the option at fault.
+    """Add each contradiction in ``listener`` to ``problems``, with the line of the wrong option.
 
     ``keyless``: for each global PEM file that cannot serve TLS, the reason.
     """

@@ -1,7 +1,7 @@
-"""From files to one flat list of settings: expands included files, macros and options of single hosts.
+"""Reads files into one flat list of settings: expands included files, macros and options of single hosts.
 
-Both formats give the same list. A malformed part is left out without a message, as it may be an option that
-only ejabberd understands. Only a file that cannot be read or parsed is a mistake here.
+Both formats give the same list. A malformed part is omitted without a message, because it may be an option
+that only ejabberd understands. Here only a file that cannot be read or parsed is an error.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ _ERLANG_START = re.compile(r"\{\s*[a-z]\w*\s*,|[a-z]\w*\s*\.\s")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One top-level option. ``host``: the host of the ``host_config`` that it is in.
+    """One top-level option.
 
-    ``adds``: it adds to the value for all hosts instead of replacing it.
+    ``host``: the host of its ``host_config``; None for all hosts. ``adds``: whether the value is added to
+    the value for all hosts instead of replacing it.
     """
 
     name: str
@@ -58,9 +59,9 @@ class Document:
 
     source: str
     settings: tuple[Setting, ...]
-    #: Whose file the main file is.
+    #: The owner of the main file.
     owner: Owner = Owner.UNKNOWN
-    #: The names of the files read that are wsgw's own.
+    #: The names of the read files that are wsgw's own.
     own_files: frozenset[str] = frozenset()
     #: Whether the main file is YAML.
     yaml: bool = False
@@ -76,7 +77,7 @@ class Document:
 
 
 def read_document(path: Path, problems: Problems) -> Document:
-    """Read ``path`` and the files that it includes; mistakes go to ``problems``."""
+    """Read ``path`` and the files that it includes; errors go to ``problems``."""
     source = Mark(str(path), 0)
     files = _Files(problems)
     terms = files.read(path, source, ())
@@ -111,7 +112,7 @@ class _Files:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._count = 0
-        #: Whose file each file read is, by name.
+        #: The owner of each read file, by name.
         self.owners: dict[str, Owner] = {}
         #: The names of the files in YAML.
         self.yaml: set[str] = set()
@@ -121,7 +122,7 @@ class _Files:
     ) -> list[Term]:
         """The terms of ``path``; each include is replaced by the terms of its file.
 
-        ``includer``: whose file the including file is.
+        ``includer``: the owner of the including file.
         """
         self._count += 1
         try:
@@ -191,11 +192,11 @@ def _starts_as(form: re.Pattern[str], text: str) -> bool:
 
 
 def _of_other_format(text: str, erlang: bool, suffix: str) -> str:
-    """The reason why ``text``, which has mistakes, looks like the other format; empty if it does not."""
+    """The reason why ``text``, which has errors, looks like the other format; empty if it does not."""
     if erlang and suffix in _ERLANG_SUFFIXES and _starts_as(_YAML_START, text):
-        return f"holds YAML, and its name ends in {suffix}, as that of Erlang terms: rename it to .yml"
+        return f"contains YAML, but {suffix} is the ending of Erlang terms: rename it to .yml"
     if not erlang and suffix in _YAML_SUFFIXES and _starts_as_erlang(text):
-        return f"holds Erlang terms, and its name ends in {suffix}, as that of YAML: rename it to .cfg"
+        return f"contains Erlang terms, but {suffix} is the ending of YAML: rename it to .cfg"
     return ""
 
 
@@ -216,7 +217,7 @@ def _decode(content: bytes, must_be_utf8: bool) -> str:
 def _settings(term: Term, host: str | None, adds: bool) -> Iterator[Setting]:
     """The settings in one top-level term, or in one term of the options of ``host``."""
     if not isinstance(term, TupleTerm) or len(term.items) < 2:
-        return  # as override_global, which overrides no option of wsgw
+        return  # for example override_global, which overrides no option of wsgw
     key, *values = term.items
     name = name_of(key)
     if isinstance(key, TupleTerm) and len(key.items) == 2 and name_of(key.items[0]) in ("add", "append"):

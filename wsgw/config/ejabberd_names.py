@@ -112,12 +112,12 @@ _RULE: Final = (
     "here shaper is bytes per second, or the name of a shaper"
 )
 _OWN_WEBSOCKET: Final = "that is ejabberd's own WebSocket; for wsgw's write mod_websocket"
-#: Request handlers with an advice of their own.
+#: The advice for single request handlers of ejabberd.
 _HANDLERS: Final = dict.fromkeys(("ejabberd_http_ws", "ejabberd_http_wsjson"), _OWN_WEBSOCKET)
 
 
 def instead_of_option(name: str) -> str:
-    """The substitute for an option of ``LISTENER_OPTIONS``, or for a ``shaper`` that names a rule by user."""
+    """The advice for an option in ``LISTENER_OPTIONS``, or for a ``shaper`` that names a rule by user."""
     return LISTENER_OPTIONS.get(name, _RULE)
 
 

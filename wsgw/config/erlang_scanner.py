@@ -1,6 +1,6 @@
 """Tokens of Erlang terms, as ``file:consult/1`` reads them (Erlang Reference Manual, "Data Types").
 
-It knows tokens only; ``erlang_terms`` makes terms of them.
+``erlang_terms`` makes terms of the tokens.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Token:
 
 
 class BadSyntax(Exception):
-    """The text is not an Erlang term at ``line``; ``start`` is the offset of the fault."""
+    """The text is not an Erlang term at ``line``; ``start`` is the offset of the error."""
 
     def __init__(self, line: int, reason: str, start: int, unclosed_quote: bool = False) -> None:
         super().__init__(reason)
@@ -109,7 +109,7 @@ class Scanner:
         return len(self.text) if newline < 0 else newline + 1
 
     def next_token(self) -> Token:
-        """The next token. Raises BadSyntax for text that is no token, with ``offset`` after that text."""
+        """The next token. Raises BadSyntax for text that is not a token, and sets ``offset`` after it."""
         blank = _BLANK.match(self.text, self.offset)
         if blank:
             self.offset = blank.end()
@@ -143,7 +143,7 @@ class Scanner:
             if found:
                 return self._token(kind, found.group(), start, found.end())
         if self.text[start] == ".":
-            raise self._fail(start, "a '.' ends a term only before a blank or a new line", start + 1)
+            raise self._fail(start, "a '.' ends a term only before a blank or the end of a line", start + 1)
         raise self._fail(start, f"unexpected character {self.text[start]!r}", start + 1)
 
     def _quoted(self, start: int) -> Token:

@@ -1,7 +1,7 @@
 """Reads a file of Erlang terms, each ended by a dot, as ``file:consult/1`` does.
 
-Reading goes on after a mistake, so that one run shows all of them: in place after a missing or superfluous
-comma, otherwise after the next dot.
+Reading continues after an error, so that one run shows all errors: at the same place after a missing or
+superfluous comma, otherwise after the next dot.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from wsgw.config.erlang_scanner import BadSyntax, Scanner, Token, TokenKind
 from wsgw.config.terms import MAX_DEPTH, Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 
-#: Mistakes reported for one file: a file that is no configuration must not fill the screen.
+#: Errors reported for one file: a file that is no configuration must not fill the screen.
 _MAX_SYNTAX_PROBLEMS = 50
 
 _CLOSERS = {"{": "}", "[": "]", "<<": ">>"}
 
 
 def read_erlang(text: str, file: str, problems: Problems) -> list[Term]:
-    """The terms of ``text``; its mistakes go to ``problems``, with ``file`` as the name of the file."""
+    """The terms of ``text``; its errors go to ``problems``, with ``file`` as the name of the file."""
     return _Reader(text, file, problems).read()
 
 
@@ -28,7 +28,7 @@ class _Reader:
         self._file = file
         self._problems = problems
         self._found = 0
-        #: Small mistakes in this term; dropped if they turn out to be inside a string.
+        #: Small errors in this term; dropped if they turn out to be inside a string.
         self._notes: list[tuple[int, str]] = []
         self._ahead: Token | None = None
         self._last_line = 1
@@ -45,8 +45,8 @@ class _Reader:
                 term = self._term(0)
                 terms.append(term)
                 self._finish(term)
-            except BadSyntax as mistake:
-                self._recover(mistake)
+            except BadSyntax as error:
+                self._recover(error)
             self._report_notes()
         return terms
 
@@ -85,14 +85,14 @@ class _Reader:
         self._found += len(self._notes)
         self._notes.clear()
 
-    def _recover(self, mistake: BadSyntax) -> None:
-        """Report ``mistake``, and go on after the next dot."""
-        suspect_start = mistake.start if mistake.unclosed_quote else None
+    def _recover(self, error: BadSyntax) -> None:
+        """Report ``error``, and continue after the next dot."""
+        suspect_start = error.start if error.unclosed_quote else None
         if self._suspect is not None:
             suspect_start = self._suspect.start
         self._ahead = None if suspect_start is not None else self._ahead
         if suspect_start is None:
-            self._note(mistake.line, mistake.reason)
+            self._note(error.line, error.reason)
             self._skip_to_dot()
             return
         line = self._scanner.line_at(suspect_start)
@@ -110,10 +110,10 @@ class _Reader:
             try:
                 if self._next().kind in (TokenKind.DOT, TokenKind.END):
                     return
-            except BadSyntax as mistake:
+            except BadSyntax as error:
                 self._ahead = None
-                if mistake.unclosed_quote:
-                    self._scanner.offset = self._scanner.next_line(mistake.start)
+                if error.unclosed_quote:
+                    self._scanner.offset = self._scanner.next_line(error.start)
 
     # Terms
 
@@ -201,7 +201,7 @@ class _Reader:
         if self._accept(","):
             if not self._peek().is_(closer):
                 return False
-            self._note(token.line, f"a ',' too many before '{closer}'")
+            self._note(token.line, f"superfluous ',' before '{closer}'")
             self._next()
             return True
         if token.kind in (TokenKind.ATOM, TokenKind.STRING, TokenKind.INTEGER, TokenKind.FLOAT) or token.is_(
@@ -221,7 +221,7 @@ class _Reader:
     def _signed(self, sign: Token) -> Term:
         token = self._next()
         if token.kind not in (TokenKind.INTEGER, TokenKind.FLOAT):
-            raise BadSyntax(token.line, f"expected a number behind {sign}, found {token}", token.start)
+            raise BadSyntax(token.line, f"expected a number after {sign}, found {token}", token.start)
         assert not isinstance(token.value, str)
         return Number(-token.value if sign.value == "-" else token.value, self._mark(sign))
 
@@ -242,7 +242,7 @@ class _Reader:
 
 
 def _binary_text(segments: Sequence[str | int]) -> str:
-    """The text of a binary: strings as they are; runs of byte values as UTF-8, or Latin-1 if that fails."""
+    """The text of a binary: strings unchanged; runs of byte values as UTF-8, or Latin-1 if that fails."""
     text, run = "", bytearray()
     for segment in [*segments, ""]:
         if isinstance(segment, int):

@@ -1,4 +1,4 @@
-"""Finds and reads files; errors say what an operator can change."""
+"""Finds and reads files; the errors tell the admin what to change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wsgw.errors import ConfigError, ConfigProblem
 
-#: The places of a configuration; the first file that exists is read.
+#: The files to try without ``--config``; the first one that exists is read.
 SEARCHED = (
     Path("/etc/wsgw/wsgw.yml"),
     Path("/etc/wsgw/ejabberd.cfg"),
@@ -46,7 +46,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of ``path``. Raises ValueError with a reason as of ``why_unreadable``."""
+    """The content of ``path``. Raises ValueError with a reason as from ``why_unreadable``."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_SIZE + 1)
@@ -60,8 +60,8 @@ def read_bytes(path: Path) -> bytes:
 def why_unreadable(path: Path, error: Exception) -> str:
     """The reason why ``path`` could not be opened, as the end of a sentence that begins with the path.
 
-    ``error``: the exception. A refusal names the owner and mode of the file, or of the first directory
-    above it that can be examined.
+    ``error``: the exception. If access is refused, the reason names the owner and mode of the file, or of the
+    lowest directory above it that can be examined.
     """
     if isinstance(error, PermissionError):
         for place in (path, *path.absolute().parents):

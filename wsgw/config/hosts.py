@@ -11,7 +11,7 @@ from wsgw.xmpp.domain import normalise_domain
 
 
 def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
-    """The served domains as lower-case A-labels, each once, in file order; none at all is a mistake."""
+    """The served domains as lower-case A-labels, each once, in file order; none at all is an error."""
     before = len(problems)
     named: dict[str, None] = {}
     for setting in [*document.all("hosts"), *document.all("host")]:
@@ -28,9 +28,9 @@ def served_hosts(document: Document, problems: Problems) -> tuple[str, ...]:
 
 
 def _check_single_hosts(document: Document, named: tuple[str, ...], problems: Problems) -> None:
-    """Note each ``host_config`` whose host is not in ``hosts``.
+    """Report each ``host_config`` whose host is not in ``hosts``.
 
-    In ejabberd's file only if the name looks like a misspelled one of ``hosts``.
+    In ejabberd's file, report it only if the name looks like a misspelled one of ``hosts``.
     """
     for setting in document.settings:
         if setting.host is None or any(_is_of(setting, host) for host in named):
@@ -58,7 +58,7 @@ def _modules(document: Document) -> list[Setting]:
 
 
 def _has_module(document: Document, host: str, everywhere: bool) -> bool:
-    """A host's ``modules`` replace the global ones; its appended modules are added to either."""
+    """Whether a host has ``mod_websocket``: its ``modules`` replace the global ones, and may be added to."""
     has = everywhere
     own = [setting for setting in _modules(document) if _is_of(setting, host)]
     replacing = [setting for setting in own if not setting.adds]

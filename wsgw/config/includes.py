@@ -19,7 +19,7 @@ _OPTIONS: Final = ("allow_only", "disallow")
 
 
 def check_include(term: TupleTerm, is_ours: bool, problems: Problems) -> None:
-    """Note the faults of an ``include_config_file``: mistakes in a file of wsgw's own, otherwise warnings."""
+    """Report the errors of an ``include_config_file``: as errors in a file of wsgw, otherwise as warnings."""
     if is_ours and not any(True for _ in includes(term.items[1:])):
         problems.add(term.mark, f"{INCLUDE}: expected the name of a file")
     for _, options in includes(term.items[1:]):
@@ -45,7 +45,7 @@ def _check_filter(name: str, key: Term, value: Term | None, problems: Problems) 
 
 
 def includes(arguments: tuple[Term, ...]) -> Iterator[tuple[str, Term | None]]:
-    """The name and the options of each included file; ``arguments`` in any of the forms above."""
+    """(name, options) of each included file; ``arguments`` has any of the forms above."""
     if not arguments:
         return
     single = text_of(arguments[0])

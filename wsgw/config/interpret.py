@@ -35,16 +35,16 @@ ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
-#: Request handlers that are easily confused with listeners.
+#: Request handlers that an admin may take for listeners.
 _NO_LISTENERS = (HANDLER, "ejabberd_http_ws")
 _OWN_LISTENER = f"give it a separate {LISTENER_MODULE} listener on another port"
 _N = TypeVar("_N", int, float)
-#: Names in the table without a field of the same name in ``ListenerConfig``.
+#: Options in the table without a field of the same name in ``ListenerConfig``.
 _NOT_FIELDS = frozenset({"inet6", "max_connect_rate_per_ip", *GATEWAY_WIDE})
 
 
 def interpret(document: Document, problems: Problems) -> Config:
-    """The settings that ``document`` gives; unusable if ``problems`` then has any mistake."""
+    """The settings that ``document`` gives. They are unusable if ``problems`` has an error afterwards."""
     check_placeholders(document, problems)
     facts = server_facts(document)
     raws = _own_listeners(document, problems)
@@ -122,7 +122,7 @@ class _Listeners:
 
 
 def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
-    """The ``websocket_session`` listeners; none at all is a mistake."""
+    """The ``websocket_session`` listeners; none at all is an error."""
     every = list(raw_listeners(document))
     own = [raw for raw in every if raw.is_ours]
     if own:
@@ -134,7 +134,7 @@ def _own_listeners(document: Document, problems: Problems) -> list[RawListener]:
 
 
 def _check_modules(document: Document, every: list[RawListener], problems: Problems) -> None:
-    """Note each unknown module in a file of wsgw's own; in ejabberd's file each misspelled one of wsgw."""
+    """Report unknown modules in a file of wsgw's own; in ejabberd's file only misspelled ones of wsgw."""
     for raw in every:
         if raw.module in _OUR_LISTENERS:
             continue
@@ -155,7 +155,7 @@ def _check_modules(document: Document, every: list[RawListener], problems: Probl
 
 
 def _check_servers_options(raw: RawListener, document: Document, problems: Problems) -> None:
-    """Note misspelled options of the server's listener that say how to reach the server."""
+    """Warn about misspelled options of the XMPP server's listener that wsgw needs to reach the server."""
     for key, _ in raw.options if raw.module == C2S else ():
         name = name_of(key)
         if name is None or name in SERVER_OPTIONS or name in LISTENER_OPTIONS or name in LISTENER_NAMES:
@@ -166,7 +166,7 @@ def _check_servers_options(raw: RawListener, document: Document, problems: Probl
 
 
 def _closest_listener(document: Document, every: list[RawListener]) -> tuple[Mark, str]:
-    """The place to report that no listener is wsgw's: a misspelled one or the whole list; and a hint."""
+    """(place, hint) for the error that wsgw has no listener: a misspelled listener, or the whole list."""
     for raw in every:
         if raw.module in _NO_LISTENERS or nearest(raw.module, [LISTENER_MODULE]):
             return raw.mark, f" (is {raw.module} meant to be one?)"
@@ -239,7 +239,7 @@ def _check_place(
     places: dict[tuple[str, int], int],
     problems: Problems,
 ) -> None:
-    """Note a second listener on one address and port; port 0 means any free port, so it may repeat."""
+    """Report a second listener on one address and port; port 0 means any free port, so it may repeat."""
     place = (listener.ip, listener.port)
     if listener.port and place in places:
         problems.add(raw.mark, f"port {listener.port} already has a listener, in line {places[place]}")
@@ -263,7 +263,7 @@ def _ip(raw: RawListener, choices: Choices, problems: Problems) -> str:
     """The address to listen on: from ``{Port, IP}``, from ``ip``, or all addresses."""
     if raw.ip is not None:
         if "ip" in choices:
-            problems.add(choices.mark("ip"), "ip is given twice: with the port already")
+            problems.add(choices.mark("ip"), "ip is given twice: here and with the port")
         if (ip := _address(raw.ip, problems)) is not None:
             return ip
     return str(choices.get("ip", "::" if choices["inet6"] else "0.0.0.0"))
@@ -300,7 +300,7 @@ def _upstream_proxy_protocol(choices: Choices, facts: ServerFacts) -> str:
 
 
 def _largest(name: str, all_choices: list[Choices], default: _N) -> _N:
-    """The largest value that a listener gives, as the option is for the whole gateway."""
+    """The largest value that a listener gives: such an option applies to the whole gateway."""
     given: list[_N] = [choices[name] for choices in all_choices if name in choices]
     return max(given, default=default)
 
@@ -334,7 +334,7 @@ def _trusted_proxies(document: Document, problems: Problems) -> tuple[IPNetwork,
         else:
             networks.update(dict.fromkeys(parsed))
     if everyone and networks:
-        problems.add(everyone[0], "trusted_proxies is all here, and a list elsewhere: give one of them")
+        problems.add(everyone[0], "trusted_proxies is all here, and a list at another place: give only one")
     return None if everyone else tuple(networks)
 
 

@@ -58,7 +58,7 @@ class RawListener:
 
 
 def raw_listeners(document: Document) -> Iterator[RawListener]:
-    """All listeners, in file order; malformed ones are left out."""
+    """All listeners, in file order; malformed ones are omitted."""
     for setting in document.all("listen"):
         items = (setting.value,) if isinstance(setting.value, MapTerm) else items_of(setting.value)
         for item in items or ():

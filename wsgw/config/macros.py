@@ -2,7 +2,7 @@
 
 A use is an atom of that name anywhere in any of the files, or ``{use_macro, 'NAME', Default}``. Since
 ejabberd 25.03, ``define_keyword`` defines keywords too; a string uses a keyword or a macro as ``@NAME@``. A
-macro that uses itself, or grows beyond the limits below, stays unexpanded. That is a mistake only in an
+macro that uses itself, or grows beyond the limits below, stays unexpanded. That is an error only in an
 option that wsgw reads.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from wsgw.config.terms import Atom, ListTerm, MapTerm, Number, Term, Text, TupleTerm, entries_of
 
-#: Terms in one expanded macro, at most.
+#: Terms in one expanded macro at most.
 _MAX_SIZE = 1_000_000
 _KEYWORD = re.compile(r"@([A-Za-z_]\w*)@")
-#: Macros nested in macros, at most.
+#: Levels of macros nested in macros at most.
 _MAX_DEPTH = 8
 
 

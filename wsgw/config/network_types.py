@@ -94,7 +94,7 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Networks, where an address is a network of one; None means ``all``."""
+    """Networks; a single address is a network with one address. None means ``all``."""
 
     label: ClassVar[str] = "all, or a list of IP addresses and CIDR networks"
 
@@ -149,7 +149,7 @@ class TraceTargets:
 
 @dataclass(frozen=True, slots=True)
 class WebOrigins:
-    """Values of the ``Origin`` header (RFC 6454 section 6.2) in lower case; none means any."""
+    """Values of the ``Origin`` header (RFC 6454 section 6.2) in lower case; an empty tuple means any."""
 
     label: ClassVar[str] = "any, or a list of origins as in https://example.org"
 
@@ -288,7 +288,7 @@ def _host(host: str) -> str:
 def _port(text: str | None, scheme: str) -> int:
     port = int(text) if text else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
-        raise ValueError(f"there is no port {port}")
+        raise ValueError(f"{port} is not a port: ports are 1 to 65535")
     return port
 
 

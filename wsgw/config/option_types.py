@@ -1,6 +1,6 @@
-"""The types of option values: each parses a term, and describes in words what it accepts.
+"""The types of option values: each parses a term, and describes in words the values that it accepts.
 
-These are numbers, times, words, files and rates; ``network_types`` has addresses, domains, origins and URLs.
+Numbers, times, words, files and rates are here; ``network_types`` has addresses, domains, origins and URLs.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _DURATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The definitions that a value can refer to by name, from the same configuration."""
+    """The definitions of the configuration to which a value can refer by name."""
 
     shapers: Mapping[str, Term] = field(default_factory=dict)
-    #: Rules by user, as ``c2s_shaper``: ejabberd's own listeners accept them as a shaper.
+    #: Rules by user, for example ``c2s_shaper``: ejabberd's own listeners accept them as a shaper.
     rules: Mapping[str, Term] = field(default_factory=dict)
 
 
@@ -75,7 +75,7 @@ def is_word(term: Term, *words: str) -> bool:
 
 
 def parse_each(terms: Sequence[Term], parse: Callable[[Term], _T]) -> tuple[_T, ...]:
-    """The values of all ``terms``. Raises one Misfit with the faults of all of them."""
+    """The values of all ``terms``. Raises one Misfit with the errors of all of them."""
     values: list[_T] = []
     misfits: list[Misfit] = []
     for term in terms:
@@ -220,7 +220,7 @@ class FilePath:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """(events a second, events at once); a number alone allows four times itself at once."""
+    """(events per second, events at once). A number alone sets both: at once, four times as many."""
 
     label: ClassVar[str] = "a number per second, {Rate, Burst}, or infinity"
 
@@ -250,7 +250,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """Bytes a second, or the name of a defined shaper; None means no limit."""
+    """Bytes per second, or the name of a defined shaper; None means no limit."""
 
     label: ClassVar[str] = "bytes per second, the name of a shaper, or none"
 

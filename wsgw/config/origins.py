@@ -1,4 +1,4 @@
-"""The place of each setting in its file, for messages about it after the file has been read."""
+"""The place of each setting in its file, for later messages about the setting."""
 
 from __future__ import annotations
 

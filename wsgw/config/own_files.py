@@ -1,6 +1,6 @@
-"""Tells wsgw's own files from ejabberd's, and finds names at their top level that are no options.
+"""Distinguishes wsgw's own files from ejabberd's, and finds unknown names at their top level.
 
-In a file of wsgw's own, every unknown name is a mistake. ejabberd's file contains many options and modules
+In a file of wsgw's own, every unknown name is an error. ejabberd's file contains many options and modules
 that wsgw does not know; there, only a name that looks like a misspelled option of wsgw gives a warning.
 """
 
@@ -47,16 +47,16 @@ _OUR_LISTENERS: Final = frozenset((*LISTENER_MODULES, ADMIN_MODULE))
 SUGGESTED: Final = tuple(name for name in OUR_NAMES if name not in ("host", "domain_certfile"))
 #: The options in ``host_config`` that wsgw uses.
 _HOST_NAMES: Final = ("modules", "certfiles", "domain_certfile")
-#: May appear more than once in a file of wsgw's own: each adds to those before it.
+#: Names that may appear more than once in a file of wsgw's own: each one adds to the previous ones.
 _REPEATED: Final = (INCLUDE, *MACROS)
-#: The same, but in Erlang terms only, where each defines one name: ``{shaper, fast, ...}``.
+#: The same in Erlang terms only, where each term defines one name: ``{shaper, fast, ...}``.
 _REPEATED_IN_ERLANG: Final = ("shaper", "domain_certfile", *_OF_HOSTS)
-#: Never twice, also in ejabberd's file: ejabberd refuses it too.
+#: Names that may appear only once, also in ejabberd's file: ejabberd refuses a second one too.
 _ONCE: Final = ("hosts",)
 
 
 class Owner(Enum):
-    """Whose file it is."""
+    """The program that a configuration file belongs to."""
 
     WSGW = "wsgw"
     EJABBERD = "ejabberd"
@@ -64,7 +64,7 @@ class Owner(Enum):
 
 
 def owner_of(path: PurePath, terms: list[Term], includer: Owner) -> Owner:
-    """Whose file ``path`` is, by its name, its folder, its options, or the owner of the including file.
+    """The owner of the file ``path``, from its name, its folder, its options, or the including file.
 
     ``terms``: its top-level terms. ``includer``: the owner of the file that includes it.
     """
@@ -109,7 +109,7 @@ def term_name(term: Term) -> str | None:
 
 
 def check_top_level(terms: Iterable[Term], own: frozenset[str], problems: Problems) -> None:
-    """Note each name at the top level that is no option. ``own``: the names of wsgw's own files."""
+    """Report each unknown name at the top level. ``own``: the names of wsgw's own files."""
     seen: dict[tuple[str, str], int] = {}
     for term in terms:
         is_ours = term.mark.file in own

@@ -1,7 +1,6 @@
-"""PEM files (RFC 7468): kept as they were read, cut into certificates, checked for certificate and key.
+"""PEM files (RFC 7468): keeps their content, splits it into certificates, checks for certificate and key.
 
-Reading only: ``net.tls`` finds out whether OpenSSL accepts a certificate, and ``net.certificate`` reads the
-fields of one.
+``net.tls`` finds out whether OpenSSL accepts a certificate, and ``net.certificate`` reads the fields of one.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ _ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED
 
 
 class PemFiles:
-    """The PEM files of a configuration, as they were when it was read; others are read on demand.
+    """The content of the PEM files of a configuration, from the time when the configuration was read.
 
-    The parent reads them for the workers, which may lack the right to read them, and must not see newer ones.
+    The parent reads them for the workers, which may lack the right to read them and must not use newer ones.
+    Any other file is read when it is needed.
     """
 
     def __init__(self, paths: Iterable[Path] = ()) -> None:
@@ -38,7 +38,7 @@ class PemFiles:
         return cls(path for path in named if path is not None)
 
     def read(self, path: Path) -> bytes:
-        """The content of ``path``. Raises the OSError with which reading it failed."""
+        """The content of ``path``. Raises the OSError if it could not be read."""
         content = self._contents.get(path)
         if content is None:
             content = _content(path)

@@ -1,6 +1,6 @@
 """The forms of placeholders in templates; replaces bare ones by strings, so that a file can be parsed.
 
-Known are the forms of scripts (``@@X@@``, ``@X@``, ``__X__``, ``%X%``, ``<X>``), of the environment
+These are the forms of scripts (``@@X@@``, ``@X@``, ``__X__``, ``%X%``, ``<X>``), of the environment
 (``${X}``, ``$X``, ``$(X)``), of Jinja, Mustache and Go (``{{ x }}``, ``{% ... %}``), of ERB (``<%= x %>``)
 and of Python (``%(x)s``).
 """
@@ -13,7 +13,7 @@ from typing import Final
 
 #: Placeholders reported for one file: a file that is no configuration must not fill the screen.
 _MAX_FOUND: Final = 50
-#: The length of a placeholder; the limit also bounds the search in a file that is no configuration.
+#: The length of a placeholder at most; it also bounds the search in a file that is no configuration.
 _SHORT: Final = "{0,100}"
 _LONG: Final = "{0,200}"
 _NAME: Final = rf"[A-Za-z_][\w.-]{_SHORT}"
@@ -58,9 +58,10 @@ def in_text(text: str) -> Iterator[str]:
 
 
 def fill(text: str, yaml: bool) -> tuple[str, list[tuple[int, str]]]:
-    """(``text`` without its bare placeholders, (line, placeholder) for each of them).
+    """(``text`` without bare placeholders, [(line, placeholder)]).
 
-    A string that contains it replaces a value, blanks replace a statement; line numbers stay the same.
+    A placeholder for a value is replaced by a string that contains it, a statement of the template by blanks;
+    line numbers stay the same.
     """
     found: list[tuple[int, str]] = []
 

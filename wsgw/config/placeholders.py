@@ -1,4 +1,4 @@
-"""Finds placeholders of a template that was never filled in: ``@@HOST@@``, ``{{ host }}``, ``${HOST}``.
+"""Finds placeholders that a template still contains: ``@@HOST@@``, ``{{ host }}``, ``${HOST}``.
 
 Only the options that wsgw reads are searched: a password of ejabberd may look like a placeholder. A bare
 placeholder that breaks the syntax of a file is found when the file is read (``placeholder_syntax``).
@@ -21,7 +21,7 @@ _TOP: Final = (*(option.name for option in OPTIONS if option.scope is not Scope.
 #: The options that wsgw reads from the XMPP server's listener.
 _OF_SERVER: Final = ("ip", "certfile", "max_stanza_size", "tls", "starttls_required", "use_proxy_protocol")
 _OF_EJABBERD: Final = ("@HOST@", "@HOME@", "@VERSION@", "@SEMVER@")
-#: Placeholders that belong in a file: wsgw replaces the first, ejabberd the others.
+#: Valid placeholders in the values of these options: wsgw replaces the first, ejabberd the others.
 _FILLED_IN_LATER: Final = {
     "see_other_uri": ("@HOST@",),
     **dict.fromkeys(("certfile", "certfiles", "domain_certfile"), _OF_EJABBERD),
@@ -29,7 +29,7 @@ _FILLED_IN_LATER: Final = {
 
 
 def check_placeholders(document: Document, problems: Problems) -> None:
-    """Note every placeholder in the options of ``document`` that wsgw reads."""
+    """Report every placeholder in the options of ``document`` that wsgw reads."""
     for name in _TOP:
         for setting in document.all(name):
             _note(name, setting.value, problems)
@@ -41,7 +41,7 @@ def check_placeholders(document: Document, problems: Problems) -> None:
 def _needed(listener: RawListener) -> Iterator[tuple[str, Term]]:
     """(option, term) for each term of ``listener`` that wsgw reads.
 
-    wsgw reads its own listeners, and a few options of the XMPP server's.
+    wsgw reads its own listeners, and a few options of the XMPP server's listener.
     """
     is_ours = listener.is_ours or listener.module == ADMIN_MODULE
     is_known = is_ours or listener.module in LISTENERS

@@ -1,4 +1,4 @@
-"""Chooses the value of each option: from the listener, or from the top level, or the default."""
+"""Chooses the value of each option: that of the listener, or of the top level, or the default."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Given:
 class Choices:
     """The options of one listener: the given values by name, and the table's defaults for all others.
 
-    ``named``: the options that the listener names, also those whose value is a mistake. ``listener``: where
+    ``named``: the options that the listener names, also those whose value is an error. ``listener``: where
     the listener is in the file.
     """
 
@@ -60,7 +60,7 @@ class Choices:
         return {name: given.mark for name, given in self._given.items()}
 
     def names(self, name: str) -> bool:
-        """Whether the listener names the option, also if its value is a mistake."""
+        """Whether the listener names the option, also if its value is an error."""
         return name in self._named
 
     def get(self, name: str, default: Any) -> Any:
@@ -73,7 +73,7 @@ class Choices:
 
 
 def top_choices(document: Document, context: Context, problems: Problems) -> dict[str, Given]:
-    """The options at the top level that are for every listener, by name.
+    """The top-level options that apply to all listeners, by name.
 
     The main file overrides the files that it includes, so that an included file can stay unchanged.
     """
@@ -98,7 +98,7 @@ def _only(settings: list[Setting], option: Option, context: Context, problems: P
 def listener_choices(
     raw: RawListener, top: Mapping[str, Given], context: Context, problems: Problems
 ) -> Choices:
-    """The options of one of wsgw's listeners over those of the ``top`` level; mistakes go to ``problems``."""
+    """The options of one of wsgw's listeners over those of the ``top`` level; errors go to ``problems``."""
     given: dict[str, Given] = {}
     seen: dict[str, int] = {}
     ignored: dict[str, Mark] = {}

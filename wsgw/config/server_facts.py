@@ -1,7 +1,6 @@
 """The address, limits and certificates of the XMPP server, taken from its part of the configuration.
 
-That part is written for the server, so nothing in it is a mistake here: a value that wsgw cannot use is
-ignored.
+That part is written for the XMPP server, so a value that wsgw cannot use is not an error but is ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
-#: Files that one wildcard may name; more are ignored.
+#: Files of one wildcard at most; further ones are ignored.
 _MAX_CERTFILES = 1000
 
 
@@ -36,11 +35,11 @@ class ServerFacts:
     max_stanza_size: int
     #: Global PEM files that contain both a certificate and its key.
     certfiles: tuple[Path, ...]
-    #: For each other global file the reason why not.
+    #: For each other global PEM file, the reason why it cannot serve TLS.
     keyless: tuple[str, ...]
-    #: PEM files with certificates, also that of the c2s listener.
+    #: PEM files with certificates, including that of the c2s listener.
     upstream_certfiles: tuple[Path, ...]
-    #: For each file that is named for certificates and cannot be used, the reason.
+    #: For each named certificate file that cannot be used, the reason.
     unusable: tuple[str, ...]
     #: Where the c2s listener is in the file; None without such a listener.
     mark: Mark | None
@@ -184,7 +183,7 @@ def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
 
 
 def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """The ``paths`` that pass ``check``, and the faults of the others."""
+    """(the ``paths`` that pass ``check``, the reasons why the others do not)."""
     usable: list[Path] = []
     unusable: list[str] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Where a configuration comes from: what the command line said, kept as a value, read as often as needed."""
+"""The source of a configuration: the arguments of the command line, as a value that a reload reads again."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from wsgw.errors import ConfigError, ConfigProblem
 class Source:
     """A configuration file, or ``--listen``, ``--domain`` and ``--upstream`` in place of one."""
 
-    #: ``--config``; None to look where ``find_config`` does, at every reading.
+    #: ``--config``; None to search with ``find_config`` at every reading.
     file: str | None = None
     listen: str | None = None
     domains: Sequence[str] = ()
     upstreams: Sequence[str] = ()
-    #: Options of the command line in place of the file's, by name: ``log_level``, ``log_format``, ``user``.
+    #: Options of the command line that replace those of the file: ``log_level``, ``log_format``, ``user``.
     overrides: Mapping[str, str] = field(default_factory=dict)
 
     def read(self) -> Config:
-        """The configuration as it stands now. Raises ConfigError with every problem."""
+        """Read the source and return its present configuration. Raises ConfigError with every error."""
         config = self._without_overrides()
         marks = {name: Mark(f"--{name.replace('_', '-')}", 0) for name in self.overrides}
         origins = replace(config.origins, options={**config.origins.options, **marks})
@@ -40,7 +40,7 @@ class Source:
         if self.file:
             raise _misuse("--config cannot be combined with --listen, --domain and --upstream")
         if not (self.listen and self.domains and self.upstreams):
-            raise _misuse("--listen, --domain and --upstream are needed together")
+            raise _misuse("--listen, --domain and --upstream must be given together")
         return from_arguments(self.listen, self.domains, self.upstreams)
 
 

@@ -1,11 +1,11 @@
-"""Finds the known name that a misspelled one is meant to be."""
+"""Finds the known name that is closest to a misspelled one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-#: Names of up to this many letters may have one mistake, longer ones two.
+#: Names of up to this many letters may have one typing error, longer ones two.
 _SHORT = 5
 _TOO_LONG = 60
 
@@ -21,7 +21,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that differs from ``name`` by one mistake, or by two in a longer name."""
+    """The one of ``known`` that differs from ``name`` by one typing error, or two in a longer name."""
     if len(name) > _TOO_LONG:
         return None
     allowed = 1 if len(name) <= _SHORT else 2
@@ -31,7 +31,7 @@ def near(name: str, known: Iterable[str]) -> str | None:
 
 
 def distance(first: str, second: str) -> int:
-    """Letters to add, remove, change or swap with the next one to get from ``first`` to ``second``."""
+    """How many letters to add, remove, change or swap with the next one to turn ``first`` into ``second``."""
     before: list[int] = []
     last = list(range(len(second) + 1))
     for i, letter in enumerate(first, 1):

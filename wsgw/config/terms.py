@@ -1,8 +1,8 @@
 """Terms with their places: both file formats are read into the same six classes.
 
 As in ejabberd, a YAML word that is plain or in single quotes is an atom, and one in double quotes is a
-string; ``true``, ``false``, ``infinity`` and ``undefined`` (YAML's null) are atoms too. The meaning of a term
-is not known here; see ``document`` and ``options``.
+string; ``true``, ``false``, ``infinity`` and ``undefined`` (YAML's null) are atoms too. ``document`` and
+``options`` know what a term means.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Atom:
 
     @property
     def looks_like_macro(self) -> bool:
-        """Whether it has the form of a macro's name; an undefined macro gets a message of its own."""
+        """Whether the name has the form of a macro's name; the message about an undefined macro differs."""
         return _MACRO_NAME.fullmatch(self.name) is not None
 
 
@@ -87,7 +87,7 @@ class ListTerm:
 
 @dataclass(frozen=True, slots=True)
 class MapTerm:
-    """A YAML mapping, with its repeated keys."""
+    """A YAML mapping; repeated keys are kept."""
 
     pairs: tuple[tuple[Term, Term], ...]
     mark: Mark = field(compare=False)
@@ -97,7 +97,7 @@ Term = Atom | Text | Number | TupleTerm | ListTerm | MapTerm
 
 
 class Problems:
-    """Collects every mistake, so that all are reported at once."""
+    """Collects every error, so that all are reported at once."""
 
     def __init__(self) -> None:
         self._found: set[ConfigProblem] = set()
@@ -111,23 +111,23 @@ class Problems:
         return len(self._found) + len(self._unfilled)
 
     def add(self, mark: Mark, reason: str) -> None:
-        """Add the mistake ``reason`` at ``mark``."""
+        """Add the error ``reason`` at ``mark``."""
         self._found.add(ConfigProblem(mark.file, mark.line, reason))
 
     def add_misfit(self, name: str, misfit: Misfit) -> None:
-        """Add all faults in the value of the option ``name``."""
-        for fault in misfit.faults:
-            (self.add_missing if fault in misfit.undefined else self.add)(fault[0], f"{name}: {fault[1]}")
+        """Add all errors in the value of the option ``name``."""
+        for error in misfit.errors:
+            (self.add_missing if error in misfit.undefined else self.add)(error[0], f"{name}: {error[1]}")
 
     def add_unfilled(self, mark: Mark, placeholder: str) -> None:
-        """Add that ``placeholder`` was not filled in; it hides all other mistakes on its line."""
+        """Add that ``placeholder`` was not filled in; it hides all other errors on its line."""
         self._unfilled.add(
             ConfigProblem(mark.file, mark.line, f"the placeholder {placeholder} is not filled in")
         )
         self.incomplete = True
 
     def add_all(self, others: Problems) -> None:
-        """Add the mistakes and warnings of ``others``."""
+        """Add the errors and warnings of ``others``."""
         self._found |= others._found
         self._unfilled |= others._unfilled
         self.warnings += others.warnings
@@ -143,7 +143,7 @@ class Problems:
         self.warnings.append(str(ConfigProblem(mark.file, mark.line, sentence)))
 
     def raise_if_any(self) -> None:
-        """Raise ConfigError with all mistakes, sorted by file and line, if there are any."""
+        """Raise ConfigError with all errors, sorted by file and line, if there are any."""
         places = {(problem.file, problem.line) for problem in self._unfilled}
         others = {problem for problem in self._found if (problem.file, problem.line) not in places}
         if self._unfilled or others:
@@ -151,27 +151,27 @@ class Problems:
 
 
 class Misfit(Exception):
-    """A term is not a value that the option accepts; ``faults`` has one or more places with reasons."""
+    """A term is not a value that the option accepts; ``errors`` has one or more places with reasons."""
 
     def __init__(self, mark: Mark, reason: str) -> None:
         super().__init__(reason)
-        self.faults: list[tuple[Mark, str]] = [(mark, reason)]
-        #: The faults that a definition, for example of a macro, would remove.
+        self.errors: list[tuple[Mark, str]] = [(mark, reason)]
+        #: The errors that a definition, for example of a macro, would remove.
         self.undefined: list[tuple[Mark, str]] = []
 
     @classmethod
     def of_undefined(cls, mark: Mark, reason: str) -> Misfit:
-        """A fault that exists only because a definition is missing, for example of a macro."""
+        """An error that exists only because a definition is missing, for example of a macro."""
         misfit = cls(mark, reason)
-        misfit.undefined = list(misfit.faults)
+        misfit.undefined = list(misfit.errors)
         return misfit
 
     @classmethod
     def joined(cls, misfits: Sequence[Misfit]) -> Misfit:
-        """One with the faults of all ``misfits``, of which there is at least one."""
+        """One Misfit with the errors of all ``misfits``; ``misfits`` must not be empty."""
         first = misfits[0]
-        first.faults = [fault for misfit in misfits for fault in misfit.faults]
-        first.undefined = [fault for misfit in misfits for fault in misfit.undefined]
+        first.errors = [error for misfit in misfits for error in misfit.errors]
+        first.undefined = [error for misfit in misfits for error in misfit.undefined]
         return first
 
 
@@ -190,7 +190,7 @@ def text_of(term: Term) -> str | None:
 
 
 def items_of(term: Term) -> tuple[Term, ...] | None:
-    """The items of a proper list; none for Erlang's empty string; None for any other term."""
+    """The items of a proper list; an empty tuple for Erlang's empty string; None for any other term."""
     if isinstance(term, ListTerm) and term.tail is None:
         return term.items
     return () if isinstance(term, Text) and not term.value else None

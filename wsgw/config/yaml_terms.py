@@ -25,13 +25,13 @@ from wsgw.config.terms import (
     TupleTerm,
 )
 
-#: Values after the expansion of aliases; a few lines of nested aliases could give billions.
+#: Values at most after the expansion of aliases; a few lines of nested aliases could make billions.
 _MAX_NODES = 200_000
 _TAG = "tag:yaml.org,2002:"
 
 
 def read_yaml(text: str, file: str, problems: Problems) -> list[Term]:
-    """The top-level options of ``text`` as ``{name, value}`` tuples; mistakes go to ``problems``."""
+    """The top-level options of ``text`` as ``{name, value}`` tuples; errors go to ``problems``."""
     loader: Any = None
     try:
         loader = yaml.SafeLoader(text)
@@ -45,7 +45,7 @@ def read_yaml(text: str, file: str, problems: Problems) -> list[Term]:
     except RecursionError:
         problems.add(Mark(file, 0, yaml=True), "nested too deeply")
     except Misfit as misfit:
-        problems.add(*misfit.faults[0])
+        problems.add(*misfit.errors[0])
     finally:
         if loader is not None:
             loader.dispose()
@@ -83,7 +83,7 @@ class _Converter:
         mark = Mark(self._file, node.start_mark.line + 1, yaml=True)
         self._count += 1
         if self._count > _MAX_NODES:
-            raise Misfit(mark, f"the file has more than {_MAX_NODES} values, its aliases expanded")
+            raise Misfit(mark, f"the file has more than {_MAX_NODES} values after the expansion of aliases")
         if depth > MAX_DEPTH:
             raise Misfit(mark, f"nested more than {MAX_DEPTH} deep")
         if isinstance(node, yaml.MappingNode):
@@ -93,7 +93,7 @@ class _Converter:
         return self._scalar(node, mark)
 
     def _pairs(self, node: Any, depth: int) -> list[tuple[Term, Term]]:
-        """The pairs of a mapping; a pair merged with ``<<`` only if the mapping does not have its key."""
+        """The pairs of a mapping; a pair merged with ``<<`` is omitted if the mapping itself has its key."""
         own: list[tuple[Term, Term]] = []
         merged: list[tuple[Term, Term]] = []
         for key, value in node.value:
