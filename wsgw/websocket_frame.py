@@ -276,7 +276,7 @@ class FrameParser:
                 raise _protocol_error("fragmented control frame")
         elif opcode == Opcode.CONTINUATION:
             if self._message_opcode is None:  # section 5.4
-                raise _protocol_error("continuation of nothing")
+                raise _protocol_error("continuation frame without a message")
         elif self._message_opcode is not None:  # section 5.4
             raise _protocol_error("data frame inside a fragmented message")
         elif opcode == Opcode.BINARY and not self.accept_binary:  # RFC 7395 section 3.2

@@ -94,7 +94,7 @@ REFUSED_HEADS = {
     "a NUL": request(*GOOD, "X: \0"),
     "two blanks in the request line": changed(0, "GET  /ws-xmpp HTTP/1.1"),
     "a NUL in the request line": changed(0, "GET /ws-xmpp\0 HTTP/1.1"),
-    "another version of HTTP": changed(0, "GET /ws-xmpp HTTP/2.0"),
+    "unsupported version of HTTP": changed(0, "GET /ws-xmpp HTTP/2.0"),
     "no request line": changed(0, "hello"),
     "many lines": request(*GOOD, *("X: y" for _ in range(120))),
     "a large head": request(*GOOD, "X: " + "x" * 20_000),

@@ -103,9 +103,13 @@ RESTRICTED_XML = Cause("bad_xml", "", "{} is not allowed in XMPP", "restricted-x
 NOT_UTF8 = Cause("bad_xml", "", "text is not UTF-8", "unsupported-encoding")
 OTHER_ENCODING = Cause("bad_xml", "", "XMPP is UTF-8 only", "unsupported-encoding")
 NO_OPENING = Cause("bad_xml", "", "the first message must open a stream", "bad-format")
-OTHER_NAMESPACE = Cause("bad_xml", "", "that namespace opens no XMPP stream", "invalid-namespace")
+OTHER_NAMESPACE = Cause(
+    "bad_xml", "", "an XMPP stream cannot be opened in this namespace", "invalid-namespace"
+)
 OTHER_FRAMING = Cause("bad_xml", "", "this stream was opened in RFC 7395 framing", "bad-format")
-NO_FRAMING = Cause("bad_xml", "", "that is not the framing namespace of RFC 7395", "invalid-namespace")
+NO_FRAMING = Cause(
+    "bad_xml", "", "open and close must be in the framing namespace of RFC 7395", "invalid-namespace"
+)
 HOST_NOT_SERVED = Cause("host_unknown", "", "this domain is not served here", "host-unknown")
 OTHER_HOST = Cause("host_unknown", "", "this connection is for another domain", "host-unknown")
 

@@ -30,7 +30,7 @@ _PROXY = "a PROXY header, and use_proxy_protocol is off"
 _NO_HTTP = (
     (
         TLS_RECORD,
-        "TLS on a port without tls: the client or the proxy must use ws:// or http://, or tls be set",
+        "TLS on a port without tls: the client or the proxy must use ws:// or http://, or set tls",
     ),
     *((header, _PROXY) for header in _PROXY_HEADERS),
     (b"<", "XML without WebSocket: clients that speak plain XMPP belong to the XMPP server's own port"),
@@ -72,10 +72,10 @@ def parse_request_line(line: bytes) -> tuple[str, str, str]:
     """
     found = _REQUEST_LINE.fullmatch(line)
     if found is None:
-        raise HandshakeRefused(400, "Bad request", hint=_fault(line) or "no request line")
+        raise HandshakeRefused(400, "Bad request", hint=_error(line) or "no request line")
     method, target, version = found.groups(b"HTTP/0.9")
     if version > b"HTTP/2" or (version == b"HTTP/0.9" and method != b"GET"):
-        raise HandshakeRefused(400, "Bad request", hint="another version of HTTP")
+        raise HandshakeRefused(400, "Bad request", hint="unsupported version of HTTP")
     return method.decode("latin-1"), target.decode("latin-1"), version.decode()
 
 
@@ -86,13 +86,15 @@ def parse_field(line: bytes) -> tuple[str, str]:
     section 5.1) and for the continuation of a previous line (section 5.2).
     """
     name, colon, value = line.removesuffix(b"\r\n").partition(b":")
-    fault = _fault(line) or ("" if colon and _TOKEN.fullmatch(name) else "no name and colon")
-    if fault:
-        raise HandshakeRefused(400, "Bad request: malformed header", hint=fault)
+    error = _error(line) or (
+        "" if colon and _TOKEN.fullmatch(name) else "a header line without name and colon"
+    )
+    if error:
+        raise HandshakeRefused(400, "Bad request: malformed header", hint=error)
     return name.decode(), value.strip(b" \t").decode("latin-1")
 
 
-def _fault(line: bytes) -> str:
+def _error(line: bytes) -> str:
     """Return the forbidden character in ``line``, as a hint (RFC 9112 section 2.2); empty if it has none."""
     if b"\0" in line:
         return "NUL"
@@ -105,14 +107,14 @@ def check_framing(version: str, fields: Fields) -> None:
     """Raise HandshakeRefused (400) if the end of the request is ambiguous (RFC 9112 section 6)."""
     lengths = [value for name, value in fields if name.lower() == "content-length"]
     codings = [value for name, value in fields if name.lower() == "transfer-encoding"]
-    fault = ""
+    error = ""
     if len(lengths) > 1:
-        fault = "Content-Length twice"
+        error = "Content-Length twice"
     elif not all(_DIGITS.fullmatch(value) for value in lengths):
-        fault = "a Content-Length that is no number"
+        error = "a Content-Length that is no number"
     elif codings and lengths:
-        fault = "Content-Length and Transfer-Encoding"
+        error = "Content-Length and Transfer-Encoding"
     elif codings and version < "HTTP/1.1":
-        fault = "Transfer-Encoding in HTTP/1.0"
-    if fault:
-        raise HandshakeRefused(400, "Bad request", hint=fault)
+        error = "Transfer-Encoding in HTTP/1.0"
+    if error:
+        raise HandshakeRefused(400, "Bad request", hint=error)

@@ -74,7 +74,7 @@ class SocketAsync:
         #: The peer ended the connection with an RST, or TLS without close_notify.
         self.reset = False
 
-    # -- what it is ----------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------
 
     def fileno(self) -> int:
         """The file descriptor, -1 after ``close``."""

@@ -206,5 +206,5 @@ def _from_its_element(text: bytes) -> bytes:
     """Return ``text`` without a leading XML declaration; raise SessionError unless an element follows."""
     text = without_declaration(text)
     if not text.startswith(b"<") or text.startswith(CDATA):
-        raise not_well_formed("a message starts with its element")
+        raise not_well_formed("a message must start with an element")
     return text

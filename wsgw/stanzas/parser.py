@@ -120,7 +120,7 @@ def parse(parser: expat.XMLParserType, data: bytes) -> None:
 
     expat would hold back a tag that is divided between two pieces, although its rest follows (reparse
     deferral). So ``data`` above ``_MAX_PIECE`` is divided here, before a tag if possible, into pieces of
-    similar length. That works for tags of up to half a megabyte; where expat can turn deferral off, for all.
+    similar length. This works for tags of up to half a megabyte, and for all if expat can turn deferral off.
     """
     if len(data) <= _MAX_PIECE:
         parser.Parse(data)

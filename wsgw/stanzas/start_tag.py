@@ -70,7 +70,7 @@ def first_tag(root: bytes, text: bytes) -> tuple[str, dict[str, str]]:
     except (expat.ExpatError, DefusedXmlException) as error:
         raise refused(error, tag, len(tag)) from None
     if not seen:
-        raise not_well_formed("a message starts with its element")
+        raise not_well_formed("a message must start with an element")
     name, attributes = seen[0]
     return name, dict(zip(attributes[::2], attributes[1::2], strict=True))
 
@@ -134,7 +134,7 @@ def parse_opening(text: bytes, judge: Callable[[str], None] | None = None) -> Op
         raise refused(error, text, max(parser.ErrorByteIndex - len(FIRST_LINE), 0)) from None
     end = end_of_tag(text)
     if not seen or end < 0:
-        raise not_well_formed("a message starts with its element")
+        raise not_well_formed("a message must start with an element")
     tag, rest = text[:end], text[end:].strip(WHITESPACE)
     if rest and not _is_end_tag(rest):
         raise not_well_formed("text after the stream header")

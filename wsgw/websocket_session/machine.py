@@ -264,7 +264,7 @@ class WebSocketSession:
         timers = self._timers
         idle = self._last_received + timers.idle_timeout
         if self._ping_sent is not None:
-            # Once it is answered, the next ping may be due before this one's deadline.
+            # After the answer to this ping, the next ping may be due before this one's deadline.
             return min(idle, self._ping_sent + min(timers.pong_timeout, timers.ping_interval))
         return min(idle, min(self._last_received, self._last_sent) + timers.ping_interval)
 
@@ -272,7 +272,7 @@ class WebSocketSession:
 
     def send(self, text: bytes) -> None:
         """Send one text message."""
-        if self._state is WebSocketSession.ws_session and text != BLANK:  # by far the commonest
+        if self._state is WebSocketSession.ws_session and text != BLANK:  # the most common case
             self.data_to_send.append(make(text))
         else:
             self._state(self, Event.SEND, text)

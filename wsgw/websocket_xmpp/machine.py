@@ -77,7 +77,7 @@ class WebSocketXmpp:
     ) -> None:
         """``serves`` returns the normalised domain for a ``to``, None if wsgw does not serve it.
 
-        ``see_other_uri`` returns the URI for the host in a server's ``see-other-host``, None for no redirect.
+        ``see_other_uri`` returns the URI for the host in a server's ``see-other-host``, None if it has none.
         """
         #: Bytes for the server, in order; the owner sends them and empties the list.
         self.to_upstream: list[bytes] = []
@@ -165,7 +165,7 @@ class WebSocketXmpp:
         self._browser.close(error.code, error.condition)
         self._end(error.ending, self.framing.farewell(error))
 
-    # -- the states: what a text message does in each ------------------------------------------
+    # -- the states: each handles a text message -----------------------------------------------
 
     def wait_for_stream(self, text: bytes) -> None:
         """The first message opens the stream and decides the framing (RFC 7395 section 3.4)."""
