@@ -12,7 +12,7 @@ from wsgw.config import load
 from wsgw.config.document import Document, read_document
 from wsgw.config.erlang_terms import read_erlang
 from wsgw.config.model import Config
-from wsgw.config.terms import Problems, Term
+from wsgw.config.terms import Problems, Term, show
 from wsgw.config.yaml_terms import read_yaml
 from wsgw.errors import ConfigError
 
@@ -51,6 +51,23 @@ def yaml_value(text: str) -> Term:
 def document(text: str) -> Document:
     with TemporaryDirectory() as folder:
         return read_document(write(Path(folder) / "t.cfg", text), Problems())
+
+
+def settings_in(path: Path) -> list[tuple[str, str]]:
+    """The settings of a file and of those that it includes, as (name, shown value). Raises ConfigError."""
+    problems = Problems()
+    found = read_document(path, problems)
+    problems.raise_if_any()
+    return [(setting.name, show(setting.value)) for setting in found.settings]
+
+
+def problems_in(path: Path) -> list[str]:
+    """The problems of such files; empty if there are none."""
+    try:
+        settings_in(path)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
 
 
 def write(path: Path, text: str) -> Path:
