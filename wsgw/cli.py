@@ -77,8 +77,8 @@ def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) ->
     """
     missing: object = argparse.SUPPRESS if suppress else None
     add = parser.add_argument
-    add("--config", metavar="FILE", default=missing, help="the configuration: ejabberd.cfg or YAML")
-    add("--listen", metavar="[IP:]PORT", default=missing, help="listen here, without a file")
+    add("--config", metavar="FILE", default=missing, help="configuration file: Erlang terms or YAML")
+    add("--listen", metavar="[IP:]PORT", default=missing, help="serve on this address, without a file")
     add(
         "--domain",
         metavar="NAME",

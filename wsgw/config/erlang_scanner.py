@@ -40,7 +40,7 @@ class Token:
         return self.kind is TokenKind.PUNCTUATION and self.value == punctuation
 
     def __str__(self) -> str:
-        """Its name in messages, without the content of a string, which may be a password."""
+        """The token's name in messages, without the content of a string, which may be a password."""
         match self.kind:
             case TokenKind.DOT:
                 return "the '.'"

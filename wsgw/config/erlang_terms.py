@@ -226,7 +226,7 @@ class _Reader:
         return Number(-token.value if sign.value == "-" else token.value, self._mark(sign))
 
     def _binary(self, opener: Token) -> Term:
-        """``<<"text", 10, "more"/utf8>>``; no configuration needs sizes in bits."""
+        """A binary after its ``<<``: ``"text", 10, "more"/utf8>>``; sizes in bits are not supported."""
         segments: list[str | int] = []
         while not self._accept(">>"):
             token = self._next()

@@ -1,4 +1,4 @@
-"""``include_config_file`` in the forms of both formats, and its filters.
+"""Reads ``include_config_file`` in the forms of both formats, and applies its filters.
 
 {include_config_file, "other.cfg"}.      {include_config_file, "other.cfg", [{allow_only, [hosts]}]}.
 include_config_file: other.yml           include_config_file: {other.yml: {allow_only: [hosts]}}
@@ -19,7 +19,7 @@ _OPTIONS: Final = ("allow_only", "disallow")
 
 
 def check_include(term: TupleTerm, is_ours: bool, problems: Problems) -> None:
-    """Report the errors of an ``include_config_file``: as errors in a file of wsgw, otherwise as warnings."""
+    """Report a wrong ``include_config_file``: as an error in wsgw's file, otherwise as a warning."""
     if is_ours and not any(True for _ in includes(term.items[1:])):
         problems.add(term.mark, f"{INCLUDE}: expected the name of a file")
     for _, options in includes(term.items[1:]):

@@ -121,7 +121,7 @@ class AdminListener:
 class Traced:
     """The sessions to trace.
 
-    ``jids`` are bare or full, in lower case up to the resource; ``networks`` contain addresses of clients.
+    ``jids``: bare or full JIDs, in lower case up to the resource. ``networks``: networks of client addresses.
     """
 
     jids: frozenset[str] = frozenset()

@@ -254,7 +254,7 @@ class Upstreams:
 
 
 def parse_upstream(uri: str) -> UpstreamAddress:
-    """Parse ``tcp://h:p``, ``starttls://h:p``, ``tls://h:p``, ``unix:/path`` or ``srv:domain``.
+    """The address in ``tcp://h:p``, ``starttls://h:p``, ``tls://h:p``, ``unix:/path`` or ``srv:domain``.
 
     Raises ValueError with the reason.
     """

@@ -55,7 +55,7 @@ class Bindings:
         return self._by_account.get(str(jid.local), {}).get(str(jid.resource))
 
     def of(self, localpart: str) -> list[Session]:
-        """All sessions of the account."""
+        """All sessions of the account ``localpart``."""
         return list(self._by_account.get(localpart, {}).values())
 
     def available(self, localpart: str) -> list[Session]:

@@ -60,7 +60,7 @@ class Connection:
         self._start_writer()
 
     def close(self) -> None:
-        """Send the queue, for ``LINGER`` seconds at most, and close the socket; for after the last read."""
+        """After the last read: send the queue, for ``LINGER`` seconds at most, and close the socket."""
         if self._writer is not None:
             self._writer.join(LINGER)
         for greenlet in (self._writer, self._deadline):

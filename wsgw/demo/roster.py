@@ -27,7 +27,7 @@ class RosterItem:
 
     @property
     def subscription(self) -> str:
-        """The value of the ``subscription`` attribute."""
+        """The value of the attribute ``subscription``: ``none``, ``to``, ``from`` or ``both``."""
         if self.to and self.from_:
             return "both"
         if self.to:

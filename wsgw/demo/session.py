@@ -32,7 +32,7 @@ Overflow = Callable[["Session", Element, StreamError], None]
 class Session:
     """A bound resource. ``jid`` is a SleekXMPP ``JID`` with a resource.
 
-    ``overflow`` is called with a stanza that cannot be kept because too many are unacknowledged.
+    ``overflow`` is called with a stanza that the session cannot keep, because too many are unacknowledged.
     """
 
     def __init__(self, jid: Any, wire: Wire, overflow: Overflow) -> None:

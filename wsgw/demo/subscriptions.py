@@ -77,7 +77,7 @@ class Subscriptions:
     def push(self, localpart: str, item: RosterItem, subscription: str | None = None) -> None:
         """Send ``item`` to each of the account's sessions that asked for the roster (RFC 6121 section 2.1.6).
 
-        ``subscription`` replaces the item's own, as in ``RosterItem.element``.
+        ``subscription``: the value to send in place of the item's own, as in ``RosterItem.element``.
         """
         for session in self._bindings.of(localpart):
             if session.interested:

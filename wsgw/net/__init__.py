@@ -1,8 +1,10 @@
-"""Sockets, TLS contexts, certificates and DNS records; nothing here knows of sessions.
+"""Listening sockets, TLS contexts, certificates and DNS records.
 
-listen_sockets   opens the listening sockets, and keeps them at a reload
-port_holder      which process uses a port
-tls              TLS contexts
-certificate      the names, dates and issuer of a certificate
-srv              SRV records
+    listen_sockets   opens the listening sockets, and keeps them at a reload
+    port_holder      which process uses a port
+    tls              TLS contexts
+    certificate      the names, dates and issuer of a certificate
+    srv              SRV records
+
+Nothing here knows of sessions.
 """

@@ -1,11 +1,16 @@
 """What an admin sees of a gateway: the log, the metrics, the admin listener and warnings.
 
-logs, log_formats                              the log of a process, written by a thread
-catalogue, instruments, exposition, metrics_files
-                                               metrics: their table, their values, their text, their files
-state, publisher, overview                     the state that each process publishes, and the sum of all
-administration, http_server, status_page       the ``wsgw_admin`` listener and its pages
-certificates                                   when certificates expire
-findings                                       settings that work but are probably not intended
-upstream_check                                 connects to each XMPP server once, to find out whether it works
+    logs, log_formats
+                     the log of a process, written by a thread
+    catalogue, instruments, exposition, metrics_files
+                     metrics: their table, their values, their text, their files
+    state, publisher, overview
+                     the state that each process publishes, and the sum of all
+    administration, http_server, status_page
+                     the ``wsgw_admin`` listener and its pages
+    certificates     when certificates expire
+    findings         settings that work but are probably not intended
+    upstream_check   connects to each XMPP server once, to find out whether it works
+
+``docs/logs.md``, ``docs/metrics.md`` and ``docs/operations.md`` describe them for admins.
 """

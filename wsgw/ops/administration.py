@@ -162,8 +162,8 @@ class Administration:
     def _probe_for_ever(self) -> None:
         """Connect to the upstreams that have not been tried or that failed at the last attempt.
 
-        Sessions alone do not show it: users who were disconnected may not come back, and sessions use the
-        second of two upstreams only when the first one fails.
+        Sessions alone do not show whether a server is back: disconnected users may not return, and sessions
+        use the second of two upstreams only when the first one fails.
         """
         while True:
             try:
