@@ -64,5 +64,6 @@ def test_an_account_that_does_not_exist_is_an_error() -> None:
     done = run_wsgw("--user", "no-such-account", "--listen", "127.0.0.1:0", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "user: there is no account no-such-account: name one with user (root stays root)\n"
+        "user: there is no account no-such-account: set user to an existing account, or to root to keep "
+        "the workers root\n"
     )

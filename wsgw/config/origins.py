@@ -46,7 +46,7 @@ class OriginsOfDocument:
         marks: dict[str, Mark] = {}
         facts = self.facts
         if facts.mark is not None:
-            marks = dict.fromkeys(facts.told, facts.mark)
+            marks = dict.fromkeys(facts.set_options, facts.mark)
             if "upstream" in choices:
                 marks.pop("upstream_proxy_protocol", None)
         if choices["tls"] and facts.certfiles:

@@ -44,7 +44,7 @@ class ServerFacts:
     #: Where the c2s listener is in the file; None without such a listener.
     mark: Mark | None
     #: The options of wsgw whose defaults that listener sets.
-    told: tuple[str, ...]
+    set_options: tuple[str, ...]
     #: Where in the configuration each certificate file is named.
     marks: Mapping[Path, Mark]
 
@@ -80,20 +80,20 @@ def server_facts(document: Document) -> ServerFacts:
         upstream_certfiles=usable,
         unusable=unusable,
         mark=listener.mark if listener is not None else None,
-        told=_told(listener),
+        set_options=_set_options(listener),
         marks=marks,
     )
 
 
-def _told(listener: RawListener | None) -> tuple[str, ...]:
+def _set_options(listener: RawListener | None) -> tuple[str, ...]:
     if listener is None:
         return ()
-    told = ["upstream"]
+    names = ["upstream"]
     if listener.flag("use_proxy_protocol"):
-        told.append("upstream_proxy_protocol")
+        names.append("upstream_proxy_protocol")
     if listener.option("max_stanza_size") is not None:
-        told.append("max_stanza_size")
-    return tuple(told)
+        names.append("max_stanza_size")
+    return tuple(names)
 
 
 # Where it listens

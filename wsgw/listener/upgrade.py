@@ -24,7 +24,7 @@ from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served
 from wsgw.socket_async import SocketAsync
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer
-from wsgw.telemetry.session_log import Asked
+from wsgw.telemetry.session_log import RefusedRequest
 from wsgw.websocket_session import WebSocketSession
 
 #: Seconds to wait for the rest of a refused head: proxies send a head in one piece.
@@ -185,16 +185,18 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self.answered = True
         config = self._context.config
         proxy = self.client_address[0] if self._client != self.client_address[0] else None
-        session_log.refused(self._client, proxy, refusal, self._asked(), config, quiet=self._is_plain)
+        session_log.refused(
+            self._client, proxy, refusal, self._refused_request(), config, quiet=self._is_plain
+        )
         self._context.supervisor.tally.connection_refused(refusal.cause, refusal.status)
         self._connection.sendall(refusal_bytes(refusal, self._reader.method))
 
-    def _asked(self) -> Asked:
+    def _refused_request(self) -> RefusedRequest:
         """Return the parts of the request that the log shows, as far as it was read."""
         reader = self._reader
         origins = (value for name, value in reader.fields if name.lower() == "origin")
         served = path_is_served(reader.target, self._context.config.serves)
-        return Asked(reader.method, reader.target, ", ".join(origins), served)
+        return RefusedRequest(reader.method, reader.target, ", ".join(origins), served)
 
     def log_request(self) -> None:
         """Log nothing for pywsgi: ``session_log`` logs sessions and refusals."""

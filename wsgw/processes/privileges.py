@@ -26,7 +26,8 @@ def worker_account(name: str) -> pwd.struct_passwd | None:
             raise _problem(f"only root can run the workers as {name}")
         return None
     if found is None:
-        raise _problem(f"there is no account {name or 'nobody'}: name one with user (root stays root)")
+        advice = "set user to an existing account, or to root to keep the workers root"
+        raise _problem(f"there is no account {name or 'nobody'}: {advice}")
     return found if found.pw_uid != 0 else None
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger("wsgw.session_log")
 #: Characters of a JID in a line at most.
 _SHOWN_JID = 512
 #: Characters at most of a text from the request, and of a list of names from the configuration.
-MAX_ASKED, MAX_OFFERED = 256, 512
+_SHOWN_TEXT, _SHOWN_NAMES = 256, 512
 #: The sign that begins a query: ``?``, another delimiter, or one that a proxy has percent-encoded.
 _QUERY = re.compile("[?#;&=]|%(?:3[BDF]|2[36])", re.IGNORECASE)
 #: Parts of a request's target. ``_NAME`` matches the words of usual paths (``xmpp-websocket``, ``v2``).
@@ -35,7 +35,7 @@ _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 Tls = tuple[str, str] | None
 
 
-class Asked(NamedTuple):
+class RefusedRequest(NamedTuple):
     """A refused request, as far as it was read; parts that were not read are empty."""
 
     method: str
@@ -137,7 +137,7 @@ def refused(
     client: str,
     proxy: str | None,
     refusal: HandshakeRefused,
-    asked: Asked,
+    request: RefusedRequest,
     config: ListenerConfig,
     *,
     quiet: bool,
@@ -149,9 +149,9 @@ def refused(
     known = {"event": "refused", "client": client, "status": refusal.status, "reason": str(refusal)}
     fields = {
         "proxy": proxy,
-        "method": cut(asked.method) if asked.method != "GET" else None,
-        "path": shown_path(asked.target),
-        **_offered(refusal, asked, config),
+        "method": cut(request.method) if request.method != "GET" else None,
+        "path": shown_path(request.target),
+        **_offered(refusal, request, config),
         "hint": refusal.hint,
     }
     extra = {"fields": {name: value or None for name, value in fields.items()}}
@@ -162,12 +162,12 @@ def refused(
     log.log(level, "%(client)s ! upgrade refused: %(reason)s", known, extra=extra)
 
 
-def _offered(refusal: HandshakeRefused, asked: Asked, config: ListenerConfig) -> dict[str, str]:
+def _offered(refusal: HandshakeRefused, request: RefusedRequest, config: ListenerConfig) -> dict[str, str]:
     """The paths or the origins that the listener accepts, if the request had none of them."""
-    if asked.target and not asked.is_served:
+    if request.target and not request.is_served:
         return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
     if refusal.status == HTTPStatus.FORBIDDEN:
-        return {"origin": cut(asked.origin), "origins": listed(sorted(config.websocket_origin))}
+        return {"origin": cut(request.origin), "origins": listed(sorted(config.websocket_origin))}
     return {}
 
 
@@ -184,14 +184,14 @@ def _is_name(segment: str) -> bool:
     return all(_NAME.fullmatch(word) for word in _WORD.findall(_ENCODED.sub("-", segment)))
 
 
-def cut(text: str, size: int = MAX_ASKED) -> str:
+def cut(text: str, size: int = _SHOWN_TEXT) -> str:
     """``text`` from a peer, cut after ``size`` characters."""
     return text if len(text) <= size else text[:size] + "..."
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names from the configuration as one text, cut after ``MAX_OFFERED`` characters."""
-    return cut(", ".join(names), MAX_OFFERED) or "none"
+    """Names from the configuration as one text, cut after ``_SHOWN_NAMES`` characters."""
+    return cut(", ".join(names), _SHOWN_NAMES) or "none"
 
 
 def _edge(peer: Peer, tls: Tls, port: int) -> dict[str, object]:

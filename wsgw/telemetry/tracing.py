@@ -168,12 +168,12 @@ class _Trace:
         """Log an element, white space or the end of a stream; ``name`` is its expanded name, if known."""
         framing = self._xmpp.framing
         root = framing.client_root if direction in (_FROM_BROWSER, _TO_SERVER) else framing.server_root
-        said = _describe(root or _NO_ROOT, text, name)
-        known = {"event": "trace", **self._connection, "direction": direction, "element": said.name}
+        description = _describe(root or _NO_ROOT, text, name)
+        known = {"event": "trace", **self._connection, "direction": direction, "element": description.name}
         details = _fields(
-            namespace=said.namespace,
-            type=said.type,
-            id=said.id if self.named else None,
+            namespace=description.namespace,
+            type=description.type,
+            id=description.id if self.named else None,
             size=len(text),
             framing=self._xmpp.framing_name or None,
         )
@@ -188,32 +188,32 @@ def _frame_name(opcode: int) -> str:
     return Opcode(opcode).name.lower()
 
 
-class _Said(NamedTuple):
+class _Description(NamedTuple):
     name: str
     namespace: str | None = None
     type: str | None = None
     id: str | None = None
 
 
-def _describe(root: bytes, text: bytes, name: str | None) -> _Said:
+def _describe(root: bytes, text: bytes, name: str | None) -> _Description:
     """The loggable parts of an element. ``root``: a start tag with the namespace bindings that it may use."""
     text = text.strip(WHITESPACE)
     if not text:
-        return _Said("end of the stream" if name == "" else "white space")
+        return _Description("end of the stream" if name == "" else "white space")
     if text.startswith(b"</"):  # no element begins with an end tag
-        return _Said("end of the stream")
+        return _Description("end of the stream")
     try:
         written, attributes = first_tag(root, text)
     except StreamError as error:
         if not name:
-            return _Said("long tag" if error.condition == "policy-violation" else "no XML")
+            return _Description("long tag" if error.condition == "policy-violation" else "no XML")
         written, attributes = name, {}  # its prefixes are bound by the server's header, which arrived with it
     expanded = name or written
     namespace, local = split_name(expanded)
     # The attributes of other elements may be secret: the id of <enabled/> resumes a session.
     values = {key: value[:_MAX_WORD] for key, value in attributes.items() if expanded in STANZAS}
     namespace = namespace[:_MAX_NAMESPACE]
-    return _Said(local[:_MAX_WORD], namespace or None, values.get("type"), values.get("id"))
+    return _Description(local[:_MAX_WORD], namespace or None, values.get("type"), values.get("id"))
 
 
 # -- the wrappers --------------------------------------------------------------------------------
