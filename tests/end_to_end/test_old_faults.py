@@ -345,33 +345,24 @@ def test_16_passwords_in_the_debug_log(
 
 @pytest.mark.rule("fault-17")
 @pytest.mark.slow
-def test_17_handlers_origin_sockets_and_addresses(
-    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
-) -> None:
+def test_17_handlers_origin_sockets_and_addresses(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """The list of the module's author: only known paths, Origin, the end of a socket, invalid addresses."""
-    gateway = Gateway(
-        tmp_path, certificate, xmpp_server.port, top_level='{websocket_origin, ["https://chat.example"]}.\n'
-    ).start()
-    try:
-        for path, origin, status in (
-            ("/ws-xmpp", "https://chat.example", 101),
-            ("/ws-xmpp", "https://evil.example", 403),
-            ("/elsewhere", "https://chat.example", 404),
-            ("/ws-xmpp/%00", "https://chat.example", 400),
-            ("/%", "https://chat.example", 404),
-        ):
-            browser = Browser(gateway.ws_port, path=path, headers=(f"Origin: {origin}",))
-            assert browser.head.split()[1] == str(status), (path, origin)
-            browser.close()
-        reset = Browser(gateway.ws_port, headers=("Origin: https://chat.example",))
-        reset.text(CLOSE_7395)
-        reset.reset()
-        browser = Browser(gateway.ws_port, headers=("Origin: https://chat.example",))
-        browser.text(LEGACY)
-        xmpp_server.accept_stream().close()
-        assert browser.message().startswith(b"<stream:stream ")
+    gateway = start_edge(top_level='{websocket_origin, ["https://chat.example"]}.\n')
+    for path, origin, status in (
+        ("/ws-xmpp", "https://chat.example", 101),
+        ("/ws-xmpp", "https://evil.example", 403),
+        ("/elsewhere", "https://chat.example", 404),
+        ("/ws-xmpp/%00", "https://chat.example", 400),
+        ("/%", "https://chat.example", 404),
+    ):
+        browser = Browser(gateway.ws_port, path=path, headers=(f"Origin: {origin}",))
+        assert browser.head.split()[1] == str(status), (path, origin)
         browser.close()
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
-    gateway.assert_clean_log({})
+    reset = Browser(gateway.ws_port, headers=("Origin: https://chat.example",))
+    reset.text(CLOSE_7395)
+    reset.reset()
+    browser = Browser(gateway.ws_port, headers=("Origin: https://chat.example",))
+    browser.text(LEGACY)
+    xmpp_server.accept_stream().close()
+    assert browser.message().startswith(b"<stream:stream ")
+    browser.close()

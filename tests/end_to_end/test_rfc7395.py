@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.certificates import Certificate
 from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, XmppServer, frame
@@ -185,29 +183,23 @@ def test_3_6_a_client_lost_without_close_is_a_bare_fin(pair: Pair) -> None:
 
 @pytest.mark.rule("7395-3.6.1")
 @pytest.mark.slow
-def test_3_6_1_see_other_uri_is_on_close(
-    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
-) -> None:
+def test_3_6_1_see_other_uri_is_on_close(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Before the features; the configured URI with the server's host."""
     options = '{see_other_uri, "wss://@HOST@/ws-xmpp"}, '
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
-    try:
-        browser = Browser(gateway.ws_port)
-        browser.text(OPEN)
-        server = xmpp_server.accept_stream(
-            b"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>b.example:5222"
-            b"</see-other-host></stream:error>"
-        )
-        messages, code, reason = browser.until_close()
-        assert messages[0].startswith(b"<open ")
-        assert messages[1:] == [
-            b'<close xmlns="%s" see-other-uri="wss://b.example/ws-xmpp" />' % FRAMING.encode()
-        ]
-        assert (code, reason) == (1000, "see-other-host")
-        server.close()
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
+    gateway = start_edge(ws_options=options)
+    browser = Browser(gateway.ws_port)
+    browser.text(OPEN)
+    server = xmpp_server.accept_stream(
+        b"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>b.example:5222"
+        b"</see-other-host></stream:error>"
+    )
+    messages, code, reason = browser.until_close()
+    assert messages[0].startswith(b"<open ")
+    assert messages[1:] == [
+        b'<close xmlns="%s" see-other-uri="wss://b.example/ws-xmpp" />' % FRAMING.encode()
+    ]
+    assert (code, reason) == (1000, "see-other-host")
+    server.close()
 
 
 @pytest.mark.rule("7395-3.7")
@@ -245,24 +237,20 @@ def test_3_8_white_space_is_no_keepalive(pair: Pair) -> None:
 
 @pytest.mark.rule("7395-3.8", "6455-5.5.2")
 @pytest.mark.slow
-def test_3_8_pings_are_frames(certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer) -> None:
+def test_3_8_pings_are_frames(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     options = "{websocket_ping_interval, 1}, "
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
-    try:
-        pair = Pair(gateway, xmpp_server)
-        opcode, payload = pair.browser.frame()
-        assert opcode == 9
-        pair.browser.send(frame(payload, 10))
-        pair.browser.send(frame(b"mine", 9))
+    gateway = start_edge(ws_options=options)
+    pair = Pair(gateway, xmpp_server)
+    opcode, payload = pair.browser.frame()
+    assert opcode == 9
+    pair.browser.send(frame(payload, 10))
+    pair.browser.send(frame(b"mine", 9))
+    answer = pair.browser.frame()
+    if answer[0] == 9:  # the next one is due, if that took a second
         answer = pair.browser.frame()
-        if answer[0] == 9:  # the next one is due, if that took a second
-            answer = pair.browser.frame()
-        assert answer == (10, b"mine")
-        pair.goes_on()
-        pair.close()
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
+    assert answer == (10, b"mine")
+    pair.goes_on()
+    pair.close()
 
 
 @pytest.mark.rule("7395-3.9")
@@ -316,25 +304,21 @@ def test_a_stanza_keeps_the_servers_spelling(pair: Pair, element: bytes, message
 @pytest.mark.rule("6455-5.4", "regression-fragments")
 @pytest.mark.slow
 def test_a_stanza_of_200_kib_in_64_fragments_is_relayed(
-    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer
+    start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
     """Chrome fragments large messages; a ping in between is answered at once (RFC 6455 section 5.4)."""
     options = "{max_stanza_size, 262144}, "
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
-    try:
-        pair = Pair(gateway, xmpp_server)
-        stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % ("é".encode() * 100 * 1024)
-        size = len(stanza) // 64 + 1
-        pieces = [stanza[start : start + size] for start in range(0, len(stanza), size)]
-        assert len(pieces) == 64
-        for number, piece in enumerate(pieces):
-            pair.browser.send(frame(piece, 0 if number else 1, fin=number == 63))
-            if number == 30:
-                pair.browser.send(frame(b"meanwhile", 9))
-                assert pair.browser.frame() == (10, b"meanwhile")
-        assert pair.server.read(len(stanza)) == stanza
-        pair.goes_on()
-        pair.close()
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
+    gateway = start_edge(ws_options=options)
+    pair = Pair(gateway, xmpp_server)
+    stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % ("é".encode() * 100 * 1024)
+    size = len(stanza) // 64 + 1
+    pieces = [stanza[start : start + size] for start in range(0, len(stanza), size)]
+    assert len(pieces) == 64
+    for number, piece in enumerate(pieces):
+        pair.browser.send(frame(piece, 0 if number else 1, fin=number == 63))
+        if number == 30:
+            pair.browser.send(frame(b"meanwhile", 9))
+            assert pair.browser.frame() == (10, b"meanwhile")
+    assert pair.server.read(len(stanza)) == stanza
+    pair.goes_on()
+    pair.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.end_to_end.endings.expected import assert_error, assert_header
-from tests.support.certificates import Certificate
 from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
@@ -114,29 +111,25 @@ def test_a_stanza_before_an_rst_is_delivered(session: Pair) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("vanish", ["reset", "fin"])
 def test_a_browser_lost_while_it_is_paused_is_noticed(
-    edge: Gateway, certificate: Certificate, tmp_path: Path, framing: str, vanish: str
+    start_edge: StartEdge, framing: str, vanish: str
 ) -> None:
     """The server does not read, so the browser is paused; wsgw notices its loss nevertheless."""
     server = XmppServer(receive_buffer=4096)
     options = "{send_timeout, 60}, {send_buffer_high, 4096}, "
-    gateway = Gateway(tmp_path, certificate, server.port, ws_options=options).start()
-    try:
-        session = Pair(gateway, server, framing)
-        stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % (b"x" * 60_000)
-        browser_port = session.browser.socket.getsockname()[1]
-        while not stays_unread(gateway.ws_port, browser_port):
-            session.browser.text(stanza)
-        if vanish == "reset":
-            session.browser.reset()
-        else:
-            session.browser.close()
-        local_port = session.server.socket.getpeername()[1]
-        wait_until(lambda: tcp_state(local_port, server.port) != "ESTABLISHED", SECONDS, "FIN to the server")
-        assert END not in session.server.read_to_end(30)
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
-        server.close()
+    gateway = start_edge(port=server.port, ws_options=options)
+    session = Pair(gateway, server, framing)
+    stanza = b"<message xmlns='jabber:client'><body>%s</body></message>" % (b"x" * 60_000)
+    browser_port = session.browser.socket.getsockname()[1]
+    while not stays_unread(gateway.ws_port, browser_port):
+        session.browser.text(stanza)
+    if vanish == "reset":
+        session.browser.reset()
+    else:
+        session.browser.close()
+    local_port = session.server.socket.getpeername()[1]
+    wait_until(lambda: tcp_state(local_port, server.port) != "ESTABLISHED", SECONDS, "FIN to the server")
+    assert END not in session.server.read_to_end(30)
+    server.close()
 
 
 def test_the_loss_of_a_paused_browser_is_noticed_within_a_second() -> None:

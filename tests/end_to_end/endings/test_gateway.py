@@ -61,20 +61,14 @@ def test_a_client_without_a_stream_in_time_is_ended(hasty: Gateway) -> None:
 
 @pytest.mark.rule("end-idle", "fault-15")
 @pytest.mark.slow
-def test_an_idle_session_is_ended(
-    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
-) -> None:
+def test_an_idle_session_is_ended(start_edge: StartEdge, xmpp_server: XmppServer, framing: str) -> None:
     options = "{websocket_timeout, 1}, {websocket_ping_interval, infinity}, "
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
-    try:
-        session = Pair(gateway, xmpp_server, framing)
-        messages, code, reason = session.browser.until_close()
-        assert_error(framing, messages, "connection-timeout")
-        assert (code, reason) == (1000, "connection-timeout")
-        assert session.server.read_to_end() == b""
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
+    gateway = start_edge(ws_options=options)
+    session = Pair(gateway, xmpp_server, framing)
+    messages, code, reason = session.browser.until_close()
+    assert_error(framing, messages, "connection-timeout")
+    assert (code, reason) == (1000, "connection-timeout")
+    assert session.server.read_to_end() == b""
 
 
 @pytest.mark.rule("end-idle")
@@ -112,19 +106,15 @@ def test_a_drain_ends_the_session(
 
 @pytest.mark.slow
 def test_a_browser_that_never_reads_is_cut(
-    certificate: Certificate, tmp_path: Path, xmpp_server: XmppServer, framing: str
+    start_edge: StartEdge, xmpp_server: XmppServer, framing: str
 ) -> None:
     options = "{send_timeout, 1}, {websocket_ping_interval, infinity}, "
-    gateway = Gateway(tmp_path, certificate, xmpp_server.port, ws_options=options).start()
-    try:
-        browser = Browser(gateway.ws_port, receive_buffer=4096)
-        browser.text(OPENINGS[framing])
-        server = xmpp_server.accept_stream()
-        with within(10):
-            assert_sending_fails(server, b"<message><body>%s</body></message>" % (b"x" * 10_000))
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
+    gateway = start_edge(ws_options=options)
+    browser = Browser(gateway.ws_port, receive_buffer=4096)
+    browser.text(OPENINGS[framing])
+    server = xmpp_server.accept_stream()
+    with within(10):
+        assert_sending_fails(server, b"<message><body>%s</body></message>" % (b"x" * 10_000))
 
 
 def assert_sending_fails(server: Connection, stanza: bytes) -> None:

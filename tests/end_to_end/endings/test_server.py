@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.end_to_end.endings.expected import assert_error, assert_header
-from tests.support.certificates import Certificate
-from tests.support.edges import Pair
+from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
 from tests.support.processes import ReservedPort
 from tests.support.wire import END, OPENINGS, Browser, XmppServer
@@ -72,22 +69,18 @@ def test_a_server_without_xmpp_is_an_error(edge: Gateway, xmpp_server: XmppServe
 
 @pytest.mark.rule("6120-4.9.1.2", "end-upstream")
 @pytest.mark.slow
-def test_a_server_that_is_down_is_an_error(certificate: Certificate, tmp_path: Path, framing: str) -> None:
+def test_a_server_that_is_down_is_an_error(start_edge: StartEdge, framing: str) -> None:
     nobody = ReservedPort()
     options = "{connect_timeout, 60}, "
-    gateway = Gateway(tmp_path, certificate, nobody.number, ws_options=options).start()
-    try:
-        browser = Browser(gateway.ws_port)
-        browser.text(OPENINGS[framing])
-        messages, code, reason = browser.until_close()
-        assert len(messages) == 3
-        assert_header(framing, messages[0])
-        assert_error(framing, messages, "remote-connection-failed")
-        assert (code, reason) == (1011, "remote-connection-failed")
-    finally:
-        assert gateway.stop() == 0
-        gateway.close()
-        nobody.release()
+    gateway = start_edge(port=nobody.number, ws_options=options)
+    browser = Browser(gateway.ws_port)
+    browser.text(OPENINGS[framing])
+    messages, code, reason = browser.until_close()
+    assert len(messages) == 3
+    assert_header(framing, messages[0])
+    assert_error(framing, messages, "remote-connection-failed")
+    assert (code, reason) == (1011, "remote-connection-failed")
+    nobody.release()
 
 
 @pytest.mark.rule("7395-3.5")
