@@ -20,7 +20,7 @@ from wsgw.listener.context import ListenerContext
 from wsgw.listener.first_bytes import NoBytes, NoTls, read_proxy_header, start_tls, wait_for_bytes
 from wsgw.listener.upgrade import UpgradeHandler
 from wsgw.opening.proxy_protocol import ProxyProtocolError
-from wsgw.opening.refusal import refusal_bytes
+from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 from wsgw.telemetry import session_log
 

@@ -19,8 +19,8 @@ from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.context import ListenerContext
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
-from wsgw.opening.refusal import refusal_bytes
 from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served
+from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import SocketAsync
 from wsgw.telemetry import session_log
 from wsgw.telemetry.peer import Peer

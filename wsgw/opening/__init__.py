@@ -4,7 +4,7 @@
     head_reader      reads the lines of a request head, within a size limit
     head_grammar     the strict grammar of a request head (RFC 9112)
     request          checks an upgrade request: the 101 or the refusal (RFC 6455 section 4.2)
-    refusal          writes the response to a refused request
+    response         writes the response to a refused request
     client_address   finds the client's address behind trusted proxies
     advice           the texts in the responses to refused requests
 

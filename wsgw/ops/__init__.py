@@ -8,7 +8,7 @@
                      the state that each process publishes, and the sum of all
     administration, http_server, status_page
                      the ``wsgw_admin`` listener and its pages
-    certificates     when certificates expire
+    expiry           when certificates expire
     findings         settings that work but are probably not intended
     upstream_check   connects to each XMPP server once, to find out whether it works
 

@@ -16,7 +16,7 @@ from gevent.pool import Pool
 from wsgw.config.model import AdminListener, Config
 from wsgw.config.pem import PemFiles
 from wsgw.net.listen_sockets import Place, by_place
-from wsgw.ops.certificates import expiries
+from wsgw.ops.expiry import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
 from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages
 from wsgw.ops.logs import lost_lines
