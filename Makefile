@@ -35,6 +35,7 @@ docs: | .venv ## write the pages that are made from the code and from the rules
 	$(python) -m wsgw options >docs/options.md
 	$(python) -m tests.rules >docs/protocol.md
 	$(python) -m tests.support.machines docs/architecture.md
+	$(python) -m tests.ops.metrics_page docs/metrics.md
 
 .PHONY: demo
 demo: ## a gateway and an XMPP server on loopback

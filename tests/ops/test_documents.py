@@ -16,6 +16,7 @@ import yaml
 
 from tests.ops.admin import PATIENCE, Admin
 from tests.ops.conftest import StartAdmin
+from tests.ops.metrics_page import causes_table, metrics_table, with_tables
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT, wait_until
 from tests.support.traffic import Traffic
@@ -23,7 +24,7 @@ from wsgw.config.options import BY_NAME
 from wsgw.errors import refusals
 from wsgw.errors.causes import CAUSES, LABELS, LIMITS
 from wsgw.errors.refusals import REFUSALS, Refusal
-from wsgw.ops.catalogue import COUNTED, METRICS, Metric, causes_table, table
+from wsgw.ops.catalogue import COUNTED, METRICS, Metric
 from wsgw.telemetry.tally import LIMITS_HIT
 
 PAGE = ROOT / "docs" / "metrics.md"
@@ -196,16 +197,15 @@ def test_the_rules_use_existing_metrics() -> None:
     assert named <= SAMPLES
 
 
-def test_the_page_has_the_table() -> None:
-    """Otherwise: ``python -c 'from wsgw.ops.catalogue import table; print(table())'``."""
-    assert table() in PAGE.read_text("utf-8")
+def test_the_page_has_the_tables() -> None:
+    """Otherwise: ``make docs``."""
+    text = PAGE.read_text("utf-8")
+    assert metrics_table() in text
+    assert causes_table() in text
+    assert with_tables(text) == text
 
 
 # -- causes -------------------------------------------------------------------------------------------
-
-
-def test_the_page_has_the_causes() -> None:
-    assert causes_table() + "\n\n" in PAGE.read_text("utf-8")
 
 
 def test_every_label_is_that_of_a_cause_and_exists_from_the_start(alone: Admin) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from wsgw.errors.causes import LABELS
-
 MetricKind = Literal["counter", "gauge", "histogram"]
 
 
@@ -142,18 +140,3 @@ STANDING: Final = (
     Metric("wsgw_build_info", "gauge", "Always 1.", ("version", "python")),
 )
 METRICS: Final = (*COUNTED, *STANDING)
-
-
-def causes_table() -> str:
-    """The labels of ``wsgw_sessions_closed_total`` as Markdown."""
-    rows = ["| cause | the session ended because |", "|---|---|"]
-    return "\n".join([*rows, *(f"| `{label}` | {meaning} |" for label, meaning in LABELS.items())])
-
-
-def table() -> str:
-    """All metrics as Markdown."""
-    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
-    for metric in METRICS:
-        labels = ", ".join(f"`{label}`" for label in metric.labels)
-        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |")
-    return "\n".join(rows)
