@@ -1,6 +1,6 @@
-"""What every test can ask for: the fixtures of real servers.
+"""The fixtures of all tests: real servers, gateways, accounts.
 
-Hypothesis keeps its own settings, those for CI where ``CI`` is set, but for the deadline of an example.
+Hypothesis has its own settings, with ``CI`` those for CI, except the deadline of an example.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more about the machine than about the code.
+# The time of an example depends on the machine more than on the code.
 settings.register_profile(
     "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

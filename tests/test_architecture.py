@@ -1,4 +1,4 @@
-"""The names that docs/architecture.md uses are names of the code."""
+"""The names in docs/architecture.md are names of the code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def classes() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("name", "member"), sorted(set(re.findall(r"`([A-Z]\w+)(?:\.(\w+))?`", PAGE))))
-def test_a_class_has_what_the_page_names(name: str, member: str) -> None:
+def test_a_class_has_the_attributes_that_the_page_names(name: str, member: str) -> None:
     assert name in classes() or name.isupper()
     assert not member or member in classes()[name]
 

@@ -1,4 +1,4 @@
-"""The commands as an admin runs them: what they print, what they exit with, how the gateway stops."""
+"""The commands as an admin runs them: their output, their exit status, and the stop of the gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsgw import __version__
 pytestmark = pytest.mark.slow
 
 STOP = (signal.SIGTERM, signal.SIGINT)
-#: With a browser's connection, and perhaps one that only asked whether the port is open.
+#: With a browser's connection, and perhaps one that tested whether the port is open.
 STOPPING = re.compile(": stopping, [1-9] connections$", re.MULTILINE)
 GOOD = """\
 {hosts, ["localhost"]}.
@@ -65,7 +65,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """``serve(*arguments)``: a gateway in the background, ended in any case."""
+    """``serve(*arguments)``: a gateway in the background, stopped in any case."""
     children: list[Child] = []
 
     def start(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Child:
@@ -81,7 +81,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 # -- check ------------------------------------------------------------------------------------------
 
 
-def test_check_prints_what_would_run(tmp_path: Path) -> None:
+def test_check_prints_the_settings_that_would_run(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, "{max_sessions, 5}, "))
     done = run_wsgw("check", "--offline", "--config", config)
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,7 +95,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
     )
 
 
-def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
+def test_check_names_every_error_with_its_line(tmp_path: Path) -> None:
     config = written(tmp_path, FIVE_MISTAKES)
     done = run_wsgw("check", "--config", config)
     assert (done.returncode, done.stdout) == (2, "")
@@ -113,8 +113,10 @@ def test_check_warns_and_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["check"], []], ids=["check", "serve"])
-def test_pem_files(tmp_path: Path, certificate: Certificate, command: list[str]) -> None:
-    """What the configuration cannot see without TLS is found too, and all of it at once."""
+def test_check_finds_every_error_of_pem_files(
+    tmp_path: Path, certificate: Certificate, command: list[str]
+) -> None:
+    """Also the errors that only a TLS context shows, all at once."""
     other = make_certificate(tmp_path / "other", "other.example")
     mixed = written(tmp_path, certificate.chain.read_text() + other.key.read_text(), "mixed.pem")
     broken = written(tmp_path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "broken.pem")
@@ -129,7 +131,7 @@ def test_pem_files(tmp_path: Path, certificate: Certificate, command: list[str])
 
 
 @pytest.mark.parametrize("fault", ["missing", "no key", "no PEM"])
-def test_certfile_at_fault(tmp_path: Path, certificate: Certificate, fault: str) -> None:
+def test_a_bad_certfile_is_an_error(tmp_path: Path, certificate: Certificate, fault: str) -> None:
     certfile = {
         "missing": tmp_path / "none.pem",
         "no key": certificate.chain,
@@ -142,20 +144,20 @@ def test_certfile_at_fault(tmp_path: Path, certificate: Certificate, fault: str)
     assert line.startswith(f"{config}:5: certfile: {certfile} ")
 
 
-def test_configuration_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_an_error(tmp_path: Path) -> None:
     done = run_wsgw("check", "--config", tmp_path / "none.yml")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{tmp_path}/none.yml" in done.stderr
     assert "does not exist" in done.stderr
 
 
-def test_configuration_by_environment(tmp_path: Path) -> None:
+def test_the_environment_may_name_the_configuration(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
     done = run_wsgw("check", env={"WSGW_CONFIG": str(config)})
     assert done.stdout.startswith(f"configuration: {config}\n")
     other = written(tmp_path, GOOD % (5299, ""), "other.cfg")
     done = run_wsgw("check", "--config", other, env={"WSGW_CONFIG": str(config)})
-    assert done.stdout.startswith(f"configuration: {other}\n"), "the command line comes first"
+    assert done.stdout.startswith(f"configuration: {other}\n"), "the command line overrides it"
 
 
 # -- the rest of the command line -------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_options_prints_the_table() -> None:
     assert "| `max_connect_rate_per_ip` |" in done.stdout
 
 
-def test_version() -> None:
+def test_version_prints_the_version() -> None:
     done = run_wsgw("--version")
     assert (done.returncode, done.stdout) == (0, f"wsgw {__version__}\n")
 
@@ -186,7 +188,7 @@ def test_version() -> None:
         ["nonsense"],
     ],
 )
-def test_misuse(arguments: list[str]) -> None:
+def test_a_misused_command_is_an_error(arguments: list[str]) -> None:
     done = run_wsgw(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
@@ -194,7 +196,7 @@ def test_misuse(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
-def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> None:
+def test_a_gateway_runs_without_a_file(serve: Callable[..., Child], port: int, number: int) -> None:
     server = XmppServer()
     upstream = f"tcp://127.0.0.1:{server.port}"
     arguments = ("--offline", "--listen", f"127.0.0.1:{port}")
@@ -217,7 +219,9 @@ def test_without_a_file(serve: Callable[..., Child], port: int, number: int) -> 
 
 
 @pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
-def test_stop_without_sessions(serve: Callable[..., Child], port: int, number: int) -> None:
+def test_a_gateway_without_sessions_stops_at_once(
+    serve: Callable[..., Child], port: int, number: int
+) -> None:
     child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     child.wait_for_ports(port)
     child.signal(number)
@@ -225,7 +229,7 @@ def test_stop_without_sessions(serve: Callable[..., Child], port: int, number: i
     assert "Traceback" not in child.text()
 
 
-def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
+def test_sighup_ends_no_session(serve: Callable[..., Child], port: int) -> None:
     server = XmppServer()
     arguments = ("--offline", "--listen", f"127.0.0.1:{port}", "--domain", "localhost")
     gateway = serve(*arguments, "--upstream", f"tcp://127.0.0.1:{server.port}")
@@ -242,7 +246,7 @@ def test_hang_up_ends_nothing(serve: Callable[..., Child], port: int) -> None:
     server.close()
 
 
-def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
+def test_check_ends_in_order_when_its_pipe_is_closed(tmp_path: Path) -> None:
     config = written(tmp_path, GOOD % (5288, ""))
     check = shlex.join([sys.executable, "-m", "wsgw", "check", "--offline", "--config", str(config)])
     command = f"{check} | true; exit ${{PIPESTATUS[0]}}"
@@ -252,8 +256,8 @@ def test_check_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_second_signal_ends_at_once(serve: Callable[..., Child], port: int) -> None:
-    """While a browser keeps the first one waiting."""
+def test_a_second_signal_ends_the_gateway_at_once(serve: Callable[..., Child], port: int) -> None:
+    """While a browser delays the stop by the first signal."""
     child = serve("--listen", f"127.0.0.1:{port}", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     child.wait_for_ports(port)
     browser = Browser(port)
@@ -265,8 +269,10 @@ def test_second_signal_ends_at_once(serve: Callable[..., Child], port: int) -> N
     browser.close()
 
 
-def test_upgrade_that_comes_too_late(serve: Callable[..., Child], port: int, tmp_path: Path) -> None:
-    """A request that ends after the stop has begun is refused, and does not hold up the end."""
+def test_a_websocket_upgrade_after_the_stop_is_refused(
+    serve: Callable[..., Child], port: int, tmp_path: Path
+) -> None:
+    """A request that ends after the stop has begun does not delay the end."""
     child = serve("--config", written(tmp_path, "{workers, 1}.\n" + GOOD % (port, "")))
     child.wait_for_ports(port)
     waiting = Browser(port)
@@ -289,7 +295,7 @@ def test_upgrade_that_comes_too_late(serve: Callable[..., Child], port: int, tmp
     assert child.wait(SECONDS) == 0
 
 
-def test_port_in_use(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -309,14 +315,14 @@ def test_port_in_use(tmp_path: Path) -> None:
         assert "Address already in use" in done.stderr
 
 
-def test_address_that_is_not_ours(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_an_error(tmp_path: Path) -> None:
     done = run_wsgw("--listen", "192.0.2.1:5288", "--domain", "localhost", "--upstream", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert done.stderr.startswith("command line: cannot listen on 192.0.2.1 port 5288: ")
 
 
 @pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
-def test_demo(serve: Callable[..., Child], port: int, number: int) -> None:
+def test_demo_serves_a_login(serve: Callable[..., Child], port: int, number: int) -> None:
     child = serve("demo", "--port", str(port), "--log-level", "warning")
     wait_until(lambda: "Ready: " in child.text() or child.returncode is not None, 30, "the demo")
     assert f"ws://127.0.0.1:{port}/ws-xmpp" in child.text()
@@ -331,8 +337,8 @@ def test_demo(serve: Callable[..., Child], port: int, number: int) -> None:
     assert "Traceback" not in child.text()
 
 
-def test_configuration_out_of_a_folder_of_its_own(certificate: Certificate, tmp_path: Path) -> None:
-    """Relative names start at the file, wherever the command is run."""
+def test_a_configuration_may_be_in_any_folder(certificate: Certificate, tmp_path: Path) -> None:
+    """Relative names start at the folder of the file, wherever the command is run."""
     folder = tmp_path / "etc"
     folder.mkdir()
     written(folder, certificate.pem.read_text(), "both.pem")
@@ -342,8 +348,8 @@ def test_configuration_out_of_a_folder_of_its_own(certificate: Certificate, tmp_
     assert str(folder / "both.pem") in done.stdout
 
 
-def test_gateway_starts_again_on_its_port(certificate: Certificate, tmp_path: Path) -> None:
-    """Connections of the one before, still in TIME_WAIT, do not hold the port."""
+def test_a_gateway_starts_again_on_its_port(certificate: Certificate, tmp_path: Path) -> None:
+    """Connections of the previous gateway in TIME_WAIT do not hold the port."""
     gateway = Gateway(tmp_path, certificate, 1)
     try:
         for _ in range(2):

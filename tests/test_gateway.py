@@ -1,4 +1,4 @@
-"""The wiring of one process: listeners on their sockets, new settings in a running gateway, its end."""
+"""The parts of one process: listeners on their sockets, new settings in a running gateway, its end."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ports() -> list[int]:
 
 
 def answers(port: int) -> str:
-    """The first line of the answer to an upgrade; the error's name if nobody listens."""
+    """The first line of the answer to a WebSocket upgrade; the error's name if no gateway listens."""
 
     def ask() -> str:
         try:
@@ -72,7 +72,7 @@ def answers(port: int) -> str:
 
 
 def refusal(port: int, domain: str) -> str:
-    """Why a stream to ``domain`` ends."""
+    """The condition with which a stream to ``domain`` ends."""
     browser = in_thread(Browser, port)
     browser.text(OPENINGS["rfc7395"].replace(b"'localhost'", f"'{domain}'".encode()))
     reason: str = in_thread(browser.until_close)[2]
@@ -81,7 +81,7 @@ def refusal(port: int, domain: str) -> str:
 
 
 def apply(gateway: Gateway, config: Config) -> None:
-    """New settings as a worker gets them: with the sockets they need."""
+    """New settings as a worker gets them: with the sockets of their listeners."""
     gateway.apply(config, PemFiles.of(config), open_sockets(config, gateway._sockets))
 
 
@@ -115,10 +115,8 @@ def test_nothing_is_accepted_before_the_start_and_after_the_end(server: XmppServ
 # -- new settings ----------------------------------------------------------------------------------------
 
 
-def test_new_settings_are_for_the_connections_that_come_from_then_on(
-    write: Write, ports: list[int], server: XmppServer
-) -> None:
-    """A session goes on at its listener, even when that is gone."""
+def test_new_settings_are_for_new_connections(write: Write, ports: list[int], server: XmppServer) -> None:
+    """A session continues at its listener, even if that is removed."""
     old, new = ports
     with running(write({old: HANDLER}, "localhost")) as gateway:
         browser = in_thread(Browser, old)
@@ -146,7 +144,7 @@ def test_a_listener_that_stays_keeps_its_socket_and_takes_its_new_options(
         assert answers(new) == SWITCHING
 
 
-def test_settings_with_a_certificate_that_cannot_be_used_change_nothing(
+def test_settings_with_an_unusable_certificate_change_nothing(
     write: Write, ports: list[int], certificate: Certificate, tmp_path: Path
 ) -> None:
     port, other = ports
@@ -197,7 +195,7 @@ def test_a_signal_drains_a_gateway_that_serves_forever(
     assert answers(port) == "ECONNREFUSED"
 
 
-def test_a_second_signal_ends_it_at_once(gateway_that_stops: Gateway) -> None:
+def test_a_second_signal_ends_the_gateway_at_once(gateway_that_stops: Gateway) -> None:
     with pytest.raises(SystemExit):
         gateway_that_stops._signalled()
 
@@ -209,19 +207,19 @@ def gateway_that_stops(server: XmppServer) -> Iterator[Gateway]:
         yield gateway
 
 
-# -- what the log says of it -----------------------------------------------------------------------------
+# -- the lines of the log -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("listen", "url"),
     [("127.0.0.1:5288", "ws://127.0.0.1:5288/ws-xmpp"), ("[::1]:5288", "ws://[::1]:5288/ws-xmpp")],
 )
-def test_the_url_of_a_listener_is_what_clients_use(listen: str, url: str) -> None:
+def test_the_url_of_a_listener_is_that_for_clients(listen: str, url: str) -> None:
     (listener,) = from_arguments(listen, ["localhost"], ["tcp://127.0.0.1:1"]).listeners
     assert listener_url(listener) == url
 
 
-def test_the_start_tells_every_listener_and_every_warning(
+def test_the_start_logs_every_listener_and_every_warning(
     write: Write, ports: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "wsgw.gateway")
@@ -234,10 +232,10 @@ def test_the_start_tells_every_listener_and_every_warning(
         assert f"listens on ws://127.0.0.1:{port}/ws-xmpp, upstream tcp://" in message
 
 
-def test_a_fault_that_nobody_caught_is_logged_with_its_traceback(
+def test_an_uncaught_fault_is_logged_with_its_traceback(
     server: XmppServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """But a listener that may not accept tries again, and the reason is enough."""
+    """But a listener that may not accept tries again, and logs only the reason."""
     with running(config_for(server.port)) as gateway:
         (listener,) = gateway.listeners
         for context, fault in (

@@ -1,4 +1,4 @@
-"""The architecture is a test: who may import whom, what the core must not touch, how large code may grow.
+"""The architecture as a test: the allowed imports, the core without I/O, the size of modules and functions.
 
 The table of rooms is the one that CONTRIBUTING.md shows.
 """
@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wsgw"
-#: What no room without I/O imports.
+#: The packages that no room without I/O imports.
 SOCKETS = {
     "gevent",
     "geventwebsocket",
@@ -27,7 +27,7 @@ SOCKETS = {
     "threading",
     "selectors",
 }
-#: Packages that have one home.
+#: Packages that one room only imports.
 HOMES = {
     "sleekxmpp": {"demo"},
     "scramp": {"demo", "probe"},
@@ -61,7 +61,7 @@ def table() -> dict[str, Room]:
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """(room, file) of every module; the package's own ``__init__`` belongs to no room."""
+    """(room, file) of every module; the ``__init__`` of the package belongs to no room."""
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if room != "__init__":
@@ -69,7 +69,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names of what a module imports, wherever in it."""
+    """The dotted names that a module imports anywhere."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -90,7 +90,7 @@ IDS = [str(path.relative_to(PACKAGE)) for _, path in MODULES]
 
 
 def _module_graph() -> dict[str, set[str]]:
-    """What each module imports of the package, by dotted name. A package stands for its ``__init__``."""
+    """The imports of each module from the package, by dotted name. A package means its ``__init__``."""
     names = {dotted(path): path for _, path in MODULES}
     return {name: {one for one in imports(path) if one in names} - {name} for name, path in names.items()}
 
@@ -141,7 +141,7 @@ def test_no_module_imports_in_a_circle() -> None:
     assert not found, " -> ".join(found)
 
 
-def test_a_circle_would_be_found() -> None:
+def test_a_circle_is_found() -> None:
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 
@@ -154,7 +154,7 @@ def test_there_are_few_arrows() -> None:
 @pytest.mark.parametrize(
     "package", [path.parent for path in PACKAGE.glob("*/__init__.py")], ids=lambda path: path.name
 )
-def test_a_room_says_what_its_modules_are_for(package: Path) -> None:
+def test_the_docstring_of_a_folder_names_its_modules(package: Path) -> None:
     text = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
     named = set(re.findall(r"\w+", text))
     missing = {path.stem for path in package.glob("*.py")} - named - {"__init__", "__main__"}
@@ -162,7 +162,7 @@ def test_a_room_says_what_its_modules_are_for(package: Path) -> None:
 
 
 @pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
-def test_the_core_is_deaf(room: str, path: Path) -> None:
+def test_a_room_without_io_imports_no_io(room: str, path: Path) -> None:
     if ROOMS[room].does_io:
         return
     found = SOCKETS & {name.split(".")[0] for name in imports(path)}
@@ -170,7 +170,7 @@ def test_the_core_is_deaf(room: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("room", "path"), MODULES, ids=IDS)
-def test_packages_stay_at_home(room: str, path: Path) -> None:
+def test_some_packages_are_imported_in_one_room_only(room: str, path: Path) -> None:
     for name in imports(path):
         homes = HOMES.get(name.split(".")[0])
         assert homes is None or room in homes, f"{room} imports {name}"
@@ -194,7 +194,7 @@ def _gives_reason(node: ast.Module | ast.FunctionDef, limit: int) -> bool:
     return re.search(rf"Longer than {limit} lines because \w", docstring) is not None
 
 
-def test_modules_and_functions_are_short_or_say_why_not() -> None:
+def test_modules_and_functions_are_short_or_give_a_reason() -> None:
     found = set()
     for top in MAX_LINES:
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -202,7 +202,7 @@ def test_modules_and_functions_are_short_or_say_why_not() -> None:
     assert not found
 
 
-def test_a_long_function_would_be_found() -> None:
+def test_a_long_function_is_found() -> None:
     body = "    pass\n" * 45
     assert list(too_long("a", f"def f():\n{body}", "wsgw")) == ["a: f"]
     assert not list(too_long("a", f"def f():\n    'Longer than 45 lines because one table.'\n{body}", "wsgw"))

@@ -1,4 +1,4 @@
-"""The tests mirror the tree: a module has tests of its own name, or it is said which tests hold it."""
+"""The tests mirror the tree: a module has tests of the same name, or a line in the table names its tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ MODULES = [
     for path in sorted((ROOT / "wsgw").rglob("*.py"))
     if path.name != "__init__.py"
 ]
-#: Modules that serve one subject together, which their tests are named for; and what is tested in its user.
+#: Modules that serve one subject, which gives the name of their tests, and modules that are tested in their
+#: user.
 TESTED_BY = {
     "__main__.py": "test_cli.py",
     "config/advice.py": "config/test_ejabberd_names.py",
@@ -66,7 +67,7 @@ TESTED_BY = {
 
 
 def own_tests(module: Path) -> list[Path]:
-    """Where tests of a module's name would stand: a file, a folder, or the one file of its whole room."""
+    """The places of tests with a module's name: a file, a folder, or the one file of its whole room."""
     folder = TESTS / module.parent
     return [folder / f"test_{module.name}", folder / module.stem, folder.with_name(f"test_{folder.name}.py")]
 

@@ -1,4 +1,4 @@
-"""The supervisor of a process's sessions: which it counts and where, sweep, drain, domains served."""
+"""The supervisor of a process's sessions: counts, sweep, drain, served domains."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_session_counts_from_its_101_and_at_its_host_from_its_header(
     wait_here(lambda: not supervisor.admission.connections, "free place")
 
 
-def test_a_survey_holds_what_passed_in_running_and_ended_sessions(
+def test_a_survey_counts_the_bytes_of_running_and_ended_sessions(
     gateway: Gateway, server: XmppServer
 ) -> None:
     supervisor = gateway.supervisor
@@ -132,7 +132,7 @@ def test_a_domain_that_is_no_longer_served_keeps_its_sessions(gateway: Gateway, 
     in_thread(log_in(gateway, server, "new.example").end)
 
 
-def test_a_domain_that_is_served_again_has_its_sessions_still(gateway: Gateway, server: XmppServer) -> None:
+def test_a_domain_that_is_served_again_still_has_its_sessions(gateway: Gateway, server: XmppServer) -> None:
     supervisor = gateway.supervisor
     session = log_in(gateway, server, "other.example")
     for hosts in (["localhost"], ["localhost", "other.example"]):
@@ -146,7 +146,7 @@ def test_a_domain_that_is_served_again_has_its_sessions_still(gateway: Gateway, 
 # -- sweep -----------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_ends_what_has_passed_its_deadline(server: XmppServer) -> None:
+def test_a_sweep_ends_a_session_after_its_deadline(server: XmppServer) -> None:
     config = config_for(server.port)
     config = replace(config, listeners=(replace(config.listeners[0], open_timeout=SWEEP_INTERVAL / 2),))
     with running(config) as gateway:
@@ -181,7 +181,7 @@ def test_a_drain_without_sessions_takes_no_time(gateway: Gateway) -> None:
 def test_a_drain_ends_every_session_spread_over_its_time(
     gateway: Gateway, server: XmppServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first at once, the last after four fifths of the time, so that it can close."""
+    """The first at once, the last after four fifths of the time, so that it has time to close."""
     ended: list[float] = []
     end = gateway.supervisor._end
     monkeypatch.setattr(
@@ -221,7 +221,7 @@ def test_a_session_whose_101_comes_during_a_drain_is_ended_too(gateway: Gateway,
     assert not supervisor.sessions
 
 
-# -- what a listener's settings become -------------------------------------------------------------------
+# -- from a listener's settings --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

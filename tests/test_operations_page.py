@@ -1,4 +1,4 @@
-"""docs/operations.md is true of the code: log lines, refusals, causes, alerts, signals; its commands work."""
+"""docs/operations.md agrees with the code: log, refusals, causes, alerts, signals; its commands work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wsgw.errors.causes import CAUSES, Cause, Ending
 from wsgw.ops.catalogue import METRICS
 from wsgw.processes.parent import SIGNALS
 
-#: For a command's answer.
+#: The time for a command's answer, in seconds.
 SECONDS = 20
 DOCS = ROOT / "docs"
 PAGE = DOCS / "operations.md"
@@ -37,21 +37,21 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sdg]|\{\}")
 
 
 def calls(source: str) -> Iterator[tuple[ast.Call, str]]:
-    """Each call, and the last part of the name that is called."""
+    """Each call, and the last part of the called name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             yield node, getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def message_of(call: ast.Call, method: str) -> str:
-    """The format string of a call of a logger's; the house rule is that it is constant."""
+    """The format string of a call of a logger; by the house rule it is constant."""
     message = call.args[1 if method == "log" else 0]
     assert isinstance(message, ast.Constant), f"line {call.lineno}: no constant format string"
     return str(message.value)
 
 
 def logged_by(source: str) -> list[str]:
-    """The format strings of all that a module logs at INFO and above."""
+    """The format strings of a module's log lines at INFO and above."""
     found = []
     for call, method in calls(source):
         if (
@@ -60,7 +60,7 @@ def logged_by(source: str) -> list[str]:
             and ast.unparse(call.func.value) == "log"
         ):
             found.append(message_of(call, method))
-    # The one line that is made without a logger.
+    # The only line that is written without a logger.
     found += [
         str(value.value)
         for node in ast.walk(ast.parse(source))
@@ -88,7 +88,7 @@ def is_on_page(message: str) -> bool:
 
 
 MESSAGES = sorted({message for path in sources() for message in logged_by(path.read_text("utf-8"))})
-#: Lines that consist of somebody else's words: the mistakes and warnings of a configuration.
+#: Lines that consist of other texts: the errors and warnings of a configuration.
 WORDS_OF_OTHERS = {"%s": ("`FILE:LINE: REASON`", "a whole sentence, see below")}
 
 
@@ -100,7 +100,7 @@ def test_every_line_of_the_log_is_on_the_page(message: str) -> None:
         assert is_on_page(message), message
 
 
-def test_a_line_nobody_has_written_about_is_found() -> None:
+def test_a_line_that_is_not_on_the_page_is_found() -> None:
     assert len(MESSAGES) > 35
     source = (
         'log.error("worker %d of %s has lost its hat", 1, 2)\nlog.log(level, "%(client)s ! sneezed", known)\n'
@@ -130,7 +130,7 @@ def test_every_warning_about_a_configuration_is_on_the_page(sentence: str) -> No
 
 
 def refusals() -> list[str]:
-    """The phrases of refused upgrades and of what ends a connection before its request."""
+    """The phrases of refused WebSocket upgrades and of ends of a connection before its request."""
     found = []
     for path in sources():
         for call, name in calls(path.read_text("utf-8")):
@@ -150,7 +150,7 @@ def test_every_refusal_is_on_the_page(phrase: str) -> None:
     assert phrase in FIRST_COLUMN
 
 
-#: How the causes begin on the page; a Close code and a reason are described there.
+#: The beginnings of causes on the page that describes their Close code or reason.
 ENDINGS = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| ([^|]*)", section("### Causes"), re.MULTILINE)))
 
 
@@ -170,7 +170,7 @@ def test_every_cause_on_the_page_exists(span: str) -> None:
 
 
 def shown_beginning(span: str) -> str:
-    """The part of a cause on the page that is fixed; a word in capitals is a peer's."""
+    """The fixed part of a cause on the page; a word in capitals is the peer's text."""
     return re.sub(r"[A-Z]{4,}$", "", span)
 
 
@@ -211,11 +211,11 @@ COMMANDS = [
     for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
 ]
-#: What systemd and its journal answer is asked where they run.
+#: Commands for systemd and its journal, which are not run here.
 RUNNABLE = [
     command for command in COMMANDS if not command.startswith(("systemctl", "journalctl -u wsgw -n", "sudo"))
 ]
-#: What each of the runnable ones prints, at least.
+#: A part of the output of each command that is run.
 ANSWERS = {
     "/readyz": r"^No XMPP server answers the listener on port \d+: tcp://127\.0\.0\.1:\d+: ",
     "/status.json": r'"why_not_ready"',
@@ -230,7 +230,7 @@ ANSWERS = {
 def commanded(
     certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Gateway, int]]:
-    """A gateway whose XMPP server does not answer and that has lost a browser; its admin's port."""
+    """The admin port of a gateway whose XMPP server does not answer and that has lost a browser."""
     admin, nobody = ReservedPort(), ReservedPort()
     top_level = f"{{listen, [{{{admin.number}, wsgw_admin, []}}]}}.\n"
     gateway = Gateway(tmp_path_factory.mktemp("operations"), certificate, nobody.number, top_level=top_level)

@@ -1,4 +1,4 @@
-"""The files that tools and maintainers read agree with one another: versions, and the scripts they name."""
+"""The files for tools and maintainers agree with one another: versions, scripts, links."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_changelog_has_a_heading_for_this_version() -> None:
         "docs/releasing.md",
     ],
 )
-def test_every_script_that_is_named_exists(name: str) -> None:
+def test_every_named_script_exists(name: str) -> None:
     named = re.findall(r"(?<![\w/])(?:scripts|tests|\.ci)/[\w./-]*\w", text(name))
     assert named
     assert not [path for path in named if not (ROOT / path).exists()]
@@ -80,5 +80,5 @@ def test_every_link_of_a_page_has_a_target(page: Path) -> None:
     assert [link for link in links if "://" not in link and is_broken(page, link)] == []
 
 
-def test_the_readme_is_read_in_one_sitting() -> None:
+def test_the_readme_is_short() -> None:
     assert len(text("README.md").splitlines()) <= 150

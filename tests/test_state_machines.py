@@ -1,4 +1,4 @@
-"""The tables of the state machines are true of the code, and of the diagrams that are drawn from them."""
+"""The tables of the state machines agree with the code and with the diagrams made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 
 
 @ALL
-def test_a_table_is_whole(machine: Machine) -> None:
+def test_a_table_has_every_state_and_event(machine: Machine) -> None:
     assert machine.transitions.keys() == machine.states.keys()
     reached = {after for _, after in edges(machine)} | {next(iter(machine.states))}
     assert reached == set(machine.states)
@@ -37,7 +37,7 @@ def test_the_relays_table_has_its_states() -> None:
     assert list(MACHINES["relay"].states) == [state.name.lower() for state in State]
 
 
-def test_every_transition_of_an_xmpp_session_is_seen() -> None:
+def test_every_transition_of_an_xmpp_session_is_tested() -> None:
     machine = MACHINES["websocket_xmpp"]
     with held_to_table(machine) as seen:
         for state in machine.states:
@@ -50,7 +50,7 @@ def test_every_transition_of_an_xmpp_session_is_seen() -> None:
     assert seen == edges(machine)
 
 
-def test_every_transition_of_a_websocket_is_seen() -> None:
+def test_every_transition_of_a_websocket_is_tested() -> None:
     machine = MACHINES["websocket_session"]
     with held_to_table(machine) as seen:
         for state in machine.states:
@@ -78,7 +78,7 @@ def test_a_diagram_has_each_event(machine: Machine) -> None:
             assert event in arrow
 
 
-def test_the_page_has_the_diagrams_of_today() -> None:
+def test_the_page_has_the_current_diagrams() -> None:
     """``python -m tests.support.machines docs/architecture.md`` writes them."""
     text = ARCHITECTURE.read_text("utf-8")
     assert with_diagrams(text) == text

@@ -1,4 +1,4 @@
-"""RFC 6455 section 5: what is a frame, what is a violation, and how early it is seen."""
+"""RFC 6455 section 5: frames, violations, and the byte at which a violation is found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MASK = b"\x37\xfa\x21\x3d"  # section 5.7's own example
 LIMIT = 1000
 KIB = 1024
 
-#: (messages, close code or 0): all that can be known of a parser.
+#: (messages, close code or 0): the whole outcome of a parser.
 Outcome = tuple[list[tuple[int, bytes]], int]
 
 
@@ -42,7 +42,7 @@ def frame(
     mask: bytes | None = MASK,
     length: bytes | None = None,
 ) -> bytes:
-    """Encode one client frame after section 5.2's picture; ``length`` replaces the length field."""
+    """Encode one client frame by the picture of section 5.2; ``length`` replaces the length field."""
     size = len(payload)
     if length is None:
         if size < 126:
@@ -84,14 +84,14 @@ def byte_by_byte(data: bytes) -> list[bytes]:
 
 
 def earliest_violation(data: bytes, **options: Any) -> int:
-    """How many bytes have to come until the violation is seen."""
+    """The number of bytes after which the violation is found."""
     for taken in range(len(data) + 1):
         if outcome([data[:taken]], **options)[1]:
             return taken
     raise AssertionError("no violation")
 
 
-# -- frames that are right -------------------------------------------------------------------------
+# -- valid frames ----------------------------------------------------------------------------------
 
 EURO = "€".encode()
 ASTRAL = "𝄞".encode()
@@ -132,7 +132,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize(("data", "messages"), ACCEPTED.values(), ids=ACCEPTED)
-def test_accepted_whole_byte_by_byte_and_with_trailing_data(
+def test_a_frame_is_read_whole_byte_by_byte_and_with_trailing_data(
     data: bytes, messages: list[tuple[int, bytes]]
 ) -> None:
     assert outcome([data]) == (messages, 0)
@@ -153,7 +153,7 @@ _MADE = [
 
 @pytest.mark.rule("6455-5.1")
 @pytest.mark.parametrize(("maker", "opcode", "size"), _MADE)
-def test_what_is_made_is_the_client_frame_without_its_mask(
+def test_an_encoded_frame_is_the_client_frame_without_its_mask(
     maker: Callable[[bytes], bytes], opcode: Opcode, size: int
 ) -> None:
     payload = b"x" * size
@@ -169,14 +169,14 @@ def test_unmasking_is_the_exclusive_or_of_section_5_3(size: int) -> None:
     assert unmask(payload, MASK) == masked
 
 
-def test_binary_is_taken_where_it_is_accepted() -> None:
+def test_binary_is_read_where_it_is_accepted() -> None:
     data = frame(Opcode.BINARY, b"\xff", final=False) + more(b"\xfe", final=True)
     for chunks in ([data], byte_by_byte(data)):
         assert outcome(chunks, binary=True) == ([(2, b"\xff\xfe")], 0)
 
 
 @pytest.mark.rule("regression-fragments")
-def test_a_stanza_of_200_kib_in_64_fragments() -> None:
+def test_a_stanza_of_200_kib_in_64_fragments_is_one_message() -> None:
     stanza = ("ä€𝄞x" * 20480).encode()
     assert len(stanza) == 200 * KIB
     pieces = [stanza[start : start + 3200] for start in range(0, len(stanza), 3200)]
@@ -193,7 +193,7 @@ def test_a_stanza_of_200_kib_in_64_fragments() -> None:
 
 # -- violations ------------------------------------------------------------------------------------
 
-#: name: (bytes, close code, how many of them give it away)
+#: name: (bytes, close code, number of bytes that show the violation)
 VIOLATIONS = {
     "5.2: RSV1 without an extension": (frame(Opcode.TEXT, b"x", rsv=4), 1002, 1),
     "5.2: RSV2": (frame(Opcode.TEXT, b"x", rsv=2), 1002, 1),
@@ -247,7 +247,7 @@ VIOLATIONS = {
 }  # fmt: skip
 
 
-def test_compressed_frame_names_what_a_proxy_may_have_done() -> None:
+def test_the_reason_of_a_compressed_frame_names_a_proxy() -> None:
     parser = FrameParser(1000)
     parser.feed(frame(Opcode.TEXT, b"x", rsv=4))
     with pytest.raises(WebSocketViolation, match="permessage-deflate") as caught:
@@ -258,21 +258,23 @@ def test_compressed_frame_names_what_a_proxy_may_have_done() -> None:
 
 @pytest.mark.rule("6455-5.2", "6455-5.5")
 @pytest.mark.parametrize(("data", "code", "_taken"), VIOLATIONS.values(), ids=VIOLATIONS)
-def test_violation_whole_byte_by_byte_and_with_trailing_data(data: bytes, code: int, _taken: int) -> None:
+def test_a_violation_is_found_whole_byte_by_byte_and_with_trailing_data(
+    data: bytes, code: int, _taken: int
+) -> None:
     good = text(b"good")
     for chunks in ([data], byte_by_byte(data), [data + good], [data, good]):
         assert outcome(chunks)[1] == code
     messages, _ = outcome([good + data])
-    assert messages[0] == (1, b"good"), "what came before is delivered"
+    assert messages[0] == (1, b"good"), "the messages before are delivered"
 
 
 @pytest.mark.rule("6455-5.1", "6455-8.1", "6455-10.4")
 @pytest.mark.parametrize(("data", "_code", "taken"), VIOLATIONS.values(), ids=VIOLATIONS)
-def test_violation_is_seen_at_the_earliest_byte(data: bytes, _code: int, taken: int) -> None:
+def test_a_violation_is_found_at_the_earliest_byte(data: bytes, _code: int, taken: int) -> None:
     assert earliest_violation(data) == taken
 
 
-def test_violations_have_their_own_kinds_and_reasons() -> None:
+def test_a_violation_has_its_kind_and_reason() -> None:
     for data, kind in ((text(b"\xff"), InvalidText), (text(b"x" * (LIMIT + 1)), MessageTooBig)):
         parser = FrameParser(LIMIT)
         parser.feed(data)
@@ -297,7 +299,7 @@ def test_the_limit_may_change_between_messages() -> None:
         parser.parse_stream()
 
 
-def test_nothing_is_kept_of_what_was_read() -> None:
+def test_the_parser_keeps_no_bytes_of_read_messages() -> None:
     parser = FrameParser(100 * KIB)
     for data in (text(b"x" * 60 * KIB), text(b"x" * 60 * KIB)[: 50 * KIB]):
         parser.feed(data)
@@ -317,7 +319,7 @@ def close_body(code: int, reason: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     "code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999], ids="code {}".format
 )
-def test_a_close_code_both_ways(code: int) -> None:
+def test_a_close_code_is_written_and_read(code: int) -> None:
     assert parse_close(close_body(code, "für €".encode())) == (code, "für €".encode())
     assert make_close(code, b"why") == frame(Opcode.CLOSE, close_body(code, b"why"), mask=None)
 
@@ -340,7 +342,7 @@ BAD_CLOSES = {
 
 @pytest.mark.rule("6455-7.4")
 @pytest.mark.parametrize(("body", "code"), BAD_CLOSES.values(), ids=BAD_CLOSES)
-def test_a_bad_close(body: bytes, code: int) -> None:
+def test_a_bad_close_is_a_violation(body: bytes, code: int) -> None:
     with pytest.raises(WebSocketViolation) as caught:
         parse_close(body)
     assert caught.value.code == code

@@ -1,1 +1,1 @@
-"""What the gateway costs, measured beside haproxy and the XMPP servers' own WebSockets."""
+"""The cost of the gateway, compared with haproxy and the XMPP servers' own WebSockets."""

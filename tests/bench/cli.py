@@ -16,7 +16,7 @@ from tests.bench.measure import Bench, as_json, bench
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How samples are taken, and the table made of them."""
+    """The function that takes the samples of a row, and the one that makes its table."""
 
     take: Callable[[Bench], Sequence[Any]]
     table: Callable[[tables.Samples], tables.Table]
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Run the rows; each is shown, and kept if the page is to be written, as soon as it is over."""
+    """Run the rows; each is shown, and stored if the page will be written, as soon as it ends."""
     keep = arguments.update or not arguments.rows
     about = machine()
     for name, text in about.items():

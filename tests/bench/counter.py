@@ -69,7 +69,7 @@ else:
 
 
 class Counter:
-    """Counts from now on, while any greenlet runs but the one that made it."""
+    """Counts while any greenlet runs except the one that created it."""
 
     def __init__(self) -> None:
         self.instructions = 0
@@ -88,6 +88,6 @@ class Counter:
         return self.instructions - before[0], self.c_calls - before[1]
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         greenlet.settrace(None)
         self._hooks.stop()

@@ -1,4 +1,4 @@
-"""Rows about sessions themselves: what logging in costs, what an idle one holds."""
+"""Rows about sessions: the cost of a login, and the memory of an idle session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.bench import tree
 from tests.bench.measure import Bench, Cost, watched
 from tests.bench.subjects import Stub, Wsgw
 
-#: Sessions logged in and out before anything is measured, so that what is made once is made.
+#: Sessions before the first measurement, so that the objects that are made once exist.
 WARM_UP = 100
 LOGINS = 500
 STORM = 1000
@@ -24,7 +24,7 @@ class LoginSample(Cost):
     logins: int
 
     def line(self) -> str:
-        """What progress is told with."""
+        """The text for the progress line."""
         return (
             f"{self.case:>12} {self.subject:<12} round {self.round + 1}:"
             f" {self.cpu / self.logins * 1e3:6.3f} ms/login,"
@@ -46,7 +46,7 @@ class MemorySample:
 
 
 def login(bench: Bench) -> list[LoginSample]:
-    """16 at a time, and a storm: everybody at once."""
+    """16 at a time, and a storm: all at once."""
     stub = bench.keep(Stub(bench.fresh("stub")))
     wsgw = bench.keep(Wsgw(bench.fresh("wsgw"), bench.certificate, stub.port))
     samples = []
@@ -73,7 +73,7 @@ def login(bench: Bench) -> list[LoginSample]:
 
 
 def memory(bench: Bench) -> list[MemorySample]:
-    """Fresh gateways each round, since memory is not all given back; plain and TLS are idle together."""
+    """Fresh gateways in each round, since not all memory is freed; plain and TLS are idle together."""
     stub = bench.keep(Stub(bench.fresh("stub")))
     samples = []
     for number in range(bench.rounds):

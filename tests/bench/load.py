@@ -1,4 +1,4 @@
-"""The load generator's other end: commands in, one JSON object out for each."""
+"""Drives the load generator: commands in, one JSON object out for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ANSWER_SECONDS = 200.0
 
 
 class LoadError(Exception):
-    """The generator ended, or something came back that should not have."""
+    """The generator has ended, or has received an unexpected answer."""
 
 
 class Load:
@@ -38,7 +38,7 @@ class Load:
         self.log = log
 
     def login(self, sessions: int, parallel: int = 16) -> dict[str, Any]:
-        """That many sessions more, at most ``parallel`` being logged in at a time."""
+        """Open so many more sessions, at most ``parallel`` logins at a time."""
         answer = self._ask(f"login {sessions} {parallel}", _ANSWER_SECONDS)
         if answer["errors"]:
             raise LoadError(f"logging in: {answer['errors']} errors, first: {answer['first_error']}")
@@ -47,9 +47,9 @@ class Load:
     def run(
         self, seconds: float, body: int = 100, *, flight: int = 1, sessions: int = 0, rate: float = 0
     ) -> dict[str, Any]:
-        """Messages with bodies of ``body`` bytes over the first ``bindings`` (0: all), for ``seconds``.
+        """Send messages with bodies of ``body`` bytes over the first ``bindings`` (0: all), for ``seconds``.
 
-        With ``rate`` so many a second in all; otherwise ``flight`` are in flight on each session.
+        With ``rate``, so many each second in all; otherwise ``flight`` are in flight on each session.
         """
         answer = self._ask(f"run {seconds} {body} {flight} {sessions} {rate}", seconds + 60)
         if answer["errors"]:
@@ -68,7 +68,7 @@ class Load:
         return tree.cpu(self.pid)
 
     def close(self) -> None:
-        """End the generator; its connections go without a farewell."""
+        """End the generator; its connections are closed without the end of their streams."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

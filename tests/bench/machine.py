@@ -1,4 +1,4 @@
-"""What the figures were taken on: the machine, and the versions of what was measured."""
+"""The machine of the measurement, and the versions of the measured programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.processes import ROOT
 
 
 def machine() -> dict[str, str]:
-    """By name, as the page shows it."""
+    """Text by name, as the page shows it."""
     return {
         "machine": f"{_cpu_model()}, {_count('processor')} cores, {_memory()}",
         "kernel": f"{platform.system()} {platform.release()}",
@@ -44,7 +44,7 @@ def _said(*argv: str) -> str:
 
 
 def _package(name: str) -> str:
-    """A Debian package's version."""
+    """The version of a Debian package."""
     return _said("dpkg-query", "-W", "-f", "${Version}", name)
 
 
@@ -54,7 +54,7 @@ def _commit() -> str:
 
 
 def version_of_tree() -> str:
-    """The version of the wsgw that is measured."""
+    """The version of the measured wsgw."""
     from wsgw import __version__
 
     return __version__

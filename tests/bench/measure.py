@@ -1,4 +1,4 @@
-"""One measurement: what a subject used while so many messages went there and back."""
+"""One measurement: the CPU time and memory of a subject while so many messages went there and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.certificates import Certificate, make_certificate
 
 
 class Closing(Protocol):
-    """What runs until it is closed."""
+    """A process that runs until it is closed."""
 
     def close(self) -> None: ...
 
@@ -27,10 +27,10 @@ C = TypeVar("C", bound=Closing)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one subject used in one round, whatever was asked of it.
+    """The cost of one subject in one round of any work.
 
     ``cpu``, ``user`` and ``system`` are the subject's seconds, ``load_us`` is the generator's CPU for each
-    thing asked in µs; the latencies are µs.
+    request in µs; the latencies are µs.
     """
 
     case: str
@@ -44,7 +44,7 @@ class Cost:
     p50: float
     p99: float
     max: float
-    #: Cores that programs not of the benchmark used meanwhile.
+    #: Cores that other programs than the benchmark used meanwhile.
     elsewhere: float
 
 
@@ -53,11 +53,11 @@ class Sample(Cost):
     """So many messages, there and back."""
 
     messages: int
-    #: Of ``cpu`` what the gateway used, where a server counts too.
+    #: The gateway's part of ``cpu``, where a server is included.
     gateway: float
 
     def line(self) -> str:
-        """What progress is told with."""
+        """The text for the progress line."""
         return (
             f"{self.case:>12} {self.subject:<13} round {self.round + 1}:"
             f" {self.cpu / self.messages * 1e6:7.1f} µs/message,"
@@ -67,7 +67,7 @@ class Sample(Cost):
 
 
 class Elsewhere:
-    """What other programs of the machine use, since this was made."""
+    """The CPU use of other programs of the machine since the creation of this object."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -78,40 +78,40 @@ class Elsewhere:
         return tree.machine() - tree.cpu(os.getpid()).total
 
     def cores(self) -> float:
-        """Cores on average; not below 0, the two clocks are of different grain."""
+        """Cores on average; not below 0, although the two clocks have different resolutions."""
         return max(0.0, (self._now() - self._used) / (time.monotonic() - self._began))
 
 
 @dataclass
 class Bench:
-    """What every row needs: how long, how often, where."""
+    """The settings of every row: seconds, rounds, folder."""
 
     rounds: int
     seconds: float
-    #: How long sessions are idle before their memory is looked at, in seconds.
+    #: The time that sessions are idle before their memory is measured, in seconds.
     hold: float
     folder: Path
     certificate: Certificate
-    #: Told what goes on.
+    #: Called with the progress.
     say: Callable[[str], None]
     stack: ExitStack = field(default_factory=ExitStack)
 
     def keep(self, what: C) -> C:
-        """Close it when the row is over."""
+        """Close it at the end of the row."""
         self.stack.callback(what.close)
         return what
 
     def fresh(self, name: str) -> Path:
-        """A folder that nobody has used."""
+        """An unused folder."""
         return Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=self.folder))
 
     def load(self, url: str, *, accounts: int = 1, resource: str = "r") -> Load:
-        """A generator for that address, until the row, or part of it, is over."""
+        """A generator for that address, until the end of the row or of a part of it."""
         return self.keep(Load(url, self.folder / "load.log", accounts=accounts, resource=resource))
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Whatever was kept inside is closed at the end."""
+        """In the block, the objects that are kept are closed at its end."""
         outer, self.stack = self.stack, ExitStack()
         try:
             yield
@@ -123,7 +123,7 @@ class Bench:
 def watched(
     pids: Sequence[int], act: Callable[[], dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Let a generator ``act``; return its answer, and the fields of ``Cost`` that are seen meanwhile."""
+    """Let a generator ``act``; return its answer, and the fields of ``Cost`` measured meanwhile."""
     elsewhere = Elsewhere()
     before = tree.cpu(*pids)
     answer = act()
@@ -170,12 +170,12 @@ def run(
 
 @contextmanager
 def bench(rounds: int, seconds: float, hold: float, say: Callable[[str], None]) -> Iterator[Bench]:
-    """A bench with a folder and a certificate that go with it."""
+    """A bench with a folder and a certificate that are removed with it."""
     with tempfile.TemporaryDirectory(prefix="wsgw-bench-") as name:
         folder = Path(name)
         yield Bench(rounds, seconds, hold, folder, make_certificate(folder / "certificate"), say)
 
 
 def as_json(samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """For the results file."""
+    """The sample for the results file."""
     return [asdict(sample) for sample in samples]

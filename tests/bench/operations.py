@@ -1,9 +1,9 @@
-"""Counts what the interpreter does for a login and for messages: bytecode instructions, calls of C functions.
+"""Counts the bytecode instructions and calls of C functions for a login and for messages.
 
 It runs a whole gateway in this process, on real sockets, and plays browser and XMPP server from the main
-greenlet, where nothing is counted. The counts do not depend on the speed of the machine or on what else
-runs there; they depend on the minor version of Python. ``python -m tests.bench.operations`` prints them as
-JSON; with ``--store`` it writes them into ``operations.json``, what the test compares with.
+greenlet, which is not counted. The counts do not depend on the speed or the load of the machine; they depend
+on the minor version of Python. ``python -m tests.bench.operations`` prints them as JSON; with ``--store`` it
+writes them into ``operations.json``, with which the test compares.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ BOUND = (
     b"<iq type='result' id='bind'><bind %s><jid>user@localhost/r</jid></bind></iq>" % BIND,
     b"<iq xmlns='jabber:client' type='set' id='bind'><bind %s/></iq>" % BIND,
 )
-#: What is counted for each thing measured.
+#: The counts of each figure.
 Counts = dict[str, float]
 
 
 class Peer:
-    """One end of a connection, in the main greenlet: waits by letting the gateway's greenlets run."""
+    """One end of a connection, in the main greenlet; while it waits, the gateway's greenlets run."""
 
     def __init__(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,7 +88,7 @@ class Peer:
         assert self.socket.send(data) == len(data)
 
     def until(self, end: bytes) -> bytes:
-        """Everything up to and with ``end``."""
+        """The bytes up to and including ``end``."""
         while end not in self._received:
             chunk = self._again(lambda: self.socket.recv(1 << 20))
             assert chunk, f"closed before {end!r} came: {self._received[-300:]!r}"
@@ -98,7 +98,7 @@ class Peer:
         return data
 
     def text(self, payload: bytes) -> None:
-        """As one frame, masked with zeros: the work is the same for every mask."""
+        """Send one frame, masked with zeros: the work is the same for every mask."""
         size = len(payload)
         length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
         self.send(b"\x81" + length + b"\0\0\0\0" + payload)
@@ -167,7 +167,7 @@ def there_and_back(browser: Peer, server: Peer, body: int) -> None:
 
 
 def _median(counted: list[tuple[int, int]]) -> Counts:
-    """The sweep, a timer, falls into one of the steps now and then."""
+    """Sometimes the sweep, a timer, runs within one of the steps."""
     return {
         "instructions": median(instructions for instructions, _ in counted),
         "c_calls": median(c_calls for _, c_calls in counted),
@@ -175,7 +175,7 @@ def _median(counted: list[tuple[int, int]]) -> Counts:
 
 
 def count() -> dict[str, Counts]:
-    """Every figure by its name."""
+    """Every figure, by name."""
     figures = {}
     with tempfile.TemporaryDirectory(prefix="wsgw-bench-") as name:
         bench = Bench(Path(name))

@@ -22,7 +22,7 @@ Tables = Mapping[str, Callable[[Samples], Table]]
 
 
 def read_results() -> Results:
-    """The results file: ``machine``, name to text; ``rows``, name to when it was run and its samples."""
+    """The results file: ``machine``, name to text; ``rows``, name to the time of its run and its samples."""
     if not RESULTS.exists():
         return {"machine": {}, "rows": {}}
     results: Results = json.loads(RESULTS.read_text("utf-8"))
@@ -30,7 +30,7 @@ def read_results() -> Results:
 
 
 def write_results(results: Results) -> None:
-    """One sample a line, so that a difference can be read."""
+    """One sample on each line, so that a diff is readable."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     whole = json.dumps({**results, "rows": {}}, indent=1, ensure_ascii=False)
     rows = ",\n".join(_row_as_text(name, row) for name, row in results["rows"].items())

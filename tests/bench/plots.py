@@ -1,4 +1,4 @@
-"""The plots of the page, as SVG that is the same for the same results."""
+"""The plots of the page, as SVG that depends on the results only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _save(plot: Callable[[Any, Samples], None], samples: Samples, file: Path) ->
 
 
 def _bars(axes: Axes, samples: Samples, of: Callable[[dict[str, Any]], float], title: str) -> None:
-    """Groups by case, a bar for each subject; the whiskers are the least and the most of the rounds."""
+    """Groups by case, with a bar for each subject; the whiskers are the least and the most of the rounds."""
     cases, subjects = ordered(samples, "case"), ordered(samples, "subject")
     width = 0.8 / len(subjects)
     for place, subject in enumerate(subjects):

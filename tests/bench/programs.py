@@ -18,7 +18,7 @@ LIBRARIES = ("-lssl", "-lcrypto")
 def compiled(name: str) -> Path:
     """The program ``name`` (``load`` or ``stub``). Raises RuntimeError if it does not compile.
 
-    Whoever finds none compiles one of its own: several test processes may, at the same time.
+    A process that finds none compiles it: several test processes may do so at the same time.
     """
     texts = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir()))
     digest = hashlib.sha256(texts).hexdigest()[:16]

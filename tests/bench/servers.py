@@ -1,4 +1,4 @@
-"""The row where real servers stand behind: their own WebSocket, and the gateway before their c2s port."""
+"""The row of real servers: their own WebSocket, and the gateway in front of their c2s port."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tests.support.servers import Ejabberd, Prosody, Server
 
 SESSIONS = 64
 PASSWORD = "pw"  # as in load.c
-#: Prosody needs a while until its collector has found its pace.
+#: Prosody needs some time until its garbage collector runs steadily.
 WARM_UP = 3.0
 
 
 def servers(bench: Bench) -> list[Sample]:
-    """64 accounts, one 100-byte message in flight on each, to itself; as many workers as by default."""
+    """64 accounts, one 100-byte message in flight on each, to itself; the default number of workers."""
     samples = []
     for kind in (Prosody, Ejabberd):
         with bench.apart():

@@ -1,4 +1,4 @@
-"""What is measured: processes between the load generator and an XMPP server, and how they are set up.
+"""The measured subjects: processes between the load generator and an XMPP server, and their settings.
 
 Each has ``pids``, the processes whose CPU and memory count, and WebSocket addresses.
 """
@@ -21,7 +21,7 @@ from tests.support.servers import Missing
 
 PATH = "/ws-xmpp"
 
-#: Both listeners go to the same server; nothing is limited but by descriptors.
+#: Both listeners have the same server; only descriptors are limited.
 WSGW = """\
 {{hosts, ["{domain}"]}}.
 {{listen, [
@@ -57,7 +57,7 @@ listen secure
 
 
 def descriptor_limit() -> int:
-    """Descriptors a process may have; raised to what the system allows."""
+    """The limit of descriptors of a process, raised as far as the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -65,7 +65,7 @@ def descriptor_limit() -> int:
 
 @cache
 def has_workers() -> bool:
-    """Whether this wsgw knows the option ``workers``."""
+    """Whether this wsgw has the option ``workers``."""
     argv = [sys.executable, "-m", "wsgw", "options"]
     return "| `workers`" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
@@ -120,7 +120,7 @@ class Haproxy:
 
 
 class Wsgw:
-    """``python -m wsgw`` before the server at ``c2s_port``; ``workers`` None is the default number."""
+    """``python -m wsgw`` in front of the server at ``c2s_port``; ``workers`` None is the default number."""
 
     name = "wsgw"
 
@@ -130,7 +130,7 @@ class Wsgw:
         options = f"{{max_sessions, {(descriptor_limit() - 200) // 2}}}, "
         if workers is not None and has_workers():
             options += f"{{workers, {workers}}}, "
-        # As it is by default; an older one knows no other way.
+        # The check at the start runs, as by default: an older wsgw cannot switch it off.
         self._gateway = Gateway(folder, certificate, c2s_port, config=WSGW, ws_options=options, asks=True)
         self._gateway.start()
         self.pids = (self._gateway.child.pid,)

@@ -1,6 +1,6 @@
-"""From samples to figures: medians over rounds, their spread, and the comparisons the targets are about.
+"""From samples to figures: medians over rounds, their spread, and the comparisons of the targets.
 
-Samples are dicts as they stand in the results file, so that an old run can be told again.
+Samples are dicts as in the results file, so that the tables of an old run can be made again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that has a goal: ``at_most`` or at least that."""
+    """A figure with a target: ``at_most``, or at least."""
 
     what: str
     value: Figure
@@ -72,7 +72,7 @@ def values(samples: Samples, case: str, subject: str, of: Callable[[dict[str, An
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
-    """Round by round: what disturbs one round disturbs both of its halves."""
+    """The ratio, round by round: a disturbance of a round affects both of its halves."""
     return Figure.of(a / b for a, b in zip(above, below, strict=True))
 
 
@@ -82,7 +82,7 @@ def us(sample: dict[str, Any]) -> float:
 
 
 def rate(sample: dict[str, Any]) -> float:
-    """Messages a second."""
+    """Messages for each second."""
     return float(sample["messages"] / sample["seconds"])
 
 
@@ -92,7 +92,7 @@ def busy(sample: dict[str, Any]) -> float:
 
 
 def ordered(samples: Samples, key: str) -> list[str]:
-    """The values of ``key`` in the order they first came."""
+    """The values of ``key``, in the order of their first samples."""
     return list(dict.fromkeys(s[key] for s in samples))
 
 
@@ -137,7 +137,7 @@ TRAFFIC_HEADER = (
 
 
 def relay(samples: Samples) -> Table:
-    """Relaying beside haproxy."""
+    """Relaying, compared with haproxy."""
     table = Table("Relaying", TRAFFIC_HEADER, _traffic_lines(samples))
     for name, secure, goal in (("relay ÷ haproxy", "", 3.0), ("TLS relay ÷ haproxy TLS", " tls", 2.5)):
         of = [values(samples, "closed loop", f"{subject}{secure}", us) for subject in ("wsgw", "haproxy")]
@@ -146,7 +146,7 @@ def relay(samples: Samples) -> Table:
 
 
 def bodies(samples: Samples) -> Table:
-    """Sizes; MB a second per core from the largest."""
+    """Sizes; MB for each second and core from the largest."""
     table = Table("Sizes", (*TRAFFIC_HEADER, "MB per CPU second"))
     for line in _traffic_lines(samples):
         size = int(line[0].split()[0])
@@ -160,7 +160,7 @@ def bodies(samples: Samples) -> Table:
 
 
 def latency(samples: Samples) -> Table:
-    """What relaying adds to a direct connection; the target is for the lightest load."""
+    """The latency that relaying adds to a direct connection; the target is for the lightest load."""
     table = Table("Latency at fixed rates", (*TRAFFIC_HEADER, "p50 added µs"))
     added: dict[tuple[str, str], list[float]] = {}
     for case in ordered(samples, "case"):
@@ -178,7 +178,7 @@ def latency(samples: Samples) -> Table:
 
 
 def storm(samples: Samples) -> Table:
-    """What sessions notice of others' logins."""
+    """The latency of sessions during the logins of others."""
     table = Table("Storm", ("load", "path", "messages/s", "p50 µs", "p99 µs", "max µs"))
     table.lines.extend([*line[:2], line[4], *line[6:9]] for line in _traffic_lines(samples))
     return table
@@ -203,7 +203,7 @@ def workers(samples: Samples) -> Table:
 
 
 def servers(samples: Samples) -> Table:
-    """The servers' own WebSockets, and the gateway before them: CPU of server and gateway together."""
+    """The servers' own WebSockets, and the gateway in front of them: CPU of server and gateway together."""
     own, through = "own WebSocket", "wsgw and c2s"
     table = Table("Servers", (*TRAFFIC_HEADER, "of which wsgw µs"))
     for line in _traffic_lines(samples):
@@ -249,7 +249,7 @@ def login(samples: Samples) -> Table:
 
 
 def memory(samples: Samples) -> Table:
-    """What an idle session holds."""
+    """The memory of an idle session."""
     header = ("path", "sessions", "gateway at start, MB", "kB/session, just logged in", "kB/session, idle")
     table = Table("Memory", header)
     for subject, goal, stretch in (("wsgw", 16.0, 12.0), ("wsgw tls", 40.0, None)):

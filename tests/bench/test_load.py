@@ -1,4 +1,4 @@
-"""The load generator counts what it should and sees what goes wrong; else its figures are worth nothing."""
+"""The load generator counts correctly and finds errors; otherwise its figures would be worthless."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 class Relay:
-    """Passes bytes on between one client and the stub; ``change`` may alter what comes from the stub."""
+    """Passes bytes on between one client and the stub; ``change`` may change the bytes from the stub."""
 
     def __init__(self, port: int, change: Callable[[bytes], bytes]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ class Relay:
             pass  # the other direction has ended
 
     def close(self) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         self._thread.join(10)
         self._listener.close()
 
@@ -83,22 +83,25 @@ def logged_in(tmp_path: Path) -> Iterator[Callable[[str, int], Load]]:
 
 
 @pytest.mark.parametrize("body", [100, 4096, 65536])
-def test_closed_loop(stub: Stub, logged_in: Callable[[str, int], Load], body: int) -> None:
+def test_a_closed_loop_keeps_its_messages_in_flight(
+    stub: Stub, logged_in: Callable[[str, int], Load], body: int
+) -> None:
     load = logged_in(stub.ws, 16)
     answer = load.run(0.3, body, flight=2)
     assert answer["messages"] == answer["sent"] >= 32
     mean, p50, p99, most = (answer["latency"][f"{name}_us"] for name in ("mean", "p50", "p99", "max"))
-    # Little's law: messages in flight are their rate times the time each takes. One at least, 32 at most,
-    # also while the machine has no time for any of it.
+    # Little's law: messages in flight are their rate times the time of each. One at least, 32 at most, also
+    # on a busy machine.
     assert 0.9 < answer["messages"] / answer["seconds"] * mean / 1e6 < 32.1
-    # Half of the messages took p50 or longer; all but half p50 or less, but for one in a hundred p99 or less.
+    # Half of the messages took p50 or longer; the other half p50 or less, and all but one in a hundred p99 or
+    # less.
     assert 0 < p50 <= p99 <= most * 1.02
     assert p50 / 2 <= mean * 1.02
     assert mean <= (p50 / 2 + p99 / 2 + most / 100) * 1.02
     assert load.logout()["errors"] == 0
 
 
-def test_fixed_rate(stub: Stub, logged_in: Callable[[str, int], Load]) -> None:
+def test_a_fixed_rate_is_kept(stub: Stub, logged_in: Callable[[str, int], Load]) -> None:
     answer = logged_in(stub.ws, 16).run(0.5, 100, rate=400)
     assert answer["sent"] == answer["messages"] == 200
 
@@ -149,10 +152,10 @@ def test_a_fault_on_the_way_is_an_error(
     relay.close()
 
 
-def test_what_is_due_while_the_generator_is_stopped_is_sent_late(
+def test_messages_due_while_the_generator_is_stopped_are_sent_late(
     stub: Stub, logged_in: Callable[[str, int], Load]
 ) -> None:
-    """From its first message to beyond the end of the run."""
+    """It is stopped from its first message until after the end of the run."""
 
     pauses = [0.5]
 
@@ -172,7 +175,7 @@ def test_what_is_due_while_the_generator_is_stopped_is_sent_late(
 
 
 def test_programs_may_be_compiled_at_the_same_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As the processes of a test run do that find none."""
+    """As the processes of a test run do if there are none."""
     monkeypatch.setattr(programs, "ROOT", tmp_path)
     with ThreadPoolExecutor() as pool:
         made = [pool.submit(programs.compiled, "stub") for _ in range(3)]

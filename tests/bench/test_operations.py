@@ -1,7 +1,7 @@
-"""No regression: a login and a message cost no more operations of the interpreter than is stored.
+"""No regression: a login and a message cost no more operations of the interpreter than the stored figures.
 
-Operations, not seconds: the counts are the same on every machine, run after run. After a change that is worth
-its cost, or that saves something, store the new figures, for each Python at hand:
+Operations, not seconds: the counts are the same on every machine and in every run. After a change that is
+worth its cost, or that saves operations, store the new figures, for each installed Python:
 
     .venv/bin/python -m tests.bench.operations --store
 """
@@ -20,13 +20,13 @@ from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.perf
 
-#: Other releases of the packages may do a little more.
+#: Other releases of the packages may take a few more.
 MARGIN = 1.05
 FIGURES: dict[str, dict[str, Counts]] = json.loads(STORED.read_text("utf-8"))
 
 
 def count() -> dict[str, Counts]:
-    """In a process of its own: the counting hooks shall meet no other test."""
+    """In a separate process: the counting hooks must not affect other tests."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.operations"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

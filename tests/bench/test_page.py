@@ -1,4 +1,4 @@
-"""The published page says what the results file says."""
+"""The published page agrees with the results file."""
 
 from __future__ import annotations
 

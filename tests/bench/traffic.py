@@ -1,4 +1,4 @@
-"""Rows where messages flow before the stub: relaying, sizes, latency, a storm, many sessions, workers."""
+"""Rows with messages to the stub: relaying, sizes, latency, a storm, many sessions, workers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.bench.measure import Bench, Sample, run
 from tests.bench.subjects import Haproxy, Stub, Wsgw, descriptor_limit, has_workers
 
 SESSIONS = 64
-#: Before a measured run, so that every session has sent.
+#: The seconds before a measured run in which every session sends a message.
 WARM_UP = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One way to the stub: its name, the processes measured on it, a generator logged in through it."""
+    """One path to the stub: its name, the measured processes on it, a generator logged in through it."""
 
     name: str
     pids: tuple[int, ...]
@@ -25,7 +25,7 @@ class Path:
 
 
 def _paths(bench: Bench, sessions: int, *wanted: str) -> list[Path]:
-    """Those wanted of ``direct``, ``haproxy``, ``haproxy tls``, ``wsgw``, ``wsgw tls``, logged in."""
+    """The wanted paths of ``direct``, ``haproxy``, ``haproxy tls``, ``wsgw`` and ``wsgw tls``, logged in."""
     stub = bench.keep(Stub(bench.fresh("stub")))
     haproxy = bench.keep(Haproxy(bench.fresh("haproxy"), bench.certificate, stub))
     wsgw = bench.keep(Wsgw(bench.fresh("wsgw"), bench.certificate, stub.port))
@@ -77,12 +77,12 @@ def bodies(bench: Bench) -> list[Sample]:
     return samples
 
 
-#: Messages a second in all: a light load, and one that a core carries well.
+#: Messages for each second in all: a light load, and one that a core carries well.
 RATES = (500, 5000)
 
 
 def latency(bench: Bench) -> list[Sample]:
-    """Fixed rates, whatever comes back."""
+    """Fixed rates, independent of the answers."""
     samples = []
     paths = _paths(bench, SESSIONS, "direct", "haproxy", "wsgw")
     for rate in RATES:
@@ -90,13 +90,13 @@ def latency(bench: Bench) -> list[Sample]:
     return samples
 
 
-#: Sessions that log in at once, and how long others are watched meanwhile, in seconds.
+#: The sessions that log in at once, and the seconds for which others are measured meanwhile.
 STORM = 1000
 STORM_SECONDS = 1.0
 
 
 def storm(bench: Bench) -> list[Sample]:
-    """The light load, in quiet and while everybody else logs in at once."""
+    """The light load, alone and while many others log in at once."""
     paths = _paths(bench, SESSIONS, "haproxy", "wsgw")
     storms = [bench.load(path.load.url) for path in paths]
     samples = []
@@ -114,7 +114,7 @@ def storm(bench: Bench) -> list[Sample]:
 
 
 def sessions(bench: Bench) -> list[Sample]:
-    """64, 1000, and as many as one process has descriptors for; all sending. The three stand together."""
+    """64, 1000, and as many as one process has descriptors for; all send. All are open together."""
     most = (descriptor_limit() - 300) // 2
     paths = {count: _paths(bench, count, "haproxy", "wsgw") for count in (SESSIONS, 1000, most)}
     for path in (path for some in paths.values() for path in some):

@@ -1,4 +1,4 @@
-"""What a process and everything below it uses, from ``/proc`` and the kernel's CPU clocks."""
+"""The CPU time and memory of a process and its descendants, from ``/proc`` and the kernel's CPU clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to accept, and who hangs, without a process."""
+"""The worker whose turn it is to accept, and the workers that hang, without processes."""
 
 from __future__ import annotations
 
@@ -42,19 +42,21 @@ class Crowd:
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_the_least_loaded_takes_it(connections: tuple[int, ...], takes_it: list[bool]) -> None:
+def test_the_worker_with_the_fewest_connections_accepts(
+    connections: tuple[int, ...], takes_it: list[bool]
+) -> None:
     crowd = Crowd(*connections)
     assert [crowd.pause(slot) == 0 for slot in range(len(connections))] == takes_it
 
 
-def test_who_is_farther_ahead_waits_longer_and_nobody_for_long() -> None:
+def test_a_worker_with_more_connections_waits_longer_up_to_a_bound() -> None:
     pauses = [Crowd(ahead, 0).pause(0) for ahead in (1, 2, 4, 8, 60)]
     assert pauses == sorted(pauses)
     assert 0 < pauses[0] < pauses[1]
     assert pauses[-1] <= 0.1
 
 
-def test_accepted_and_not_yet_counted_is_counted() -> None:
+def test_accepted_connections_count_before_their_admission() -> None:
     crowd = Crowd(2, 2)
     share = AcceptShare(crowd.table, crowd.beats, 0, ROOM)
     share.pending = 1
@@ -63,21 +65,21 @@ def test_accepted_and_not_yet_counted_is_counted() -> None:
 
 
 @pytest.mark.parametrize("beat", [0.0, NOW - BEAT_EXPIRES - 0.1], ids=["left", "hangs"])
-def test_nobody_waits_for_one_that_does_not_take_part(beat: float) -> None:
+def test_no_worker_waits_for_one_that_does_not_accept(beat: float) -> None:
     crowd = Crowd(9, 0)
     crowd.beats.beat(1, beat)
     assert crowd.pause(0) == 0
 
 
-def test_without_room_it_is_left_to_those_that_have_some() -> None:
+def test_a_full_worker_leaves_connections_to_those_with_room() -> None:
     crowd = Crowd(ROOM, ROOM - 1)
     assert crowd.pause(0) == FULL_PAUSE
     assert crowd.pause(1) == 0
     crowd.table.add_connection(1, 10_000)
-    assert crowd.pause(0) == crowd.pause(1) == 0, "somebody has to turn them away"
+    assert crowd.pause(0) == crowd.pause(1) == 0, "a worker has to refuse them"
 
 
-def test_who_hangs_is_found_by_looking_often_not_by_the_clock() -> None:
+def test_a_hanging_worker_is_found_by_the_number_of_checks() -> None:
     crowd = Crowd(0, 0)
     pulse = Pulse(crowd.beats)
     found = []
@@ -85,5 +87,5 @@ def test_who_hangs_is_found_by_looking_often_not_by_the_clock() -> None:
         crowd.beats.beat(0, NOW + look)
         found.append(pulse.stopped([0, 1]))
     assert found == [[]] * LOOKS + [[1]] * 2
-    crowd.beats.beat(1, NOW + 3600)  # it turns again, or another has its slot
+    crowd.beats.beat(1, NOW + 3600)  # its loop runs again, or another worker has its slot
     assert pulse.stopped([0, 1]) == []

@@ -1,4 +1,4 @@
-"""Caps on connections, in all and per address, in one process; several are in test_shared_table."""
+"""Limits of connections, in all and for each address, in one process; ``test_table`` has several."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def admission() -> Admission:
 
 
 def connections_from(table: SharedTable, address: str) -> int:
-    """Connections charged to what ``address`` counts for."""
+    """The connections charged to the address or network of ``address``."""
     key, number = table.key_of(accountable_address(address))
     entry = table.find(number, key)
     return 0 if entry is None else table.connections_from(entry)
@@ -44,7 +44,7 @@ def test_the_gateway_is_full_until_a_ticket_comes_back(admission: Admission) -> 
     assert admission.connections == 3
 
 
-def test_an_address_has_its_share(admission: Admission) -> None:
+def test_an_address_has_its_limit(admission: Admission) -> None:
     caps = CAPS._replace(max_sessions=100)
     tickets = [admission.admit(caps) for _ in range(4)]
     tickets[0].charge("192.0.2.1", 0.0)
@@ -58,7 +58,7 @@ def test_an_address_has_its_share(admission: Admission) -> None:
     assert connections_from(admission.table, "192.0.2.2") == 1
 
 
-def test_a_ticket_is_charged_and_given_back_once(admission: Admission) -> None:
+def test_a_ticket_is_charged_and_returned_once(admission: Admission) -> None:
     ticket = admission.admit(CAPS)
     ticket.charge("192.0.2.1", 0.0)
     ticket.charge("192.0.2.9", 0.0)
@@ -70,7 +70,7 @@ def test_a_ticket_is_charged_and_given_back_once(admission: Admission) -> None:
     assert connections_from(admission.table, "192.0.2.1") == 0
 
 
-def test_the_rate_of_an_address(admission: Admission) -> None:
+def test_the_rate_of_an_address_is_limited(admission: Admission) -> None:
     caps = Caps(sys.maxsize, sys.maxsize, 1.0, 2)
     for _ in range(2):
         admission.admit(caps).charge("192.0.2.1", 0.0)
@@ -80,13 +80,13 @@ def test_the_rate_of_an_address(admission: Admission) -> None:
     assert admission.refused == {"too many connections from your address": 1}
 
 
-def test_without_limits(admission: Admission) -> None:
+def test_without_limits_every_connection_is_admitted(admission: Admission) -> None:
     for _ in range(1000):
         admission.admit(UNLIMITED).charge("192.0.2.1", 0.0)
     assert admission.connections == 1000
 
 
-def test_a_bucket() -> None:
+def test_a_bucket_fills_at_its_rate() -> None:
     full_at = 0.0
     taken = []
     for now in (10.0, 10.0, 10.0, 10.0, 10.5, 10.5, 100.0):
@@ -96,14 +96,14 @@ def test_a_bucket() -> None:
     assert taken == [True, True, True, False, True, False, True]
 
 
-def test_a_bucket_without_limit() -> None:
-    assert take_token(50.0, math.inf, 1, 1.0) == 50.0, "what it owes elsewhere stays"
+def test_a_bucket_without_limit_takes_every_connection() -> None:
+    assert take_token(50.0, math.inf, 1, 1.0) == 50.0, "its debt to other listeners stays"
 
 
 # A full table
 
 
-def test_an_address_more_than_the_table_holds() -> None:
+def test_an_address_above_the_size_of_the_table_waits_for_a_place() -> None:
     admission = Admission(SharedTable.create(1, 64), 0)
     tickets = [admission.admit(UNLIMITED) for _ in range(65)]
     for number, ticket in enumerate(tickets[:64]):
@@ -116,7 +116,7 @@ def test_an_address_more_than_the_table_holds() -> None:
     assert connections_from(admission.table, "198.51.100.1") == 1
 
 
-def test_who_owes_most_is_forgotten_last() -> None:
+def test_the_address_with_the_largest_debt_is_forgotten_last() -> None:
     admission = Admission(SharedTable.create(1, 64), 0)
     caps = Caps(sys.maxsize, sys.maxsize, 1.0, 3)
 
@@ -137,7 +137,7 @@ def test_who_owes_most_is_forgotten_last() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_connection_is_lost_in_a_crowded_table(seed: int) -> None:
-    """64 places, 90 addresses: refused are exactly the new ones while each place has a connection."""
+    """64 places, 90 addresses: exactly the new addresses are refused while each place has a connection."""
     dice = random.Random(seed)
     admission = Admission(SharedTable.create(1, 64), 0)
     tickets: dict[str, list[Ticket]] = defaultdict(list)
@@ -168,7 +168,7 @@ def test_no_connection_is_lost_in_a_crowded_table(seed: int) -> None:
     ("connections", "addresses"),
     [(1, ADDRESSES), (ADDRESSES, 2 * ADDRESSES), (500_000, 1 << 20), (10**9, MAX_ADDRESSES)],
 )
-def test_there_is_room_for_everyone(connections: int, addresses: int) -> None:
+def test_the_size_of_the_table_follows_the_limit_of_connections(connections: int, addresses: int) -> None:
     assert SharedTable.create(1, addresses_for(connections)).addresses == addresses
 
 
@@ -176,7 +176,7 @@ def test_there_is_room_for_everyone(connections: int, addresses: int) -> None:
 
 
 class TableAgainstDict(RuleBasedStateMachine):
-    """Three workers of one gateway, and what a dict would say; never more addresses than there is room."""
+    """Three workers of one gateway, and a dict as model; never more addresses than the table has places."""
 
     SLOTS = 3
     CAPS = Caps(max_sessions=12, max_sessions_per_ip=4, rate=2.0, burst=5)
@@ -194,7 +194,7 @@ class TableAgainstDict(RuleBasedStateMachine):
         return sum(held == address for tickets in self.tickets for _, held in tickets)
 
     def verdict(self, address: str) -> str:
-        """What the dict says of one connection more; what it takes from the bucket is taken."""
+        """The dict's answer to another connection, which is charged to the bucket."""
         if sum(map(len, self.tickets)) >= self.CAPS.max_sessions:
             return "too many sessions"
         if self.count(address) >= self.CAPS.max_sessions_per_ip:
@@ -275,12 +275,12 @@ TestTableAgainstDict.settings = settings(max_examples=60, stateful_step_count=50
     ],
     ids=ascii,
 )
-def test_accountable_address(address: str, accountable: str) -> None:
+def test_an_address_counts_for_its_key(address: str, accountable: str) -> None:
     assert accountable_address(address) == accountable
 
 
 def by_the_library(text: str) -> str:
-    """What ``ipaddress`` says an address counts for; slower, and it takes no empty zone."""
+    """The key of an address by ``ipaddress``; slower, and it refuses an empty zone."""
     try:
         parsed = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -294,7 +294,7 @@ def by_the_library(text: str) -> str:
 @example(ipaddress.ip_address("2001:db8:0:1::"))
 @example(ipaddress.ip_address("0:0:1::"))
 @example(ipaddress.ip_address("::1:0:0:0:0:0"))
-def test_addresses_count_as_the_library_reads_them(
+def test_addresses_have_the_same_key_by_the_library(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     for text in (str(address), address.exploded):
@@ -302,11 +302,11 @@ def test_addresses_count_as_the_library_reads_them(
 
 
 @given(st.text(alphabet="0123456789abcdef:.%[]/ \u0663\0", max_size=20))
-def test_text_counts_as_the_library_reads_it(text: str) -> None:
+def test_any_address_text_has_the_same_key_by_the_library(text: str) -> None:
     assert accountable_address(text) == by_the_library(text)
 
 
 def test_any_text_has_a_key() -> None:
-    """Of lone surrogates only that it has one: no peer's address holds them."""
+    """Text with lone surrogates only must have one: no address of a peer contains them."""
     table = SharedTable.create(1, 64)
     assert table.key_of("\udc80") == table.key_of("\udc80") != table.key_of("é")

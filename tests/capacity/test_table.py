@@ -1,4 +1,4 @@
-"""The counts of a gateway, kept by real processes: they race for the last place, and are killed."""
+"""The counts of a gateway in real processes, which race for the last place and are killed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from wsgw.errors import HandshakeRefused
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 UNLIMITED = Caps(sys.maxsize, sys.maxsize, math.inf, 1)
-#: The default ones of an address.
+#: The default limits of an address.
 CAPS = Caps(sys.maxsize, 1000, 50.0, 200)
-#: Longer than anything here takes, in seconds.
+#: Longer than any step here, in seconds.
 SECONDS = 30.0
 
 
 class Worker:
-    """A forked process that does what it is told, and is killed at the end."""
+    """A forked process that obeys orders, and is killed at the end."""
 
     def __init__(self, table: SharedTable, slot: int) -> None:
         self._connection, theirs = Pipe()
@@ -48,26 +48,26 @@ class Worker:
         theirs.close()
 
     def tell(self, order: str, *details: Any) -> None:
-        """Give an order; it is begun at once."""
+        """Give an order, which begins at once."""
         self._connection.send((order, details))
 
     def answers(self, within: float = SECONDS) -> Any:
-        """What came of it."""
+        """The result of the order."""
         assert self._connection.poll(within), "no answer"
         return self._connection.recv()
 
     def ask(self, order: str, *details: Any) -> Any:
-        """Give an order and wait for what comes of it."""
+        """Give an order and wait for its result."""
         self.tell(order, *details)
         return self.answers()
 
     def is_waiting(self) -> bool:
-        """Whether it sleeps in the kernel until it gets a lock, as others see it."""
+        """Whether it sleeps in the kernel until it gets a lock, seen from outside."""
         with open("/proc/locks") as locks:
             return any(line.split()[1] == "->" and line.split()[5] == str(self.pid) for line in locks)
 
     def kill(self) -> None:
-        """End it as the kernel would for want of memory; once, since its pid may be another's then."""
+        """Kill it, as the kernel does when memory is short; once, since another process may get its pid."""
         if self.alive:
             self.alive = False
             os.kill(self.pid, signal.SIGKILL)
@@ -76,7 +76,7 @@ class Worker:
 
 
 class Life:
-    """What a worker can do."""
+    """The orders for a worker."""
 
     def __init__(self, table: SharedTable, slot: int) -> None:
         self.table = table
@@ -84,7 +84,7 @@ class Life:
         self.tickets: list[Ticket] = []
 
     def connect(self, attempts: int, address: str, caps: Caps, now: float = 0.0) -> int:
-        """Return how many of ``attempts`` connections are let in."""
+        """The number of admitted connections of ``attempts``."""
         return sum(self._connect(address, caps, now) for _ in range(attempts))
 
     def _connect(self, address: str, caps: Caps, now: float) -> bool:
@@ -100,16 +100,16 @@ class Life:
         return True
 
     def refused(self) -> dict[str, int]:
-        """Connections refused, by reason."""
+        """The refused connections, by reason."""
         return dict(self.admission.refused)
 
     def end(self, number: int) -> None:
-        """End so many of the connections let in."""
+        """End so many of the admitted connections."""
         for _ in range(number):
             self.tickets.pop().release()
 
     def see(self) -> int:
-        """Connections of the gateway."""
+        """The connections of the gateway."""
         return self.admission.connections
 
     def lock(self, number: int) -> None:
@@ -117,7 +117,7 @@ class Life:
         self.table.lock(number)
 
     def half_write(self, address: str) -> None:
-        """Lock an address's set and write its key, but no more."""
+        """Lock the set of an address and write its key only."""
         key, number = self.table.key_of(address)
         self.table.lock(number)
         self.table.insert(number, key, 0.0)
@@ -133,7 +133,7 @@ class Life:
                 self.tickets.pop(dice.randrange(len(self.tickets))).release()
 
     def pass_through(self, visitors: int, network: int) -> tuple[float, float]:
-        """Charge and discharge an address each; return the CPU seconds of the first and last tenth."""
+        """Charge and discharge each address; return the CPU seconds of the first and the last tenth."""
         tenths = []
         for tenth in range(10):
             began = time.process_time()
@@ -171,11 +171,11 @@ def start_worker() -> Iterator[StartWorker]:
 
 
 def entries(table: SharedTable) -> Counter[int]:
-    """Entries by how many connections they have."""
+    """The entries, by the number of their connections."""
     return Counter(map(table.connections_from, range(table.addresses)))
 
 
-# Counts and caps of several processes
+# Counts and limits of several processes
 
 
 def test_counts_add_up(start_worker: StartWorker) -> None:
@@ -184,7 +184,7 @@ def test_counts_add_up(start_worker: StartWorker) -> None:
     for number, worker in enumerate(workers, 1):
         assert worker.ask("connect", 10 * number, "192.0.2.1", UNLIMITED) == 10 * number
     assert [table.connections_of(slot) for slot in range(8)] == [10, 20, 0, 0, 0, 30, 0, 0]
-    assert [worker.ask("see") for worker in workers] == [60, 60, 60], "the later ones' too"
+    assert [worker.ask("see") for worker in workers] == [60, 60, 60], "also those of the later workers"
     assert entries(table) == {0: table.addresses - 1, 60: 1}
     workers[1].ask("end", 15)
     assert [worker.ask("see") for worker in workers] == [45, 45, 45]
@@ -200,8 +200,8 @@ def test_counts_add_up(start_worker: StartWorker) -> None:
     ],
     ids=["max_sessions", "max_sessions_per_ip", "max_connect_rate_per_ip"],
 )
-def test_a_limit_is_the_gateways(start_worker: StartWorker, caps: Caps, reason: str) -> None:
-    """Four workers at once ask for twice of what there is: they get it to the last one, and no more."""
+def test_a_limit_is_for_all_workers(start_worker: StartWorker, caps: Caps, reason: str) -> None:
+    """Four workers at once ask for twice the number of places: they get exactly all places."""
     table = SharedTable.create(4)
     workers = [start_worker(table, slot) for slot in range(4)]
     for worker in workers:
@@ -213,7 +213,7 @@ def test_a_limit_is_the_gateways(start_worker: StartWorker, caps: Caps, reason: 
     assert sum((Counter(counts) for counts in refused), Counter()) == {reason: 3000}
 
 
-def test_the_rate_is_of_one_clock(start_worker: StartWorker) -> None:
+def test_the_rate_has_one_clock(start_worker: StartWorker) -> None:
     table = SharedTable.create(2)
     one, other = start_worker(table, 0), start_worker(table, 1)
     caps = UNLIMITED._replace(rate=2.0, burst=3)
@@ -223,7 +223,7 @@ def test_the_rate_is_of_one_clock(start_worker: StartWorker) -> None:
     assert other.ask("connect", 9, "192.0.2.1", caps, 200.0) == 3
 
 
-def test_a_slot_too_many() -> None:
+def test_a_slot_above_the_number_of_slots_is_an_error() -> None:
     with pytest.raises(IndexError, match="slot 4 of 4"):
         Admission(SharedTable.create(4), 4)
 
@@ -257,14 +257,14 @@ def test_a_lock_dies_with_its_holder(start_worker: StartWorker, what: str) -> No
     waiting.tell("connect", 1, "192.0.2.1", UNLIMITED)
     deadline = time.monotonic() + SECONDS
     while not waiting.is_waiting():
-        assert time.monotonic() < deadline, "nobody waits for the lock"
+        assert time.monotonic() < deadline, "no process waits for the lock"
         time.sleep(0.01)
     holder.kill()
     assert waiting.answers() == 1
 
 
-def test_a_lock_is_not_of_the_children(start_worker: StartWorker) -> None:
-    """A child does not hold what its parent had locked, and its end unlocks nothing of its parent's."""
+def test_a_lock_is_not_inherited_by_children(start_worker: StartWorker) -> None:
+    """A child does not hold the locks of its parent, and its end unlocks none of them."""
     table = SharedTable.create(2)
     number = table.key_of("192.0.2.1")[1]
     table.lock(number)
@@ -274,14 +274,14 @@ def test_a_lock_is_not_of_the_children(start_worker: StartWorker) -> None:
     waiting.tell("connect", 1, "192.0.2.1", UNLIMITED)
     deadline = time.monotonic() + SECONDS
     while not waiting.is_waiting():
-        assert time.monotonic() < deadline, "nobody waits for the lock"
+        assert time.monotonic() < deadline, "no process waits for the lock"
         time.sleep(0.01)
     table.unlock(number)
     assert waiting.answers() == 1
 
 
-def test_an_entry_half_written(start_worker: StartWorker) -> None:
-    """Its writer killed, it is an address without connections; 63 others fit beside it, or 64 in all."""
+def test_an_entry_half_written_is_an_idle_address(start_worker: StartWorker) -> None:
+    """After its writer was killed it has no connections; 63 others fit next to it, or 64 in all."""
     table = SharedTable.create(2, 64)
     worker = start_worker(table, 0)
     worker.ask("half_write", "192.0.2.1")
@@ -296,8 +296,8 @@ def test_an_entry_half_written(start_worker: StartWorker) -> None:
     assert entries(table) == {1: 63, 2: 1}
 
 
-def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker) -> None:
-    """Nor if who gave up the other's entry for it is killed half-way."""
+def test_a_new_address_does_not_inherit_the_debt_of_the_previous(start_worker: StartWorker) -> None:
+    """Also if the process that replaces the entry is killed in between."""
     table = SharedTable.create(2, 64)
     caps = UNLIMITED._replace(rate=1.0, burst=2)
     survivor, worker = start_worker(table, 0), start_worker(table, 1)
@@ -311,8 +311,8 @@ def test_a_new_address_owes_nothing_of_the_one_before(start_worker: StartWorker)
 
 
 @pytest.mark.slow
-def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
-    """Forty of them, in a crowded table; then nothing is counted, no address twice, and all room is left."""
+def test_workers_killed_at_any_moment_leave_no_count(start_worker: StartWorker) -> None:
+    """Forty workers, in a crowded table: no connection is left, no address is double, and all is free."""
     table = SharedTable.create(3, 256)
     dice = random.Random(1)
     workers = {}
@@ -333,41 +333,41 @@ def test_workers_killed_at_any_moment(start_worker: StartWorker) -> None:
     assert table.connections() == 0
     assert entries(table) == {0: 256}
     life = Life(table, 0)
-    for number in range(5000):  # the 64 of each set, whatever they held
+    for number in range(5000):  # the 64 of each set, with any previous content
         life.connect(1, str(number), UNLIMITED, time.monotonic() + 1e9)
     assert entries(table) == {1: 256}
     assert life.refused() == {"too many addresses": 5000 - 256}
 
 
-# Room and time
+# Space and time
 
 
-def test_what_is_not_touched_takes_no_memory() -> None:
+def test_untouched_parts_take_no_memory() -> None:
     table = SharedTable.create(128, 1 << 20)
     assert Life(table, 0).connect(1, "192.0.2.1", UNLIMITED) == 1
     assert used(table) <= 16 * 4096
 
 
 @pytest.mark.slow
-def test_six_times_as_many_addresses_as_it_holds_come_and_go(start_worker: StartWorker) -> None:
-    """A table that all of them have been through is as quick as a new one, and no larger than it may be."""
+def test_six_times_as_many_addresses_as_places_come_and_go(start_worker: StartWorker) -> None:
+    """After all of them, the table is as fast as a new one, and not above its size."""
     table = SharedTable.create(128)
     workers = [start_worker(table, slot) for slot in range(2)]
     for network, worker in enumerate(workers, 1):
         worker.tell("pass_through", 200_000, network)
     for worker in workers:
         first, last = worker.answers(100)
-        assert last < 4 * first, "it would be hundreds of times if removed addresses were looked at"
+        assert last < 4 * first, "it would be hundreds of times if removed addresses were searched"
     assert table.connections() == 0
     assert used(table) <= table.addresses * (24 + 2 * 4) + 16 * 4096
 
 
 def used(table: SharedTable) -> int:
-    """Bytes of memory the table takes."""
+    """The bytes of memory of the table."""
     return os.stat(f"/proc/self/fd/{table._file}").st_blocks * 512
 
 
-def test_a_key_is_found_only_where_one_begins() -> None:
+def test_a_key_is_found_only_at_the_start_of_an_entry() -> None:
     table = SharedTable.create(1, 64)
     first, second = b"a" * 8 + b"b" * 7 + b"\0", b"c" * 8 + b"d" * 7 + b"\x01"
     assert [table.insert(0, key, 0.0) for key in (first, second)] == [0, 1]
@@ -392,7 +392,7 @@ def test_a_table_is_freed_with_its_last_user() -> None:
 
 
 class Former:
-    """A parent in a process of its own, with connections of its workers; ``table`` is what it hands over."""
+    """A parent in a separate process, with connections of its workers; it hands over ``table``."""
 
     def __init__(self, connections: int, address: str) -> None:
         ours, theirs = socket.socketpair()
@@ -434,7 +434,7 @@ def former() -> Iterator[Former]:
     former.kill()
 
 
-def test_caps_hold_over_two_generations(former: Former) -> None:
+def test_limits_hold_over_two_generations(former: Former) -> None:
     admission = Admission(SharedTable.create(2), 0, [former.table])
     caps = Caps(5, 4, math.inf, 1)
     tickets = [admission.admit(caps), admission.admit(caps)]
@@ -460,8 +460,8 @@ def test_a_rate_holds_over_two_generations() -> None:
     former.kill()
 
 
-def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
-    """Nobody would ever forget the connections of its workers."""
+def test_the_connections_of_a_killed_parent_do_not_count(former: Former) -> None:
+    """No process would ever remove the connections of its workers."""
     admission = Admission(SharedTable.create(2), 0, [former.table])
     caps = Caps(3, 3, math.inf, 1)
     assert former.table.is_counted
@@ -475,8 +475,8 @@ def test_what_a_killed_parent_leaves_does_not_count(former: Former) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"wsgw", b"wsgw\0\0\0\2" + bytes(9000), "other size"])
-def test_another_layout(content: bytes | str) -> None:
-    """That of another release, say: the caps are counted anew."""
+def test_a_table_of_another_layout_is_not_taken_over(content: bytes | str) -> None:
+    """Such as that of another release: the counts begin again."""
     table = SharedTable.create(2, 64)
     file = os.memfd_create("other")
     size = os.fstat(table.fileno()).st_size

@@ -1,4 +1,4 @@
-"""RFC 6455, case by case: tables of what is sent and what must come back, played on two servers.
+"""RFC 6455, case by case: tables of the bytes sent and the required answers, played on two servers.
 
-The numbering follows the families of the Autobahn test suite, which set the custom; the cases are our own.
+The numbering follows the families of the Autobahn test suite; the cases are independent of it.
 """

@@ -1,7 +1,7 @@
-"""A case as it looks through the gateway, where text is XML and binary is not spoken.
+"""A case for the gateway, where text is XML and binary is not accepted.
 
 - The text of a message goes into an XML element, in the same fragments; a message of a given size keeps it.
-- An empty text is a keepalive of old clients: nothing comes back.
+- An empty text is a keepalive of old clients: it gets no answer.
 - Binary is refused with 1003 at its first octet (RFC 7395 section 3.2).
 - UTF-8 that XML forbids (U+FFFE, U+FFFF, NUL) is good text for the WebSocket: XMPP refuses it, with 1008.
 """
@@ -32,14 +32,14 @@ _STANZA = (b"<message xmlns='jabber:client'><body>", b"</body></message>")
 _SMALL = (b"<a xmlns='a:b'>", b"</a>")
 _SMALLEST = b"<a xmlns='a:b'/>"
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: The gateway takes stanzas up to this from an XMPP server; above it, the way back is a receipt.
+#: The gateway accepts stanzas up to this size from an XMPP server; a larger one is answered by a receipt.
 SERVER_LIMIT = 8 * 1024 * 1024
 RECEIPT = b"<message xmlns='jabber:client' id='receipt'/>"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is sent, what is answered, and the stanzas that reach the XMPP server by it."""
+    """The bytes sent, their answers, and the stanzas that reach the XMPP server."""
 
     sends: Sequence[Step]
     expects: list[Expect]
@@ -62,7 +62,7 @@ def wrapped(text: bytes) -> bytes:
 
 
 def as_xmpp(case: Case) -> Iterator[Turn]:
-    """The turns of a case as the gateway has to play them, up to where XMPP ends it."""
+    """The turns of a case for the gateway, up to the one in which XMPP ends it."""
     script = _wrap(case.script)
     refusal = _first_refusal(case.script)
     position = 0
@@ -81,13 +81,13 @@ def as_xmpp(case: Case) -> Iterator[Turn]:
 
 
 def refusal_code(case: Case) -> int:
-    """The Close code by which XMPP refuses what the WebSocket takes; 0 if it takes it too."""
+    """The Close code by which XMPP refuses a case that the WebSocket accepts; 0 if XMPP accepts it too."""
     refusal = _first_refusal(case.script)
     return refusal[1].code if refusal else 0
 
 
 def _as_stanza(expect: Expect) -> Expect | None:
-    """The answer with XML in it; None where the gateway answers nothing."""
+    """The answer with XML in it; None if the gateway does not answer."""
     if not isinstance(expect, Answer) or expect.opcode != TEXT:
         return expect
     if isinstance(expect.payload, Sized):
@@ -105,7 +105,7 @@ def _stanzas(expects: Sequence[Expect]) -> list[bytes]:
 
 
 def _messages(sends: Sequence[Step]) -> Iterator[list[int]]:
-    """The positions of the frames of each text message, also of one that never ends."""
+    """The positions of the frames of each text message, also of an endless one."""
     current: list[int] = []
     for index, step in enumerate(sends):
         if not isinstance(step, Frame) or step.opcode not in (TEXT, BINARY, CONTINUATION):
@@ -128,7 +128,7 @@ def _text_frames(sends: Sequence[Step], message: list[int]) -> list[Frame]:
 
 
 def _wrap(sends: Sequence[Step]) -> list[Step]:
-    """XML around each text message: before its first octet, and behind its last if it ends."""
+    """XML around each text message: before its first octet, and after its last if it ends."""
     result = list(sends)
     for message in _messages(sends):
         filled = [
@@ -150,11 +150,11 @@ def _with_payload(step: Step, before: bytes, after: bytes) -> Frame:
     return replace(step, payload=before + step.payload + after)
 
 
-# -- what XMPP refuses -------------------------------------------------------------------------------
+# -- refusals by XMPP -------------------------------------------------------------------------------
 
 
 def _first_refusal(sends: Sequence[Step]) -> tuple[int, End] | None:
-    """(position, end) of the first frame that is good for a WebSocket and not for XMPP."""
+    """(position, end) of the first frame that is valid in WebSocket but not in XMPP."""
     refusals = [(index, End(1003)) for index in _binaries(sends)]
     for message in _messages(sends):
         frames = _text_frames(sends, message)
@@ -184,7 +184,7 @@ def _is_violation(step: Step) -> bool:
 
 
 def _answers(sends: Sequence[Step]) -> Iterator[int]:
-    """How many frames a server answers to each."""
+    """The number of frames that a server answers to each."""
     for step in sends:
         if isinstance(step, Sized):
             yield 1

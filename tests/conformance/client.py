@@ -1,4 +1,4 @@
-"""Plays a case against a server and says where the server differs from the script."""
+"""Plays a case against a server and reports where the server differs from the script."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from tests.conformance.script import (
 )
 from tests.support.wire import Browser
 
-#: For what has to come: long enough for a busy machine, far below the servers' own deadlines.
+#: The time for an answer: long enough for a busy machine, far below the servers' own deadlines.
 SECONDS = 20.0
-#: How long "nothing comes" is watched, and what is written apart stays apart, in seconds.
+#: The seconds without an answer that count as none; also the pause between two separate writes.
 _SILENCE = 0.1
 _PAUSE = 0.005
 _PIECE = 64 * 1024
-#: What a server may say in a Close (section 7.4.1).
+#: The codes that a server may send in a Close (section 7.4.1).
 _SERVER_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 
 
 class Mismatch(AssertionError):
-    """The server did something else."""
+    """The server differs from the script."""
 
 
 class Client(Browser):
@@ -80,7 +80,7 @@ class Client(Browser):
         return opcode, self.read(size)
 
     def write(self, data: bytes, chop: int, *, until_answered: bool) -> None:
-        """Send in pieces of ``chop`` bytes; if the end is expected, only as long as nothing is answered."""
+        """Send in pieces of ``chop`` bytes; if the end is expected, only until the first answer."""
         size = chop or (_PIECE if until_answered else len(data))
         try:
             for start in range(0, len(data), size):
@@ -106,7 +106,7 @@ class Client(Browser):
             raise Mismatch(f"after its Close the server sent {_short(rest)}")
 
     def frames_to_end(self) -> Iterator[tuple[int, bytes]]:
-        """Frames up to the end of TCP or the first Close, that one too."""
+        """Frames up to the end of TCP, or up to and including the first Close."""
         while True:
             try:
                 opcode, payload = self.frame()
@@ -118,7 +118,7 @@ class Client(Browser):
 
 
 def encode(sends: Iterable[Step], payload_of: Callable[[Sized], bytes]) -> Iterator[bytes | Step]:
-    """Frames as bytes, each run of them joined; what is no frame as it stands."""
+    """The actions, with each run of frames joined as bytes, and the others unchanged."""
     for is_frame, steps in itertools.groupby(sends, lambda step: isinstance(step, Frame | Raw | Sized)):
         if not is_frame:
             yield from steps
@@ -155,7 +155,7 @@ def send(
 
 
 def check_answers(client: Client, wanted: Sequence[Answer], payload_of: Callable[[Sized], bytes]) -> None:
-    """Every frame, in order."""
+    """Assert every frame, in order."""
     for answer in wanted:
         _compare([client.frame()], [_frame_of(answer, payload_of)])
 
@@ -163,7 +163,7 @@ def check_answers(client: Client, wanted: Sequence[Answer], payload_of: Callable
 def check_answers_by_kind(
     client: Client, wanted: Sequence[Answer], payload_of: Callable[[Sized], bytes]
 ) -> None:
-    """Messages in order and pongs in order: a message takes the longer way."""
+    """Assert messages in order and pongs in order: a message takes the longer path."""
     got = [client.frame() for _ in wanted]
     frames = [_frame_of(answer, payload_of) for answer in wanted]
     for pongs in (False, True):
@@ -171,7 +171,7 @@ def check_answers_by_kind(
 
 
 def check_end(client: Client, end: End) -> list[tuple[int, bytes]]:
-    """The Close and the FIN; what came before them is returned."""
+    """Assert the Close and the FIN; returns the frames before them."""
     frames = list(client.frames_to_end())
     if not end.code:
         if frames and frames[-1][0] == CLOSE:
@@ -201,7 +201,7 @@ def check_close(payload: bytes, code: int) -> None:
 
 
 def split(expects: Sequence[Expect]) -> tuple[list[Answer], End | Silence | None]:
-    """(answers, what ends the turn)."""
+    """(answers, the end of the turn)."""
     answers = [expect for expect in expects if isinstance(expect, Answer)]
     last = expects[-1] if expects else None
     return answers, None if isinstance(last, Answer) else last

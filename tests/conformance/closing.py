@@ -28,11 +28,11 @@ from tests.conformance.script import (
     text,
 )
 
-#: Section 7.4.1 and the registry of section 11.7: what an endpoint may send, and ranges left to applications.
+#: Section 7.4.1 and the registry of section 11.7: the codes for endpoints, and the ranges for applications.
 GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)
-#: Unused, reserved, never to be sent, or outside of every range (section 7.4.2).
+#: Unused, reserved, not to be sent, or outside of every range (section 7.4.2).
 BAD_CODES = (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999)
-#: Above what section 7.4.2 gives a meaning to.
+#: Above the codes with a meaning in section 7.4.2.
 FAR_CODES = (5000, 9999, 65535)
 
 
@@ -42,15 +42,15 @@ def _order() -> Iterator[Case]:
 
     yield case(1, "Close after an echoed text", text(b"Hello"), echo(b"Hello"), close(), closed())
     yield case(2, "two Closes, one answer", close(), close(), closed())
-    yield case(3, "ping behind the Close, no pong", close(), ping(), closed())
-    yield case(4, "text behind the Close, no echo", close(), text(b"late"), closed())
+    yield case(3, "ping after the Close, no pong", close(), ping(), closed())
+    yield case(4, "text after the Close, no echo", close(), text(b"late"), closed())
     yield case(5, "Close inside a fragmented text, its rest ignored", text(b"a", fin=False), close(),
                more(b"b", fin=True), closed())  # fmt: skip
     message = Sized(TEXT, 256 * 1024)
     yield case(6, "text of 256 KiB, Close, ping", message, echo_sized(message), close(), ping(), closed())
     yield case(7, "Close, one octet per write", close(1000, b"bye"), closed(), chop=1)
-    yield case(8, "what breaks the rules behind the Close is ignored", close(), Frame(3, b"x"), closed())
-    yield case(9, "bad UTF-8 behind the Close is ignored", close(), text(b"\xff"), closed())
+    yield case(8, "a violation after the Close is ignored", close(), Frame(3, b"x"), closed())
+    yield case(9, "invalid UTF-8 after the Close is ignored", close(), text(b"\xff"), closed())
     yield case(10, "text, ping and Close in one write", text(b"a"), ping(b"p"), close(), echo(b"a"),
                ponged(b"p"), closed())  # fmt: skip
     yield case(11, "the server ends TCP without waiting for the client", close(), closed(), section="7.1.1")
@@ -72,8 +72,8 @@ def _started_by_the_server() -> Iterator[Case]:
                Silence(), close(), End(0))  # fmt: skip
     yield case(4, "the rest of a message before the client's Close", text(b"a", fin=False), Pause(),
                more(b"b", fin=True), Silence(), close(), End(0))  # fmt: skip
-    yield case(5, "a broken frame instead of the client's Close: no second Close", Frame(3), End(0))
-    yield case(6, "bad UTF-8 instead of the client's Close: no second Close", text(b"\xff"), End(0))
+    yield case(5, "an invalid frame instead of the client's Close: no second Close", Frame(3), End(0))
+    yield case(6, "invalid UTF-8 instead of the client's Close: no second Close", text(b"\xff"), End(0))
     yield case(7, "TCP ends instead of the client's Close", Fin(), End(0))
     yield case(8, "another code in the client's Close", close(4000, b"mine"), End(0))
 
@@ -127,11 +127,11 @@ def _after_failing() -> Iterator[Case]:
     def case(number: int, title: str, *script: Step) -> Case:
         return Case(f"7.14.{number}", "7.1.7", title, script)
 
-    yield case(1, "ping behind a reserved opcode, no pong", Frame(3), ping(), fails())
-    yield case(2, "Close behind a reserved opcode, one Close only", Frame(3), close(), fails())
-    yield case(3, "text behind bad UTF-8, no echo", text(b"\xff"), text(b"late"), bad_text())
-    yield case(4, "second violation behind the first, one Close only", Frame(3), text(b"\xff"), fails())
-    yield case(5, "binary behind a reserved opcode", Frame(3), binary(b"x"), fails())
+    yield case(1, "ping after a reserved opcode, no pong", Frame(3), ping(), fails())
+    yield case(2, "Close after a reserved opcode, one Close only", Frame(3), close(), fails())
+    yield case(3, "text after invalid UTF-8, no echo", text(b"\xff"), text(b"late"), bad_text())
+    yield case(4, "second violation after the first, one Close only", Frame(3), text(b"\xff"), fails())
+    yield case(5, "binary after a reserved opcode", Frame(3), binary(b"x"), fails())
 
 
 CASES = (*_order(), *_started_by_the_server(), *_bodies(), *_reasons(), *_codes(), *_after_failing())

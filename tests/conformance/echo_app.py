@@ -22,7 +22,7 @@ from wsgw.websocket_frame import FrameParser, Opcode, make_binary
 from wsgw.websocket_session import Timers, WebSocketSession
 
 CLOSE_COMMAND = b"please close"
-#: No deadline runs: what has to happen at once must not hide behind one.
+#: No deadline runs: it could hide the absence of an immediate reaction.
 _TIMERS = Timers(math.inf, math.inf, math.inf, math.inf)
 _BUDGET = 256
 _QUEUE_HIGH = 64 * 1024
@@ -35,7 +35,7 @@ _HEAD = (
 
 
 class EchoParser(FrameParser):
-    """Takes binary messages too, and keeps them from the session, which knows text only."""
+    """Accepts binary messages too, and does not pass them to the session, which knows only text."""
 
     def __init__(self, limit: int, take_binary: Callable[[bytes], None]) -> None:
         super().__init__(limit, accept_binary=True)
@@ -60,7 +60,7 @@ class EchoSession(WebSocketSession):
 
 
 class Echo:
-    """One connection: the bytes between socket and session, and what the session wants of an application."""
+    """One connection: the bytes between socket and session, and the session's calls of an application."""
 
     ready = True
 
@@ -89,7 +89,7 @@ class Echo:
         self._session.http_eoh(lambda _segments: True, ())
         self._connection.sendall(_HEAD.encode())
 
-    # -- what the socket says ------------------------------------------------------------------
+    # -- calls of the socket -------------------------------------------------------------------
 
     def _received(self, data: bytes) -> None:
         if data:
@@ -116,7 +116,7 @@ class Echo:
         if not self._connection.armed and not self._session.finished:
             self._process()
 
-    # -- what the session says -----------------------------------------------------------------
+    # -- calls of the session ------------------------------------------------------------------
 
     def process_request(self, text: bytes) -> None:
         if text == CLOSE_COMMAND:
@@ -125,7 +125,7 @@ class Echo:
             self._session.send(text)
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
-        """Nobody else has to hear of it."""
+        """No other part needs this."""
 
     def fail(self, error: SessionError) -> None:
         self._session.close(error.code, error.condition)

@@ -1,4 +1,4 @@
-"""Families 5 and 10: fragments, what comes between them, automatic fragmentation (RFC 6455 section 5.4)."""
+"""Families 5 and 10: fragments, frames between them, automatic fragmentation (RFC 6455 section 5.4)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _case(number: int, title: str, *script: Step, section: str = "5.4", chop: in
 
 
 def _written(frames: tuple[Frame, ...]) -> tuple[Step, ...]:
-    """Each frame in a write of its own."""
+    """Each frame in a separate write."""
     return tuple(step for frame in frames for step in (frame, Pause()))
 
 
@@ -64,17 +64,19 @@ def _lone_continuations() -> Iterator[Case]:
     good = text(b"Hello")
     for number, fin in ((9, True), (12, False)):
         frame, name = more(b"lone", fin=fin), "last" if fin else "unfinished"
-        yield _case(number, f"{name} continuation of nothing, a text behind it", frame, good, fails())
+        yield _case(number, f"{name} continuation without a message, a text after it", frame, good, fails())
         separately = (*_written((frame,)), good, fails())
-        yield _case(number + 1, f"{name} continuation of nothing, one write each", *separately)
-        title = f"{name} continuation of nothing, one octet per write"
+        yield _case(number + 1, f"{name} continuation without a message, one write each", *separately)
+        title = f"{name} continuation without a message, one octet per write"
         yield _case(number + 2, title, frame, good, fails(), chop=1)
     after: tuple[Step, ...] = (*fragments(*_PIECES), more(b"more"), text(b"x"), echo(_WHOLE), fails())
     yield _case(15, "continuation after the last fragment", *after)
     for number, fin in ((16, False), (17, True)):
         twice: tuple[Step, ...] = (more(b"lone", fin=fin), *fragments(*_PIECES)) * 2
         name = "last" if fin else "unfinished"
-        yield _case(number, f"{name} continuation of nothing before a good text, twice", *twice, fails())
+        yield _case(
+            number, f"{name} continuation without a message before a valid text, twice", *twice, fails()
+        )
     yield _case(
         18, "two text frames as the fragments of one message", text(b"a", fin=False), text(b"b"), fails()
     )
@@ -128,9 +130,9 @@ def _interleaved() -> Iterator[Case]:
 
 def _first_octets() -> Iterator[Case]:
     begun = text(b"a", fin=False)
-    yield _case(36, "continuation of nothing, by its first octet", Raw(b"\x00"), fails())
-    yield _case(37, "fragmented ping, by its first octet", Raw(b"\x09"), fails(), section="5.5")
-    yield _case(38, "text inside a fragmented text, by its first octet", begun, Raw(b"\x81"), fails())
+    yield _case(36, "continuation without a message, refused at its first octet", Raw(b"\x00"), fails())
+    yield _case(37, "fragmented ping, refused at its first octet", Raw(b"\x09"), fails(), section="5.5")
+    yield _case(38, "text inside a fragmented text, refused at its first octet", begun, Raw(b"\x81"), fails())
 
 
 def _automatic() -> Iterator[Case]:
@@ -142,7 +144,7 @@ def _automatic() -> Iterator[Case]:
         if pinged:
             script, title = (
                 (message, ping(b"x"), echo_sized(message), ponged(b"x")),
-                f"{title}, a ping behind",
+                f"{title}, a ping after it",
             )
         yield Case(f"10.1.{number}", "5.4", title, script)
 

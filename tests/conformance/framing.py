@@ -65,9 +65,9 @@ def _masks() -> Iterator[Case]:
     yield unmasked(4, "Close", Frame(CLOSE, b"\x03\xe8", masked=False))
     yield unmasked(5, "continuation", text(b"a", fin=False), Frame(CONTINUATION, b"b", masked=False))
     behind = (text(b"a"), Frame(TEXT, b"b", masked=False), echo(b"a"), fails())
-    yield Case("1.4.6", "5.1", "text without a mask, in one write with a good one", behind)
+    yield Case("1.4.6", "5.1", "text without a mask, in one write with a valid one", behind)
     script = (text(b"a"), echo(b"a"), Frame(TEXT, b"b", masked=False), fails())
-    yield Case("1.4.7", "5.1", "text without a mask, behind one that was echoed", script)
+    yield Case("1.4.7", "5.1", "text without a mask, after one that was echoed", script)
     yield Case("1.4.12", "5.1", "text without a mask, by its first two octets", (Raw(b"\x81\x05"), fails()))
     for number, mask in ((8, bytes(4)), (9, b"\xff" * 4), (10, b"\x37\xfa\x21\x3d"), (11, b"Hell")):
         frame = Frame(TEXT, _HELLO, mask=mask)
@@ -77,10 +77,10 @@ def _masks() -> Iterator[Case]:
 def _reserved_bits() -> Iterator[Case]:
     yield Case("3.1", "5.2", "RSV3 on a text frame", (text(_HELLO, rsv=1), fails()))
     after = (text(b"first"), text(_HELLO, rsv=2), ping(), echo(b"first"), fails())
-    yield Case("3.2", "5.2", "RSV2 on the second text frame, a ping behind it", after)
+    yield Case("3.2", "5.2", "RSV2 on the second text frame, a ping after it", after)
     yield Case("3.3", "5.2", "RSV2 and RSV3 on the second text frame, one octet per write", (
         text(b"first"), echo(b"first"), text(_HELLO, rsv=3), fails()), 1)  # fmt: skip
-    yield Case("3.4", "5.2", "RSV1 on the second text frame, a ping behind it, one octet per write", (
+    yield Case("3.4", "5.2", "RSV1 on the second text frame, a ping after it, one octet per write", (
         text(b"first"), echo(b"first"), text(_HELLO, rsv=4), ping(), fails()), 1)  # fmt: skip
     yield Case("3.5", "5.2", "RSV1 and RSV3 on a binary frame", (binary(bytes(range(256)), rsv=5), fails()))
     yield Case("3.6", "5.2", "RSV1 and RSV2 on a ping", (Frame(PING, b"x", rsv=6), fails()))
@@ -91,7 +91,7 @@ def _reserved_bits() -> Iterator[Case]:
     bits = (("3.10", 4, "RSV1"), ("3.11", 2, "RSV2"), ("3.12", 1, "RSV3"))
     for number, rsv, name in bits:
         yield Case(number, "5.2", f"{name} on an empty text frame", (text(b"", rsv=rsv), fails()))
-    yield Case("3.13", "5.2", "RSV1, by its first octet", (Raw(b"\xc1"), fails()))
+    yield Case("3.13", "5.2", "RSV1, refused at its first octet", (Raw(b"\xc1"), fails()))
 
 
 def _opcodes() -> Iterator[Case]:
@@ -100,9 +100,9 @@ def _opcodes() -> Iterator[Case]:
             frame = Frame(opcode, _HELLO if number % 2 else b"")
             name, payload = f"reserved opcode {opcode:#x}", "with payload" if number % 2 else "empty"
             yield Case(f"4.{group}.{number}", "5.2", f"{name}, {payload}", (frame, fails()))
-            yield Case(f"4.{group}.{number + 5}", "5.2", f"{name} behind a text, a ping behind it", (
+            yield Case(f"4.{group}.{number + 5}", "5.2", f"{name} after a text, a ping after it", (
                 text(b"first"), frame, ping(), echo(b"first"), fails()))  # fmt: skip
-            yield Case(f"4.{group}.{number + 10}", "5.2", f"{name} behind a text, one octet per write", (
+            yield Case(f"4.{group}.{number + 10}", "5.2", f"{name} after a text, one octet per write", (
                 text(b"first"), echo(b"first"), frame, ping(), fails()), 1)  # fmt: skip
             yield Case(f"4.{group}.{number + 15}", "5.4", f"{name} inside a fragmented text", (
                 text(b"a", fin=False), frame, more(b"b", fin=True), fails()))  # fmt: skip
@@ -111,7 +111,7 @@ def _opcodes() -> Iterator[Case]:
 def _first_octets() -> Iterator[Case]:
     for group, first in ((1, 0x3), (2, 0xB)):
         for number, opcode in enumerate(range(first, first + 5), 21):
-            title = f"reserved opcode {opcode:#x}, by its first octet"
+            title = f"reserved opcode {opcode:#x}, refused at its first octet"
             yield Case(f"4.{group}.{number}", "5.2", title, (Raw(bytes((0x80 | opcode,))), fails()))
 
 

@@ -30,7 +30,7 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, Child, wait_until
 from tests.support.wire import END, OPENINGS, Connection, XmppServer
 
-#: Deadlines of the gateway far beyond those of the cases, and room for the biggest of them.
+#: Deadlines of the gateway far beyond those of the cases, and limits above the largest of them.
 _OPTIONS = (
     f"{{max_stanza_size, {LIMIT}}}, {{send_buffer_hard, {4 * LIMIT}}}, {{close_timeout, 300}}, "
     "{send_timeout, 300}, {websocket_timeout, infinity}, {websocket_ping_interval, infinity}, "
@@ -43,14 +43,14 @@ class Harness(Protocol):
     name: str
 
     def play(self, case: Case) -> None:
-        """Raises Mismatch, OSError or EOFError where the server differs from the case."""
+        """Play a case. Raises Mismatch, OSError or EOFError if the server differs from it."""
 
     def stop(self) -> None:
         """End the server; raises AssertionError for a traceback in its log."""
 
 
 class EchoHarness:
-    """The echo server in a process of its own."""
+    """The echo server in a separate process."""
 
     name = "echo"
 
@@ -101,7 +101,7 @@ class EchoHarness:
 
 
 class GatewayHarness:
-    """``python -m wsgw`` with an XMPP server behind it that gives every stanza back."""
+    """``python -m wsgw`` with an XMPP server behind it that returns every stanza."""
 
     name = "gateway"
 
@@ -142,7 +142,7 @@ class GatewayHarness:
     def _play(
         self, client: Client, upstream: EchoingServer, case: Case, plan: list[as_xmpp.Turn]
     ) -> End | None:
-        """Returns what ended the session; None for the XMPP server."""
+        """Play the turns; returns the end of the session, None if the XMPP server ended it."""
         by_server = False
 
         def make_server_close() -> None:
@@ -166,7 +166,7 @@ class GatewayHarness:
 
     @staticmethod
     def _check_last(frames: list[tuple[int, bytes]], end: End, turn: as_xmpp.Turn) -> None:
-        """Pongs exactly; the server may not have got round to echoing the last messages."""
+        """Assert exactly the pongs; the server may not have echoed the last messages yet."""
         answers, _ = split(turn.expects)
         pongs = [answer for answer in answers if answer.opcode == PONG]
         compare_frames([frame for frame in frames if frame[0] == PONG], pongs, as_xmpp.payload_of)
@@ -186,12 +186,12 @@ class GatewayHarness:
         assert status == 0, f"the gateway ended with {status}"
 
 
-#: In the order they are told of.
+#: In the order of the report.
 HARNESSES: tuple[type[EchoHarness] | type[GatewayHarness], ...] = (EchoHarness, GatewayHarness)
 
 
 class EchoingServer:
-    """The XMPP server of one session, in a thread: keeps what comes, and gives it back."""
+    """The XMPP server of one session, in a thread: keeps the received bytes, and returns them."""
 
     def __init__(self, connection: Connection, *, receipts: bool) -> None:
         self.received = bytearray()
@@ -214,7 +214,7 @@ class EchoingServer:
         self._connection.send(data)
 
     def join(self) -> None:
-        """Until the gateway has ended the connection."""
+        """Wait until the gateway has ended the connection."""
         self._thread.join(SECONDS)
         if self._thread.is_alive():
             raise Mismatch("the XMPP server's connection was not ended")
@@ -232,13 +232,13 @@ def _needs_receipts(case: Case) -> bool:
 
 
 def _leave(client: Client) -> None:
-    """A connection that lives answers a Close, and nothing else is on the way."""
+    """Assert that a Close is answered, and that no other frame comes."""
     client.send(close(1000).encode())
     compare_frames(check_end(client, End(1000)), [], _filler)
 
 
 def _check_stream_end(client: Client) -> None:
-    """The XMPP server has ended the stream: ``<close/>`` and a Close, which is not answered yet."""
+    """Assert the end by the XMPP server: ``<close/>`` and a Close, which is not answered yet."""
     message = client.message()
     if not message.startswith(b"<close "):
         raise Mismatch(f"{message!r} instead of <close/>")
@@ -259,7 +259,7 @@ def _check_stream_error(last_words: list[bytes], condition: str) -> None:
 
 
 def _check_upstream(received: bytes, stanzas: bytes, end: End | None) -> None:
-    """What the XMPP server has to have heard: every good stanza, then what fits the end."""
+    """Assert that the XMPP server received every valid stanza, then the bytes that match the end."""
     if received[: len(stanzas)] != stanzas:
         raise Mismatch(f"the XMPP server got {received[:80]!r}... instead of {stanzas[:80]!r}...")
     farewell = received[len(stanzas) :]

@@ -1,4 +1,4 @@
-"""Family 9: big messages, small pieces, many messages, the limit (RFC 6455 sections 5.2, 5.4 and 10.4)."""
+"""Family 9: large messages, small pieces, many messages, the limit (RFC 6455 sections 5.2, 5.4 and 10.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.conformance.script import BINARY, TEXT, Case, Frame, Raw, Sized, Step, echo_sized, text, too_big
 
 KIB, MIB = 1024, 1024 * 1024
-#: What both servers are told to take at most.
+#: The limit that both servers get.
 LIMIT = 16 * MIB
 _ROUND_TRIPS = 1000
 
@@ -66,11 +66,11 @@ def _limit() -> Iterator[Case]:
     yield case(3, "the longest length there is", Frame(TEXT, length=b"\x7f\x7f" + b"\xff" * 7))
     begun = text(b"*" * 4 * KIB, fin=False)
     rest = Frame(0, withheld=LIMIT)
-    yield case(4, "a second fragment that would pass the limit", begun, rest)
+    yield case(4, "a second fragment that would exceed the limit", begun, rest)
     first = text(b"*" * 1000, fin=False, withheld=LIMIT - 999)
-    yield case(5, "a first fragment that would pass the limit", first)
+    yield case(5, "a first fragment that would exceed the limit", first)
     length = Raw(b"\x81\xff" + (LIMIT + 1).to_bytes(8, "big"))
-    yield case(6, "one octet above the limit, by its length, before the mask", length)
+    yield case(6, "one octet above the limit, refused at its length, before the mask", length)
 
 
 CASES = (*_whole(), *_fragmented(), *_chopped(), *_round_trips(), *_limit())

@@ -19,7 +19,7 @@ def _too_long(number: int, title: str, frame: Frame) -> Case:
 CASES = (
     _ping(1, "empty ping", b""),
     _ping(2, "ping with text", b"Hello, world!"),
-    _ping(3, "ping with octets that are no text", _OCTETS),
+    _ping(3, "ping with octets that are not UTF-8", _OCTETS),
     _ping(4, "ping of 125 octets", b"\xfe" * 125),
     _too_long(5, "ping of 126 octets", ping(b"\xfe" * 126)),
     _ping(6, "ping of 125 octets, one octet per write", b"\xfe" * 125, 1),

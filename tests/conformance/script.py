@@ -1,6 +1,6 @@
-"""The words a conformance case is written in: what the client sends, and what the server must answer.
+"""The vocabulary of a conformance case: the actions of the client, and the required answers of the server.
 
-A case is a dialogue. What stands between two answers is sent in one write, or in pieces of ``chop`` bytes.
+A case is a dialogue. The bytes between two answers are sent in one write, or in pieces of ``chop`` bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FILLER = b"*"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One client frame after RFC 6455 section 5.2.
+    """One client frame by RFC 6455 section 5.2.
 
     ``length`` replaces the length field; ``withheld`` bytes are promised by it and never sent. ``mask`` is 4
     bytes, None for a random one; ``masked`` False leaves it out.
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Octets as they stand: the beginning of a frame whose rest never comes."""
+    """Octets: the beginning of a frame whose rest is never sent."""
 
     octets: bytes
 
@@ -69,12 +69,12 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What was sent so far goes out by itself."""
+    """The bytes so far are a separate write."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCloses:
-    """The server is made to start the closing handshake; its Close is read, and not answered."""
+    """Let the server start the closing handshake; its Close is read, and not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nothing comes, and the connection stays."""
+    """No byte comes, and the connection stays open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ Step = Send | Expect
 
 @dataclass(frozen=True)
 class Case:
-    """``id`` begins with the family, ``section`` is RFC 6455's. Without an ``End`` the connection stays."""
+    """``id`` begins with the family, ``section`` is RFC 6455's. Without ``End`` the connection stays."""
 
     id: str
     section: str
@@ -128,12 +128,12 @@ class Case:
         return self.id.partition(".")[0]
 
     def renumbered(self, suffix: str, title: str, **changes: object) -> Case:
-        """A variant of this case, sent in another way."""
+        """A variant of this case with other writes."""
         return replace(self, id=f"{self.id}/{suffix}", title=f"{self.title}, {title}", **changes)  # type: ignore[arg-type]
 
 
 def turns(script: tuple[Step, ...]) -> Iterator[tuple[list[Send], list[Expect]]]:
-    """The script as pairs: what is sent, then what must be answered to it."""
+    """The script as pairs: the actions, then the answers that they must get."""
     sends: list[Send] = []
     expects: list[Expect] = []
     for is_answer, steps in itertools.groupby(script, lambda step: isinstance(step, Expect)):
@@ -163,7 +163,7 @@ def length_field(size: int) -> bytes:
     return b"\x7f" + size.to_bytes(8, "big")
 
 
-# -- what the client sends -------------------------------------------------------------------------
+# -- actions of the client -------------------------------------------------------------------------
 
 
 def text(payload: bytes, *, fin: bool = True, rsv: int = 0, withheld: int = 0) -> Frame:
@@ -188,7 +188,7 @@ def pong(payload: bytes = b"", *, fin: bool = True) -> Frame:
 
 
 def close(code: int | None = 1000, reason: bytes = b"") -> Frame:
-    """A Close; with ``code`` None its body is ``reason`` as it stands."""
+    """A Close; with ``code`` None its body is ``reason`` alone."""
     return Frame(CLOSE, (b"" if code is None else code.to_bytes(2, "big")) + reason)
 
 
@@ -201,7 +201,7 @@ def fragments(*payloads: bytes, opcode: int = TEXT) -> tuple[Frame, ...]:
     )
 
 
-# -- what the server answers -----------------------------------------------------------------------
+# -- answers of the server -----------------------------------------------------------------------
 
 
 def echo(payload: bytes, opcode: int = TEXT) -> Answer:

@@ -29,7 +29,7 @@ def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.rule("6455-5.2", "6455-5.4", "6455-5.5.2", "6455-8.1")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_case(harness: Harness, case: Case) -> None:
+def test_a_server_passes_the_case(harness: Harness, case: Case) -> None:
     harness.play(case)
 
 
@@ -41,7 +41,7 @@ def test_the_table_is_in_order() -> None:
         assert case.script != following.script or case.chop != following.chop, following.id
 
 
-def test_published_results_are_of_this_table() -> None:
+def test_the_published_results_are_those_of_the_table() -> None:
     published = (ROOT / "docs" / "conformance.md").read_text("utf-8")
     rows = [f"| {case.id} | {case.section} | {case.title} | passed | passed" for case in CASES]
     assert [row for row in rows if row not in published] == []
@@ -49,7 +49,7 @@ def test_published_results_are_of_this_table() -> None:
 
 
 def test_the_grammar_of_the_table_agrees_with_python() -> None:
-    """Two readings of RFC 3629: where Python's decoder says a text goes wrong, the grammar does too."""
+    """Two implementations of RFC 3629: Python's decoder and the grammar refuse the same octets."""
     for first in range(0x80, 0x100):
         for second in range(0x100):
             for octets in (bytes((first, second)), bytes((first, second, 0x80, 0x80))):

@@ -1,7 +1,7 @@
-"""Family 6: text is UTF-8 (RFC 6455 section 8.1), judged by RFC 3629's grammar, as early as can be.
+"""Family 6: text is UTF-8 (RFC 6455 section 8.1), checked by RFC 3629's grammar at the first wrong octet.
 
 Every octet sequence is sent in three ways: in one frame, octet by octet, and one octet per fragment. In the
-last two a bad sequence ends at the octet that makes it bad: the failure must come without another one.
+last two an invalid sequence ends at its first wrong octet: the failure must come without another one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.conformance.script import (
 )
 
 _TAIL = (0x80, 0xBF)
-#: RFC 3629 section 4: the first octets, and the bounds of each that must follow.
+#: RFC 3629 section 4: the first octets, and the bounds of each following octet.
 _GRAMMAR: tuple[tuple[range, tuple[tuple[int, int], ...]], ...] = (
     (range(0x80), ()),
     (range(0xC2, 0xE0), (_TAIL,)),
@@ -38,7 +38,7 @@ _GRAMMAR: tuple[tuple[range, tuple[tuple[int, int], ...]], ...] = (
 
 
 def fault(payload: bytes) -> int | None:
-    """The index of the first octet that no good text has there, the length if the end is missing, or None."""
+    """The index of the first wrong octet, the length if the end is missing, None for valid text."""
     position = 0
     while position < len(payload):
         bounds = next((tails for firsts, tails in _GRAMMAR if payload[position] in firsts), None)
@@ -52,7 +52,7 @@ def fault(payload: bytes) -> int | None:
     return None
 
 
-#: Of octets nobody waits for, behind what has to be refused without them.
+#: Octets after those that must be refused without them.
 _WITHHELD = 10
 
 
@@ -89,7 +89,7 @@ _KOSME = "κόσμε".encode()
 _BAD = _KOSME + b"\xed\xa0\x80" + b"edited"
 _VALID = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 
-#: Each group: (number, what its sequences are, (title, octets)...).
+#: Each group: (number, kind of its sequences, (title, octets)...).
 _Sequence = tuple[str, bytes]
 _PLANES = [plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)]
 
@@ -136,15 +136,15 @@ _GROUPS: dict[int, list[_Sequence]] = {
     10: _named("last sequence beyond U+10FFFF", "f7bfbfbf", "fbbfbfbfbf", "fdbfbfbfbfbf"),
     11: _named("at a border", "ed9fbf", "ee8080", "efbfbd", "f48fbfbf", "f4908080"),
     12: [
-        *_named("tail octets without a first", "80", "bf"),
-        *((f"{size} tail octets without a first", (b"\x80\xbf" * 4)[:size]) for size in range(2, 8)),
-        ("every tail octet, without a first", bytes(range(0x80, 0xC0))),
+        *_named("continuation octets without a first", "80", "bf"),
+        *((f"{size} continuation octets without a first", (b"\x80\xbf" * 4)[:size]) for size in range(2, 8)),
+        ("every continuation octet, without a first", bytes(range(0x80, 0xC0))),
     ],
     13: [_lonely(first, last) for first, last in
          ((0xC0, 0xDF), (0xE0, 0xEF), (0xF0, 0xF7), (0xF8, 0xFB), (0xFC, 0xFD))],
     14: _named("last octet missing", *_MISSING_LAST),
-    15: [("all of those with the last octet missing in a row", bytes.fromhex("".join(_MISSING_LAST)))],
-    16: _named("octets that are never used", "fe", "ff", "fefeffff"),
+    15: [("all sequences without their last octet in a row", bytes.fromhex("".join(_MISSING_LAST)))],
+    16: _named("unused octets", "fe", "ff", "fefeffff"),
     17: _named("overlong slash", "c0af", "e080af", "f08080af", "f8808080af", "fc80808080af"),
     18: _named("longest overlong of its length", "c1bf", "e09fbf", "f08fbfbf", "f887bfbfbf", "fc83bfbfbfbf"),
     19: _named("overlong NUL", "c080", "e08080", "f0808080", "f880808080", "fc8080808080"),
@@ -158,8 +158,10 @@ _GROUPS: dict[int, list[_Sequence]] = {
     23: [(f"special U+{point:04X}", chr(point).encode()) for point in range(0xFFF9, 0x10000)],
     24: _named("second octet at its bound", "c1bf", "c280", "e09fbf", "e0a080", "ed9fbf", "eda080",
                "f08fbfbf", "f0908080", "f48fbfbf", "f4908080", "f5808080"),
-    25: _named("good text, a bad octet, good text", "6162ff6364", "c3a9c03f61", "e282ac8061", "f09d849ef561"),
-    26: _named("character broken off by a good one", "c361", "e28261", "f09d8461", "e2c3a9", "f09df09d849e"),
+    25: _named("valid text, an invalid octet, valid text",
+               "6162ff6364", "c3a9c03f61", "e282ac8061", "f09d849ef561"),
+    26: _named("character interrupted by a valid one",
+               "c361", "e28261", "f09d8461", "e2c3a9", "f09df09d849e"),
 }  # fmt: skip
 
 
@@ -180,7 +182,7 @@ def _empty() -> Iterator[Case]:
 
 
 def _good() -> Iterator[Case]:
-    yield Case("6.2.1", "8.1", "good text in one frame", (text(_VALID), echo(_VALID)))
+    yield Case("6.2.1", "8.1", "valid text in one frame", (text(_VALID), echo(_VALID)))
     yield Case("6.2.2", "8.1", "cut between characters", (*fragments(_VALID[:8], _VALID[8:]), echo(_VALID)))
     for number, place in enumerate((7, 11, 13), 3):
         pieces = fragments(_VALID[:place], _VALID[place:])
@@ -196,11 +198,11 @@ def _good() -> Iterator[Case]:
 
 
 def _bad() -> Iterator[Case]:
-    yield Case("6.3.1", "8.1", "bad text in one frame", (text(_BAD), bad_text()))
+    yield Case("6.3.1", "8.1", "invalid text in one frame", (text(_BAD), bad_text()))
     octets = fragments(*(_BAD[index : index + 1] for index in range(len(_BAD))))
-    yield Case("6.3.2", "8.1", "bad text, one octet per fragment", (*octets, bad_text()))
+    yield Case("6.3.2", "8.1", "invalid text, one octet per fragment", (*octets, bad_text()))
     yield Case(
-        "6.3.3", "8.1", "good text, then bad text", (text(_KOSME), echo(_KOSME), text(_BAD), bad_text())
+        "6.3.3", "8.1", "valid text, then invalid text", (text(_KOSME), echo(_KOSME), text(_BAD), bad_text())
     )
 
 
@@ -211,12 +213,16 @@ def _fail_fast() -> Iterator[Case]:
         head, octet = bad[:-1], bad[-1:]
 
         scripts: tuple[tuple[str, int, tuple[Frame | Pause, ...]], ...] = (
-            ("seen when its fragment is complete", 0, (text(bad, fin=False),)),
-            ("seen in the fragment that makes it bad", 0, (text(head, fin=False), Pause(), more(octet))),
-            ("seen before its frame is complete", 0, (text(bad, withheld=100),)),
-            ("seen in the write that makes it bad", 1, (text(bad, fin=False, withheld=100),)),
+            ("refused when its fragment is complete", 0, (text(bad, fin=False),)),
             (
-                "seen in an incomplete continuation",
+                "refused in the fragment with the invalid octet",
+                0,
+                (text(head, fin=False), Pause(), more(octet)),
+            ),
+            ("refused before its frame is complete", 0, (text(bad, withheld=100),)),
+            ("refused in the write with the invalid octet", 1, (text(bad, fin=False, withheld=100),)),
+            (
+                "refused in an incomplete continuation",
                 0,
                 (text(head, fin=False), Pause(), more(octet, withheld=9)),
             ),

@@ -1,4 +1,4 @@
-"""``python -m wsgw.demo`` as a process of its own, for clients that bring threads."""
+"""``python -m wsgw.demo`` as a separate process, for clients that start threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def demo_process(*arguments: str) -> Iterator[int]:
-    """Runs until left; gives the port. It must end well on SIGTERM."""
+    """Runs in the block; yields the port. It must end in order at SIGTERM."""
     command = [sys.executable, "-W", "error", "-m", "wsgw.demo", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A client made of bytes: what it sends and what it awaits are written out in the tests."""
+"""A client of bytes: the tests spell out what it sends and awaits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plain(name: str, password: str) -> bytes:
     return b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + credentials + b"</auth>"
 
 
-#: For what has to come.
+#: The time for an expected answer, in seconds.
 SECONDS = 20.0
 
 
@@ -41,7 +41,7 @@ class RawClient:
         self.sock.sendall(data.encode() if isinstance(data, str) else data)
 
     def until(self, expected: bytes | str) -> str:
-        """Everything up to and with ``expected``, which is taken out of what was received."""
+        """The bytes up to and including ``expected``, removed from those received."""
         marker = expected.encode() if isinstance(expected, str) else expected
         with Timeout(SECONDS, AssertionError(f"{marker!r} did not come")):
             while marker not in self.received:
@@ -53,14 +53,14 @@ class RawClient:
         return taken.decode()
 
     def rest(self) -> str:
-        """Everything up to the end of the connection."""
+        """The bytes up to the end of the connection."""
         while data := self.sock.recv(65536):
             self.received += data
         taken, self.received = self.received, b""
         return taken.decode()
 
     def nothing_before(self, request: str = "sync") -> str:
-        """What came up to now: a ping is sent, and its answer marks the end."""
+        """The bytes received until now: a ping is sent, and its answer marks the end."""
         self.send(f"<iq type='get' id='{request}' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
         taken = self.until(f"id='{request}'")
         self.until("/>")
@@ -99,7 +99,7 @@ class RawClient:
         return self.until("id='roster'") + self.until("</iq>")
 
     def end(self) -> None:
-        """Close the stream in good order."""
+        """Close the stream in order."""
         self.send(END)
         assert self.rest().endswith("</stream:stream>")
         self.close()

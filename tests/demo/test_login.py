@@ -28,7 +28,7 @@ def decoded(element: str) -> str:
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
 @pytest.mark.parametrize(("name", "password"), [("alice", "secret"), ("Alice", "secret"), ("jörg", "straße")])
-def test_scram(connect: Connect, mechanism: str, name: str, password: str) -> None:
+def test_scram_logs_in(connect: Connect, mechanism: str, name: str, password: str) -> None:
     client, scram = connect(), ScramClient([mechanism], name, password)
     client.open()
     client.send(auth(mechanism, scram.get_client_first().encode()))
@@ -41,7 +41,7 @@ def test_scram(connect: Connect, mechanism: str, name: str, password: str) -> No
 @pytest.mark.parametrize(
     ("name", "password"), [("alice", "wrong"), ("nobody", "secret")], ids=["password", "account"]
 )
-def test_scram_refused(connect: Connect, name: str, password: str) -> None:
+def test_a_bad_scram_exchange_is_refused(connect: Connect, name: str, password: str) -> None:
     client, scram = connect(), ScramClient(["SCRAM-SHA-1"], name, password)
     client.open()
     client.send(auth("SCRAM-SHA-1", scram.get_client_first().encode()))
@@ -51,7 +51,7 @@ def test_scram_refused(connect: Connect, name: str, password: str) -> None:
     assert "<not-authorized/>" in client.until("</failure>")
 
 
-def test_plain_after_an_empty_challenge(connect: Connect) -> None:
+def test_plain_may_follow_an_empty_challenge(connect: Connect) -> None:
     client = connect()
     client.open()
     client.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>")
@@ -61,7 +61,7 @@ def test_plain_after_an_empty_challenge(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("authzid", ["", "alice", "alice@localhost", "alice@localhost/x"])
-def test_plain_authzid(connect: Connect, authzid: str) -> None:
+def test_an_authzid_must_be_the_own_account(connect: Connect, authzid: str) -> None:
     client = connect()
     client.open()
     client.send(auth("PLAIN", f"{authzid}\0alice\0secret".encode()))
@@ -91,7 +91,7 @@ def test_plain_authzid(connect: Connect, authzid: str) -> None:
         ("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", "aborted"),
     ],
 )
-def test_failure_and_another_try(connect: Connect, request_: str, condition: str) -> None:
+def test_a_failed_login_may_be_repeated(connect: Connect, request_: str, condition: str) -> None:
     client = connect()
     client.open()
     client.send(request_)
@@ -101,7 +101,7 @@ def test_failure_and_another_try(connect: Connect, request_: str, condition: str
     client.until("<success")
 
 
-def test_abort_in_the_middle(connect: Connect) -> None:
+def test_a_login_may_be_aborted(connect: Connect) -> None:
     client = connect()
     client.open()
     client.send(auth("SCRAM-SHA-1", b"n,,n=alice,r=abc"))
@@ -112,7 +112,7 @@ def test_abort_in_the_middle(connect: Connect) -> None:
     assert "<malformed-request/>" in client.until("</failure>")
 
 
-def test_too_many_failures(connect: Connect) -> None:
+def test_too_many_failures_end_the_stream(connect: Connect) -> None:
     client = connect()
     client.open()
     client.send(plain("alice", "wrong") * 10)

@@ -28,7 +28,7 @@ def pair(connect: Connect) -> tuple[RawClient, RawClient]:
 
 
 def befriend(one: RawClient, other: RawClient) -> None:
-    """Both directions; every stanza of RFC 6121 section 3.1 in its place."""
+    """Subscribe in both directions, with every stanza of RFC 6121 section 3.1."""
     for asker, asked in ((one, other), (other, one)):
         me, them = asker.jid.partition("/")[0], asked.jid.partition("/")[0]
         asker.send(f"<presence type='subscribe' to='{them}/any'/>")
@@ -42,14 +42,14 @@ def befriend(one: RawClient, other: RawClient) -> None:
         assert f"from='{asked.jid}'" in asker.until("</presence>")
 
 
-def test_subscribe_both_ways(pair: tuple[RawClient, RawClient]) -> None:
+def test_two_accounts_subscribe_to_each_other(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     befriend(alice, bob)
     assert "<item jid='bob@localhost' subscription='both'/>" in alice.roster()
     assert "<item jid='alice@localhost' subscription='both'/>" in bob.roster()
 
 
-def test_broadcast_and_loss(pair: tuple[RawClient, RawClient]) -> None:
+def test_presence_and_a_loss_are_broadcast(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     befriend(alice, bob)
     bob.send("<presence><show>away</show></presence>")
@@ -59,7 +59,7 @@ def test_broadcast_and_loss(pair: tuple[RawClient, RawClient]) -> None:
     assert alice.until("/>") == gone
 
 
-def test_unavailable_with_status(pair: tuple[RawClient, RawClient]) -> None:
+def test_unavailable_keeps_its_status(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     befriend(alice, bob)
     bob.send("<presence type='unavailable'><status>tea</status></presence>")
@@ -69,8 +69,10 @@ def test_unavailable_with_status(pair: tuple[RawClient, RawClient]) -> None:
     assert alice.nothing_before() == ""
 
 
-def test_welcome(pair: tuple[RawClient, RawClient], connect: Connect) -> None:
-    """A new resource hears of contacts and of its own account's others."""
+def test_a_new_resource_gets_the_presence_of_others(
+    pair: tuple[RawClient, RawClient], connect: Connect
+) -> None:
+    """Of contacts, and of other resources of its account."""
     alice, bob = pair
     befriend(alice, bob)
     second = connect().login("alice", "second").available()
@@ -80,7 +82,7 @@ def test_welcome(pair: tuple[RawClient, RawClient], connect: Connect) -> None:
         assert "from='alice@localhost/second'" in client.until("</presence>")
 
 
-def test_request_waits_for_the_contact(connect: Connect) -> None:
+def test_a_subscription_request_waits_for_the_contact(connect: Connect) -> None:
     alice = connect().login("alice").available()
     alice.send("<presence type='subscribe' to='bob@localhost'><status>it is me</status></presence>")
     assert alice.nothing_before() == ""
@@ -90,7 +92,7 @@ def test_request_waits_for_the_contact(connect: Connect) -> None:
         bob.end()
 
 
-def test_unsubscribe(pair: tuple[RawClient, RawClient]) -> None:
+def test_unsubscribe_ends_the_subscription(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     befriend(alice, bob)
     alice.send("<presence type='unsubscribe' to='bob@localhost'/>")
@@ -103,7 +105,7 @@ def test_unsubscribe(pair: tuple[RawClient, RawClient]) -> None:
     assert alice.nothing_before() == ""
 
 
-def test_revoke(pair: tuple[RawClient, RawClient]) -> None:
+def test_a_subscription_can_be_revoked(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     befriend(alice, bob)
     bob.send("<presence type='unsubscribed' to='alice@localhost'/>")
@@ -113,7 +115,7 @@ def test_revoke(pair: tuple[RawClient, RawClient]) -> None:
     assert "subscription='from'" in answer
 
 
-def test_deny(pair: tuple[RawClient, RawClient]) -> None:
+def test_a_subscription_request_can_be_denied(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     alice.send("<presence type='subscribe' to='bob@localhost'/>")
     bob.until("type='subscribe'")
@@ -124,14 +126,14 @@ def test_deny(pair: tuple[RawClient, RawClient]) -> None:
     assert bob.nothing_before() == ""
 
 
-def test_approval_nobody_asked_for(pair: tuple[RawClient, RawClient]) -> None:
+def test_an_approval_without_a_request_is_dropped(pair: tuple[RawClient, RawClient]) -> None:
     alice, bob = pair
     bob.send("<presence type='subscribed' to='alice@localhost'/>")
     assert bob.nothing_before() == ""
     assert alice.nothing_before() == ""
 
 
-def test_subscribing_to_nobody(pair: tuple[RawClient, RawClient]) -> None:
+def test_a_request_to_an_unknown_account_is_denied(pair: tuple[RawClient, RawClient]) -> None:
     alice, _ = pair
     alice.send("<presence type='subscribe' to='nobody@localhost'/>")
     alice.until("ask='subscribe'")
@@ -152,7 +154,7 @@ def test_subscribing_to_nobody(pair: tuple[RawClient, RawClient]) -> None:
         ("<presence to='@'/>", "jid-malformed"),
     ],
 )
-def test_presence_refused(connect: Connect, stanza: str, condition: str) -> None:
+def test_bad_presence_is_refused(connect: Connect, stanza: str, condition: str) -> None:
     alice = connect().login("alice")
     alice.send(stanza)
     answer = alice.until("</presence>")
@@ -160,8 +162,8 @@ def test_presence_refused(connect: Connect, stanza: str, condition: str) -> None
     assert f"<{condition} " in answer
 
 
-def test_directed_presence(connect: Connect) -> None:
-    """To somebody who is no contact; the end is told there too."""
+def test_directed_presence_reaches_a_stranger(connect: Connect) -> None:
+    """To an account that is no contact, which gets the end too."""
     alice, bob = connect().login("alice"), connect().login("bob")
     alice.send(f"<presence to='{bob.jid}'><status>hi</status></presence>")
     assert "<status>hi</status>" in bob.until("</presence>")
@@ -169,7 +171,7 @@ def test_directed_presence(connect: Connect) -> None:
     assert bob.until("/>") == "<presence from='alice@localhost/test' type='unavailable' to='bob@localhost'/>"
 
 
-def test_directed_unavailable_is_told_once(connect: Connect) -> None:
+def test_directed_unavailable_is_sent_once(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     alice.send(f"<presence to='{bob.jid}'/><presence to='{bob.jid}' type='unavailable'/>")
     bob.until("type='unavailable'")
@@ -178,7 +180,7 @@ def test_directed_unavailable_is_told_once(connect: Connect) -> None:
     assert bob.nothing_before() == ""
 
 
-def test_roster_item(connect: Connect) -> None:
+def test_a_roster_item_can_be_changed(connect: Connect) -> None:
     one, two = connect().login("alice", "one"), connect().login("alice", "two")
     one.roster()
     two.roster()
@@ -206,7 +208,7 @@ def test_roster_item(connect: Connect) -> None:
         ("<item jid='a@b' subscription='remove'/>", "item-not-found"),
     ],
 )
-def test_roster_set_refused(connect: Connect, items: str, condition: str) -> None:
+def test_a_bad_roster_set_is_refused(connect: Connect, items: str, condition: str) -> None:
     alice = connect().login("alice")
     alice.send(f"<iq type='set' id='set'><query xmlns='jabber:iq:roster'>{items}</query></iq>")
     assert f"<{condition} " in alice.until("</iq>")

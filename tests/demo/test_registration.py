@@ -20,7 +20,7 @@ def account(name: str, password: str) -> str:
     return register(f"<username>{name}</username><password>{password}</password>")
 
 
-def test_register_and_log_in(connect: Connect) -> None:
+def test_a_registered_account_logs_in(connect: Connect) -> None:
     client = connect()
     client.open()
     client.send("<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>")
@@ -44,7 +44,7 @@ def test_register_and_log_in(connect: Connect) -> None:
         (register(""), "not-acceptable"),
     ],
 )
-def test_registration_refused(connect: Connect, request_: str, condition: str) -> None:
+def test_a_bad_registration_is_refused(connect: Connect, request_: str, condition: str) -> None:
     client = connect()
     client.open()
     client.send(request_)
@@ -53,7 +53,7 @@ def test_registration_refused(connect: Connect, request_: str, condition: str) -
     client.until("<success")
 
 
-def test_change_password(connect: Connect) -> None:
+def test_a_password_can_be_changed(connect: Connect) -> None:
     client = connect().login("alice")
     client.send("<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>")
     assert "<registered/><username>alice</username>" in client.until("</iq>")
@@ -69,7 +69,7 @@ def test_change_password(connect: Connect) -> None:
     again.until("<success")
 
 
-def test_cancel(connect: Connect) -> None:
+def test_an_account_can_be_cancelled(connect: Connect) -> None:
     client, other = connect().login("alice", "one"), connect().login("alice", "two")
     client.send(register("<remove/>"))
     answer = client.rest()
@@ -83,7 +83,7 @@ def test_cancel(connect: Connect) -> None:
     assert "<not-authorized/>" in again.until("</failure>")
 
 
-def test_closed_registration() -> None:
+def test_registration_can_be_closed() -> None:
     with DemoServer(accounts={"alice": "secret"}, allow_registration=False) as server:
         client = RawClient(server.port)
         assert "iq-register" not in client.open()

@@ -1,4 +1,4 @@
-"""Messages and requests: to whom they go, and the errors (RFC 6121 section 8.5, RFC 6120 section 8)."""
+"""The recipients of messages and requests, and the errors (RFC 6121 section 8.5, RFC 6120 section 8)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def message(to: str, kind: str = "chat") -> str:
     return f"<message to='{to}' type='{kind}' id='m'>{BODY}</message>"
 
 
-def test_to_full_jid(connect: Connect) -> None:
+def test_a_message_to_a_full_jid_reaches_that_resource(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     alice.send(message(bob.jid))
     expected = (
@@ -26,7 +26,7 @@ def test_to_full_jid(connect: Connect) -> None:
     assert bob.until("</message>") == expected
 
 
-def test_to_bare_jid_goes_to_the_highest_priority(connect: Connect) -> None:
+def test_a_message_to_a_bare_jid_reaches_the_highest_priority(connect: Connect) -> None:
     alice = connect().login("alice")
     low, one, two, unwilling, silent = (connect().login("bob", name) for name in "abcde")
     for client, priority in ((low, 1), (one, 5), (two, 5), (unwilling, -1)):
@@ -38,7 +38,7 @@ def test_to_bare_jid_goes_to_the_highest_priority(connect: Connect) -> None:
         assert "<message" not in client.nothing_before()
 
 
-def test_headline_goes_to_all_who_are_willing(connect: Connect) -> None:
+def test_a_headline_reaches_all_available_resources(connect: Connect) -> None:
     alice = connect().login("alice")
     low, high = connect().login("bob", "low").available(1), connect().login("bob", "high").available(5)
     alice.send(message("bob@localhost", "headline"))
@@ -46,14 +46,14 @@ def test_headline_goes_to_all_who_are_willing(connect: Connect) -> None:
         assert BODY in client.until("</message>")
 
 
-def test_message_without_address_goes_home(connect: Connect) -> None:
+def test_a_message_without_an_address_is_for_the_own_account(connect: Connect) -> None:
     one, two = connect().login("alice", "one").available(), connect().login("alice", "two").available()
     two.send(f"<message>{BODY}</message>")
     for client in (one, two):
         assert BODY in client.until("</message>")
 
 
-def test_lost_resource_falls_back_to_the_account(connect: Connect) -> None:
+def test_a_message_to_a_lost_resource_is_for_its_account(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob").available()
     alice.send(message("bob@localhost/gone"))
     assert BODY in bob.until("</message>")
@@ -72,7 +72,7 @@ def test_lost_resource_falls_back_to_the_account(connect: Connect) -> None:
         ("bob@localhost/", "chat", "jid-malformed"),
     ],
 )
-def test_message_refused(connect: Connect, to: str, kind: str, condition: str) -> None:
+def test_an_undeliverable_message_is_refused(connect: Connect, to: str, kind: str, condition: str) -> None:
     alice = connect().login("alice")
     alice.send(message(to, kind))
     answer = alice.until("</message>")
@@ -84,13 +84,13 @@ def test_message_refused(connect: Connect, to: str, kind: str, condition: str) -
 
 
 @pytest.mark.parametrize(("to", "kind"), [("bob@localhost", "error"), ("bob@localhost", "headline")])
-def test_dropped_in_silence(connect: Connect, to: str, kind: str) -> None:
+def test_an_undeliverable_error_or_headline_is_dropped(connect: Connect, to: str, kind: str) -> None:
     alice = connect().login("alice")
     alice.send(message(to, kind))
     assert alice.nothing_before() == ""
 
 
-def test_own_address_may_be_given(connect: Connect) -> None:
+def test_a_client_may_give_its_own_address(connect: Connect) -> None:
     alice = connect().login("alice")
     for sender in ("alice@localhost", "Alice@LOCALHOST", "alice@localhost/test"):
         alice.send(f"<message from='{sender}' to='{alice.jid}'>{BODY}</message>")
@@ -111,7 +111,7 @@ def test_foreign_namespaces_and_attributes_survive(connect: Connect) -> None:
     )
 
 
-def test_request_between_clients(connect: Connect) -> None:
+def test_a_request_passes_between_clients(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     alice.send(f"<iq type='get' id='v' to='{bob.jid}'><query xmlns='jabber:iq:version'/></iq>")
     assert "from='alice@localhost/test'" in bob.until("</iq>")
@@ -122,13 +122,13 @@ def test_request_between_clients(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("to", ["", " to='localhost'", " to='alice@localhost'"])
-def test_ping(connect: Connect, to: str) -> None:
+def test_a_ping_is_answered(connect: Connect, to: str) -> None:
     alice = connect().login("alice")
     alice.send(f"<iq type='get' id='p'{to}><ping xmlns='urn:xmpp:ping'/></iq>")
     assert alice.until("/>").startswith("<iq type='result' id='p' to='alice@localhost/test'")
 
 
-def test_discovery(connect: Connect) -> None:
+def test_discovery_is_answered(connect: Connect) -> None:
     alice = connect().login("alice").available()
     for to, identity in (
         ("localhost", "category='server' type='im'"),
@@ -167,7 +167,7 @@ def test_discovery(connect: Connect) -> None:
         ),
     ],
 )
-def test_request_refused(connect: Connect, attributes: str, payload: str, condition: str) -> None:
+def test_a_bad_request_is_refused(connect: Connect, attributes: str, payload: str, condition: str) -> None:
     alice = connect().login("alice")
     alice.send(f"<iq {attributes}>{payload}</iq>")
     answer = alice.until("</iq>")
@@ -179,7 +179,7 @@ def test_request_refused(connect: Connect, attributes: str, payload: str, condit
 @pytest.mark.parametrize(
     "stanza", ["<iq type='result' id='x'/>", "<iq type='error' id='x' to='bob@localhost/gone'/>"]
 )
-def test_answers_to_nothing_are_dropped(connect: Connect, stanza: str) -> None:
+def test_answers_without_a_request_are_dropped(connect: Connect, stanza: str) -> None:
     alice = connect().login("alice")
     alice.send(stanza)
     assert alice.nothing_before() == ""

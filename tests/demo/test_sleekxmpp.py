@@ -1,4 +1,4 @@
-"""A client nobody here wrote, SleekXMPP's, against the demo server over TCP."""
+"""An independent client, SleekXMPP, with the demo server over TCP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT = "&<>'\" ]]> äöüß 日本 👋🏽\n\tzwei Zeilen"
 
 
 class Client(ClientXMPP):  # type: ignore[misc]
-    """Puts what happens to it into queues."""
+    """Puts its events into queues."""
 
     def __init__(self, name: str, password: str, mechanism: str) -> None:
         self._listens = threading.Event()
@@ -36,7 +36,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
             "service-name": "",
         }
         self.use_ipv6 = False
-        self.scheduler.wait_timeout = 0.05  # between two looks whether it has to stop
+        self.scheduler.wait_timeout = 0.05  # between two checks whether it has to stop
         self.auto_authorize = self.auto_subscribe = None
         self.happened: queue.Queue[tuple[str, Any]] = queue.Queue()
         for event in (
@@ -64,22 +64,22 @@ class Client(ClientXMPP):  # type: ignore[misc]
             self._listens.set()
 
     def incoming_filter(self, xml: Any) -> Any:
-        """It asks to resume before it listens for the answer, and misses a fast one: hold that back."""
+        """SleekXMPP asks to resume before it listens for the answer, and misses a fast one: delay that."""
         if xml.tag == "{urn:xmpp:sm:3}resumed":
             assert self._listens.wait(10), "it does not listen"
         return xml
 
     def reconnect(self, reattempt: bool = True, wait: bool = False, send_close: bool = True) -> bool:
-        """Without a closing tag, for its own way ends the session and forgets how to resume it."""
+        """Disconnect without a closing tag: SleekXMPP's method would end the session."""
         former = self.socket, self.filesocket
         try:
             return bool(super().reconnect(reattempt, wait, send_close=False))
         finally:
             for each in former:
-                each.close()  # it leaves open what it cannot shut down
+                each.close()  # it leaves a socket open that it cannot shut down
 
     def vanish(self) -> None:
-        """End without a farewell: ``disconnect`` waits seconds for threads that wait for the connection."""
+        """End without a closing tag: ``disconnect`` waits for threads that wait for the connection."""
         self.auto_reconnect = False
         self.set_stop()
         with contextlib.suppress(OSError):
@@ -89,7 +89,7 @@ class Client(ClientXMPP):  # type: ignore[misc]
         self.filesocket.close()
 
     def wait(self, event: str, matches: Callable[[Any], bool] = lambda data: True) -> Any:
-        """The next such event; others are skipped."""
+        """The next event of this kind; others are skipped."""
         while True:
             name, data = self.happened.get(timeout=10)
             if name == event and matches(data):
@@ -121,7 +121,7 @@ def client(port: int) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"])
-def test_login(client: Callable[..., Client], mechanism: str) -> None:
+def test_a_user_logs_in(client: Callable[..., Client], mechanism: str) -> None:
     alice = client("alice", "wonderland", mechanism)
     alice.wait("session_start")
     assert alice.boundjid.bare == "alice@localhost"
@@ -129,11 +129,11 @@ def test_login(client: Callable[..., Client], mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
-def test_wrong_password(client: Callable[..., Client], mechanism: str) -> None:
+def test_a_wrong_password_is_refused(client: Callable[..., Client], mechanism: str) -> None:
     client("alice", "wrong", mechanism).wait("failed_auth")
 
 
-def test_messages_both_ways(client: Callable[..., Client]) -> None:
+def test_messages_pass_both_ways(client: Callable[..., Client]) -> None:
     alice, bob = client("alice", "wonderland"), client("bob", "builder", "PLAIN")
     for each in (alice, bob):
         each.wait("session_start")
@@ -145,7 +145,7 @@ def test_messages_both_ways(client: Callable[..., Client]) -> None:
         assert message["from"] == sender.boundjid
 
 
-def test_error_comes_back(client: Callable[..., Client]) -> None:
+def test_an_error_comes_back(client: Callable[..., Client]) -> None:
     alice = client("alice", "wonderland")
     alice.wait("session_start")
     alice.send_message("nobody@localhost", TEXT)
@@ -158,7 +158,7 @@ def _is_from(client: Client, presence: Any) -> bool:
     return bool(presence["from"] == client.boundjid)
 
 
-def test_roster_and_subscription(client: Callable[..., Client]) -> None:
+def test_roster_and_subscription_work(client: Callable[..., Client]) -> None:
     alice, bob = client("alice", "wonderland"), client("bob", "builder")
     for each in (alice, bob):
         each.wait("session_start")
@@ -177,7 +177,7 @@ def test_roster_and_subscription(client: Callable[..., Client]) -> None:
     alice.wait("got_offline", lambda presence: presence["from"].bare == "bob@localhost")
 
 
-def test_ping_and_discovery(client: Callable[..., Client]) -> None:
+def test_ping_and_discovery_work(client: Callable[..., Client]) -> None:
     alice = client("alice", "wonderland", plugins=("xep_0030", "xep_0199"))
     alice.wait("session_start")
     assert alice["xep_0199"].send_ping("localhost", timeout=10) is not False
@@ -187,7 +187,7 @@ def test_ping_and_discovery(client: Callable[..., Client]) -> None:
 
 
 @pytest.mark.slow
-def test_resumption(client: Callable[..., Client]) -> None:
+def test_a_session_is_resumed(client: Callable[..., Client]) -> None:
     alice, bob = client("alice", "wonderland", plugins=("xep_0198",)), client("bob", "builder")
     alice.wait("session_start")
     bob.wait("session_start")

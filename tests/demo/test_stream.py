@@ -18,7 +18,7 @@ Connect = Callable[[], RawClient]
 PING = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
-def test_header_and_features(connect: Connect) -> None:
+def test_a_header_is_answered_with_header_and_features(connect: Connect) -> None:
     answer = connect().open()
     assert re.match(
         r"<\?xml version='1\.0'\?><stream:stream id='[0-9a-f]{20}' from='localhost' version='1\.0'"
@@ -30,7 +30,7 @@ def test_header_and_features(connect: Connect) -> None:
     assert "<register xmlns='http://jabber.org/features/iq-register'/>" in answer
 
 
-def test_features_after_login(connect: Connect) -> None:
+def test_features_after_login_have_bind(connect: Connect) -> None:
     client = connect()
     client.open()
     client.send(plain("alice", "secret"))
@@ -69,7 +69,7 @@ def test_every_restart_has_another_id(connect: Connect) -> None:
         (b"\xff\xfe<\0", "not-well-formed"),
     ],
 )
-def test_header_refused(connect: Connect, header: bytes, condition: str) -> None:
+def test_a_bad_header_is_refused(connect: Connect, header: bytes, condition: str) -> None:
     client = connect()
     client.send(header)
     answer = client.rest()
@@ -100,7 +100,7 @@ def test_header_refused(connect: Connect, header: bytes, condition: str) -> None
         (b"<message from='bob@localhost'/>", "invalid-from"),
     ],
 )
-def test_error_in_session(connect: Connect, data: bytes, condition: str) -> None:
+def test_a_stream_error_ends_a_session(connect: Connect, data: bytes, condition: str) -> None:
     client = connect().login("alice")
     client.send(data)
     answer = client.rest()
@@ -118,28 +118,28 @@ def test_stanzas_before_an_error_are_handled(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("stanza", ["<message/>", "<presence/>", PING])
-def test_stanza_before_login(connect: Connect, stanza: str) -> None:
+def test_a_stanza_before_login_is_an_error(connect: Connect, stanza: str) -> None:
     client = connect()
     client.open()
     client.send(stanza)
     assert "<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>" in client.rest()
 
 
-def test_stanza_before_bind(connect: Connect) -> None:
+def test_a_stanza_before_bind_is_an_error(connect: Connect) -> None:
     client = connect()
     client.authenticate("alice")
     client.send("<presence/>")
     assert "<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>" in client.rest()
 
 
-def test_large_stanza_within_limit_passes(connect: Connect) -> None:
+def test_a_large_stanza_within_the_limit_passes(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     body = "&amp;ä😀" * 20_000
     alice.send(f"<message to='{bob.jid}'><body>{body}</body></message>")
     assert body in bob.until("</message>")
 
 
-def test_domain_is_compared_prepared(connect: Connect) -> None:
+def test_a_domain_is_normalised_before_it_is_compared(connect: Connect) -> None:
     client = connect()
     client.send(HEADER.replace(b"localhost", b"LOCALHOST."))
     assert "from='localhost'" in client.until(FEATURES)
@@ -156,26 +156,26 @@ def test_any_prefix_names_the_stream(connect: Connect, prefix: bytes) -> None:
     assert client.rest() == "</stream:stream>"
 
 
-def test_content_namespace_by_prefix(connect: Connect) -> None:
+def test_a_prefix_may_bind_the_content_namespace(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     alice.send(f"<c:message xmlns:c='jabber:client' to='{bob.jid}'><c:body>hi</c:body></c:message>")
     assert bob.until("</message>").endswith("from='alice@localhost/test'><body>hi</body></message>")
 
 
-def test_closing_tag_is_answered(connect: Connect) -> None:
+def test_a_closing_tag_is_answered(connect: Connect) -> None:
     client = connect().login("alice")
     client.send(END)
     assert client.rest() == "</stream:stream>"
 
 
-def test_whitespace_keepalive(connect: Connect) -> None:
+def test_a_white_space_keepalive_is_accepted(connect: Connect) -> None:
     client = connect().login("alice")
     for keepalive in (" ", "\n", " \r\n\t"):
         client.send(keepalive)
     assert client.nothing_before() == ""
 
 
-def test_every_byte_on_its_own(connect: Connect) -> None:
+def test_every_byte_may_come_alone(connect: Connect) -> None:
     """From the declaration to the closing tag."""
     client = connect()
 
@@ -203,7 +203,7 @@ def test_every_byte_on_its_own(connect: Connect) -> None:
     assert client.rest() == "</stream:stream>"
 
 
-def test_client_that_does_not_wait(connect: Connect) -> None:
+def test_a_client_need_not_wait_for_answers(connect: Connect) -> None:
     """Login, restart and binding in one write."""
     client = connect()
     bind = b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
@@ -214,7 +214,7 @@ def test_client_that_does_not_wait(connect: Connect) -> None:
     assert answer.endswith("</iq></stream:stream>")
 
 
-def test_generated_resource(connect: Connect) -> None:
+def test_a_resource_is_generated(connect: Connect) -> None:
     jids = set()
     for client in (connect(), connect()):
         client.authenticate("alice")
@@ -223,7 +223,7 @@ def test_generated_resource(connect: Connect) -> None:
     assert len(jids) == 2
 
 
-def test_resource_conflict(connect: Connect) -> None:
+def test_a_second_session_of_a_resource_replaces_the_first(connect: Connect) -> None:
     first = connect().login("alice", "one")
     second = connect().login("alice", "one")
     assert first.rest().startswith("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>")
@@ -231,7 +231,7 @@ def test_resource_conflict(connect: Connect) -> None:
     assert second.nothing_before() == ""
 
 
-def test_impossible_resource(connect: Connect) -> None:
+def test_an_impossible_resource_is_an_error(connect: Connect) -> None:
     client = connect()
     client.authenticate("alice")
     client.send(
@@ -241,20 +241,20 @@ def test_impossible_resource(connect: Connect) -> None:
     assert "<error type='modify'><bad-request" in client.until("</iq>")
 
 
-def test_second_bind(connect: Connect) -> None:
+def test_a_second_bind_is_an_error(connect: Connect) -> None:
     client = connect().login("alice")
     client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
     assert "<error type='cancel'><not-allowed" in client.until("</iq>")
 
 
-def test_session_request(connect: Connect) -> None:
+def test_a_session_request_is_answered(connect: Connect) -> None:
     client = connect().login("alice")
     client.send("<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>")
     assert client.until("/>") == "<iq type='result' id='s' to='alice@localhost/test'/>"
 
 
-def test_stop_says_goodbye_and_leaves_nothing() -> None:
-    port = ReservedPort()  # that nobody else listens there afterwards
+def test_a_stop_ends_every_stream_and_leaves_nothing() -> None:
+    port = ReservedPort()  # so that no other program listens there afterwards
     server = DemoServer(accounts={"alice": "secret"}, port=port.number)
     server.start()
     waiting, bound = RawClient(server.port), RawClient(server.port).login("alice")
@@ -271,15 +271,15 @@ def test_stop_says_goodbye_and_leaves_nothing() -> None:
     port.release()
 
 
-def test_silent_client_does_not_delay_the_stop(server: DemoServer) -> None:
+def test_a_silent_client_does_not_delay_the_stop(server: DemoServer) -> None:
     client = RawClient(server.port).login("alice")
     with gevent.Timeout(4):
         server.stop()
     client.close()
 
 
-def test_slow_reader_delays_nobody(connect: Connect) -> None:
-    """A client that never reads is cut off; the sender and a third go on."""
+def test_a_slow_reader_delays_no_other_client(connect: Connect) -> None:
+    """A client that never reads is cut off; the sender and a third client continue."""
     alice, bob, carol = connect().login("alice"), connect().login("bob"), connect().login("carol")
     message = f"<message to='{bob.jid}'><body>{'x' * 100_000}</body></message>"
     taken, answer = 0, ""

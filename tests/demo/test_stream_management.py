@@ -17,7 +17,7 @@ Connect = Callable[[], RawClient]
 
 
 def enable(client: RawClient) -> str:
-    """Switch it on; the token for resumption."""
+    """Enable stream management; returns the token for a resumption."""
     client.send(ENABLE)
     match = re.search(
         "<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='30'/>", client.until("/>")
@@ -40,7 +40,7 @@ def acknowledge(client: RawClient, handled: int) -> None:
     client.send(f"<a xmlns='urn:xmpp:sm:3' h='{handled}'/>")
 
 
-def test_counting(connect: Connect) -> None:
+def test_stanzas_are_counted(connect: Connect) -> None:
     alice = connect().login("alice")
     enable(alice)
     alice.send(REQUEST)
@@ -50,13 +50,13 @@ def test_counting(connect: Connect) -> None:
     alice.until("<a xmlns='urn:xmpp:sm:3' h='3'/>")
 
 
-def test_without_resumption(connect: Connect) -> None:
+def test_enable_without_resume_gives_no_token(connect: Connect) -> None:
     alice = connect().login("alice")
     alice.send("<enable xmlns='urn:xmpp:sm:3'/>")
     assert alice.until("/>") == "<enabled xmlns='urn:xmpp:sm:3'/>"
 
 
-def test_server_asks_until_all_is_acknowledged(connect: Connect) -> None:
+def test_the_server_asks_until_all_stanzas_are_acknowledged(connect: Connect) -> None:
     alice, bob = connect().login("alice"), connect().login("bob")
     enable(alice)
     bob.send(chat(alice.jid, "one"))
@@ -69,7 +69,7 @@ def test_server_asks_until_all_is_acknowledged(connect: Connect) -> None:
     assert alice.nothing_before() == ""
 
 
-def test_resume_delivers_what_was_missed(connect: Connect) -> None:
+def test_a_resumption_delivers_the_missed_stanzas(connect: Connect) -> None:
     alice, bob = connect().login("alice").available(), connect().login("bob")
     token = enable(alice)
     bob.send(chat(alice.jid, "seen"))
@@ -93,7 +93,7 @@ def test_resume_delivers_what_was_missed(connect: Connect) -> None:
     again.until("<a xmlns='urn:xmpp:sm:3' h='2'/>")
 
 
-def test_resume_takes_over_a_live_stream(connect: Connect) -> None:
+def test_a_resumption_takes_over_a_live_stream(connect: Connect) -> None:
     alice = connect().login("alice")
     token = enable(alice)
     again = connect()
@@ -105,7 +105,7 @@ def test_resume_takes_over_a_live_stream(connect: Connect) -> None:
     assert resume(third, token, 0).startswith("<resumed ")
 
 
-def test_contacts_see_no_gap(connect: Connect) -> None:
+def test_contacts_do_not_notice_a_resumption(connect: Connect) -> None:
     alice, bob = connect().login("alice").available(), connect().login("bob")
     token = enable(alice)
     alice.send(f"<presence to='{bob.jid}'><status>here</status></presence>")
@@ -121,7 +121,7 @@ def test_contacts_see_no_gap(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("name", "token"), [("alice", "unknown"), ("bob", None)], ids=["unknown", "not mine"]
 )
-def test_resume_refused_then_bind(connect: Connect, name: str, token: str | None) -> None:
+def test_bind_is_possible_after_a_refused_resumption(connect: Connect, name: str, token: str | None) -> None:
     alice = connect().login("alice")
     real = enable(alice)
     client = connect()
@@ -134,7 +134,7 @@ def test_resume_refused_then_bind(connect: Connect, name: str, token: str | None
     assert "type='result'" in client.until("</iq>")
 
 
-def test_closing_tag_ends_the_session(connect: Connect) -> None:
+def test_a_closing_tag_ends_the_session(connect: Connect) -> None:
     alice = connect().login("alice")
     token = enable(alice)
     alice.send("<presence/>" + END.decode())
@@ -142,7 +142,7 @@ def test_closing_tag_ends_the_session(connect: Connect) -> None:
     assert resume(connect(), token, 0).startswith("<failed ")
 
 
-def test_stream_error_ends_the_session(connect: Connect) -> None:
+def test_a_stream_error_ends_the_session(connect: Connect) -> None:
     alice = connect().login("alice")
     token = enable(alice)
     alice.send("<!-- -->")
@@ -151,13 +151,13 @@ def test_stream_error_ends_the_session(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("nonza", ["<r xmlns='urn:xmpp:sm:3'/>", "<a xmlns='urn:xmpp:sm:3' h='0'/>"])
-def test_not_enabled(connect: Connect, nonza: str) -> None:
+def test_requests_before_enable_are_refused(connect: Connect, nonza: str) -> None:
     alice = connect().login("alice")
     alice.send(nonza)
     assert "<failed xmlns='urn:xmpp:sm:3'><unexpected-request " in alice.until("</failed>")
 
 
-def test_enable_in_the_wrong_place(connect: Connect) -> None:
+def test_enable_in_the_wrong_place_is_refused(connect: Connect) -> None:
     alice = connect()
     alice.authenticate("alice")
     alice.send(ENABLE)
@@ -173,7 +173,7 @@ def test_enable_in_the_wrong_place(connect: Connect) -> None:
     ("handled", "condition"),
     [("1", "undefined-condition"), ("-1", "bad-format"), ("", "bad-format"), ("4294967296", "bad-format")],
 )
-def test_wrong_count(connect: Connect, handled: str, condition: str) -> None:
+def test_a_wrong_count_ends_the_stream(connect: Connect, handled: str, condition: str) -> None:
     alice = connect().login("alice")
     enable(alice)
     alice.send(f"<a xmlns='urn:xmpp:sm:3' h='{handled}'/>")
@@ -183,8 +183,8 @@ def test_wrong_count(connect: Connect, handled: str, condition: str) -> None:
     assert (detail in answer) == (handled == "1")
 
 
-def test_too_many_unacknowledged(connect: Connect) -> None:
-    """Of a session waiting for its client: it ends, and what it kept goes back."""
+def test_too_many_unacknowledged_stanzas_end_the_session(connect: Connect) -> None:
+    """A session that waits for its client ends, and its stanzas return to their senders."""
     alice, bob = connect().login("alice"), connect().login("bob")
     token = enable(alice)
     alice.close()
@@ -213,7 +213,9 @@ class TestShortWindow:
         alice.close()
         return bob, token
 
-    def test_unavailable_and_undelivered(self, connect: Connect) -> None:
+    def test_a_session_not_resumed_becomes_unavailable_and_returns_its_stanzas(
+        self, connect: Connect
+    ) -> None:
         bob, token = self.lose(connect)
         bob.send("<message to='alice@localhost' id='lost' type='chat'><body>x</body></message>")
         bob.send("<iq type='get' id='lost too' to='alice@localhost/test'><ping xmlns='urn:xmpp:ping'/></iq>")
@@ -226,7 +228,7 @@ class TestShortWindow:
         assert "<service-unavailable " in error
         assert resume(connect(), token, 0).startswith("<failed ")
 
-    def test_another_resource_gets_it(self, connect: Connect) -> None:
+    def test_another_resource_gets_the_stanzas_of_a_session_not_resumed(self, connect: Connect) -> None:
         bob, _ = self.lose(connect)
         other = connect().login("alice", "other").available(1)
         bob.send("<message to='alice@localhost' type='chat'><body>whoever</body></message>")
@@ -251,7 +253,7 @@ def test_no_timer_survives_the_server() -> None:
     assert not timers
 
 
-def test_counters_wrap() -> None:
+def test_counters_wrap_around() -> None:
     counters = Acknowledgements(None)
     counters._acknowledged = counters._handled = 2**32 - 1
     counters.handle()

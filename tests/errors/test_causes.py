@@ -1,4 +1,4 @@
-"""The table of causes. That each of them ends a session: ``tests/end_to_end/endings/test_causes.py``."""
+"""The table of causes. ``tests/end_to_end/endings/test_causes.py`` shows that each of them ends a session."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from wsgw.errors import SessionError, UpstreamFailed, causes
 from wsgw.errors.causes import CAUSES, LABELS, LIMITS, Cause, Ending
 
 
-def test_a_label_is_one_of_the_counters() -> None:
+def test_a_label_is_a_label_of_the_counters() -> None:
     assert {cause.label for cause in CAUSES} == set(LABELS)
     with pytest.raises(ValueError, match="no label"):
         Cause("some_other", "", "")
 
 
-def test_no_two_causes_say_the_same() -> None:
+def test_no_two_causes_have_the_same_text() -> None:
     assert len({str(Ending(cause, "detail")) for cause in CAUSES}) == len(CAUSES)
 
 
-def test_limits_that_end_sessions() -> None:
+def test_the_causes_name_the_limits_that_end_sessions() -> None:
     assert {
         "auth_timeout",
         "max_attributes",
@@ -42,11 +42,11 @@ def test_limits_that_end_sessions() -> None:
         (causes.NOT_ENDED, ""),
     ],
 )
-def test_what_the_log_says(ending: Ending, said: str) -> None:
+def test_the_log_has_the_text_and_the_detail(ending: Ending, said: str) -> None:
     assert str(ending) == said
 
 
-def test_an_error_says_what_the_log_says() -> None:
+def test_the_text_of_an_error_is_that_of_the_log() -> None:
     for error in (SessionError(causes.LARGE_STANZA, "7"), UpstreamFailed(causes.UPSTREAM_LOST)):
         assert str(error) == str(error.ending)
         assert (error.condition, error.text) == (error.ending.cause.condition, error.ending.text)

@@ -1,7 +1,7 @@
 """Steady load on a gateway: a stub XMPP server that echoes, and sessions with one message in flight each.
 
 Run as a program: ``python echo_load.py serve`` is the stub, ``python echo_load.py drive URL-PORT SESSIONS
-SECONDS`` the clients; it prints one JSON object with what was sent and received.
+SECONDS`` the clients; it prints one JSON object with the counts of sent and received messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BODY = b"x" * 100
 
 
 async def serve() -> None:
-    """Answer every stream with header, features and a success; then give every byte back."""
+    """Answer every stream with header, features and a success; then return every byte."""
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -54,7 +54,7 @@ def masked_text(payload: bytes) -> bytes:
 
 
 async def read_text(reader: asyncio.StreamReader) -> bytes:
-    """The next text message; pings are passed over."""
+    """The next text message; pings are skipped."""
     while True:
         first, size = await reader.readexactly(2)
         if size == 126:
@@ -67,7 +67,7 @@ async def read_text(reader: asyncio.StreamReader) -> bytes:
 
 
 async def one_session(port: int, until: float, counts: dict[str, int]) -> None:
-    """Log in, then send the next message when the one before has come back."""
+    """Log in, then send the next message when the previous one has come back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     key = base64.b64encode(os.urandom(16))
     writer.write(
@@ -93,7 +93,7 @@ async def one_session(port: int, until: float, counts: dict[str, int]) -> None:
 
 
 async def drive(port: int, sessions: int, seconds: float) -> None:
-    """Run the sessions side by side and print the books."""
+    """Run the sessions at the same time, and print the books."""
     counts = {"sent": 0, "received": 0, "errors": 0}
     until = time.monotonic() + seconds
     results = await asyncio.gather(

@@ -1,8 +1,8 @@
 """Memory under peers that do not read, dribble, or never finish their handshake: bounded by configuration.
 
-``pytest -s`` prints what each kind costs. The bounds hold for each peer, so that a fifth of the
-handshakes and a short flood show them too; ``scripts/heavy.sh`` shows that there is room for ten
-thousand, and that a long flood adds nothing.
+``pytest -s`` prints the cost of each kind. The bounds hold for each peer, so that a fifth of the handshakes
+and a short flood show them too; ``scripts/heavy.sh`` shows that ten thousand handshakes have room, and that a
+long flood adds no memory.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from wsgw.relay.flow import BUDGET
 from wsgw.socket_async import CHUNK
 
 KIB = 1024
-#: What a session costs besides its buffers: parsers, greenlet, watchers, sockets' objects.
+#: The cost of a session without its buffers: parsers, greenlet, watchers, objects of sockets.
 SESSION = 40 * KIB
-#: ``send_buffer_high``'s default, and one read with what comes of it.
+#: The default of ``send_buffer_high``, and one read with its result.
 QUEUED, READ = 64 * KIB, 3 * CHUNK
 #: ``max_stanza_size_preauth``'s default.
 PREAUTH = 10_000
-#: The answers to the pings of one turn, kept twice while they are put into the queue.
+#: The answers to the pings of one turn, which exist twice while they are put into the queue.
 PONGS = 2 * BUDGET * 127
 BODY = b"<message xmlns='jabber:client'><body>%s</body></message>"
-#: Half-open handshakes, how many of them may be open, and how long, in seconds.
+#: The half-open handshakes, the number of them that may be open, and for how many seconds.
 HANDSHAKES, MOST_OPEN = form(small=(2_000, 1_800), full=(10_000, 9_000))
 HANDSHAKE_TIMEOUT = form(small=8, full=30)
-#: How long a flood lasts, in seconds: the buffers of gateway and kernel are nearly full after one.
+#: The length of a flood in seconds; after one, the buffers of gateway and kernel are nearly full.
 FLOOD = form(small=3.0, full=10.0)
 
 
@@ -48,7 +48,7 @@ def descriptors(gateway: Gateway) -> int:
 
 
 def settled_descriptors(gateway: Gateway) -> int:
-    """The same, once it changes no more: workers are still starting when the port can be seen."""
+    """The same, as soon as it does not change: when the port is open, workers are still starting."""
     before = -1
     while (now := descriptors(gateway)) != before:
         before = now
@@ -57,7 +57,7 @@ def settled_descriptors(gateway: Gateway) -> int:
 
 
 def sessions(gateway: Gateway, server: XmppServer, count: int) -> list[tuple[Browser, Connection]]:
-    """Logged-in sessions; nobody reads but their openings."""
+    """Logged-in sessions; after the opening neither end reads."""
     pairs = []
     for _ in range(count):
         browser = Browser(gateway.ws_port, receive_buffer=4 * KIB)
@@ -70,7 +70,7 @@ def sessions(gateway: Gateway, server: XmppServer, count: int) -> list[tuple[Bro
 
 
 def flood(senders: list[socket.socket], data: bytes) -> int:
-    """Send ``data`` over and over on every socket, as much as goes; bytes sent in all."""
+    """Send ``data`` again and again on every socket, as much as is accepted; returns all bytes sent."""
     sent = 0
     rest = dict.fromkeys(senders, data)
     until = time.monotonic() + FLOOD
@@ -90,7 +90,7 @@ def report(kind: str, count: int, grown: int, bound: int) -> None:
     assert grown <= count * bound, f"{kind}: {grown} bytes for {count} peers, above {bound} each"
 
 
-def test_browsers_that_never_read(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_browsers_that_never_read_have_bounded_memory(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Bound: the queue up to ``send_buffer_high``, and one read of the server with its frames."""
     gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
     before = rss(gateway)
@@ -101,7 +101,7 @@ def test_browsers_that_never_read(start_edge: StartEdge, xmpp_server: XmppServer
     close(pairs)
 
 
-def test_a_server_that_never_reads(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_a_server_that_never_reads_has_bounded_memory(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     """Bound: the queue up to ``send_buffer_high``, and one read of the browser with its stanzas."""
     gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
     before = rss(gateway)
@@ -112,8 +112,8 @@ def test_a_server_that_never_reads(start_edge: StartEdge, xmpp_server: XmppServe
     close(pairs)
 
 
-def test_frames_that_never_end(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """Bound: one message of ``max_stanza_size``, whatever the size of the pieces it comes in."""
+def test_frames_that_never_end_have_bounded_memory(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+    """Bound: one message of ``max_stanza_size``, in pieces of any size."""
     limit = 64 * KIB
     gateway = start_edge(fresh=True, ws_options=f"{{max_stanza_size, {limit}}}, ")
     before = rss(gateway)
@@ -127,8 +127,10 @@ def test_frames_that_never_end(start_edge: StartEdge, xmpp_server: XmppServer) -
     close(pairs)
 
 
-def test_browsers_that_ping_and_never_read(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
-    """Bound: one read of the browser, the answers of one turn, which no kernel took, and the latest ping."""
+def test_browsers_that_ping_and_never_read_have_bounded_memory(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
+    """Bound: one read of the browser, the unsent answers of one turn, and the latest ping."""
     gateway = start_edge(fresh=True, ws_options="{send_timeout, 60}, {websocket_ping_interval, infinity}, ")
     before = rss(gateway)
     pairs = sessions(gateway, xmpp_server, 100)
@@ -138,7 +140,9 @@ def test_browsers_that_ping_and_never_read(start_edge: StartEdge, xmpp_server: X
     close(pairs)
 
 
-def test_partial_messages_before_login(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
+def test_partial_messages_before_login_have_bounded_memory(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
     """Bound: one message of ``max_stanza_size_preauth``, in frames and pieces of any size."""
     gateway = start_edge(fresh=True, ws_options="")
     before = rss(gateway)
@@ -160,8 +164,8 @@ def test_partial_messages_before_login(start_edge: StartEdge, xmpp_server: XmppS
         browser.close()
 
 
-def test_half_open_handshakes(start_edge: StartEdge) -> None:
-    """Bound: the stack of a handshake each, for as many as ``max_sessions``; the rest is turned away."""
+def test_half_open_handshakes_have_bounded_memory(start_edge: StartEdge) -> None:
+    """Bound: the stack of each handshake, for as many as ``max_sessions``; the others are refused."""
     gateway = start_edge(
         fresh=True, ws_options=f"{{handshake_timeout, {HANDSHAKE_TIMEOUT}}}, {{max_sessions, {MOST_OPEN}}}, "
     )

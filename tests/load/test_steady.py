@@ -1,7 +1,7 @@
-"""Steady traffic, for ten seconds or (``scripts/heavy.sh``) a minute: nothing is lost, memory stands still.
+"""Steady traffic, for ten seconds or (``scripts/heavy.sh``) a minute: no loss, and no growth of memory.
 
-The small form has tens of thousands of messages after the first look at memory: it sees any loss, and a leak
-of some fifty bytes a message. The full form sees a leak of a tenth of that.
+The small form has tens of thousands of messages after the first measurement of memory: it finds any loss, and
+a leak of some fifty bytes for each message. The full form finds a leak of a tenth of that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.processes import Child, ReservedPort, wait_until
 LOAD = Path(__file__).with_name("echo_load.py")
 SESSIONS = 64
 SECONDS = form(small=10, full=60)
-#: The first look at memory; the last is a second before the end.
+#: The time of the first measurement of memory; the last is a second before the end.
 SETTLED_AFTER = form(small=4, full=15)
 GROWTH_LIMIT = 1024 * 1024
 
@@ -47,7 +47,7 @@ def tree_rss(pid: int) -> int:
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_sixty_four_sessions(child: Callable[..., Child]) -> None:
+def test_sixty_four_sessions_lose_no_message_and_do_not_grow(child: Callable[..., Child]) -> None:
     stub = child("stub", str(LOAD), "serve")
     wait_until(lambda: stub.text().endswith("\n"), 10, "the stub server")
     port = ReservedPort()
@@ -58,7 +58,7 @@ def test_sixty_four_sessions(child: Callable[..., Child]) -> None:
     )
     gateway.wait_for_ports(port.number)
     load = child("load", str(LOAD), "drive", str(port.number), str(SESSIONS), str(SECONDS))
-    time.sleep(SETTLED_AFTER)  # the measure is taken at this age of the load
+    time.sleep(SETTLED_AFTER)  # the age of the load at the measurement
     settled = tree_rss(gateway.pid)
     time.sleep(SECONDS - SETTLED_AFTER - 1)
     grown = tree_rss(gateway.pid) - settled

@@ -1,4 +1,4 @@
-"""Listeners that cannot listen: why, by whose doing, and what to do, each with its line."""
+"""Listeners that cannot listen: the reason, the program that prevents it, the action and the line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def configured(folder: Path, *places: tuple[str, int]) -> Config:
 
 
 def refused(config: Config) -> list[ConfigProblem]:
-    """Why the listeners cannot be bound."""
+    """The reasons why the listeners cannot be bound."""
     with pytest.raises(ConfigError) as caught:
         bind_sockets(config, {})
     problems = list(caught.value.problems)
@@ -72,7 +72,7 @@ needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this ma
         pytest.param("127.0.0.1", "::", marks=needs_ipv6),
     ],
 )
-def test_port_in_use(tmp_path: Path, theirs: str, ours: str) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, theirs: str, ours: str) -> None:
     with taken(theirs) as port:
         (problem,) = refused(configured(tmp_path, (ours, port)))
     assert problem.line == 3
@@ -93,8 +93,8 @@ def test_every_listener_that_cannot_listen_is_named(tmp_path: Path) -> None:
     free.release()
 
 
-def test_port_of_a_connection_to_elsewhere(tmp_path: Path) -> None:
-    """Nobody listens there, and still it cannot be had on every address."""
+def test_a_port_of_an_outgoing_connection_is_reported(tmp_path: Path) -> None:
+    """No program listens there, but the port is not available on every address."""
     with taken() as port, socket.socket() as client:
         client.bind(("127.0.0.1", 0))
         client.connect(("127.0.0.1", port))
@@ -103,7 +103,7 @@ def test_port_of_a_connection_to_elsewhere(tmp_path: Path) -> None:
         assert "Address already in use by a connection of " in problem.reason
 
 
-def test_port_taken_between_binding_and_listening(tmp_path: Path) -> None:
+def test_a_port_taken_between_binding_and_listening_is_reported(tmp_path: Path) -> None:
     free = ReservedPort()
     config = configured(tmp_path, ("127.0.0.1", free.number))
     sockets = bind_sockets(config, {})
@@ -117,8 +117,8 @@ def test_port_taken_between_binding_and_listening(tmp_path: Path) -> None:
     free.release()
 
 
-def test_port_of_another_gateway(tmp_path: Path) -> None:
-    """It is in the way of a start; what would run may be looked at meanwhile."""
+def test_a_port_of_another_gateway_prevents_the_start_only(tmp_path: Path) -> None:
+    """``wsgw check`` may be run meanwhile."""
     program = (
         "import socket, sys\n"
         "with socket.create_server(('127.0.0.1', 0)) as sock:\n"
@@ -138,7 +138,7 @@ def test_port_of_another_gateway(tmp_path: Path) -> None:
         process.stdin.close()
 
 
-def test_port_held_by_systemd_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_held_by_systemd_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         wsgw.net.listen_sockets, "holder_of", lambda ip, port: Holder(0, 1, ("/sbin/init",), "systemd")
     )
@@ -148,7 +148,7 @@ def test_port_held_by_systemd_is_no_obstacle(tmp_path: Path, monkeypatch: pytest
         assert "by systemd (process 1), for a socket unit" in refused(config)[0].reason
 
 
-def test_process_1_of_a_container_is_a_program_like_others(
+def test_process_1_of_a_container_is_named_like_other_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -159,7 +159,7 @@ def test_process_1_of_a_container_is_a_program_like_others(
     assert problem.reason.endswith(" in use by nginx (process 1): stop it, or choose another port")
 
 
-def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_that_cannot_be_seen_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wsgw.net.listen_sockets, "holder_of", lambda ip, port: None)
     with taken() as port:
         (problem,) = refused(configured(tmp_path, ("127.0.0.1", port)))
@@ -168,10 +168,10 @@ def test_holder_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-# -- what the machine does not give ---------------------------------------------------------------
+# -- addresses and ports that are not available -------------------------------------------------
 
 
-def test_address_of_another_machine(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     problems = refused(configured(tmp_path, ("198.51.100.1", 5288), ("198.51.100.1", 5289)))
     assert [problem.line for problem in problems] == [3, 4]
     assert problems[0].reason == (
@@ -181,12 +181,12 @@ def test_address_of_another_machine(tmp_path: Path) -> None:
 
 
 @needs_ipv6
-def test_ipv6_address_of_another_machine(tmp_path: Path) -> None:
+def test_an_ipv6_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
     assert problem.reason.endswith("correct it; :: means all")
 
 
-def test_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_ipv6_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wsgw.net.listen_sockets, "_has_ipv6", lambda: False)
     (problem,) = refused(configured(tmp_path, ("2001:db8::1", 5288)))
     assert problem.reason.endswith(
@@ -195,8 +195,8 @@ def test_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.root
-def test_port_below_1024(tmp_path: Path) -> None:
-    """Without the privilege, whoever runs it."""
+def test_a_port_below_1024_is_reported(tmp_path: Path) -> None:
+    """Without the privilege, under any account."""
     path = configured(tmp_path, ("127.0.0.1", 443)).source
     argv = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
     done = run_wsgw("--config", path, under=argv)
@@ -208,7 +208,7 @@ def test_port_below_1024(tmp_path: Path) -> None:
     assert f"programs with CAP_NET_BIND_SERVICE can listen below {limit}: start wsgw as" in done.stderr
 
 
-def test_without_a_file() -> None:
+def test_without_a_file_the_report_names_the_argument() -> None:
     (problem,) = unavailable(from_arguments("198.51.100.1:5288", ["a"], ["tcp://127.0.0.1"]))
     assert str(problem).startswith("command line: cannot listen on 198.51.100.1 port 5288: ")
     assert os.strerror(errno.EADDRNOTAVAIL) in problem.reason

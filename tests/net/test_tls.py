@@ -1,4 +1,4 @@
-"""TLS contexts: what a PEM file must hold, what is said when it does not, what browsers are shown."""
+"""TLS contexts: the required content of a PEM file, the errors, and the certificates that browsers get."""
 
 from __future__ import annotations
 
@@ -50,42 +50,46 @@ def problem(certfile: Path) -> str:
     return found.reason
 
 
-def test_chain_and_key_in_one_file(certificate: Certificate) -> None:
+def test_chain_and_key_may_be_in_one_file(certificate: Certificate) -> None:
     client = ssl.create_default_context(cafile=certificate.ca)
     end = handshake(client, browser_context(certificate.pem))
     assert end.version() == "TLSv1.3"
     assert end.compression() is None
 
 
-def test_key_before_the_chain(certificate: Certificate, tmp_path: Path) -> None:
+def test_the_key_may_come_before_the_chain(certificate: Certificate, tmp_path: Path) -> None:
     pem = tmp_path / "reversed.pem"
     pem.write_text(certificate.key.read_text() + certificate.chain.read_text())
     handshake(ssl.create_default_context(cafile=certificate.ca), browser_context(pem))
 
 
 @pytest.mark.parametrize("offered", [["h2"], ["h2", "http/1.1"], ["http/1.1"]])
-def test_alpn_of_browsers(certificate: Certificate, offered: list[str]) -> None:
+def test_alpn_of_browsers_is_http_1_1(certificate: Certificate, offered: list[str]) -> None:
     client = ssl.create_default_context(cafile=certificate.ca)
     client.set_alpn_protocols(offered)
     end = handshake(client, browser_context(certificate.pem))
     assert end.selected_alpn_protocol() == ("http/1.1" if "http/1.1" in offered else None)
 
 
-def test_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     assert problem(tmp_path / "none.pem") == "cannot be used as certfile: No such file or directory"
 
 
-def test_certificate_without_key(certificate: Certificate) -> None:
+def test_a_certificate_without_key_is_an_error(certificate: Certificate) -> None:
     assert problem(certificate.chain).startswith("cannot be used as certfile: ")
 
 
-def test_key_of_another(certificate: Certificate, other: Certificate, tmp_path: Path) -> None:
+def test_the_key_of_another_certificate_is_an_error(
+    certificate: Certificate, other: Certificate, tmp_path: Path
+) -> None:
     pem = tmp_path / "mixed.pem"
     pem.write_text(certificate.chain.read_text() + other.key.read_text())
     assert problem(pem).startswith("cannot be used as certfile: key values mismatch: the key belongs to ")
 
 
-def test_key_under_a_passphrase_asks_nobody(certificate: Certificate, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_an_error_without_a_prompt(
+    certificate: Certificate, tmp_path: Path
+) -> None:
     locked = tmp_path / "locked.key"
     subprocess.run(
         ["openssl", "ec", "-in", certificate.key, "-aes128", "-passout", "pass:x", "-out", locked],
@@ -97,13 +101,13 @@ def test_key_under_a_passphrase_asks_nobody(certificate: Certificate, tmp_path: 
     assert problem(pem).startswith("cannot be used as certfile: ")
 
 
-def test_garbage(tmp_path: Path) -> None:
+def test_garbage_is_an_error(tmp_path: Path) -> None:
     pem = tmp_path / "garbage.pem"
     pem.write_text(f"-----BEGIN CERTIFICATE-----\nnothing\n{CERTIFICATE_END}")
     assert problem(pem).startswith("cannot be used as certfile: ")
 
 
-def test_cafile_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_unusable_cafile_is_an_error(tmp_path: Path) -> None:
     for text in ("", "nothing", f"-----BEGIN CERTIFICATE-----\nAAAA\n{CERTIFICATE_END}"):
         cafile = tmp_path / "ca.pem"
         cafile.write_text(text)
@@ -111,8 +115,8 @@ def test_cafile_that_cannot_be_used(tmp_path: Path) -> None:
             UpstreamTls(verify=True, cafile=cafile, trusted=())
 
 
-def test_named_certificates_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
-    """They are the server's files, and its business."""
+def test_named_certificates_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
+    """They are files of the XMPP server."""
     broken = tmp_path / "broken.pem"
     broken.write_text(f"-----BEGIN CERTIFICATE-----\n@@@@=\n{CERTIFICATE_END}")
     tls = UpstreamTls(verify=True, cafile=None, trusted=(broken, tmp_path / "none.pem", tmp_path))
@@ -120,7 +124,7 @@ def test_named_certificates_that_cannot_be_read_are_passed_over(tmp_path: Path) 
     assert only.verify_mode is ssl.CERT_REQUIRED
 
 
-def test_verified_context(certificate: Certificate, other: Certificate) -> None:
+def test_a_verified_context_checks_the_name(certificate: Certificate, other: Certificate) -> None:
     tls = UpstreamTls(verify=True, cafile=certificate.ca, trusted=(), alpn=(ALPN_XMPP_CLIENT,))
     (context,) = tls.attempts
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -130,7 +134,7 @@ def test_verified_context(certificate: Certificate, other: Certificate) -> None:
             handshake(context, browser_context(server.pem), name)
 
 
-def test_named_certificate_is_tried_first_and_what_served_last_after_that(
+def test_a_named_certificate_is_tried_first_and_then_the_last_that_worked(
     certificate: Certificate, other: Certificate
 ) -> None:
     tls = UpstreamTls(verify=True, cafile=certificate.ca, trusted=(other.pem,))
@@ -146,7 +150,7 @@ def test_named_certificate_is_tried_first_and_what_served_last_after_that(
     assert tls.attempts == (unverified, verified)
 
 
-def test_without_verification() -> None:
+def test_without_verification_nothing_is_checked() -> None:
     tls = UpstreamTls(verify=False, cafile=None, trusted=())
     (context,) = tls.attempts
     assert context.verify_mode is ssl.CERT_NONE
@@ -155,7 +159,7 @@ def test_without_verification() -> None:
 
 @pytest.fixture(scope="module")
 def edge(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway whose PEM file holds a chain of two, and the key."""
+    """A gateway whose PEM file has a chain of two certificates, and the key."""
     folder = tmp_path_factory.mktemp("chain")
     pem = folder / "chain-of-two.pem"
     pem.write_text(certificate.chain.read_text() + certificate.ca.read_text() + certificate.key.read_text())
@@ -181,8 +185,8 @@ def test_the_whole_chain_is_sent(edge: Gateway) -> None:
     assert shown.stdout.count(b"-----BEGIN CERTIFICATE-----") == 2
 
 
-def test_no_renegotiation(edge: Gateway, certificate: Certificate) -> None:
-    """A client that asks for it in TLS 1.2 gets nowhere, and costs nothing."""
+def test_a_renegotiation_is_refused(edge: Gateway, certificate: Certificate) -> None:
+    """A client that asks for it in TLS 1.2 gets an alert, and costs no CPU time."""
     shown = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.wss_port}", "-tls1_2"],
         input=b"R\n",
@@ -193,8 +197,8 @@ def test_no_renegotiation(edge: Gateway, certificate: Certificate) -> None:
     assert b"no renegotiation" in shown.stderr + shown.stdout
 
 
-def test_a_session_is_resumed_at_every_worker(edge: Gateway, certificate: Certificate) -> None:
-    """A ticket of one is good at the others: a reconnecting client saves the signature."""
+def test_a_tls_session_is_resumed_at_every_worker(edge: Gateway, certificate: Certificate) -> None:
+    """Every worker accepts the tickets of the others: a reconnecting client saves the signature."""
     assert len(edge.workers) == 2
     context = ssl.create_default_context(cafile=certificate.ca)
     open_ones = [visit(context, edge.wss_port, None)]
@@ -206,7 +210,7 @@ def test_a_session_is_resumed_at_every_worker(edge: Gateway, certificate: Certif
 
 
 def visit(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    """A connection that has had its 101, and so the tickets sent before it."""
+    """A connection that has received the 101, and so the tickets sent before."""
     plain = socket.create_connection(("127.0.0.1", port), SECONDS)
     sock = context.wrap_socket(plain, server_hostname="localhost", session=session)
     sock.sendall(upgrade_request())

@@ -29,7 +29,7 @@ HEADER = (
 
 
 def proxy(port: int) -> Callable[[ServerConnection], None]:
-    """RFC 7395 to a stream on ``port``; only as good as the probe needs."""
+    """RFC 7395 to a stream on ``port``, as far as the probe needs it."""
 
     def handle(websocket: ServerConnection) -> None:
         with socket.create_connection(("127.0.0.1", port)) as upstream:
@@ -106,7 +106,7 @@ def gateway() -> Iterator[Callable[..., str]]:
 
 
 def say(*messages: str) -> Callable[[ServerConnection], None]:
-    """A server that answers one message after the other with these, and then ends."""
+    """A server that answers messages one by one with these, and then ends."""
 
     def handle(websocket: ServerConnection) -> None:
         for message, _ in zip(messages, websocket, strict=False):
@@ -116,7 +116,7 @@ def say(*messages: str) -> Callable[[ServerConnection], None]:
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"])
-def test_proves(
+def test_the_probe_proves_a_gateway(
     server: DemoServer, gateway: Callable[..., str], monkeypatch: pytest.MonkeyPatch, mechanism: str
 ) -> None:
     monkeypatch.setattr("wsgw.demo.login.MECHANISMS", (mechanism,))
@@ -130,14 +130,14 @@ def test_proves(
         (("nobody", "x"), "logging in for nobody"),
     ],
 )
-def test_login_fails(
+def test_a_failed_login_is_reported(
     server: DemoServer, gateway: Callable[..., str], receiver: tuple[str, str], words: str
 ) -> None:
     with pytest.raises(ProbeFailed, match=words):
         prove(gateway(proxy(server.port)), "localhost", ALICE, receiver, timeout=10)
 
 
-def test_nobody_listens() -> None:
+def test_a_port_without_a_server_is_reported() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -146,12 +146,12 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.slow
-def test_timeout(gateway: Callable[..., str]) -> None:
+def test_a_timeout_is_reported(gateway: Callable[..., str]) -> None:
     def silent(websocket: ServerConnection) -> None:
         for _ in websocket:
             pass
 
-    # Long enough for the WebSocket to be opened on a busy machine.
+    # Long enough to open the WebSocket on a busy machine.
     with pytest.raises(ProbeFailed, match="opening the stream for bob: not finished within 2 s"):
         prove(gateway(silent), "localhost", ALICE, BOB, timeout=2)
 
@@ -166,28 +166,28 @@ def test_timeout(gateway: Callable[..., str]) -> None:
         ([], "opening the stream for bob: the WebSocket was closed: 1000"),
     ],
 )
-def test_bad_answers(gateway: Callable[..., str], messages: list[str], words: str) -> None:
+def test_a_bad_answer_is_reported(gateway: Callable[..., str], messages: list[str], words: str) -> None:
     with pytest.raises(ProbeFailed, match=words):
         prove(gateway(say(*messages)), "localhost", ALICE, BOB, timeout=5)
 
 
-def test_subprotocol_is_required(gateway: Callable[..., str]) -> None:
+def test_the_subprotocol_is_required(gateway: Callable[..., str]) -> None:
     with pytest.raises(ProbeFailed, match="the subprotocol xmpp was not agreed to"):
         prove(gateway(say(), None), "localhost", ALICE, BOB, timeout=5)
 
 
-def test_refused_upgrade(gateway: Callable[..., str]) -> None:
+def test_a_refused_upgrade_is_reported(gateway: Callable[..., str]) -> None:
     with pytest.raises(ProbeFailed, match=r"the upgrade was refused: 'HTTP/1\.1 400"):
         prove(gateway(say(), "other"), "localhost", ALICE, BOB, timeout=5)
 
 
-def test_only_ws() -> None:
+def test_only_ws_and_wss_urls_are_accepted() -> None:
     with pytest.raises(ProbeFailed, match="is not a ws:// address"):
         prove("wss://localhost/ws", "localhost", ALICE, BOB, timeout=5)
 
 
 @pytest.mark.parametrize("name", ["ejabberd", "prosody"])
-def test_proves_a_real_server(start_server: Callable[[str], RealServer], name: str) -> None:
+def test_the_probe_proves_a_real_server(start_server: Callable[[str], RealServer], name: str) -> None:
     """Against the server's own WebSocket."""
     real = start_server(name)
     alice, bob = ((user, real.accounts[user]) for user in ("alice", "bob"))

@@ -1,4 +1,4 @@
-"""The rules that a gateway must keep, and which tests hold each.
+"""The rules that a gateway must obey, and the tests of each.
 
 - ``rules.txt``: the rules in words.
 - ``reader``: reads the rules, and from the tests the marks ``@pytest.mark.rule``.

@@ -1,6 +1,6 @@
-"""Reads the rules of ``rules.txt``, and which tests hold them: ``@pytest.mark.rule("6120-4.7")`` on a test.
+"""Reads the rules of ``rules.txt``, and the marks of their tests, ``@pytest.mark.rule("6120-4.7")``.
 
-The marks are read from the syntax tree: collecting takes longer, and a module that is skipped where a
+The marks are read from the syntax tree: a collection takes longer, and a module that is skipped because a
 program is missing would leave its rules without tests.
 """
 
@@ -23,12 +23,12 @@ class Rule(NamedTuple):
     id: str
     source: str
     says: str
-    #: What wsgw does, where there is more to say.
+    #: What wsgw does, if it is more than the rule.
     does: str
 
 
 class Mark(NamedTuple):
-    """One test that holds one rule."""
+    """One test of one rule."""
 
     rule: str
     #: Pytest's node id, without parameters.
@@ -69,7 +69,7 @@ def marked_tests() -> dict[str, list[str]]:
 
 
 def marks(path: str, text: str) -> Iterator[Mark]:
-    """The marks of the file ``path`` that holds ``text``, in order. Raises MisplacedMark."""
+    """The marks of the file ``path`` with the content ``text``, in order. Raises MisplacedMark."""
     tree = ast.parse(text)
     on_tests = 0
     for function in functions_of(tree):

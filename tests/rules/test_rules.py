@@ -1,4 +1,4 @@
-"""The rules against the tests and the documentation: no rule without a test, no mark without a rule."""
+"""The rules agree with the tests and the documentation: no rule without a test, no mark without a rule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TESTS = marked_tests()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.id for rule in RULES])
-def test_a_rule_has_tests_or_is_said_not_to_be_implemented(rule: Rule) -> None:
+def test_a_rule_has_tests_or_says_that_it_is_not_implemented(rule: Rule) -> None:
     assert rule.does.startswith(NOT_IMPLEMENTED) is not bool(TESTS.get(rule.id))
 
 
@@ -41,14 +41,14 @@ def test_every_rule_has_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_rfc7395", "test_rfc6120", "test_old_faults"])
-def test_the_modules_of_the_rules_are_wholly_marked(name: str) -> None:
+def test_every_test_of_the_modules_of_rules_has_a_mark(name: str) -> None:
     path = f"tests/end_to_end/{name}.py"
     marked = {test for tests in TESTS.values() for test in tests}
     functions = functions_of(ast.parse((ROOT / path).read_text("utf-8")))
     assert {f"{path}::{function.name}" for function in functions} <= marked
 
 
-def test_the_documentation_is_the_table() -> None:
+def test_the_documentation_is_made_from_the_rules() -> None:
     """After a change: ``make docs``."""
     assert (ROOT / "docs" / "protocol.md").read_text("utf-8") == page()
 
@@ -77,6 +77,6 @@ def test_a_test_may_name_several_rules() -> None:
         '@pytest.mark.rule(*NAMES)\ndef test_it(): ...',
     ],
 )  # fmt: skip
-def test_a_mark_that_would_be_overlooked_is_an_error(text: str) -> None:
+def test_a_misplaced_mark_is_an_error(text: str) -> None:
     with pytest.raises(MisplacedMark):
         [*marks("t.py", text)]

@@ -1,7 +1,7 @@
 """The browsers of the soak: ``python -m tests.soak.clients WS-PORT WSS-PORT CA SECONDS FIRST-NUMBER BOOKS``.
 
-Keeps a population of sessions for SECONDS, each with a plan drawn from its number, then lets them end. One
-line of JSON a session goes to the file BOOKS, and a last one with totals to standard output.
+Keeps a population of sessions for SECONDS, each with a plan computed from its number, then lets them end.
+Writes a line of JSON for each session to the file BOOKS, and a last one with totals to standard output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.soak.reset import reset
 from tests.soak.script import CLOSINGS, STREAMS, browser_form, pause_share, stanza
 
 SESSIONS, INTRUDERS = 24, 4
-#: For what is waited for of a gateway that works.
+#: For any step of a gateway that works, in seconds.
 PATIENCE = 25.0
 
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
@@ -64,7 +64,7 @@ class Session:
         self.mode = chance.choice(_MODES)
         self.ending = chance.choice(_ENDINGS)
         if self.mode == "stall" and self.ending == "close":
-            self.ending = "fin"  # a server that does not read is not waited for
+            self.ending = "fin"  # the client does not wait for a server that does not read
         self.up = chance.choice((0, 5, 30, 200 if self.traffic == "burst" else 40))
         down = chance.choice((0, 5, 40, 400 if self.mode == "burst" else 60))
         self.name = f"{number}-{self.framing}-{self.mode}-{down}"
@@ -180,7 +180,7 @@ class Session:
         await asyncio.sleep(0.05)
         reset(self.writer)
 
-    # -- what it hears ---------------------------------------------------------------------------
+    # -- received messages --------------------------------------------------------------------------
 
     async def _read(self) -> None:
         messages = itertools.count()
@@ -220,7 +220,7 @@ class Session:
             self.mismatch = self.mismatch or f"stanza {self.received}: {message[:200]!r}"
 
     def books(self) -> str:
-        """The session's line."""
+        """The JSON line of the session."""
         return json.dumps(
             {
                 "name": self.name,
@@ -242,7 +242,7 @@ class Session:
         )
 
 
-# -- those that never become a session -------------------------------------------------------------
+# -- connections that never become a session -------------------------------------------------------------
 
 _GARBAGE = (
     b"",

@@ -1,4 +1,4 @@
-"""How an end of the soak leaves without a word."""
+"""How an end of the soak vanishes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Send RST, unless the other side was first: over TLS there is no socket to ask for then."""
+    """Send RST, unless the other side was first: over TLS the transport has no socket then."""
     sock: socket.socket | None = writer.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):

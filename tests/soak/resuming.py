@@ -1,8 +1,8 @@
 """Sessions that lose their connection and resume (XEP-0198): ``tests.soak.resuming WS-PORT SECONDS``.
 
-Before the demo server. Each of its own account sends numbered messages to itself through ever new
-WebSockets, and sends again what the server's ``h`` does not count. Prints one line of JSON: every message
-must have come exactly once, in order.
+They run with the demo server. Each has its own account, sends numbered messages to itself over one WebSocket
+after another, and repeats the messages that the server's ``h`` does not count. Prints one line of JSON: every
+message must arrive exactly once, in order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Resuming:
         self._chance = random.Random(name)
         self._jid = b""
         self._token = b""
-        #: Stanzas the server may not have, and how many it has.
+        #: The stanzas that the server may not have, and the number that it has.
         self._unacknowledged: list[bytes] = []
         self._acknowledged = 0
         self._handled = 0
@@ -84,7 +84,7 @@ class Resuming:
         for _ in range(self._chance.randint(1, _MOST)):
             self._send(b"<body>%d</body>" % self._next)
             self._next += 1
-        if self._chance.random() < 0.5:  # else the loss overtakes everything
+        if self._chance.random() < 0.5:  # otherwise the loss overtakes all bytes
             self.browser.text(b"<r xmlns='%s'/>" % _SM)
             self._until(b"<a ")
 
@@ -102,7 +102,7 @@ class Resuming:
             self.browser.text(element)
 
     def _settle(self) -> None:
-        """All that was sent is counted by the server, and has come back."""
+        """Wait until the server has counted all messages, and all have come back."""
         self.browser.text(b"<r xmlns='%s'/>" % _SM)
         self._until(b"<a ")
         deadline = time.monotonic() + 10
@@ -126,7 +126,7 @@ class Resuming:
                 return message
 
     def _take(self, message: bytes) -> None:
-        """Count what is counted, answer what asks, note what comes out of order."""
+        """Count stanzas, answer requests, and note messages out of order."""
         if message.startswith((b"<message", b"<presence", b"<iq")) and self._token:
             self._handled += 1
         if message.startswith(b"<r "):

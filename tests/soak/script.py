@@ -1,4 +1,4 @@
-"""What every session says: the nth stanza of a direction follows from the session's name."""
+"""The stanzas of every session: its name determines the nth stanza of a direction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SIZES = ((0.85, 1, 300), (0.97, 300, 5_000), (1.0, 5_000, 60_000))
 
 
 def pause_share(seconds: float) -> float:
-    """What share of their long pauses peers make under a load of so many seconds, to end soon after it."""
+    """The share of their long pauses that peers make under a load of so many seconds, to end with it."""
     return min(1.0, seconds / 20)
 
 
@@ -49,7 +49,7 @@ def stanza(session: str, direction: str, number: int) -> bytes:
 
 
 def browser_form(element: bytes, framing: str) -> bytes:
-    """What of the server's ``element`` a browser must get: in RFC 7395 framing, declarations restored."""
+    """The bytes that a browser must get for a server's ``element``: in RFC 7395 framing with declarations."""
     if framing == "legacy" or element.startswith(b"<r "):
         return element
     name, space, rest = element.partition(b" ")
@@ -58,7 +58,7 @@ def browser_form(element: bytes, framing: str) -> bytes:
 
 
 class Expected:
-    """Checks the bytes of one direction as they come, against the script."""
+    """Checks the received bytes of one direction against the script."""
 
     def __init__(self, session: str, direction: str) -> None:
         self.count = 0
@@ -69,7 +69,7 @@ class Expected:
         self._next = stanza(session, direction, 0)
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Check received bytes."""
         self.rest += data
         while not self.mismatch and self.rest.startswith(self._next):
             self.rest = self.rest[len(self._next) :]
@@ -78,7 +78,7 @@ class Expected:
 
     @property
     def off_script(self) -> bool:
-        """What came last is no beginning of the next stanza."""
+        """Whether the last bytes are no beginning of the next stanza."""
         return not self._next.startswith(self.rest)
 
     def note_mismatch(self) -> None:

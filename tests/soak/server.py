@@ -1,8 +1,8 @@
 """The XMPP server of the soak: ``python -m tests.soak.server PORT BOOKS SHARE``.
 
-A session's name is the ``from`` of its header: NUMBER-FRAMING-MODE-COUNT. The server says COUNT stanzas and
-behaves as MODE wants; its long pauses take SHARE of their time. One line of JSON a session goes to the file
-BOOKS. SIGTERM: dies with all its connections reset.
+A session's name is the ``from`` of its header: NUMBER-FRAMING-MODE-COUNT. The server sends COUNT stanzas and
+behaves as MODE says; its long pauses take SHARE of their time. It writes a line of JSON for each session to
+the file BOOKS. At SIGTERM it resets all connections and ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.soak.script import END, SERVER_HEADER, WELCOME, Expected, stanza
 
 _NAME = re.compile(rb" from='([^']*)'")
 _ERROR = b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-#: What is said in one write.
+#: The bytes of one write.
 _BATCH = 20
 
 
@@ -34,7 +34,7 @@ class Session:
         self.name = self.mode = ""
         self.sent = self.planned = 0
         self.end = "died"
-        #: Has reset its connection itself.
+        #: Whether it has reset its connection itself.
         self.dead = False
         self.stopping = False
         self.expected = Expected("", "up")
@@ -53,7 +53,7 @@ class Session:
             await self._read(self.mode)
         finally:
             self.stopping = True
-            if self.end != "end tag":  # after the client's end, what was begun is said to its end
+            if self.end != "end tag":  # after the client's end, a begun stanza is still sent to its end
                 speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await speaking
@@ -104,7 +104,7 @@ class Session:
             self.writer.write((_ERROR if mode == "error" else b"") + END)
 
     def books(self) -> str:
-        """The session's line."""
+        """The JSON line of the session."""
         return json.dumps(
             {
                 "name": self.name,

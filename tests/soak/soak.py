@@ -1,8 +1,8 @@
-"""The soak: ``python -m tests.soak.soak [SECONDS [FOLDER]]``; exits with 1 if anything does not add up.
+"""The soak: ``python -m tests.soak.soak [SECONDS [FOLDER]]``; exits with 1 if the books do not agree.
 
-Five minutes of load (half of it in a shorter soak), silence, the first look at the memory of each process;
-load for the rest, silence, the second look. Under load the XMPP server dies and returns. A second gateway
-stands before the demo server, for sessions that resume.
+Five minutes of load (half of the time in a shorter soak), silence, and the first measurement of the memory of
+each process; load for the rest, silence, and the second measurement. Under load the XMPP server dies and
+returns. A second gateway with the demo server has the sessions that resume.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tests.support.certificates import Certificate, make_certificate
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, Child, ReservedPort, wait_until
 
-#: Deadlines that the silence is longer than.
+#: Deadlines shorter than the silence.
 OPTIONS = (
     "{tls_handshake_timeout, 3}, {handshake_timeout, 3}, {open_timeout, 3}, {connect_timeout, 2}, "
     "{send_timeout, 10}, {websocket_ping_interval, 5}, {pong_timeout, 20}, {max_sessions_per_ip, infinity}, "
 )
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
-#: How long the server is away, and how long it lives, in seconds.
+#: The times for which the server is down and is up, in seconds.
 DEAD_FOR, LIVES_FOR = 1.0, 20.0
-#: A session ends this long after the load at the latest: twice its patience, and connecting.
+#: A session ends at most this long after the load: twice its patience, and the time to connect.
 LAST_SESSION = 80.0
-#: What a process may have grown by from the first look to the second: the larger of a share and bytes.
+#: The allowed growth of a process between the two measurements: the larger of a share and bytes.
 GROWTH_SHARE, GROWTH_LIMIT = 0.05, 4 * 1024 * 1024
-#: Before a process is that old its heap has not seen the most it will ever hold, in seconds.
+#: The age, in seconds, at which the heap of a process has reached its largest size.
 WARM_UP = 300.0
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of the phases."""
+    """The phases, in seconds."""
 
     warm_up: float
     load: float
@@ -51,20 +51,20 @@ class Plan:
 
     @classmethod
     def of(cls, seconds: float) -> Plan:
-        """Five minutes and half a minute of silence where there is time for them, else in proportion."""
+        """Five minutes and half a minute of silence if there is time for them, otherwise in proportion."""
         silence = min(30.0, seconds / 10)
         warm_up = min(WARM_UP, seconds / 2)
         return cls(warm_up, seconds - warm_up - 2 * silence, silence)
 
     @property
     def growth_limit(self) -> int:
-        """Bytes a process may have grown by in any case; more where the warm-up is cut to seconds."""
+        """The bytes that a process may always grow by; more if the warm-up takes only seconds."""
         return GROWTH_LIMIT if self.warm_up >= WARM_UP else 2 * GROWTH_LIMIT
 
 
 @dataclass
 class State:
-    """A gateway at rest: bytes of RSS by process identifier, the parent first, and files open in all."""
+    """A gateway at rest: bytes of RSS by process identifier, the parent first, and its open files."""
 
     rss: dict[int, int]
     files: int
@@ -72,7 +72,7 @@ class State:
 
 @dataclass
 class Result:
-    """What the soak found; ``faults`` is empty if all is well."""
+    """The findings of the soak; ``faults`` is empty if there are none."""
 
     clients: list[Row] = field(default_factory=list)
     servers: list[Row] = field(default_factory=list)
@@ -94,7 +94,7 @@ def open_files(pid: int) -> int:
 
 
 def settled_files(pid: int) -> int:
-    """The same, once it changes no more: workers are still starting when the port can be seen."""
+    """The same, as soon as it does not change: when the port is open, workers are still starting."""
     before = -1
     while (now := open_files(pid)) != before:
         before = now
@@ -167,7 +167,7 @@ class Soak:
     def _load(
         self, seconds: float, silence: float, pids: dict[str, int], fresh: dict[str, int]
     ) -> dict[str, State]:
-        """Load for so long, then silence; what the gateways hold then."""
+        """Load for so long, then silence; returns the memory and files of the gateways then."""
         ports = (str(self._gateway.ws_port), str(self._gateway.wss_port), str(self._certificate.ca))
         clients = self._start(
             f"clients-{self._first}",
@@ -191,7 +191,7 @@ class Soak:
         return {name: state_of(pid) for name, pid in pids.items()}
 
     def _serve_until_done(self, clients: Child, seconds: float) -> None:
-        """The XMPP server lives and dies until the load is over; not in the load's last moments."""
+        """Let the XMPP server live and die until the load ends, but not in its last moments."""
         until = time.monotonic() + seconds
         lives_for = min(LIVES_FOR, seconds / 3)
         share = str(pause_share(seconds))
@@ -261,7 +261,7 @@ def audit(result: Result, growth_limit: int) -> None:
                 result.faults.append(f"{name}: process {pid} has grown from {before} to {now} bytes")
 
 
-#: The server ends the stream itself, or is lost: what the client's end finds is not told.
+#: The server ends the stream itself, or is lost: the end that the client gets is not determined.
 _ENDING_MODES = ("ends", "error", "dies")
 
 
@@ -288,14 +288,14 @@ def _session_faults(client: Row, servers: list[Row]) -> list[str]:
 
 
 def _server_ended(client: Row, server: Row) -> bool:
-    """The server said all and ended the stream; the client was there to the end and heard of no mishap."""
+    """Whether the server sent all and ended the stream, and the client stayed to the end without an error."""
     said_all = server["mode"] in ("ends", "error") and server["sent"] == server["planned"]
     heard = client["code"] == 1000 and not client["left"] and client["how"] == "end"
     return said_all and heard and client["error"] in ("", "conflict")
 
 
 def _is_end_unasked(client: Row, server: Row) -> bool:
-    """An end tag kills resumption (XEP-0198); one that answers the server's own is right."""
+    """An end tag prevents a resumption (XEP-0198); an answer to that of the server is correct."""
     return server["end"] == "end tag" and server["mode"] not in _ENDING_MODES
 
 

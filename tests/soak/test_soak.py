@@ -1,4 +1,4 @@
-"""A few seconds of the soak, with every kind of session and fault; ``scripts/soak.sh`` goes on for longer."""
+"""A few seconds of the soak, with every kind of session and fault; ``scripts/soak.sh`` runs longer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 8
 
 
 @pytest.mark.timeout(240)
-def test_the_books_agree(tmp_path: Path) -> None:
+def test_the_books_of_both_ends_agree(tmp_path: Path) -> None:
     result = soak(SECONDS, tmp_path)
     print(report(result, SECONDS))
     assert not result.faults, "\n".join(result.faults[:20])
@@ -27,7 +27,7 @@ def test_the_books_agree(tmp_path: Path) -> None:
     assert result.totals["resumptions"]
 
 
-def test_a_browser_may_leave_when_the_gateway_did(tmp_path: Path) -> None:
+def test_a_browser_may_leave_at_the_gateways_end(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     serving.load_cert_chain(certificate.chain, certificate.key)
@@ -66,7 +66,7 @@ def test_the_script_notices_a_missing_doubled_or_changed_stanza() -> None:
         assert expected.off_script == (rest in (said[0], said[2]))
 
 
-def test_what_a_browser_must_get() -> None:
+def test_a_browser_must_get_the_servers_stanza_with_its_declarations() -> None:
     element = b"<iq id='1'><p:x/></iq>"
     assert browser_form(element, "legacy") == element
     assert (

@@ -1,4 +1,4 @@
-"""A session in each of its states, and each event that it can get."""
+"""A session in each of its states, and the events that it can get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADERS = (
 
 
 class XmppSide:
-    """Notes what the session tells it; ``fail`` does what the real one does to the WebSocket."""
+    """Notes the calls of the session; ``fail`` acts on the WebSocket as the real one does."""
 
     def __init__(self, session: WebSocketSession) -> None:
         self.ready = True
@@ -40,7 +40,7 @@ class XmppSide:
 
 
 def session_in(state: str, timers: Timers = TIMERS) -> tuple[WebSocketSession, XmppSide]:
-    """A session that has come to ``state``, with nothing left to send."""
+    """A session in ``state``, with no bytes left to send."""
     session = WebSocketSession(timers, 1000)
     xmpp = XmppSide(session)
     if state == "ws_handshake_request":

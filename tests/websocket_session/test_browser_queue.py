@@ -11,7 +11,7 @@ from wsgw.websocket_session import Timers, WebSocketSession
 
 
 class Connection:
-    """To a browser that takes as much as the test says."""
+    """To a browser that takes as many bytes as the test sets."""
 
     def __init__(self) -> None:
         self.queued = 0
@@ -48,7 +48,7 @@ def test_the_latest_ping_is_remembered_while_a_pong_is_queued() -> None:
     session.send(b" ")
     session.send(b" ")
     assert sent(session) == []
-    connection.mark_pending = False  # the pong has left; other things are queued
+    connection.mark_pending = False  # the pong has left; other bytes are queued
     session.answers_taken()
     assert sent(session) == [make_pong(b"4"), make(b" ")]
     assert connection.marks == 2
@@ -59,7 +59,7 @@ def test_the_latest_ping_is_remembered_while_a_pong_is_queued() -> None:
     assert sent(session) == [make_pong(b"5"), make_pong(b"6")]
 
 
-def test_a_ping_is_answered_before_our_close() -> None:
+def test_a_ping_is_answered_before_the_sent_close() -> None:
     session, _, connection = taking_session()
     connection.queued = 1000
     receive(frame(b"1", PING) + frame(b"2", PING))(session)
@@ -70,7 +70,7 @@ def test_a_ping_is_answered_before_our_close() -> None:
 
 
 @pytest.mark.parametrize("idle_timeout", [300, 100])
-def test_a_browser_that_takes_what_lies_before_the_ping_is_not_lost(idle_timeout: int) -> None:
+def test_a_browser_that_takes_the_bytes_before_the_ping_is_not_lost(idle_timeout: int) -> None:
     session, xmpp, connection = taking_session(TIMERS._replace(idle_timeout=idle_timeout))
     connection.sent_and_taken = (9000, 1000)
     session.tick(30.0, reading=True)
@@ -83,7 +83,7 @@ def test_a_browser_that_takes_what_lies_before_the_ping_is_not_lost(idle_timeout
         assert not session.finished
     connection.sent_and_taken = (9002, 9002)
     session.tick(now + 20, reading=True)
-    assert not session.finished, "the ping has only now reached it"
+    assert not session.finished, "the ping has only now reached the browser"
     session.tick(now + 40, reading=True)
     assert xmpp.told == ["lost no pong"]
 
@@ -96,7 +96,7 @@ def test_a_browser_that_takes_nothing_is_lost() -> None:
     assert xmpp.told == ["lost no pong"]
 
 
-def test_a_ping_that_nothing_lies_before_has_its_deadline() -> None:
+def test_a_ping_with_no_bytes_before_it_has_its_deadline() -> None:
     session, xmpp, connection = taking_session()
     connection.sent_and_taken = (9000, 9000)
     session.tick(30.0, reading=True)
@@ -105,7 +105,7 @@ def test_a_ping_that_nothing_lies_before_has_its_deadline() -> None:
     assert xmpp.told == ["lost no pong"]
 
 
-def test_our_close_is_waited_for_while_the_browser_takes_what_lies_before_it() -> None:
+def test_the_close_deadline_waits_while_the_browser_takes_the_bytes_before() -> None:
     session, _, connection = taking_session()
     session.close(1000, "")
     connection.sent_and_taken = (9000, 1000)

@@ -12,7 +12,7 @@ from wsgw.websocket_frame import make_close, make_ping
 
 
 @pytest.mark.rule("bytes-ping")
-def test_ping_after_outbound_quiet() -> None:
+def test_a_ping_is_sent_after_the_interval_without_frames_sent() -> None:
     session, _ = session_in("ws_session")
     session.tick(29.9, reading=True)
     assert session.data_to_send == []
@@ -24,8 +24,8 @@ def test_ping_after_outbound_quiet() -> None:
     assert session.data_to_send == [make_ping()]
 
 
-def test_ping_although_we_send_all_the_time() -> None:
-    """A peer that is gone takes what we send for a long time: silence from it is asked about too."""
+def test_a_ping_is_sent_although_frames_are_sent_all_the_time() -> None:
+    """The kernel accepts bytes for a vanished peer for a long time: its silence causes a ping too."""
     session, _ = session_in("ws_session")
     session.sent(29.0)
     session.tick(30.0, reading=True)
@@ -33,7 +33,7 @@ def test_ping_although_we_send_all_the_time() -> None:
 
 
 @pytest.mark.rule("bytes-ping")
-def test_missing_pong_loses_the_browser() -> None:
+def test_a_missing_pong_loses_the_browser() -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)
     session.tick(49.9, reading=True)
@@ -47,7 +47,7 @@ def test_missing_pong_loses_the_browser() -> None:
 @pytest.mark.parametrize(
     "life", [frame(b"", PONG), frame(b"<a/>"), b"\x81"], ids=["pong", "text", "part of a frame"]
 )
-def test_anything_received_proves_life(life: bytes) -> None:
+def test_any_received_frame_proves_life(life: bytes) -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)
     session.receive_data(life, 40.0)
@@ -56,7 +56,7 @@ def test_anything_received_proves_life(life: bytes) -> None:
     assert not session.finished
 
 
-def test_due_is_never_later_than_what_the_next_look_may_find() -> None:
+def test_due_is_never_later_than_the_next_deadline() -> None:
     session, _ = session_in("ws_session")
     assert session.due == 0.0
     session.tick(1.0, reading=True)
@@ -69,15 +69,15 @@ def test_due_is_never_later_than_what_the_next_look_may_find() -> None:
     session.process(10)
     assert session.ping_time == 1.0
     session.tick(50.0, reading=True)
-    assert session.due == 60.0, "the next ping, counted from what we sent last"
+    assert session.due == 60.0, "the next ping, counted from the last frame sent"
     session.close(1000, "")
     session.tick(51.0, reading=True)
     session.tick(56.0, reading=True)
-    assert session.finished, "the closing handshake is not put off"
+    assert session.finished, "the closing handshake is not delayed"
 
 
-def test_pings_come_as_often_as_wanted_however_long_a_pong_may_take() -> None:
-    """Whoever sets a short interval has a proxy in front that cuts quiet connections."""
+def test_the_ping_interval_does_not_depend_on_the_pong_timeout() -> None:
+    """A short interval is set for a proxy that cuts quiet connections."""
     session, _ = session_in("ws_session", TIMERS._replace(ping_interval=5))
     session.tick(1.0, reading=True)
     for now in (5.0, 10.0, 15.0):
@@ -88,7 +88,7 @@ def test_pings_come_as_often_as_wanted_however_long_a_pong_may_take() -> None:
         session.process(10)
 
 
-def test_deadlines_rest_while_the_browser_is_not_read() -> None:
+def test_deadlines_do_not_run_while_the_browser_is_not_read() -> None:
     session, xmpp = session_in("ws_session")
     session.tick(30.0, reading=True)
     session.tick(1000.0, reading=False)
@@ -98,7 +98,7 @@ def test_deadlines_rest_while_the_browser_is_not_read() -> None:
     assert xmpp.told == ["lost no pong"]
 
 
-def test_idle_ends_with_connection_timeout() -> None:
+def test_an_idle_session_ends_with_connection_timeout() -> None:
     session, xmpp = session_in("ws_session", TIMERS._replace(ping_interval=math.inf))
     session.tick(299.9, reading=True)
     assert xmpp.told == []
@@ -107,7 +107,7 @@ def test_idle_ends_with_connection_timeout() -> None:
     assert session.data_to_send == [make_close(1000, b"connection-timeout")]
 
 
-def test_unanswered_close_is_waited_for_so_long() -> None:
+def test_an_unanswered_close_ends_after_close_timeout() -> None:
     session, _ = session_in("ws_closing")
     session.tick(100.0, reading=True)
     session.tick(104.9, reading=True)

@@ -1,4 +1,4 @@
-"""The state machine of one WebSocket: every state by every event, messages that wait, and chunking."""
+"""The state machine of one WebSocket: every state with every event, messages that wait, and chunking."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsgw.errors import HandshakeRefused
 from wsgw.websocket_frame import make, make_close, make_pong
 
 FORBIDDEN = "XMPP over WebSocket forbid binary frames"
-#: What each event does in ``ws_session``: (next state, frames out, what the XMPP side is told).
+#: The effect of each event in ``ws_session``: (next state, frames sent, calls of the XMPP side).
 WS_SESSION = {
     "text": ("ws_session", [], ["text <a/>"]),
     "binary": ("ws_closed", [make_close(1003, FORBIDDEN.encode())], [f"lost 1003 {FORBIDDEN}"]),
@@ -33,13 +33,13 @@ WS_SESSION = {
     "xmpp close": ("ws_closing", [make_close(1008, b"why")], []),
     "lost": ("ws_closed", [], ["lost connection lost"]),
 }
-#: In ``ws_closing`` only the browser's Close, its loss, or frames out of step count.
+#: In ``ws_closing`` only the browser's Close, its loss, or invalid frames have an effect.
 ENDS_CLOSING = {"close", "empty close", "lost", "bad frame", "bad text", "big text", "binary"}
 
 
 @pytest.mark.rule("6455-5.5.3")
 @pytest.mark.parametrize("event", EVENTS)
-def test_ws_session(event: str) -> None:
+def test_each_event_in_ws_session_has_its_effect(event: str) -> None:
     session, xmpp = session_in("ws_session")
     EVENTS[event](session)
     assert (session.state_name, session.data_to_send, xmpp.told) == WS_SESSION[event]
@@ -47,7 +47,7 @@ def test_ws_session(event: str) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_ws_closing(event: str) -> None:
+def test_each_event_in_ws_closing_has_its_effect(event: str) -> None:
     session, xmpp = session_in("ws_closing")
     EVENTS[event](session)
     assert session.finished == (event in ENDS_CLOSING)
@@ -56,14 +56,14 @@ def test_ws_closing(event: str) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_ws_closed(event: str) -> None:
+def test_no_event_has_an_effect_in_ws_closed(event: str) -> None:
     session, xmpp = session_in("ws_closed")
     EVENTS[event](session)
     assert (session.state_name, session.data_to_send, xmpp.told) == ("ws_closed", [], [])
 
 
 @pytest.mark.parametrize("state", ["ws_handshake_request", "ws_handshake_header"])
-def test_lost_before_the_upgrade(state: str) -> None:
+def test_a_browser_lost_before_the_upgrade_finishes_the_session(state: str) -> None:
     session, _ = session_in(state)
     session.send(b"nothing is sent yet")
     assert session.data_to_send == []
@@ -71,14 +71,14 @@ def test_lost_before_the_upgrade(state: str) -> None:
     assert session.finished
 
 
-def test_refused_upgrade_finishes_the_session() -> None:
+def test_a_refused_upgrade_finishes_the_session() -> None:
     session, _ = session_in("ws_handshake_header")
     with pytest.raises(HandshakeRefused, match="need exactly one 'Host' header"):
         session.http_eoh(lambda _segments: True, ())
     assert session.finished
 
 
-def test_upgrade_gives_the_key() -> None:
+def test_an_upgrade_gives_the_key() -> None:
     session, _ = session_in("ws_handshake_header")
     for name, value in HEADERS:
         session.http_header(name, value)
@@ -98,7 +98,7 @@ def test_messages_wait_until_the_xmpp_side_is_ready() -> None:
 
 
 def test_control_frames_are_handled_while_the_xmpp_side_is_not_ready() -> None:
-    """Up to the first message, which waits: what follows it may depend on it."""
+    """Up to the first message, which waits: frames after it may depend on it."""
     session, xmpp = session_in("ws_session")
     xmpp.ready = False
     session.receive_data(frame(b"1", PING) + frame(b"<a", fin=False) + frame(b"2", PING), 1.0)
@@ -118,7 +118,7 @@ def test_control_frames_are_handled_while_the_xmpp_side_is_not_ready() -> None:
     assert session.data_to_send[2:] == [make_pong(b"3")]
 
 
-def test_a_close_is_heard_while_the_xmpp_side_is_not_ready() -> None:
+def test_a_close_is_handled_while_the_xmpp_side_is_not_ready() -> None:
     session, xmpp = session_in("ws_session")
     xmpp.ready = False
     EVENTS["close"](session)
@@ -145,7 +145,7 @@ def test_process_stops_at_its_limit() -> None:
 
 
 def test_fragments_count_as_work() -> None:
-    """Empty fragments are no messages, but one turn must not take ten thousand of them."""
+    """Empty fragments are no messages, but one turn must not process ten thousand of them."""
     session, xmpp = session_in("ws_session")
     fragments = [frame(b"<a/>", fin=False), *(frame(b"", 0, fin=False) for _ in range(8)), frame(b"", 0)]
     session.receive_data(b"".join(fragments), 1.0)
@@ -163,7 +163,7 @@ def test_nothing_is_processed_after_the_close() -> None:
     assert xmpp.told == ["lost Close 3001"]
 
 
-def test_close_reason_is_cut_to_whole_characters() -> None:
+def test_a_close_reason_is_cut_to_whole_characters() -> None:
     session, _ = session_in("ws_session")
     session.close(1008, "ü" * 100)
     assert session.data_to_send == [make_close(1008, "ü".encode() * 61)]
@@ -184,7 +184,7 @@ CONVERSATION = b"".join(
 
 
 @given(st.lists(st.integers(1, len(CONVERSATION) - 1), max_size=20))
-def test_chunks_do_not_matter(cuts: list[int]) -> None:
+def test_any_chunks_have_the_same_outcome(cuts: list[int]) -> None:
     whole, told_whole = session_in("ws_session")
     receive(CONVERSATION)(whole)
     pieces, told_pieces = session_in("ws_session")
