@@ -57,7 +57,7 @@ def logged_by(source: str) -> list[str]:
         if (
             method in _LOGGED
             and isinstance(call.func, ast.Attribute)
-            and ast.unparse(call.func.value) == "log"
+            and ast.unparse(call.func.value) in ("log", "_session_log")
         ):
             found.append(message_of(call, method))
     # The only line that is written without a logger.
