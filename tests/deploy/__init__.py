@@ -1,1 +1,1 @@
-"""Deployment by shell script: in staged trees, with a stand-in for systemd that runs what the units say."""
+"""Deployment by shell script: in staged trees, with a fake systemd that runs the units."""

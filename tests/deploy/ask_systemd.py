@@ -1,4 +1,4 @@
-"""What ``deploy.sh`` runs in place of systemctl, useradd and the like: hands its arguments to ``Systemd``."""
+"""Replaces systemctl, useradd and the like for ``deploy.sh``: passes its arguments to ``Systemd``."""
 
 from __future__ import annotations
 

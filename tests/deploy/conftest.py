@@ -1,7 +1,7 @@
 """Two releases are built once in a test run; every test gets a copy of the stage with one or both of them.
 
-The first is built as an admin builds it. Tests that build one more, and are about what happens then, have a
-Python whose environments are copies of the first release's.
+The first is built as an admin builds it. Tests that build another one to test the next steps have a Python
+whose environments are copies of that of the first release.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ for module in pkgutil.walk_packages(wsgw.__path__, "wsgw."):
     if not module.name.endswith(".__main__"):
         importlib.import_module(module.name)
 """
-#: A configuration of the admin's own, so that no test depends on what deploy.sh would write.
+#: A configuration of the admin, so that no test depends on the file that deploy.sh would write.
 CONFIG = "hosts: [localhost]\nlisten:\n- {port: 5288, module: websocket_session, upstream: 'tcp://127.0.0.1:5222'}\n"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first waits for the releases to be built: a while, on a busy machine."""
+    """The first test waits until the releases are built, which takes some time on a busy machine."""
     for item in items:
         if "offline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(300))
@@ -44,7 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Built(NamedTuple):
     """Two trees; a stage after deploying ``old``, and one after deploying ``new`` over it.
 
-    ``filled`` is a Python whose environments have all packages already, ``empty`` one whose have only pip.
+    ``filled`` is a Python whose environments have all packages already, ``empty`` one whose environments have
+    only pip.
     """
 
     old: Path
@@ -57,7 +58,7 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this test run, whichever of its processes asks."""
+    """A folder that all processes of this test run share."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if base.name.startswith("pytest-") else base.parent) / "deploy"
     folder.mkdir(exist_ok=True)
@@ -66,7 +67,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Whoever makes ``path`` first; the others wait."""
+    """In the block, the first process makes ``path``, and the others wait."""
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -74,7 +75,7 @@ def only_one(path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def offline(shared: Path) -> dict[str, str]:
-    """An environment in which pip finds everything a release needs without a network."""
+    """An environment in which pip finds all packages of a release without a network."""
     wheels = shared / "wheels"
     with only_one(wheels):
         if not wheels.exists():
@@ -113,7 +114,7 @@ def built(shared: Path, offline: dict[str, str]) -> Built:
 
 @pytest.fixture
 def make_stage(built: Built, offline: dict[str, str]) -> Iterator[Callable[[Path | None], Stage]]:
-    """``make_stage(built.first)``: a stage of the test's own; of None an empty one."""
+    """``make_stage(built.first)``: a stage for one test; of None an empty one."""
     folders: list[Path] = []
 
     def make(source: Path | None) -> Stage:

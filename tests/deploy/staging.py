@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.processes import ROOT
 
-#: What of the tree a deployment needs.
+#: The parts of the tree that a deployment needs.
 LOCKS = ("requirements-build.lock", "requirements.lock")
 PARTS = ("wsgw", "scripts", "deploy", "pyproject.toml", "requirements.txt", *LOCKS, "README.md", "LICENSE")
 SECONDS = 300
@@ -23,7 +23,7 @@ _hashes: dict[tuple[int, int, int, int], str] = {}
 
 
 def copy_tree(folder: Path, version: str = "") -> Path:
-    """A copy of this tree, of another version if one is named."""
+    """A copy of this tree, with another version if one is given."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
@@ -51,7 +51,7 @@ exec {python} "$@"
 
 
 def copying_python(program: Path, release: Path, *, filled: bool) -> None:
-    """Write such a program, and an environment made of a release: with its packages, or with pip alone."""
+    """Write such a program, and an environment from a release: with its packages, or with pip alone."""
     environment = program.with_name(f"{program.name}-environment")
     shutil.copytree(release, environment, symlinks=True)
     (environment / ".complete").unlink()
@@ -68,7 +68,7 @@ def copying_python(program: Path, release: Path, *, filled: bool) -> None:
 
 
 class Stage:
-    """A folder that stands for the root of a machine."""
+    """A folder that represents the root of a machine."""
 
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self.root = root
@@ -91,7 +91,7 @@ class Stage:
         return self.release("current")
 
     def release(self, link: str) -> str:
-        """The version of the release a link points to; empty if there is no such link."""
+        """The version of the release that a link points to; empty if there is no such link."""
         path = self.home / link
         return path.readlink().name.rpartition("-")[0] if path.is_symlink() else ""
 
@@ -120,7 +120,7 @@ class Stage:
         )
 
     def run(self, tree: Path, script: str, *arguments: str, status: int | None = 0) -> str:
-        """Run a script of ``tree`` on this stage; all it says. It has to exit with ``status``."""
+        """Run a script of ``tree`` on this stage; returns its output. It must exit with ``status``."""
         with self.start(tree, script, *arguments) as running:
             try:
                 said, _ = running.communicate(timeout=SECONDS)
@@ -132,7 +132,7 @@ class Stage:
 
     @contextmanager
     def home_locked(self) -> Iterator[None]:
-        """As another deployment has it meanwhile."""
+        """Hold the lock, as another deployment does."""
         folder = os.open(self.home / ".lock", os.O_RDONLY)
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield

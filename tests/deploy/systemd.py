@@ -1,4 +1,4 @@
-"""A stand-in for systemd: runs what the staged unit says, follows sd_notify, sends signals."""
+"""A fake systemd: runs the staged unit, obeys sd_notify, sends signals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIGNALS = {"USR2": signal.SIGUSR2, "HUP": signal.SIGHUP}
 
 
 class Systemd:
-    """Answers one command at a time, in a thread. ``calls`` are those that change something, in order."""
+    """Answers one command at a time, in a thread. ``calls`` are those that change the system, in order."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -34,7 +34,7 @@ class Systemd:
         self.enabled: set[str] = set()
         self.main_pid = 0
         self.status = ""
-        #: The units as they were when it read them.
+        #: The units at the time of the last reading.
         self.units: dict[str, bytes] = self._units()
         self.children: list[Child] = []
         self._server = socket.socket(socket.AF_UNIX)
@@ -81,7 +81,7 @@ class Systemd:
         return 0
 
     def stop(self) -> int:
-        """SIGTERM to the main process, and SIGKILL to what is left then, as KillMode=mixed has it."""
+        """Send SIGTERM to the main process, then SIGKILL to the rest, as with KillMode=mixed."""
         if self.is_active():
             os.kill(self.main_pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):

@@ -60,7 +60,7 @@ listen:
 
 
 def written_from(folder: Path, source: Path | None, *arguments: str) -> tuple[Path, str]:
-    """Run what deploy.sh runs; the file it wrote, and what it said."""
+    """Run the command of deploy.sh; the file that it wrote, and its output."""
     argv = [
         sys.executable,
         str(ROOT / "deploy/write_config.py"),
@@ -78,7 +78,7 @@ def written_from(folder: Path, source: Path | None, *arguments: str) -> tuple[Pa
 
 
 def comparable(config: Config) -> Config:
-    """Without the names of the files it came from, and what depends on the machine."""
+    """Without the names of the source files and the values that depend on the machine."""
     listeners = tuple(
         replace(listener, upstream_certfiles=(), max_sessions=0) for listener in config.listeners
     )
@@ -103,7 +103,7 @@ def test_old_file_and_the_written_one_mean_the_same(folder: Path, old_cfg: Path)
     written, _ = written_from(folder, old_cfg)
     config = load(written)
     assert comparable(replace(config, admin_listeners=())) == comparable(load(old_cfg))
-    # The one thing an old file cannot hold.
+    # The only setting that an old file cannot have.
     assert [(one.ip, one.port) for one in config.admin_listeners] == [("127.0.0.1", 5289)]
     (listener,) = config.listeners
     assert (str(listener.upstream[0]), listener.shaper, listener.max_stanza_size) == (
@@ -113,7 +113,7 @@ def test_old_file_and_the_written_one_mean_the_same(folder: Path, old_cfg: Path)
     )
 
 
-def test_the_older_name_of_the_listener_is_carried_over_as_todays(folder: Path, old_cfg: Path) -> None:
+def test_the_old_name_of_the_listener_becomes_the_current_one(folder: Path, old_cfg: Path) -> None:
     old_cfg.write_text(old_cfg.read_text().replace("websocket_session", "ejabberd_websocket"))
     written, said = written_from(folder, old_cfg)
     assert "module: websocket_session" in written.read_text()
@@ -128,13 +128,13 @@ def test_every_option_is_carried_over(folder: Path) -> None:
     assert comparable(load(written)) == comparable(load(EXAMPLE))
 
 
-def test_nothing_that_is_ejabberds_own_is_carried_over(folder: Path, old_cfg: Path) -> None:
+def test_no_setting_of_ejabberd_itself_is_carried_over(folder: Path, old_cfg: Path) -> None:
     written, _ = written_from(folder, old_cfg)
     assert "secret" not in written.read_text()
     assert "static.example.org" not in written.read_text()
 
 
-def test_the_admin_hears_what_was_taken_and_what_is_to_do(folder: Path, old_cfg: Path) -> None:
+def test_the_output_names_the_settings_taken_and_the_next_steps(folder: Path, old_cfg: Path) -> None:
     _, said = written_from(folder, old_cfg)
     assert "copied from" in said
     assert "port 5288, /ws-xmpp, /chat/ws" in said
@@ -142,7 +142,7 @@ def test_the_admin_hears_what_was_taken_and_what_is_to_do(folder: Path, old_cfg:
 
 
 @pytest.mark.root
-def test_the_admin_hears_how_to_let_the_certificate_be_read(
+def test_the_output_says_how_to_make_the_certificate_readable(
     folder: Path, old_cfg: Path, certificate: Certificate
 ) -> None:
     own = old_cfg.parent / "its own"
@@ -169,7 +169,7 @@ def test_certificates_the_account_may_not_read_are_copied_without_keys(
 
 
 @pytest.mark.root
-def test_modern_file_that_the_account_may_not_read_is_carried_over(folder: Path, tmp_path: Path) -> None:
+def test_a_modern_file_that_the_account_may_not_read_is_carried_over(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "ejabberd.yml"
     source.write_text(MODERN_YML.format(pem="/nowhere.pem", port=5222))
     written, said = written_from(folder, source)
@@ -185,7 +185,7 @@ def test_modern_file_that_the_account_may_not_read_is_carried_over(folder: Path,
     assert "to do: when they change there, change wsgw.yml too" in said
 
 
-def test_modern_file_that_the_account_may_read_is_included(
+def test_a_modern_file_that_the_account_may_read_is_included(
     built: Built, make_stage: Callable[[Path | None], Stage], certificate: Certificate
 ) -> None:
     stage = make_stage(built.first)
@@ -212,7 +212,7 @@ def test_without_tls_the_new_listener_is_on_loopback(folder: Path, tmp_path: Pat
     assert ["/".join(handler.path) for handler in listener.request_handlers] == ["ws-xmpp"]
 
 
-def test_from_arguments(folder: Path) -> None:
+def test_arguments_make_a_configuration(folder: Path) -> None:
     written, _ = written_from(
         folder,
         None,
@@ -228,7 +228,7 @@ def test_from_arguments(folder: Path) -> None:
     assert [str(one) for one in config.listeners[0].upstream] == ["tls://192.0.2.7:5223"]
 
 
-def test_mistakes_of_the_old_file_are_told_with_their_lines(folder: Path, tmp_path: Path) -> None:
+def test_errors_of_the_old_file_have_their_lines(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "ejabberd.cfg"
     source.write_text('{hosts, ["a"]}.\n{listen, [{5288, websocket_session, [{tls, maybe}]}]}.\n')
     argv = [sys.executable, str(ROOT / "deploy/write_config.py"), str(folder), "--ejabberd", str(source)]
@@ -248,7 +248,7 @@ def test_mistakes_of_the_old_file_are_told_with_their_lines(folder: Path, tmp_pa
     ],
     ids=["erlang", "yaml", "installer"],
 )
-def test_deploying_beside_an_ejabberd(
+def test_a_deployment_next_to_an_ejabberd_works(
     built: Built,
     make_stage: Callable[[Path | None], Stage],
     certificate: Certificate,

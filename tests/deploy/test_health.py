@@ -53,11 +53,13 @@ def gateway(tmp_path: Path, certificate: Certificate) -> Iterator[Callable[..., 
     ["", "{use_proxy_protocol, true}, ", '{websocket_origin, ["https://example.org"]}, '],
     ids=["plain", "proxy", "origin"],
 )
-def test_gateway_that_serves_on_both_its_ports(gateway: Callable[..., Gateway], ws_options: str) -> None:
+def test_a_gateway_that_serves_on_both_ports_is_healthy(
+    gateway: Callable[..., Gateway], ws_options: str
+) -> None:
     assert health(gateway(ws_options=ws_options).config) == (0, "")
 
 
-def test_gateway_that_stopped(gateway: Callable[..., Gateway]) -> None:
+def test_a_stopped_gateway_is_not_healthy(gateway: Callable[..., Gateway]) -> None:
     one = gateway()
     one.stop()
     status, said = health(one.config)
@@ -95,7 +97,7 @@ def answering(tmp_path: Path) -> Iterator[Callable[[str], int]]:
     ],
     ids=["upgraded", "refused", "not-http", "empty"],
 )
-def test_what_the_websocket_answers(
+def test_the_answer_of_the_websocket_decides(
     tmp_path: Path, answering: Callable[[str], int], line: str, status: int, reason: str
 ) -> None:
     config = tmp_path / "wsgw.yml"
@@ -123,7 +125,7 @@ def test_what_the_websocket_answers(
     ["{%d, wsgw_admin, [{ip, {127,0,0,1}}]}", '{{%d, "127.0.0.1"}, wsgw_admin, []}'],
     ids=["ip", "pair"],
 )
-def test_admin_listener_is_asked(
+def test_the_admin_listener_is_checked(
     tmp_path: Path,
     answering: Callable[[str], int],
     line: str,
@@ -144,7 +146,9 @@ def test_admin_listener_is_asked(
     assert (found, page in said, "it is late" in said) == (status, status != 0, "late" in line)
 
 
-def test_admin_listener_that_does_not_answer(tmp_path: Path, answering: Callable[[str], int]) -> None:
+def test_an_admin_listener_that_does_not_answer_is_not_healthy(
+    tmp_path: Path, answering: Callable[[str], int]
+) -> None:
     port = ReservedPort()
     config = tmp_path / "wsgw.yml"
     websocket = answering("HTTP/1.1 404 Not Found")
@@ -160,7 +164,7 @@ def test_admin_listener_that_does_not_answer(tmp_path: Path, answering: Callable
 
 @pytest.fixture
 def with_admin(gateway: Callable[..., Gateway]) -> Iterator[Callable[[int], Path]]:
-    """``with_admin(upstream)``: the configuration of a gateway with an admin's listener."""
+    """``with_admin(upstream)``: the configuration of a gateway with an admin listener."""
     port = ReservedPort()
 
     def start(upstream: int) -> Path:
@@ -172,7 +176,7 @@ def with_admin(gateway: Callable[..., Gateway]) -> Iterator[Callable[[int], Path
     port.release()
 
 
-def test_gateway_without_its_server_is_healthy_but_not_ready(with_admin: Callable[[int], Path]) -> None:
+def test_a_gateway_without_its_server_is_healthy_but_not_ready(with_admin: Callable[[int], Path]) -> None:
     nobody = ReservedPort()
     config = with_admin(nobody.number)
     assert health(config) == (0, "")
@@ -183,7 +187,7 @@ def test_gateway_without_its_server_is_healthy_but_not_ready(with_admin: Callabl
     nobody.release()
 
 
-def test_server_that_answers(
+def test_a_gateway_whose_server_answers_is_ready(
     with_admin: Callable[[int], Path], start_server: Callable[[str], Server]
 ) -> None:
     config = with_admin(start_server("demo").c2s_port)
@@ -191,7 +195,7 @@ def test_server_that_answers(
     assert health(config, program="upstream.py") == (0, "")
 
 
-def test_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_configuration_is_not_healthy(tmp_path: Path) -> None:
     status, said = health(tmp_path / "wsgw.yml")
     assert status == 1
     assert "does not exist" in said

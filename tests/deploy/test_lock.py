@@ -1,4 +1,4 @@
-"""The locks name one version of what a release needs, with hashes, for each supported Python and machine."""
+"""The locks name one version of each package, with hashes, for each supported Python and machine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def asked(name: str) -> Iterator[Requirement]:
 
 
 def environment(python: str, machine: str) -> dict[str, str]:
-    """The markers' variables, as they are there."""
+    """The variables of markers, with their values there."""
     return {
         "python_version": python,
         "python_full_version": f"{python}.1",
@@ -73,7 +73,7 @@ def chosen(name: str, there: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("python", "machine"), [*itertools.product(PYTHONS, MACHINES)])
-def test_locks_agree_with_what_is_required(python: str, machine: str) -> None:
+def test_the_locks_agree_with_the_requirements(python: str, machine: str) -> None:
     there = environment(python, machine)
     everything, tools = chosen(LOCK, there), chosen(BUILD_LOCK, there)
     for source in ("requirements.txt", "requirements-build.txt"):
@@ -95,18 +95,18 @@ def test_every_entry_has_hashes_and_no_address(name: str) -> None:
     assert not re.search(r"(?m)://|^ *--(?!hash=)|@", (ROOT / name).read_text())
 
 
-def test_files_are_the_same_in_both_locks() -> None:
+def test_the_files_are_the_same_in_both_locks() -> None:
     everything = {(str(one.requirement.name), one.version): one.hashes for one in locked(LOCK)}
     for one in locked(BUILD_LOCK):
         assert everything[one.requirement.name, one.version] == one.hashes
 
 
-def test_lock_of_tools_has_what_builds_this_tree() -> None:
+def test_the_lock_of_tools_has_the_build_requirements() -> None:
     (requires,) = re.findall(r"^requires = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert set(re.findall('"(.+?)"', requires)) <= {str(one) for one in asked("requirements-build.txt")}
 
 
-def test_image_is_installed_from_the_locks() -> None:
+def test_the_image_is_installed_from_the_locks() -> None:
     commands = re.findall(r"/opt/wsgw/bin/(pip [^\\\n]+?) *\\?\n", (ROOT / "Dockerfile").read_text())
     assert commands == [
         f"{INSTALL} -r {BUILD_LOCK}",
@@ -115,10 +115,10 @@ def test_image_is_installed_from_the_locks() -> None:
     ]
 
 
-def test_changed_package_is_not_installed(
+def test_a_changed_package_is_not_installed(
     built: Built, make_stage: Callable[[Path | None], Stage], tmp_path: Path
 ) -> None:
-    """A file of another content under a locked name and version."""
+    """A file with another content, under a locked name and version."""
     stage = make_stage(built.first)
     before = stage.snapshot()
     packages = tmp_path / "packages"

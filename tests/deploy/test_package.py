@@ -1,4 +1,4 @@
-"""What ``pip install .`` gives, the image's recipe, and the scripts' own quality."""
+"""The result of ``pip install .``, the Dockerfile, and the quality of the scripts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(shared: Path, wheel: Path, built: Built, offline: dict[str, str]) -> Path:
-    """The bin folder of an environment with the wheel and what the locks name; once in a test run."""
+    """The bin folder of an environment with the wheel and the locked packages; once in a test run."""
     folder = shared / "environment"
     with only_one(folder):
         if not folder.exists():
@@ -54,14 +54,14 @@ def output(*argv: str | Path) -> str:
     return done.stdout
 
 
-def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("wsgw/")}
     files = (path for path in (ROOT / "wsgw").rglob("*") if path.is_file())
     assert packed == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
 
 
-def test_wheel_asks_for_what_requirements_txt_names(wheel: Path) -> None:
+def test_the_wheel_requires_the_packages_of_requirements_txt(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = archive.read(name).decode()
@@ -79,20 +79,20 @@ def test_wheel_asks_for_what_requirements_txt_names(wheel: Path) -> None:
     assert "\nRequires-Python: >=3.10\n" in metadata
 
 
-def test_command_is_the_module(installed: Path) -> None:
+def test_the_command_runs_the_module(installed: Path) -> None:
     for argument in ("--version", "options"):
         assert output(installed / "wsgw", argument) == output(installed / "python", "-m", "wsgw", argument)
     assert output(installed / "wsgw", "--version") == f"wsgw {wsgw.__version__}\n"
 
 
-def test_installed_packages_agree(installed: Path) -> None:
+def test_the_installed_packages_agree(installed: Path) -> None:
     assert "No broken requirements" in output(
         sys.executable, "-m", "pip", "--python", installed / "python", "check"
     )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_shellcheck_finds_no_fault(script: Path) -> None:
+def test_shellcheck_finds_no_error(script: Path) -> None:
     if shutil.which("shellcheck") is None:
         missing("shellcheck is not installed")
     done = subprocess.run(
@@ -108,7 +108,7 @@ def instructions() -> list[tuple[str, str]]:
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
 
 
-def test_image_runs_as_nobody_in_particular_and_stops_as_the_gateway_does() -> None:
+def test_the_image_runs_under_a_number_and_stops_as_the_gateway_does() -> None:
     last = dict(instructions())
     assert (last["USER"], last["STOPSIGNAL"], last["EXPOSE"]) == ("wsgw", "SIGTERM", "5288")
     assert last["VOLUME"] == "/etc/wsgw"
@@ -116,8 +116,8 @@ def test_image_runs_as_nobody_in_particular_and_stops_as_the_gateway_does() -> N
     assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "/opt/wsgw/health.py"]
 
 
-def test_image_is_made_of_what_docker_gets_to_see() -> None:
-    """Whatever is copied from the tree exists, and .dockerignore lets it through."""
+def test_the_image_copies_only_files_that_docker_gets() -> None:
+    """Every file copied from the tree exists, and .dockerignore does not exclude it."""
     seen = {
         line.removeprefix("!")
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -133,7 +133,7 @@ def test_image_is_made_of_what_docker_gets_to_see() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_image_lets_everybody_read_its_health_check() -> None:
+def test_every_account_of_the_image_may_read_the_health_check() -> None:
     """Also if it was built from a checkout with umask 077, whose modes a plain COPY keeps."""
     kept = [rest for word, rest in instructions() if word == "COPY" and rest.endswith((".py", "/opt/wsgw"))]
     assert kept == ["--from=build /opt/wsgw /opt/wsgw"]

@@ -1,4 +1,4 @@
-"""The scripts on a machine without Python; what they say while they install; what an interruption leaves."""
+"""The scripts on a machine without Python, their output, and the result of an interruption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
 
-#: Hides Debian's Python, and what the scripts put into /usr/sbin, from one process and its children.
+#: Hides Debian's Python, and the file of the scripts in /usr/sbin, from one process and its children.
 BARE = """
 set -e
 if [ -e /usr/bin/python3 ]; then mount --bind /dev/null "$(readlink -f /usr/bin/python3)"; fi
@@ -36,7 +36,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 
 
 class Bare:
-    """A machine without Python; its ``apt-get`` logs how it is called and does what ``then`` says."""
+    """A machine without Python; its ``apt-get`` logs its arguments and runs ``then``."""
 
     def __init__(self, folder: Path) -> None:
         self.tools = folder / "bin"
@@ -69,7 +69,7 @@ class Bare:
         )
 
     def lib(self, commands: str) -> subprocess.CompletedProcess[str]:
-        """Commands after lib.sh, in a shell as the scripts have it."""
+        """Commands after lib.sh, in a shell like that of the scripts."""
         return self.run("bash", "-c", f"set -euo pipefail; . scripts/lib.sh; {commands}")
 
 
@@ -94,7 +94,7 @@ def bare(tmp_path: Path) -> Bare:
         "deploy.sh --dry-run",
     ],
 )
-def test_package_is_named_where_there_is_no_python(script: str, bare: Bare) -> None:
+def test_the_package_is_named_where_python_is_missing(script: str, bare: Bare) -> None:
     name, *arguments = script.split()
     done = bare.run(
         "/bin/bash", f"scripts/{name}", *arguments, user=["/usr/bin/env", "PATH=/usr/bin:/bin", *NOBODY]
@@ -104,8 +104,8 @@ def test_package_is_named_where_there_is_no_python(script: str, bare: Bare) -> N
     assert "command not found" not in done.stderr
 
 
-def test_root_gets_python_installed(bare: Bare) -> None:
-    """And no service starts by that, and the file that says so is gone afterwards."""
+def test_root_installs_python(bare: Bare) -> None:
+    """The installation starts no service, and the file that prevents that is removed afterwards."""
     bare.apt_does(f"if [[ $* == *install* ]]; then ln -s {quote(sys.executable)} {bare.tools}/python3; fi")
     done = bare.lib("found=$(find_python); ls -A /usr/sbin; echo $found")
     assert done.stdout == f"{bare.tools}/python3\n"
@@ -119,7 +119,7 @@ def test_root_gets_python_installed(bare: Bare) -> None:
     ]
 
 
-def test_dry_run_installs_no_python(bare: Bare) -> None:
+def test_a_dry_run_installs_no_python(bare: Bare) -> None:
     bare.apt_does("true")
     done = bare.run("bash", "scripts/deploy.sh", "--dry-run", "--domain", "example.org")
     assert done.returncode == 0, done.stderr
@@ -129,7 +129,7 @@ def test_dry_run_installs_no_python(bare: Bare) -> None:
 
 @pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
 @pytest.mark.parametrize("script", ["deploy.sh", "undeploy.sh"])
-def test_dry_run_fails_without_systemd_as_the_real_one(script: str) -> None:
+def test_a_dry_run_fails_without_systemd_like_a_real_run(script: str) -> None:
     for arguments in ([], ["--dry-run"]):
         argv = ["bash", str(ROOT / "scripts" / script), *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
@@ -137,7 +137,7 @@ def test_dry_run_fails_without_systemd_as_the_real_one(script: str) -> None:
         assert "error: systemd does not run here" in done.stderr
 
 
-def test_installation_that_fails_is_told(bare: Bare) -> None:
+def test_a_failed_installation_is_reported(bare: Bare) -> None:
     bare.apt_does('echo "E: no such package" >&2; exit 100')
     done = bare.lib("find_python")
     assert done.returncode == 1
@@ -146,8 +146,8 @@ def test_installation_that_fails_is_told(bare: Bare) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_interrupted_installation_stops_no_service_later(bare: Bare, number: signal.Signals) -> None:
-    """After SIGKILL, which leaves the file, from the next installation on."""
+def test_an_interrupted_installation_stops_no_service_later(bare: Bare, number: signal.Signals) -> None:
+    """After SIGKILL, which leaves the file, the next installation removes it."""
     bare.apt_does(f"kill -{int(number)} $PPID")
     again = "printf '#!/bin/bash\\n' >$(command -v apt-get); apt_install x; "
     after = f"{again if number == signal.SIGKILL else ''}echo left: $(ls -A /usr/sbin)"
@@ -155,14 +155,14 @@ def test_interrupted_installation_stops_no_service_later(bare: Bare, number: sig
     assert done.stdout.splitlines()[-1] == "left:", done.stderr
 
 
-def test_admins_own_policy_stays(bare: Bare) -> None:
+def test_the_policy_of_the_admin_stays(bare: Bare) -> None:
     bare.apt_does("true")
     own = "printf '#!/bin/sh\\nexit 104\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d"
     done = bare.lib(f"{own}; apt_install x; cat /usr/sbin/policy-rc.d")
     assert done.stdout.endswith("#!/bin/sh\nexit 104\n")
 
 
-def test_long_installation_says_that_it_goes_on(tmp_path: Path) -> None:
+def test_a_long_installation_shows_that_it_continues(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     script = f". scripts/lib.sh; with_progress 'installing x' bash -c 'echo at work; cat {fifo}; exit 3'"
@@ -183,7 +183,7 @@ def test_long_installation_says_that_it_goes_on(tmp_path: Path) -> None:
         assert running.wait(60) == 3
 
 
-def test_paths_for_pip_are_relative_to_where_the_script_was_called(
+def test_paths_for_pip_are_relative_to_the_folder_of_the_call(
     offline: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "packages").symlink_to(offline["PIP_FIND_LINKS"])
@@ -200,8 +200,8 @@ WITH_HELP = sorted(path.name for path in (ROOT / "scripts").glob("*.sh") if not 
 
 
 @pytest.mark.parametrize("name", WITH_HELP)
-def test_help_does_nothing_else(name: str, tmp_path: Path) -> None:
-    """In a tree without packages, called from elsewhere; nothing is installed or written for it."""
+def test_help_only_prints(name: str, tmp_path: Path) -> None:
+    """In a tree without packages, called from another folder; it installs and writes nothing."""
     tree = tmp_path / "tree"
     shutil.copytree(ROOT / "scripts", tree / "scripts")
     for asked in ("--help", "-h"):
@@ -221,7 +221,7 @@ def test_help_does_nothing_else(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fuzz.sh", "processes.sh", "soak.sh"])
-def test_an_argument_that_is_no_number(name: str) -> None:
+def test_an_argument_that_is_no_number_is_an_error(name: str) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / name, "many"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""Starting, upgrading and going back with real gateways, under a stand-in for systemd."""
+"""Start, upgrade and rollback with real gateways, under a fake systemd."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAIT = ("--wait", "20")
 
 
 class Machine:
-    """A staged machine with a systemd, and a configuration with ports of its own."""
+    """A staged machine with a fake systemd, and a configuration with reserved ports."""
 
     def __init__(self, stage: Stage, upstream: int) -> None:
         self.stage = stage
@@ -104,7 +104,7 @@ def break_release(stage: Stage, version: str) -> None:
     change_release(stage, version, "lib/*/site-packages/wsgw/cli.py", "\ndef _serve(", broken)
 
 
-def test_first_deployment_starts_and_serves(built: Built, make_machine: Make) -> None:
+def test_the_first_deployment_starts_and_serves(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     said = machine.deploy(built.old)
     assert "runs and is healthy" in said
@@ -114,7 +114,7 @@ def test_first_deployment_starts_and_serves(built: Built, make_machine: Make) ->
     assert machine.version_running() == OLD
 
 
-def test_deploying_again_touches_nothing_that_runs(built: Built, make_machine: Make) -> None:
+def test_a_second_deployment_does_not_disturb_the_running_gateway(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
     before, calls, pid = machine.stage.snapshot(), list(machine.systemd.calls), machine.systemd.main_pid
@@ -124,7 +124,7 @@ def test_deploying_again_touches_nothing_that_runs(built: Built, make_machine: M
     assert machine.systemd.main_pid == pid
 
 
-def test_configuration_that_was_not_read_yet_is_reloaded(built: Built, make_machine: Make) -> None:
+def test_a_configuration_that_was_not_read_yet_is_reloaded(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
     pid, other = machine.systemd.main_pid, ReservedPort()
@@ -137,7 +137,7 @@ def test_configuration_that_was_not_read_yet_is_reloaded(built: Built, make_mach
     other.release()
 
 
-def test_installing_without_starting(built: Built, make_machine: Make) -> None:
+def test_an_installation_need_not_start_the_service(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     said = machine.deploy(built.old, "--no-start")
     assert "start it with" in said
@@ -145,7 +145,7 @@ def test_installing_without_starting(built: Built, make_machine: Make) -> None:
     assert machine.systemd.enabled == set()
 
 
-def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_machine: Make) -> None:
+def test_a_failed_first_deployment_leaves_no_process(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     (machine.stage.home / "current").unlink()
     machine.configure(machine.upstream)
@@ -158,7 +158,7 @@ def test_first_deployment_that_fails_leaves_nothing_running(built: Built, make_m
 
 @contextmanager
 def connecting(port: int) -> Iterator[list[bool]]:
-    """Connects again and again meanwhile; whether each attempt got through."""
+    """In the block, connect again and again; yields the result of each attempt."""
     attempts: list[bool] = []
     over = threading.Event()
 
@@ -175,7 +175,7 @@ def connecting(port: int) -> Iterator[list[bool]]:
         thread.join()
 
 
-def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -> None:
+def test_an_upgrade_replaces_the_process(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     before = machine.systemd.main_pid
@@ -188,7 +188,7 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
     assert f"to go back to {OLD}-" in said
     assert machine.systemd.main_pid != before
     assert machine.version_running() == NEW
-    # Else systemd would neither see its end nor wait for it to drain.
+    # Otherwise systemd would neither see its end nor wait for its drain.
     parent = Path(f"/proc/{machine.systemd.main_pid}/stat").read_text().rpartition(")")[2].split()[1]
     assert parent != str(before)
     assert machine.carries_messages()
@@ -201,7 +201,7 @@ def test_upgrade_is_an_exchange_of_processes(built: Built, make_machine: Make) -
     assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
 
 
-def test_roll_back_is_one_too(built: Built, make_machine: Make) -> None:
+def test_a_rollback_replaces_the_process_too(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.new)
     calls, pid = list(machine.systemd.calls), machine.systemd.main_pid
@@ -217,7 +217,7 @@ def test_roll_back_is_one_too(built: Built, make_machine: Make) -> None:
     assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
 
 
-def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Make) -> None:
+def test_a_release_that_does_not_work_is_rolled_back(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     break_release(machine.stage, NEW)
@@ -232,7 +232,7 @@ def test_release_that_does_not_work_is_taken_back(built: Built, make_machine: Ma
     assert machine.version_running() == OLD
 
 
-def test_release_is_not_blamed_for_a_server_that_is_down(built: Built, make_machine: Make) -> None:
+def test_a_release_is_not_rolled_back_for_a_server_that_was_down(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     nobody = ReservedPort()
@@ -246,7 +246,7 @@ def test_release_is_not_blamed_for_a_server_that_is_down(built: Built, make_mach
     nobody.release()
 
 
-def test_release_that_does_not_find_the_server_is_taken_back(built: Built, make_machine: Make) -> None:
+def test_a_release_that_does_not_find_the_server_is_rolled_back(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     deaf = (
@@ -261,8 +261,8 @@ def test_release_that_does_not_find_the_server_is_taken_back(built: Built, make_
     assert not any("restart" in call or "stop" in call for call in machine.systemd.calls)
 
 
-def test_release_that_was_only_linked_is_handed_over_to(built: Built, make_machine: Make) -> None:
-    """A deployment was interrupted there, or did not start it."""
+def test_a_release_that_was_only_linked_takes_over(built: Built, make_machine: Make) -> None:
+    """A deployment was interrupted after the link, or did not start the release."""
     machine = make_machine(built.both)
     machine.deploy(built.old)
     said = machine.deploy(built.new, "--no-start")
@@ -273,7 +273,9 @@ def test_release_that_was_only_linked_is_handed_over_to(built: Built, make_machi
     assert "nothing to do" in machine.deploy(built.new)
 
 
-def test_release_that_was_only_linked_and_does_not_work(built: Built, make_machine: Make) -> None:
+def test_a_release_that_was_only_linked_and_does_not_work_is_rolled_back(
+    built: Built, make_machine: Make
+) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     machine.deploy(built.new, "--no-start")
@@ -282,7 +284,7 @@ def test_release_that_was_only_linked_and_does_not_work(built: Built, make_machi
     assert (machine.stage.current(), machine.version_running()) == (OLD, OLD)
 
 
-def test_units_are_those_of_the_release(built: Built, make_machine: Make) -> None:
+def test_the_units_are_those_of_the_release(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.both)
     machine.deploy(built.old)
     before = machine.stage.service.read_text()
@@ -297,7 +299,7 @@ def test_units_are_those_of_the_release(built: Built, make_machine: Make) -> Non
     assert machine.systemd.calls.count("systemctl daemon-reload") == 4
 
 
-def test_units_that_systemd_has_not_read_are_read(built: Built, make_machine: Make) -> None:
+def test_systemd_reads_units_that_it_has_not_read(built: Built, make_machine: Make) -> None:
     """A deployment was interrupted after it had written them."""
     machine = make_machine(built.first)
     machine.deploy(built.old)
@@ -307,7 +309,7 @@ def test_units_that_systemd_has_not_read_are_read(built: Built, make_machine: Ma
     assert "nothing to do" in machine.deploy(built.old)
 
 
-def test_sockets_are_opened_while_the_service_does_not_run(built: Built, make_machine: Make) -> None:
+def test_sockets_are_opened_while_the_service_is_stopped(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
     done = len(machine.systemd.calls)
@@ -343,7 +345,7 @@ def test_sockets_wait_for_the_start(built: Built, make_machine: Make) -> None:
     assert machine.systemd.enabled == {"wsgw.service", "wsgw.socket"}
 
 
-def test_undeploy_stops_it(built: Built, make_machine: Make) -> None:
+def test_undeploy_stops_the_service(built: Built, make_machine: Make) -> None:
     machine = make_machine(built.first)
     machine.deploy(built.old)
     machine.stage.run(built.old, "undeploy.sh", "--purge")

@@ -1,4 +1,4 @@
-"""Releases, links, configuration and units in a staged tree, where nothing runs."""
+"""Releases, links, configuration and units in a staged tree, without a running service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.deploy.staging import Stage
 Make = Callable[[Path | None], Stage]
 
 
-def test_deploying_the_same_tree_again_changes_nothing(built: Built, make_stage: Make) -> None:
+def test_a_second_deployment_of_the_same_tree_changes_nothing(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     before = stage.snapshot()
     said = stage.deploy(built.old)
@@ -24,20 +24,20 @@ def test_deploying_the_same_tree_again_changes_nothing(built: Built, make_stage:
     assert "nothing to do" in said
 
 
-def test_first_deployment(built: Built, make_stage: Make) -> None:
+def test_the_first_deployment_makes_release_configuration_and_units(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     assert (stage.current(), stage.release("previous"), stage.versions()) == (OLD, "", [OLD])
     assert stage.config.read_text() == CONFIG
     assert stage.service.is_file()
 
 
-def test_upgrade_keeps_the_release_before(built: Built, make_stage: Make) -> None:
+def test_an_upgrade_keeps_the_previous_release(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.both)
     assert (stage.current(), stage.release("previous"), stage.versions()) == (NEW, OLD, [OLD, NEW])
     assert stage.config.read_text() == CONFIG
 
 
-def test_roll_back_and_forth(built: Built, make_stage: Make) -> None:
+def test_a_rollback_can_be_rolled_back(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.both)
     stage.deploy(built.new, "--rollback")
     assert (stage.current(), stage.release("previous")) == (OLD, NEW)
@@ -45,7 +45,7 @@ def test_roll_back_and_forth(built: Built, make_stage: Make) -> None:
     assert (stage.current(), stage.release("previous")) == (NEW, OLD)
 
 
-def test_roll_back_without_a_release_before(built: Built, make_stage: Make) -> None:
+def test_a_rollback_without_a_previous_release_is_an_error(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     before = stage.snapshot()
     said = stage.deploy(built.old, "--rollback", status=1)
@@ -63,11 +63,11 @@ def test_undeploy_keeps_the_configuration_and_purge_does_not(built: Built, make_
     assert not any("wsgw" in path for path in stage.snapshot())
 
 
-def test_the_whole_life_a_second_time_ends_the_same(built: Built, make_stage: Make) -> None:
+def test_the_same_steps_a_second_time_have_the_same_result(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
 
     def timeless() -> dict[str, str]:
-        """Without what compiling and the clock put in."""
+        """Without the parts that depend on compilation and the clock."""
         return {
             path: state.rpartition(" ")[0] or state
             for path, state in stage.snapshot().items()
@@ -93,7 +93,7 @@ def test_the_whole_life_a_second_time_ends_the_same(built: Built, make_stage: Ma
     ],
     ids=["deploy", "rollback", "fresh-sockets", "undeploy", "purge"],
 )
-def test_dry_run_says_and_changes_nothing(
+def test_a_dry_run_prints_the_steps_and_changes_nothing(
     built: Built, make_stage: Make, script: str, arguments: tuple[str, ...]
 ) -> None:
     stage = make_stage(built.both)
@@ -115,12 +115,12 @@ OLD_CFG = """\
 
 
 def shown_file(said: str) -> str:
-    """What a dry run shows of a file, without the signs before its lines."""
+    """The text that a dry run shows for a file, without the signs at the start of its lines."""
     return "".join(f"{line[5:]}\n" for line in said.splitlines() if line.startswith("   | "))
 
 
-def test_dry_run_on_a_bare_machine(built: Built, make_stage: Make) -> None:
-    """All of it, with packages that are named by a path relative to where the script is called."""
+def test_a_dry_run_on_a_bare_machine_shows_all_steps(built: Built, make_stage: Make) -> None:
+    """With packages that are named by a path relative to the folder of the call."""
     stage = make_stage(None)
     stage.env["PYTHON"] = str(built.empty)
     stage.env["PIP_FIND_LINKS"] = os.path.relpath(stage.env["PIP_FIND_LINKS"])
@@ -132,7 +132,7 @@ def test_dry_run_on_a_bare_machine(built: Built, make_stage: Make) -> None:
     assert stage.snapshot() == {}
 
 
-def test_dry_run_shows_the_file_and_what_is_to_do(built: Built, make_stage: Make) -> None:
+def test_a_dry_run_shows_the_file_and_the_next_steps(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     stage.config.unlink()
     stage.write("etc/ejabberd/ejabberd.cfg", OLD_CFG)
@@ -155,7 +155,7 @@ def test_dry_run_shows_the_file_and_what_is_to_do(built: Built, make_stage: Make
     ],
     ids=["listener", "top level", "old ejabberd", "modern ejabberd"],
 )
-def test_dry_run_fails_where_the_real_run_does(
+def test_a_dry_run_fails_where_the_real_run_fails(
     built: Built, make_stage: Make, name: str, text: str, reason: str
 ) -> None:
     stage = make_stage(built.first)
@@ -168,7 +168,7 @@ def test_dry_run_fails_where_the_real_run_does(
     assert stage.snapshot() == before
 
 
-def test_what_stands_in_the_way_fails_in_both(built: Built, make_stage: Make) -> None:
+def test_an_obstacle_fails_both_runs(built: Built, make_stage: Make) -> None:
     stage = make_stage(None)
     stage.write("opt", "no folder")
     for arguments in ([], ["--dry-run"]):
@@ -176,7 +176,7 @@ def test_what_stands_in_the_way_fails_in_both(built: Built, make_stage: Make) ->
         assert f"error: {stage.root}/opt is not a writable folder" in said
 
 
-def test_new_release_judges_the_configuration_before_anything_changes(built: Built, make_stage: Make) -> None:
+def test_the_new_release_checks_the_configuration_before_any_change(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     stage.env["PYTHON"] = str(built.filled)
     stage.config.unlink()
@@ -188,7 +188,7 @@ def test_new_release_judges_the_configuration_before_anything_changes(built: Bui
     assert stage.snapshot() == before
 
 
-def test_last_lines_say_what_to_do_with_a_stage(built: Built, make_stage: Make) -> None:
+def test_the_last_lines_name_the_next_steps_for_a_stage(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.both)
     back = stage.deploy(built.new, "--rollback")
     assert "systemctl enable --now wsgw\n" in back
@@ -212,7 +212,7 @@ def test_old_releases_are_pruned_but_never_the_two_in_use(built: Built, make_sta
     assert stage.versions() == ["0.0.2", OLD, NEW]
 
 
-def test_a_release_runs_its_own_modules_whatever_current_says_later(built: Built, make_stage: Make) -> None:
+def test_a_release_runs_its_own_modules_after_current_has_changed(built: Built, make_stage: Make) -> None:
     """Through the link, so that SIGUSR2 starts new code; from its own folder, so that old code stays old."""
     stage = make_stage(built.both)
     script = "import sys, wsgw; print(sys.executable); print(wsgw.__file__)"
@@ -231,7 +231,7 @@ def test_commands_of_a_staged_release_are_for_the_machine_it_will_be_on(
     assert first_line == f"#!/opt/wsgw/{release}/bin/python"
 
 
-def test_release_that_pip_cannot_install_leaves_nothing(
+def test_a_release_that_pip_cannot_install_leaves_nothing(
     built: Built, make_stage: Make, tmp_path: Path
 ) -> None:
     stage = make_stage(built.first)
@@ -245,14 +245,14 @@ def test_release_that_pip_cannot_install_leaves_nothing(
     assert stage.snapshot() == before
 
 
-def test_what_was_never_finished_is_pruned(built: Built, make_stage: Make) -> None:
+def test_an_unfinished_release_is_pruned(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.both)
     (stage.home / "releases/0.0.9-abc").mkdir()
     stage.deploy(built.new)
     assert stage.versions() == [OLD, NEW]
 
 
-def test_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -> None:
+def test_a_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -> None:
     stage = make_stage(built.first)
     with stage.home_locked():
         deploying = stage.start(built.old)
@@ -262,8 +262,8 @@ def test_second_deployment_waits_for_the_first(built: Built, make_stage: Make) -
     assert deploying.wait(60) == 0
 
 
-def test_no_other_account_can_hold_a_deployment_up(built: Built, make_stage: Make) -> None:
-    """Who may read a file or folder may lock it."""
+def test_no_other_account_can_block_a_deployment(built: Built, make_stage: Make) -> None:
+    """An account that may read a file or folder may lock it."""
     stage = make_stage(built.first)
     lock = stage.home / ".lock"
     assert lock.stat().st_mode & 0o777 == 0o700
@@ -290,14 +290,16 @@ def test_no_other_account_can_hold_a_deployment_up(built: Built, make_stage: Mak
     ],
     ids=["zero", "word", "missing", "unknown", "python"],
 )
-def test_wrong_arguments(built: Built, make_stage: Make, arguments: tuple[str, ...], reason: str) -> None:
+def test_wrong_arguments_are_an_error(
+    built: Built, make_stage: Make, arguments: tuple[str, ...], reason: str
+) -> None:
     stage = make_stage(None)
     said = stage.deploy(built.old, "--domain", "example.org", *arguments, status=1)
     assert f"error: {reason}" in said
     assert stage.snapshot() == {}
 
 
-def test_nothing_to_configure_it_from(built: Built, make_stage: Make) -> None:
+def test_a_deployment_without_any_configuration_is_an_error(built: Built, make_stage: Make) -> None:
     stage = make_stage(None)
     said = stage.deploy(built.old, status=1)
     assert "--domain NAME" in said
@@ -312,7 +314,7 @@ def test_nothing_to_configure_it_from(built: Built, make_stage: Make) -> None:
         (f"{CONFIG}max_sessions: 5\n", "wsgw.yml:4: max_sessions belongs in a websocket_session listener"),
     ],
 )
-def test_configuration_that_cannot_run_stops_before_the_switch(
+def test_a_bad_configuration_stops_before_the_switch(
     built: Built, make_stage: Make, config: str, mistake: str
 ) -> None:
     stage = make_stage(built.both)

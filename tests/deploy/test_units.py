@@ -1,4 +1,4 @@
-"""The systemd units: what systemd itself says of them, and what they take from the configuration."""
+"""The systemd units: systemd's own checks, and the values from the configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LISTENER = "- {port: %d, ip: '%s', module: websocket_session, upstream: 'tcp://1
 
 
 def units(folder: Path, listeners: list[tuple[int, str]], top: str = "", sockets: bool = False) -> Path:
-    """Write the units for a configuration; the folder they are in."""
+    """Write the units for a configuration; returns their folder."""
     lines = "\n".join(LISTENER % (port, ip, port) for port, ip in listeners)
     config = folder / "wsgw.yml"
     config.write_text(CONFIG % (top, lines))
@@ -48,13 +48,13 @@ def systemd_analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def runnable(service: Path) -> None:
-    """Let ExecStart name a program that is there: systemd-analyze looks."""
+    """Let ExecStart name an existing program, which systemd-analyze requires."""
     text = service.read_text()
     assert "ExecStart=/opt/wsgw/current/bin/python -m wsgw\n" in text
     service.write_text(text.replace("/opt/wsgw/current/bin/python", f'"{sys.executable}"'))
 
 
-def test_systemd_finds_no_fault(tmp_path: Path) -> None:
+def test_systemd_finds_no_error(tmp_path: Path) -> None:
     units(tmp_path, [(5288, "0.0.0.0"), (5289, "::")], sockets=True)
     runnable(tmp_path / "wsgw.service")
     done = systemd_analyze("verify", tmp_path / "wsgw.service", tmp_path / "wsgw.socket")
@@ -62,7 +62,7 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
     assert (done.returncode, ours) == (0, [])
 
 
-def test_little_is_left_to_a_gateway_that_was_taken_over(tmp_path: Path) -> None:
+def test_the_sandbox_leaves_little_to_a_hijacked_gateway(tmp_path: Path) -> None:
     units(tmp_path, [(5288, "0.0.0.0")])
     runnable(tmp_path / "wsgw.service")
     # Exposure in tenths: below 2.0 of 10 systemd calls a service OK, an unconfined one has 9.6.
@@ -88,20 +88,20 @@ def test_only_a_low_port_needs_a_capability(
 @pytest.mark.parametrize(
     ("top", "seconds"), [("", "45"), ("drain_timeout: 100", "115")], ids=["default", "given"]
 )
-def test_systemd_waits_longer_than_the_gateway_drains(tmp_path: Path, top: str, seconds: str) -> None:
+def test_systemd_waits_longer_than_a_drain_takes(tmp_path: Path, top: str, seconds: str) -> None:
     service = units(tmp_path, [(5288, "0.0.0.0")], top) / "wsgw.service"
     assert values(service, "TimeoutStopSec") == [seconds]
 
 
-def test_the_watchdog_is_slower_than_what_it_watches(tmp_path: Path) -> None:
-    """The parent itself replaces what hangs, and waits for an upgrade, in less time."""
+def test_the_watchdog_is_slower_than_the_parents_own_checks(tmp_path: Path) -> None:
+    """The parent itself replaces hanging workers, and waits for an upgrade, in less time."""
     service = units(tmp_path, [(5288, "0.0.0.0")]) / "wsgw.service"
     [watchdog] = values(service, "WatchdogSec")
     assert watchdog == "2min"
     assert max(LOOK_EVERY * LOOKS, START_TIMEOUT) < 120
 
 
-def test_no_socket_unit_unless_asked(tmp_path: Path) -> None:
+def test_there_is_no_socket_unit_unless_requested(tmp_path: Path) -> None:
     assert not (units(tmp_path, [(5288, "0.0.0.0")]) / "wsgw.socket").exists()
 
 
@@ -114,7 +114,7 @@ def test_no_socket_unit_unless_asked(tmp_path: Path) -> None:
     ],
     ids=["one", "two-ports", "one-port-twice"],
 )
-def test_socket_unit_opens_what_the_listeners_say(
+def test_the_socket_unit_opens_the_ports_of_the_listeners(
     tmp_path: Path, listeners: list[tuple[int, str]], streams: list[str], ipv6: str
 ) -> None:
     socket_unit = units(tmp_path, listeners, sockets=True) / "wsgw.socket"

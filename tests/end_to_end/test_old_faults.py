@@ -68,7 +68,7 @@ def raw(port: int) -> Connection:
 
 
 def raw_upgrade(edge: Gateway, headers: dict[str, list[str]]) -> str:
-    """The status line for an upgrade request with these lines in place of its own."""
+    """The status line for a WebSocket upgrade with these lines replaced."""
     lines = upgrade_request().decode().split("\r\n")
     kept = [line for line in lines if line.partition(":")[0] not in headers]
     changed = [f"{name}: {value}" for name, values in headers.items() for value in values]

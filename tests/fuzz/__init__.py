@@ -1,7 +1,7 @@
-"""Fuzzing: any bytes are accepted, or refused with a documented error; nothing else happens.
+"""Fuzzing: any bytes are accepted, or refused with a documented error.
 
-targets    the table: name, what is run, which words help to get deep
-oracles    what the targets compare with: chunkings, expat as it comes, frames read back
+targets    the table: name, function, words that help the fuzzer
+oracles    the models that the targets compare with: chunkings, plain expat, frames read back
 wires, documents, machines
            the targets: bytes of a browser, XML and configurations, the two state machines
 run        the program: coverage-guided (atheris), or one input after the other

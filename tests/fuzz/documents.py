@@ -1,4 +1,4 @@
-"""Targets for what is read as a document: both directions of XML, and the two kinds of configuration."""
+"""Targets for documents: both directions of XML, and the two formats of configuration."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from wsgw.xmpp.features import FEATURES
 from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
 
-#: The least at which a server's stanzas are recognised without a parser.
+#: The smallest limit at which a server's stanzas are recognised without a parser.
 LIMIT = SHALLOW_SIZE
 MAX_DEPTH, MAX_ATTRIBUTES = 10, 10
 _STREAM_TAG = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 
 
 def _server_events(pieces: Iterable[bytes]) -> tuple[list[tuple[str, bytes]], bool]:
-    """What is cut, and whether the server was given up; of several mistakes any may be the first seen."""
+    """The stanzas, and whether the server was given up; of several errors any may be found first."""
     stream = ServerStream(LIMIT)
     events: list[tuple[str, bytes]] = []
     for piece in pieces:
@@ -41,12 +41,12 @@ def _server_events(pieces: Iterable[bytes]) -> tuple[list[tuple[str, bytes]], bo
 
 
 def server(data: bytes) -> None:
-    """Bytes of an XMPP server: cut the same however they come, and understood the same in both framings."""
+    """Bytes of an XMPP server: in any chunks the same stanzas, with the same meaning in both framings."""
     events, failure = _server_events([data])
     for pieces in chunkings(data):
         cut, failed = _server_events(pieces)
         assert cut == events
-        # What comes after the end is heard by nobody; expat waits for the end of a quoted text there.
+        # Bytes after the end are not read; expat waits for the end of a quoted text there.
         assert failed == failure or events[-1:] == [(STREAM_END, b"")]
     opening = parse_opening(_STREAM_TAG)
     for framing in (Rfc7395Framing(opening), LegacyFraming(opening)):
@@ -55,7 +55,7 @@ def server(data: bytes) -> None:
 
 
 def stanzas(data: bytes) -> None:
-    """What other users wrote, inside a server's stream: an independent reading says what must come of it."""
+    """Stanzas of other users inside a server's stream: an independent parser determines the result."""
     if b"<?xml" in data or b"etherx" in data or b"stream:stream" in data:
         return  # a restart and an end are for ``server``
     expected, goes_on = stanzas_of(_STREAM_TAG, data)
@@ -93,7 +93,7 @@ def _frame_all(framing: Framing, events: list[tuple[str, bytes]]) -> None:
 
 
 def _same(framing: Framing, root: bytes, element: bytes) -> None:
-    """The browser reads what the server wrote."""
+    """Assert that the browser reads the server's stanza."""
     meant = tree(element, root)
     assert is_one_element(meant), element
     message = framing.stanza(element)
@@ -134,7 +134,7 @@ def _checker(framing: Framing) -> ClientStanzas:
 
 
 def _same_verdict(framing: Framing, message: bytes, verdict: str) -> None:
-    """What came before in the same stream changes nothing."""
+    """Assert that the messages before in the same stream change nothing."""
     try:
         fresh = _checker(framing).check(message)[0]
     except SessionError as error:
@@ -143,7 +143,7 @@ def _same_verdict(framing: Framing, message: bytes, verdict: str) -> None:
 
 
 def _assert_refused_rightly(message: bytes, root: bytes) -> None:
-    """A message is not refused that is one harmless element."""
+    """Assert that a message of one harmless element is not refused."""
     text = message.strip(b" \t\r\n")
     if b"<?" in text or b"<!" in text:
         return

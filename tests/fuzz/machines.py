@@ -1,4 +1,4 @@
-"""Targets for the two state machines: an input is a script, one event a record, its first byte says which."""
+"""Targets for the two state machines: an input is a script; the first byte of each record is its event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xmpp import framing
 from wsgw.xmpp.domain import normalise_domain
 
-#: Gives a record's bytes in the pieces in which they arrive.
+#: Splits the bytes of a record into the pieces in which they arrive.
 Split = Callable[[bytes], list[bytes]]
 
 _TIMERS = Timers(ping_interval=30, pong_timeout=20, idle_timeout=300, close_timeout=5)
@@ -44,7 +44,7 @@ def _same_in_pieces(play: Callable[[bytes, Split], object], data: bytes) -> None
 
 
 class _XmppSide:
-    """Notes what it is told, answers like the real one."""
+    """Notes the calls, and answers like the real one."""
 
     def __init__(self, session: WebSocketSession) -> None:
         self.ready = True
@@ -78,7 +78,9 @@ def session(data: bytes) -> None:
 def _play_session(data: bytes, split: Split) -> object:
     machine = WebSocketSession(_TIMERS, _MAX_MESSAGE)
     machine.http_request("GET", "/", (1, 1))
-    machine._state = WebSocketSession.ws_session  # what a good request leads to; ``request`` has the others
+    machine._state = (
+        WebSocketSession.ws_session
+    )  # the state after a valid request; ``request`` has the other requests
     xmpp = _XmppSide(machine)
     machine.attach(xmpp, 0.0)
     now = 0.0
@@ -136,13 +138,13 @@ def _session_outcome(machine: WebSocketSession, xmpp: _XmppSide) -> object:
 
 
 class _Browser:
-    """Reads every message on its own; nothing may follow a Close."""
+    """Reads every message separately; no message may follow a Close."""
 
     def __init__(self) -> None:
         self.max_message_size = _MAX_MESSAGE
         self.got: list[bytes] = []
         self.closed: tuple[int, str] | None = None
-        #: In legacy framing: the tag that opened the stream.
+        #: The tag that opened the stream, in legacy framing.
         self._header = b""
 
     def send(self, text: bytes) -> None:
@@ -177,7 +179,7 @@ class _Browser:
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None
         assert len(reason.encode()) <= 123
-        assert self.got, "closed without a word"
+        assert self.got, "closed without an error"
         self.closed = (code, reason)
 
 
@@ -245,7 +247,7 @@ class _World:
         self.machine.tick(self.now, reading=True)
 
     def _settle(self) -> None:
-        """What the relay does after every event."""
+        """The actions of the relay after every event."""
         for piece in self.machine.to_upstream:
             self.server.feed(piece)
             self.sent.append(piece)
@@ -272,9 +274,9 @@ def _see_other_uri(host: str) -> str | None:
 
 
 def xmpp(data: bytes) -> None:
-    """XMPP: ``b``rowser or ``s``erver says; ``c``onnected, ``u``pstream lost, ``l``ost,
+    """XMPP: bytes of ``b``rowser or ``s``erver; ``c``onnected, ``u``pstream lost, ``l``ost,
     ``f``ault, ``t``ick."""
-    # The stream id is the only chance in the machines; without it two runs can be compared.
+    # The stream id is the only random value in the machines; without it two runs can be compared.
     with mock.patch.object(framing, "stream_id", return_value="0123456789abcdef"):
         _same_in_pieces(_play_xmpp, data)
 

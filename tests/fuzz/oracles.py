@@ -1,4 +1,4 @@
-"""What the targets compare wsgw with, written without it."""
+"""Models that the targets compare wsgw with, written without its code."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from xml.parsers import expat
 
 from tests.support.wire import CLOSE, PING, PONG, TEXT, frame
 
-#: Between the records of an input that has several; nothing that XML or HTTP allows.
+#: The separator of the records of an input; bytes that neither XML nor HTTP allows.
 SEPARATOR = b"\x1e"
 #: More records make an input slower, not deeper.
 MAX_RECORDS = 64
 
-#: (event, ...) as expat tells them, adjacent texts joined.
+#: (event, ...) of expat, with adjacent texts joined.
 Tree = list[tuple[object, ...]]
 
 
@@ -26,7 +26,7 @@ def records(data: bytes) -> list[bytes]:
 
 
 def chunkings(data: bytes) -> Iterator[list[bytes]]:
-    """``data`` in pieces: as the input's own checksum wants it, and byte by byte."""
+    """``data`` in pieces: by the checksum of the input, and byte by byte."""
     chance = random.Random(zlib.crc32(data))
     places = sorted({chance.randrange(1, len(data)) for _ in range(1 + len(data) // 16)} if data[1:] else ())
     yield [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
@@ -34,7 +34,7 @@ def chunkings(data: bytes) -> Iterator[list[bytes]]:
 
 
 def tree(text: bytes, root: bytes = b"") -> Tree:
-    """What an independent parser sees in ``text``, inside the start tag ``root`` if there is one.
+    """The events of an independent parser for ``text``, inside the start tag ``root`` if there is one.
 
     Raises ExpatError; without ``root`` also if ``text`` is not one whole document.
     """
@@ -68,19 +68,19 @@ def tree(text: bytes, root: bytes = b"") -> Tree:
 
 
 class _Element(NamedTuple):
-    """Where an element stands in a text, as a parser without namespaces sees it."""
+    """The place of an element in a text, by a parser without namespaces."""
 
     start: int
     end: int
-    #: Its start tag, left open; the start tags around it, from the outermost on.
+    #: Its start tag, left open; the start tags around it, from the outermost.
     tag: bytes
     around: tuple[bytes, ...]
 
 
 def stanzas_of(header: bytes, data: bytes) -> tuple[list[bytes | None], bool]:
-    """What must come of ``data``, which follows a server's ``header``, and whether the stream surely goes on.
+    """The required result of ``data`` after a server's ``header``, and whether the stream must continue.
 
-    None stands for what only has to be well-formed.
+    None means that the result only has to be well-formed.
     """
     places, failed = _first_level(header, data)
     outcome: list[bytes | None] = []
@@ -103,7 +103,7 @@ def stanzas_of(header: bytes, data: bytes) -> tuple[list[bytes | None], bool]:
 
 
 def _first_level(header: bytes, data: bytes) -> tuple[list[tuple[int, int]], bool]:
-    """(start, end) of the whole elements of the first level, and whether a parser refuses what there is."""
+    """(start, end) of the whole elements of the first level, and whether a parser refuses the bytes."""
     places: list[tuple[int, int]] = []
     depth = started = 0
     parser = expat.ParserCreate("utf-8")
@@ -133,7 +133,7 @@ def _first_level(header: bytes, data: bytes) -> tuple[list[tuple[int, int]], boo
 
 
 def _end(text: bytes, start: int, seen: int) -> int:
-    """Where an element ends that starts at ``start``; ``seen`` is where expat said so."""
+    """The end of the element that starts at ``start``; ``seen`` is the position by expat."""
     tag = _TAG.match(text, start)
     assert tag is not None
     return tag.end() if tag[0].endswith(b"/>") else text.index(b">", seen) + 1
@@ -152,16 +152,16 @@ def _stanza_name(header: bytes, stanza: bytes) -> str:
 
 
 def content(element: bytes) -> bytes:
-    """What follows an element's start tag."""
+    """The bytes after an element's start tag."""
     tag = _TAG.match(element)
     assert tag is not None
     return element[tag.end() :]
 
 
 def repaired(header: bytes, stanza: bytes) -> bytes | None:
-    """What must come of a server's stanza; None if it is not XML.
+    """The required result of a server's stanza; None if it is not XML.
 
-    A parser without namespaces says where its elements stand, and one with namespaces judges each start
+    A parser without namespaces finds the places of its elements, and one with namespaces checks each start
     tag, inside the tags around it. The stanza's own tag is returned without its attributes if it is faulty.
     """
     try:
@@ -246,7 +246,7 @@ def _without_attributes(tag: bytes) -> bytes:
 
 
 def is_one_element(seen: Tree) -> bool:
-    """Whether ``seen`` is one element and nothing beside it, and nothing in it that XMPP forbids."""
+    """Whether ``seen`` is exactly one element, without anything that XMPP forbids."""
     depth = elements = 0
     for event in seen:
         if event[0] == "start":
@@ -260,7 +260,7 @@ def is_one_element(seen: Tree) -> bool:
 
 
 class StreamReader:
-    """An XMPP server that reads what it is sent, piece by piece, and takes no nonsense."""
+    """An XMPP server that reads the bytes piece by piece and accepts no invalid ones."""
 
     def __init__(self) -> None:
         self._parser: expat.XMLParserType | None = None
@@ -268,7 +268,7 @@ class StreamReader:
         self.ended = False
 
     def feed(self, piece: bytes) -> None:
-        """Take a header, a stanza, or what ends the stream; each must be whole."""
+        """Take a header, a stanza, or the end of the stream; each must be whole."""
         assert not self.ended, f"after the end of the stream: {piece!r}"
         if piece.startswith(b"<?xml"):
             self._open()
@@ -299,7 +299,7 @@ def _refuse(*what: object) -> None:
 
 
 def client_frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, mask: bytes = bytes(4)) -> bytes:
-    """A frame of a client, the same whenever it is asked for."""
+    """A frame of a client, always with the same mask."""
     head = frame(payload, opcode, fin=fin, masked=False)
     start = len(head) - len(payload)
     body = bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))

@@ -1,9 +1,9 @@
 """Fuzz targets: ``python -m tests.fuzz.run TARGET[,TARGET...] [SECONDS [FOLDER]]``.
 
-Guided by the coverage of ``wsgw`` where ``atheris`` is installed. Starts from the committed corpus;
-what it learns stays in FOLDER/corpus/TARGET, what fails goes to FOLDER/TARGET-*. With ``FILE...`` in the
-place of SECONDS it runs those inputs and nothing else. Exits with 0, or with another status for a find.
-Several targets run one after the other, each in a process of its own.
+Guided by the coverage of ``wsgw`` where ``atheris`` is installed. Starts from the committed corpus; new
+inputs stay in FOLDER/corpus/TARGET, failing ones go to FOLDER/TARGET-*. With ``FILE...`` instead of SECONDS
+it runs only those inputs. Exits with 0, or with another status for a failure. Several targets run one after
+the other, each in a separate process.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: One input may take so many seconds, and all together so much memory; more is a find.
+#: The limits of seconds for one input and of memory for all; to exceed them is a failure.
 INPUT_SECONDS = 10
 MEMORY_MIB = 1024
 MAX_LENGTH = 4096
-#: What is long text to the gateway, in bytes: what a fuzzer writes is shorter than what comes from clients.
+#: The bytes from which text is long to the gateway: a fuzzer writes shorter text than clients.
 LONG_TEXT = 16
 
 
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _in_a_process_each(names: list[str]) -> str:
-    """Returns in a child for each of the names; the parent ends here, when all have."""
+    """Returns in a child for each of the names; the parent ends here, after all children."""
     failed = False
     for name in names:
         pid = os.fork()

@@ -92,7 +92,7 @@ _CONFIG = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``run`` raises for an input that breaks the contract; ``words`` are what the fuzzer tries to insert."""
+    """``run`` raises for an input that breaks the contract; the fuzzer tries to insert the ``words``."""
 
     name: str
     run: Callable[[bytes], None]
@@ -100,7 +100,7 @@ class Target:
 
     @property
     def inputs(self) -> list[Path]:
-        """Every committed input: to start from, and those that once failed."""
+        """Every committed input: the corpus, and those that once failed."""
         return [
             path
             for folder in ("corpus", "regressions")

@@ -1,6 +1,6 @@
-"""Every target for a moment, guided by coverage; ``scripts/fuzz.sh`` goes on for longer.
+"""Every target for a moment, guided by coverage; ``scripts/fuzz.sh`` runs longer.
 
-It shows that the targets run, with their corpus and former finds, and find nothing at once.
+It shows that the targets run, with their corpus and previous failures, and find no failure at once.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ pytestmark = [
 ]
 
 
-def test_every_target(tmp_path: Path) -> None:
-    """In one process that forks: to instrument the modules takes longer than a target has time."""
+def test_every_target_runs_without_a_failure(tmp_path: Path) -> None:
+    """In one process that forks: the instrumentation of the modules takes longer than one target."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.run", ",".join(TARGETS), str(SECONDS), str(tmp_path)],
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -1,4 +1,4 @@
-"""Dialogues of random steps with the two machines, for the orders of events that no input holds yet."""
+"""Dialogues of random steps with the two machines, for orders of events that no input has yet."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SERVER_SAYS = (
 
 
 def said(right: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
-    """Mostly what belongs there, now and then what does not."""
+    """Mostly valid steps, sometimes invalid ones."""
     return st.one_of(*[st.sampled_from(right)] * 7, st.sampled_from(WRONG))
 
 
@@ -87,20 +87,22 @@ SESSION_STEPS = st.one_of(
     st.lists(said(SERVER_SAYS), max_size=3),
     st.lists(XMPP_STEPS, max_size=25),
 )
-def test_xmpp(opening: bytes, answer: list[bytes], steps: list[bytes]) -> None:
-    """From a stream that has been opened, as most other beginnings end at once."""
+def test_random_dialogues_keep_the_contract_of_xmpp(
+    opening: bytes, answer: list[bytes], steps: list[bytes]
+) -> None:
+    """From an open stream, as most other beginnings end at once."""
     begun = [b"b" + opening, b"c", b"s" + SERVER_HEADER + b"".join(answer)]
     xmpp(SEPARATOR.join([*begun, *steps]))
 
 
 @settings(max_examples=100)
 @given(st.lists(XMPP_STEPS, max_size=25))
-def test_xmpp_from_the_start(steps: list[bytes]) -> None:
+def test_random_dialogues_from_the_start_keep_the_contract_of_xmpp(steps: list[bytes]) -> None:
     xmpp(SEPARATOR.join(steps))
 
 
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(SESSION_STEPS, max_size=10))
-def test_session(steps: list[bytes]) -> None:
+def test_random_dialogues_keep_the_contract_of_a_websocket(steps: list[bytes]) -> None:
     session(SEPARATOR.join(steps))

@@ -1,4 +1,4 @@
-"""Every committed input keeps the contract: the corpus, and what once broke it."""
+"""Every committed input keeps the contract: the corpus, and the inputs that once broke it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INPUTS = [(target, path) for target in TARGETS.values() for path in target.input
 @pytest.mark.parametrize(
     ("target", "path"), INPUTS, ids=[path.relative_to(FOLDER).as_posix() for _, path in INPUTS]
 )
-def test_input(target: Target, path: Path) -> None:
+def test_an_input_keeps_the_contract(target: Target, path: Path) -> None:
     target.run(path.read_bytes())
 
 
@@ -29,8 +29,8 @@ def test_every_target_has_a_corpus(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_an_input_cut_short_or_doubled(target: Target) -> None:
-    """What a fuzzer does first, for where there is none."""
+def test_an_input_cut_short_or_doubled_keeps_the_contract(target: Target) -> None:
+    """The first mutations of a fuzzer, for machines without one."""
     for path in target.inputs:
         data = path.read_bytes()
         target.run(data + data)

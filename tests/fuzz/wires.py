@@ -1,4 +1,4 @@
-"""Targets for what comes before XMPP: frames, the PROXY header, the upgrade request."""
+"""Targets for the bytes before XMPP: frames, the PROXY header, the WebSocket upgrade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
 from wsgw.xmpp import domain
 
 MAX_MESSAGE = 300
-#: What a peer may be told of a refusal.
+#: The headers that a refusal may have.
 _STATUSES = {200, 400, 403, 404, 426}
 _TRUSTED = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
@@ -71,7 +71,7 @@ def handshake(data: bytes) -> None:
         refusal = refused
     assert refusal.status in _STATUSES
     asks = any(name.startswith("sec-websocket-") for name, _ in headers)
-    assert not (asks and refusal.status == 200), "whoever asks for a WebSocket is told why there is none"
+    assert not (asks and refusal.status == 200), "a refused WebSocket upgrade has its reason"
     assert refusal.phrase.isascii()
     assert refusal.phrase.isprintable()
     with contextlib.suppress(HandshakeRefused):
@@ -82,19 +82,19 @@ def handshake(data: bytes) -> None:
         assert domain.normalise_domain(once) == once
 
 
-#: Heads that all parsers read alike, written without wsgw: RFC 9112 sections 2 to 5.
+#: Heads that all parsers read alike, without wsgw's code: RFC 9112 sections 2 to 5.
 _HEAD = re.compile(
     rb"(?:\r\n)?(?P<line>[^\0-\x20\x7f]+ [^\0-\x20\x7f]+ HTTP/[01]\.[0-9]|GET [^\0-\x20\x7f]+)\r\n"
     rb"(?P<fields>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*)\r\n"
 )
-#: What is refused before it is a head.
+#: Bytes that are refused before they are a head.
 _OTHERS = (b"\x16\x03", b"<", b"PROXY ", b"PRI * HTTP/2.0\r\n")
 _LENGTH = re.compile(rb"^content-length:(.*)\r$", re.IGNORECASE | re.MULTILINE)
 _CODING = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
 
 
 class _Pieces:
-    """A source that gives what it has piece by piece."""
+    """A source that returns its pieces one by one."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pieces = [piece for piece in pieces if piece]
@@ -121,7 +121,7 @@ def _read_head(pieces: Iterable[bytes]) -> object:
 
 
 def head(data: bytes) -> None:
-    """A request head: no two parsers read what passes in two ways, and what none doubts passes."""
+    """A request head: an accepted one has only one reading, and an unambiguous one is accepted."""
     found = _read_head([data])
     for pieces in chunkings(data):
         assert _read_head(pieces) == found
@@ -157,11 +157,11 @@ def _judge_addresses(headers: list[tuple[str, str]]) -> None:
         address = client_address(peer, headers, _TRUSTED)
         assert address == peer or str(ip_address(address)) == address
         if peer == "192.0.2.7":
-            assert address == peer, "a hop nobody trusts was believed"
+            assert address == peer, "an untrusted hop was trusted"
 
 
 def proxy(data: bytes) -> None:
-    """A PROXY header: no beginning of it is judged otherwise than the whole."""
+    """A PROXY header: no beginning of it has another result than the whole."""
     whole = _proxy_header(data)
     for size in range(min(len(data), 160)):
         begun = _proxy_header(data[:size])

@@ -8,7 +8,7 @@ from tests.support.processes import ReservedPort
 from wsgw.net.port_holder import Holder, holder_of
 
 
-def test_free_port_has_no_holder() -> None:
+def test_a_free_port_has_no_holder() -> None:
     free = ReservedPort()
     assert holder_of("127.0.0.1", free.number) is None
     free.release()
@@ -30,6 +30,6 @@ def test_free_port_has_no_holder() -> None:
         (Holder(4_000_000), "a program of the account 4000000", False),
     ],
 )
-def test_holders_in_words(holder: Holder, shown: str, is_wsgw: bool) -> None:
+def test_holders_are_described(holder: Holder, shown: str, is_wsgw: bool) -> None:
     assert str(holder) == shown
     assert holder.is_wsgw == is_wsgw

@@ -184,7 +184,7 @@ def test_a_client_continues_after_hostile_stanzas(
         *(body for kind in live for body in (f"chat {kind.name}", f"after {kind.name}")),
         f"join {room}/bob",
     ]
-    # ejabberd may change the order of what comes while a session is being resumed.
+    # ejabberd may change the order of stanzas that arrive while a session is being resumed.
     assert sorted(heard[loss:]) == sorted(["lose", *during, "leave"])
     # Converse enters the room once more after the loss, and gets its history again.
     in_room = [body for body in user.heard if str(body).startswith("room ")]

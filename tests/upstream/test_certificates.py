@@ -115,7 +115,7 @@ def test_a_named_certificate_and_one_of_a_known_authority_are_both_trusted(
     assert_relays(browser, accept_tls(xmpp_server, "tls", server_context(own, Hello())))
 
 
-def test_beside_a_named_certificate_a_strangers_is_refused(
+def test_a_strangers_certificate_is_refused_although_another_is_named(
     start: Callable[..., Gateway], xmpp_server: XmppServer, certificates: Callable[..., Certificate]
 ) -> None:
     own, other = certificates("somebody.example", kind="own", days="0"), certificates(kind="other")
