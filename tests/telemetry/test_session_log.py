@@ -22,6 +22,9 @@ pytestmark = pytest.mark.slow
 JSON = ("--log-format", "json")
 CLIENT = "203.0.113.9"
 FORWARDED = (f"X-Forwarded-For: {CLIENT}",)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+IDS = {"request_id": "7F000001:8296_0003:790E", "traceparent": TRACE}
+NAMED = (*FORWARDED, f"X-Request-ID: {IDS['request_id']}", f"traceparent: {TRACE}")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -150,6 +153,36 @@ def test_a_refusal_is_logged(edge: Gateway) -> None:
     known = {"client": CLIENT, "proxy": "127.0.0.1", "status": 404, "level": "info"}
     assert known.items() <= refused.items()
     assert refused["message"] == f"{CLIENT} ! upgrade refused: {refused['reason']}"
+
+
+def test_the_lines_have_the_request_ids_of_a_trusted_proxy(edge: Gateway, xmpp_server: XmppServer) -> None:
+    played = Played(edge, xmpp_server, "rfc7395", headers=NAMED)
+    played.close()
+    asked(edge.ws_port, *upgrade("/elsewhere", *NAMED))
+    asked(edge.ws_port, *upgrade("/elsewhere", 'X-Request-ID: a" status=200', "traceparent: " + "0" * 129))
+    (opened,), (closed,) = events(edge, "opened"), events(edge, "closed")
+    wait_for(edge, "refused", level="info", count=2)
+    refused, other = of_kind(edge, "refused")
+    for line in (opened, closed, refused):
+        assert IDS.items() <= line.items()
+    assert not IDS.keys() & other.keys()
+
+
+def test_no_line_has_the_request_ids_of_an_untrusted_peer(
+    start_edge: StartEdge, xmpp_server: XmppServer
+) -> None:
+    """The PROXY header makes the peer one that is not loopback."""
+    gateway = start_edge(ws_options="{use_proxy_protocol, true}, ", fresh=True)
+    for address in (CLIENT, "127.0.0.1"):
+        proxy = f"PROXY TCP4 {address} 127.0.0.1 4711 443"
+        assert b" 404 " in asked(gateway.ws_port, proxy, *upgrade("/elsewhere", *NAMED[1:]))
+    gateway.child.signal(signal.SIGTERM)
+    assert gateway.child.wait(40) == 0
+    lines = [line for line in gateway.child.text().splitlines() if "upgrade refused" in line]
+    trusted, untrusted = sorted(lines, key=lambda line: CLIENT in line)
+    assert "request_id" not in untrusted
+    assert "traceparent" not in untrusted
+    assert trusted.endswith(f" request_id={IDS['request_id']} traceparent={TRACE}")
 
 
 def asked(port: int, *lines: str) -> bytes:
@@ -337,7 +370,7 @@ def test_a_reload_changes_the_format(start_edge: StartEdge) -> None:
 def test_every_field_is_documented(edge: Gateway, xmpp_server: XmppServer) -> None:
     documented = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs" / "logs.md").read_text("utf-8")))
     test_a_refusal_is_logged(edge)
-    played = Played(edge, xmpp_server, "rfc7395", headers=FORWARDED)
+    played = Played(edge, xmpp_server, "rfc7395", headers=NAMED)
     login(played, "alice@localhost/web")
     played.close()
     events(edge, "closed")

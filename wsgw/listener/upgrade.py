@@ -20,6 +20,7 @@ from wsgw.listener.context import ListenerContext
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served
+from wsgw.opening.request_ids import request_ids
 from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import SocketAsync
 from wsgw.telemetry import session_log
@@ -77,7 +78,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             return
         self._switch_protocols(key)
         self.socket = None  # the connection belongs to the session
-        peer = Peer(next(context.supervisor.connection_ids), self.client_address, client)
+        number = next(context.supervisor.connection_ids)
+        peer = Peer(number, self.client_address, client, *self._request_ids())
         self.adopted = True
         context.supervisor.start_child(
             peer, self._connection, session, context.upstream, context.sessions, self._ticket
@@ -196,7 +198,10 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         reader = self._reader
         origins = (value for name, value in reader.fields if name.lower() == "origin")
         served = path_is_served(reader.target, self._context.config.serves)
-        return RefusedRequest(reader.method, reader.target, ", ".join(origins), served)
+        return RefusedRequest(reader.method, reader.target, ", ".join(origins), served, *self._request_ids())
+
+    def _request_ids(self) -> tuple[str | None, str | None]:
+        return request_ids(self.client_address[0], self._reader.fields, self._context.trusted)
 
     def log_request(self) -> None:
         """Log nothing for pywsgi: ``session_log`` logs sessions and refusals."""

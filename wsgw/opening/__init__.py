@@ -6,6 +6,7 @@
     request          checks an upgrade request: the 101 or the refusal (RFC 6455 section 4.2)
     response         writes the response to a refused request
     client_address   finds the client's address behind trusted proxies
+    request_ids      finds the names that a trusted proxy has given the request
     advice           the texts in the responses to refused requests
 
 Bytes come in as arguments; no module here reads a socket.

@@ -25,6 +25,11 @@ class TrustedProxies:
     def __contains__(self, hop: IPAddress) -> bool:
         return self._trust_all or self._is_listed(hop)
 
+    def may_report(self, peer: str) -> bool:
+        """Whether the headers of a request from ``peer`` count; a Unix socket's peer has no address."""
+        hop = _parse(peer)
+        return hop is None or hop in self
+
     def is_proxy(self, address: str) -> bool:
         """Whether ``address`` is loopback, in one of the networks, or no IP address (of a Unix socket)."""
         hop = _parse(address)

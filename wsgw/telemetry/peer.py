@@ -13,6 +13,9 @@ class Peer(NamedTuple):
     address: tuple[str, int]
     #: The address of the client.
     client: str
+    #: The proxy's names for the request and its trace; None if no trusted proxy has sent them.
+    request_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def endpoint(self) -> tuple[str, int]:

@@ -44,6 +44,9 @@ class RefusedRequest(NamedTuple):
     origin: str
     #: Whether the listener serves its path.
     is_served: bool
+    #: As in ``Peer``.
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 class Flow(Protocol):
@@ -153,6 +156,8 @@ def refused(
         "path": shown_path(request.target),
         **_offered(refusal, request, config),
         "hint": refusal.hint,
+        "request_id": request.request_id,
+        "traceparent": request.traceparent,
     }
     extra = {"fields": {name: value or None for name, value in fields.items()}}
     if quiet:
@@ -197,4 +202,11 @@ def listed(names: Iterable[str]) -> str:
 def _edge(peer: Peer, tls: Tls, port: int) -> dict[str, object]:
     """The fields about the browser's connection."""
     version, cipher = tls or (None, None)
-    return {"proxy": peer.proxy, "port": port, "tls": version, "cipher": cipher}
+    return {
+        "proxy": peer.proxy,
+        "port": port,
+        "tls": version,
+        "cipher": cipher,
+        "request_id": peer.request_id,
+        "traceparent": peer.traceparent,
+    }
