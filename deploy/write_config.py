@@ -29,7 +29,7 @@ from wsgw.config import load
 from wsgw.config.document import Document, read_document
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import Config, ListenerConfig, RequestHandler, Traced
-from wsgw.config.options import OPTIONS
+from wsgw.config.options import OPTIONS, Scope
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
 
@@ -108,9 +108,9 @@ def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
     settings["listen"].append(ADMIN_LISTENER)
     for served in config.listeners:
         _say(f"upstream of port {served.port}: {', '.join(map(str, served.upstream))}")
-        certfile = served.certfile
-        if certfile is not None and not reader.may_read(certfile):
-            _say(f"to do: let {chosen.user} read {certfile}: {reader.permission(certfile)}")
+        for certfile in served.certfiles:
+            if not reader.may_read(certfile):
+                _say(f"to do: let {chosen.user} read {certfile}: {reader.permission(certfile)}")
     _say(f"hosts served: {', '.join(config.hosts)}")
     return settings, f"from {shown}"
 
@@ -213,7 +213,7 @@ def _given(name: str, document: Document, raws: list[RawListener]) -> bool:
 def _listener(document: Document, raw: RawListener, listener: ListenerConfig) -> dict[str, Any]:
     entry: dict[str, Any] = {"port": listener.port, "ip": listener.ip, "module": LISTENER["module"]}
     for option in OPTIONS:
-        if option.name in entry or not hasattr(listener, option.name):
+        if option.name in entry or option.scope is Scope.TOP or not hasattr(listener, option.name):
             continue
         if not _given(option.name, document, [raw]):
             continue
@@ -249,16 +249,22 @@ def _value(value: Any) -> Any:
 def _add_certificates(
     settings: dict[str, Any], config: Config, reader: Reader, chosen: argparse.Namespace
 ) -> None:
-    """Add the certificates that the gateway trusts at the upstream; copy those that it may not read."""
+    """Add the certificates for browsers, and those that the gateway trusts at the upstream.
+
+    Of the latter, those that it may not read are copied.
+    """
+    shown = dict.fromkeys(
+        path for listener in config.listeners if listener.certfile is None for path in listener.certfiles
+    )
     files = dict.fromkeys(
         path
         for listener in config.listeners
         if any(address.scheme in ("starttls", "tls") for address in listener.upstream)
         for path in listener.upstream_certfiles
     )
-    copied = [path for path in files if not reader.may_read(path)]
+    copied = [path for path in files if path not in shown and not reader.may_read(path)]
     included = "include_config_file" in settings
-    named = [] if included else [str(path) for path in files if path not in copied]
+    named = [] if included else [str(path) for path in {**shown, **files} if path not in copied]
     if copied:
         content = b"".join(certificate for path in copied for certificate in _PEM.findall(path.read_bytes()))
         (chosen.folder / CERTIFICATES).write_bytes(content)

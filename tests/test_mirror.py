@@ -38,6 +38,7 @@ TESTED_BY = {
     "listener/context.py": "test_gateway.py",
     "listener/first_bytes.py": "listener/test_bad_heads.py",
     "net/certificate.py": "ops/test_findings.py",
+    "net/memory_file.py": "net/test_key_pairs.py",
     "net/srv.py": "upstream/test_srv.py",
     "opening/head_grammar.py": "opening/test_head_reader.py",
     "ops/catalogue.py": "ops/test_documents.py",

@@ -202,7 +202,7 @@ class Gateway:
         }
 
     def _context(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> ListenerContext:
-        tls = browser_context(config.certfile, files) if config.tls and config.certfile else None
+        tls = browser_context(config.certfiles, files) if config.tls else None
         return ListenerContext.of(config, tls, trusted, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:

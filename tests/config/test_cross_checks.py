@@ -83,10 +83,10 @@ def test_the_error_of_an_unreadable_certificate_names_owner_and_mode(open_direct
 
 def test_tls_takes_the_certificate_of_certfiles(tmp_path: Path) -> None:
     both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
-    write(tmp_path / "chain.pem", CERTIFICATE)
+    chain = write(tmp_path / "chain.pem", CERTIFICATE)
     config = load_text(tmp_path, listener("tls") + '{certfiles, ["chain.pem", "both.pem"]}.')
-    assert config.listeners[0].certfile == both
-    assert config.certfiles == (both,)
+    assert config.listeners[0].certfile is None
+    assert config.listeners[0].certfiles == config.certfiles == (chain, both)
 
 
 def test_a_certificate_without_tls_is_a_warning(tmp_path: Path) -> None:
@@ -96,8 +96,16 @@ def test_a_certificate_without_tls_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_certificate_and_key_may_be_two_files(tmp_path: Path) -> None:
+    chain = write(tmp_path / "fullchain.pem", CERTIFICATE)
+    key = write(tmp_path / "privkey.pem", KEY)
+    config = load_text(tmp_path, listener("tls") + '{certfiles, ["fullchain.pem", "privkey.pem"]}.')
+    assert config.listeners[0].certfiles == (chain, key)
+
+
+@pytest.mark.parametrize("key", [KEY.replace("BEGIN", "BEGIN ENCRYPTED"), ""])
+def test_tls_without_a_usable_key_is_an_error(tmp_path: Path, key: str) -> None:
     write(tmp_path / "fullchain.pem", CERTIFICATE)
-    write(tmp_path / "privkey.pem", KEY)
+    write(tmp_path / "privkey.pem", key)
     (found,) = mistakes(tmp_path, listener("tls") + '{certfiles, ["fullchain.pem", "privkey.pem"]}.')
     assert found == (
         "1: tls needs a certfile: one PEM file with certificate, chain and key ("

@@ -16,7 +16,7 @@ from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES, OPTIONS, 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "ejabberd.cfg.example"
 #: Fields of the model that no option of the same name sets.
-_DERIVED = {"port", "upstream_certfiles", "max_connect_burst_per_ip"}
+_DERIVED = {"port", "certfiles", "upstream_certfiles", "max_connect_burst_per_ip"}
 
 
 def test_every_field_of_a_listener_has_its_option() -> None:

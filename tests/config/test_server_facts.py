@@ -71,7 +71,7 @@ def test_the_certificates_of_the_file_are_taken(tmp_path: Path) -> None:
     both = write(tmp_path / "both.pem", CERTIFICATE + KEY)
     chain = write(tmp_path / "chain.pem", CERTIFICATE)
     own = write(tmp_path / "c2s.pem", CERTIFICATE + KEY)
-    write(tmp_path / "key.pem", KEY)
+    key = write(tmp_path / "key.pem", KEY)
     text = f"""
         {{listen, [{{5222, ejabberd_c2s, [{{certfile, "{own}"}}]}}]}}.
         {{certfiles, ["chain.pem", "key.pem", "no.pem", 5]}}.
@@ -79,12 +79,9 @@ def test_the_certificates_of_the_file_are_taken(tmp_path: Path) -> None:
         {{host_config, "b.example", [{{domain_certfile, "chain.pem"}}]}}.
     """
     facts = server_facts(read_document(write(tmp_path / "f.cfg", text), Problems()))
-    assert facts.certfiles == (both,)
+    assert facts.certfiles == (chain, key, both)
     assert facts.upstream_certfiles == (own, chain, both)
-    assert facts.unusable == (
-        f"{tmp_path}/key.pem holds no PEM certificate",
-        f"{tmp_path}/no.pem does not exist",
-    )
+    assert [why for _, why in facts.unusable] == [f"{tmp_path}/no.pem does not exist"]
 
 
 def test_a_wildcard_finds_its_files(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,9 +80,8 @@ def written_from(folder: Path, source: Path | None, *arguments: str) -> tuple[Pa
 
 def comparable(config: Config) -> Config:
     """Without the names of the source files and the values that depend on the machine."""
-    listeners = tuple(
-        replace(listener, upstream_certfiles=(), max_sessions=0) for listener in config.listeners
-    )
+    by_machine: dict[str, Any] = {"certfiles": (), "upstream_certfiles": (), "max_sessions": 0}
+    listeners = tuple(replace(listener, **by_machine) for listener in config.listeners)
     return replace(config, source="", listeners=listeners, warnings=(), certfiles=())
 
 

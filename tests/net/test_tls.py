@@ -24,10 +24,15 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("other"), "other.example")
 
 
-def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> ssl.SSLObject:
+def handshake(
+    client: ssl.SSLContext,
+    server: ssl.SSLContext,
+    name: str | None = "localhost",
+    session: ssl.SSLSession | None = None,
+) -> ssl.SSLObject:
     """Both ends of a handshake in memory; the client's end, or its ssl.SSLError."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client_end = client.wrap_bio(to_client, to_server, server_hostname=name)
+    client_end = client.wrap_bio(to_client, to_server, server_hostname=name, session=session)
     server_end = server.wrap_bio(to_server, to_client, server_side=True)
     for _ in range(10):
         ready = 0
@@ -44,7 +49,7 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "local
 
 def problem(certfile: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        browser_context(certfile)
+        browser_context([certfile])
     (found,) = caught.value.problems
     assert found.file == str(certfile)
     return found.reason
@@ -52,7 +57,7 @@ def problem(certfile: Path) -> str:
 
 def test_chain_and_key_may_be_in_one_file(certificate: Certificate) -> None:
     client = ssl.create_default_context(cafile=certificate.ca)
-    end = handshake(client, browser_context(certificate.pem))
+    end = handshake(client, browser_context([certificate.pem]))
     assert end.version() == "TLSv1.3"
     assert end.compression() is None
 
@@ -60,14 +65,14 @@ def test_chain_and_key_may_be_in_one_file(certificate: Certificate) -> None:
 def test_the_key_may_come_before_the_chain(certificate: Certificate, tmp_path: Path) -> None:
     pem = tmp_path / "reversed.pem"
     pem.write_text(certificate.key.read_text() + certificate.chain.read_text())
-    handshake(ssl.create_default_context(cafile=certificate.ca), browser_context(pem))
+    handshake(ssl.create_default_context(cafile=certificate.ca), browser_context([pem]))
 
 
 @pytest.mark.parametrize("offered", [["h2"], ["h2", "http/1.1"], ["http/1.1"]])
 def test_alpn_of_browsers_is_http_1_1(certificate: Certificate, offered: list[str]) -> None:
     client = ssl.create_default_context(cafile=certificate.ca)
     client.set_alpn_protocols(offered)
-    end = handshake(client, browser_context(certificate.pem))
+    end = handshake(client, browser_context([certificate.pem]))
     assert end.selected_alpn_protocol() == ("http/1.1" if "http/1.1" in offered else None)
 
 
@@ -128,10 +133,10 @@ def test_a_verified_context_checks_the_name(certificate: Certificate, other: Cer
     tls = UpstreamTls(verify=True, cafile=certificate.ca, trusted=(), alpn=(ALPN_XMPP_CLIENT,))
     (context,) = tls.attempts
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    handshake(context, browser_context(certificate.pem))
+    handshake(context, browser_context([certificate.pem]))
     for name, server in (("wrong.example", certificate), ("other.example", other)):
         with pytest.raises(ssl.SSLCertVerificationError):
-            handshake(context, browser_context(server.pem), name)
+            handshake(context, browser_context([server.pem]), name)
 
 
 def test_a_named_certificate_is_tried_first_and_then_the_last_that_worked(
@@ -139,13 +144,13 @@ def test_a_named_certificate_is_tried_first_and_then_the_last_that_worked(
 ) -> None:
     tls = UpstreamTls(verify=True, cafile=certificate.ca, trusted=(other.pem,))
     unverified, verified = tls.attempts
-    shown = handshake(unverified, browser_context(certificate.pem)).getpeercert(binary_form=True)
+    shown = handshake(unverified, browser_context([certificate.pem])).getpeercert(binary_form=True)
     assert not tls.accepts(unverified, shown)
     assert not tls.accepts(unverified, None)
     assert tls.attempts == (unverified, verified)
     assert tls.accepts(verified, shown)
     assert tls.attempts == (verified, unverified)
-    named = handshake(unverified, browser_context(other.pem)).getpeercert(binary_form=True)
+    named = handshake(unverified, browser_context([other.pem])).getpeercert(binary_form=True)
     assert tls.accepts(unverified, named)
     assert tls.attempts == (unverified, verified)
 

@@ -15,12 +15,11 @@ from wsgw.ops.expiry import expiries
 DAY = 86_400.0
 
 
-def expiries_of(folder: Path, options: str) -> dict[str, float]:
+def expiries_of(folder: Path, options: str, more: str = "") -> dict[str, float]:
     path = folder / "wsgw.yml"
     upstream = "upstream: 'tcp://127.0.0.1'"
-    path.write_text(
-        f"hosts: [example.org]\nlisten:\n- {{port: 5288, module: websocket_session, {upstream}{options}}}\n"
-    )
+    listener = f"{{port: 5288, module: websocket_session, {upstream}{options}}}"
+    path.write_text(f"hosts: [example.org]\nlisten:\n- {listener}\n{more}")
     config = load(path)
     return expiries(config, PemFiles.of(config))
 
@@ -34,3 +33,12 @@ def test_a_certificate_has_its_last_moment(tmp_path: Path, make: Make) -> None:
 
 def test_a_listener_without_tls_has_no_certificate(tmp_path: Path, make: Make) -> None:
     assert expiries_of(tmp_path, "") == {}
+
+
+def test_each_certificate_for_browsers_has_its_last_moment(tmp_path: Path, make: Make) -> None:
+    """One without a key is the XMPP server's."""
+    first, second, pin = make(), make(name="b.example"), make(name="c.example")
+    named = [first.pem, second.chain, second.key, pin.chain]
+    more = f"certfiles: [{', '.join(map(str, named))}]\n"
+    assert list(expiries_of(tmp_path, ", tls: true", more)) == [str(first.pem), str(second.chain)]
+    assert expiries_of(tmp_path, "", more) == {}

@@ -89,6 +89,20 @@ def test_an_expired_certificate_of_certfiles_is_one_finding(tmp_path: Path, make
     assert "clients refuse it" in reason
 
 
+def test_each_certificate_by_name_is_looked_at(tmp_path: Path, make: Make) -> None:
+    """An expired one has its line; names are compared with the hosts over all certificates."""
+    good, mail = make(), make(name="mail.example")
+    more = f'{{certfiles, [\n"{good.pem}",\n"{mail.pem}"]}}.'
+    assert found(tmp_path, "tls, ", more) == []
+    problems = found(tmp_path, "tls, ", more, days=40)
+    assert [(problem.line, problem.reason.split(" on 20")[0]) for problem in problems] == [
+        (7, f"certfile: {good.pem} has expired"),
+        (8, f"certfile: {mail.pem} has expired"),
+    ]
+    (alone,) = found(tmp_path, "tls, ", f'{{certfiles, [\n"{mail.pem}"]}}.')
+    assert alone.reason.startswith(f"certfile: {mail.pem} names mail.example, but neither one of the hosts")
+
+
 def test_an_expired_certificate_of_the_chain_is_a_finding(tmp_path: Path, make: Make) -> None:
     old, new = make(days="3"), make()
     pem = tmp_path / "chain.pem"

@@ -40,11 +40,13 @@ def status_line(port: int, headers: tuple[str, ...] = ()) -> bytes:
         return sock.recv(4096).split(b"\r\n")[0]
 
 
-def shown_certificate(port: int) -> bytes:
+def shown_certificate(port: int, name: str | None = None) -> bytes:
+    """The certificate that a client gets that asks for ``name``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock, context.wrap_socket(sock) as tls:
+    plain = socket.create_connection(("127.0.0.1", port), SECONDS)
+    with context.wrap_socket(plain, server_hostname=name) as tls:
         certificate = tls.getpeercert(binary_form=True)
     assert certificate is not None
     return certificate
@@ -78,6 +80,33 @@ def test_reloads_under_traffic_disturb_no_session(
     traffic.finish()
     assert_whole(books)
     assert set(traffic.attempts) == {"101"}, traffic.attempts
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+def test_a_reload_adds_a_name_and_disturbs_no_session(
+    start: Start, traffic: Traffic, certificate: Certificate, tmp_path: Path
+) -> None:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "0.pem").write_bytes(certificate.pem.read_bytes())
+    gateway = start(traffic.port, top_level=f'{{certfiles, ["{folder}/*.pem"]}}.\n')
+    change(gateway, f',\n    {{certfile, "{certificate.pem}"}}', "")
+    books = traffic.begin(gateway.wss_port, 10, 0.05, secure=True)
+    added = make_certificate(tmp_path / "added", "*.chat.localhost")
+    for name, source in (("1.crt.pem", added.chain), ("1.key.pem", added.key)):
+        (folder / name).write_bytes(source.read_bytes())
+    default = shown_certificate(gateway.wss_port, "a.chat.localhost")
+    reload(gateway)
+    expected = ssl.PEM_cert_to_DER_cert(added.chain.read_text())
+    wait_until(
+        lambda: shown_certificate(gateway.wss_port, "a.chat.localhost") == expected, PATIENCE, "the new name"
+    )
+    for other in (None, "localhost", "b.a.chat.localhost"):
+        assert shown_certificate(gateway.wss_port, other) == default
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
     assert gateway.stop() == 0
     gateway.assert_clean_log({})
 

@@ -27,11 +27,12 @@ def make_certificate(
     *,
     alternative: bool = True,
     more: str = "",
+    rsa: bool = False,
 ) -> Certificate:
     """A new CA and, signed by it, a certificate for ``name``; everything below ``folder``.
 
     With ``days`` "0" it has expired when this returns; without ``alternative`` it has a Common Name only.
-    ``more`` are lines of further extensions.
+    ``more`` are lines of further extensions. With ``rsa`` the keys are of RSA, otherwise of ECDSA.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
@@ -39,7 +40,8 @@ def make_certificate(
     extensions = folder / "extensions"
     names = f"subjectAltName=DNS:{name}{',' + extra if extra else ''}\n" if alternative else ""
     extensions.write_text(f"{names}basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n{more}")
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    kind = ("rsa:2048",) if rsa else ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    new_key = ("-newkey", *kind, "-nodes")
     # Python 3.13 and newer refuse a CA without a key usage (RFC 5280 section 4.2.1.3).
     ca_subject = ("-subj", "/CN=wsgw test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _openssl("req", "-x509", *new_key, "-days", _DAYS, *ca_subject, "-keyout", ca_key, "-out", ca)

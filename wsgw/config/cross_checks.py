@@ -69,7 +69,7 @@ def _check_tls(
     mark = choices.mark("certfile", "tls")
     if listener.certfile is not None:
         _check_file(listener.certfile, mark, "certfile", problems, key=True)
-    elif not choices.names("certfile"):
+    elif not listener.certfiles and not choices.names("certfile"):
         reason = "tls needs a certfile: one PEM file with certificate, chain and key"
         problems.add(mark, f"{reason} ({'; '.join(keyless)})" if keyless else reason)
     if listener.see_other_uri is not None and listener.see_other_uri.startswith("ws:"):

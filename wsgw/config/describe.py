@@ -142,6 +142,8 @@ def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
         if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
             continue
         value: Any = getattr(listener, option.name)
+        if option.name == "certfile":
+            value = listener.certfiles
         if option.name == "max_connect_rate_per_ip":
             value = (value, listener.max_connect_burst_per_ip)
         lines.append(_line(option.name, value, option.name not in given))

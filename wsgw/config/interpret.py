@@ -105,7 +105,7 @@ class _Listeners:
         listener = _listener(raw, choices, self._facts, self._room, self._problems)
         _check_place(listener, raw, self._places, self._problems)
         check_listener(listener, choices, self._facts.keyless, self._problems)
-        self.warnings += warnings_about(listener, choices, self._facts.unusable_at, self._room)
+        self.warnings += warnings_about(listener, choices, self._facts.unusable, self._room)
         self.serving.append(listener)
         self.origins.add_listener(listener, raw, choices)
 
@@ -191,7 +191,7 @@ def _listener(
     computed: dict[str, Any] = {
         "ip": _ip(raw, choices, problems),
         "request_handlers": tuple(one for one in choices["request_handlers"] if one.module == HANDLER),
-        "certfile": choices.get("certfile", next(iter(facts.certfiles), None)) if choices["tls"] else None,
+        "certfile": choices.get("certfile", None) if choices["tls"] else None,
         "max_stanza_size": choices.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": choices.get("max_sessions", room),
         "upstream": _upstream(raw, choices, facts, problems),
@@ -200,9 +200,12 @@ def _listener(
     table = {
         name: choices[name] for name in LISTENER_NAMES if name not in computed and name not in _NOT_FIELDS
     }
+    certfile = computed["certfile"]
+    shown = (certfile,) if certfile is not None else facts.certfiles if choices["tls"] else ()
     rate, burst = choices["max_connect_rate_per_ip"]
     return ListenerConfig(
         port=_port(raw, problems),
+        certfiles=shown,
         upstream_certfiles=facts.upstream_certfiles,
         max_connect_rate_per_ip=rate,
         max_connect_burst_per_ip=burst,

@@ -59,6 +59,9 @@ class ListenerConfig:
     backlog: int
     tls: bool
     certfile: Path | None
+    #: The PEM files with certificates and keys for browsers: the ``certfile``, or the global ``certfiles``;
+    #: empty without ``tls``.
+    certfiles: tuple[Path, ...]
     request_handlers: tuple[RequestHandler, ...]
     #: Tried in order.
     upstream: tuple[UpstreamAddress, ...]
@@ -172,7 +175,7 @@ class Config:
     trace: Traced
     #: Warnings to log at the start, each a whole sentence.
     warnings: tuple[str, ...]
-    #: Global PEM files with both a certificate and its key; a TLS listener chooses one by the requested name.
+    #: Global PEM files with certificates or keys, for listeners without a ``certfile``.
     certfiles: tuple[Path, ...] = ()
     admin_listeners: tuple[AdminListener, ...] = ()
     #: Not compared: two configurations can have the same settings in different places.
@@ -196,3 +199,8 @@ class Config:
         """The place of the first given option of ``names`` in ``listener``, or that of the listener."""
         origin = self.origin(listener)
         return next((origin.options[name] for name in names if name in origin.options), origin.mark)
+
+    def certificate_mark(self, listener: ListenerConfig, path: Path) -> Mark:
+        """The place that names ``path``, one of the ``certfiles`` of ``listener``."""
+        mark = self.mark(listener, "certfile", "tls")
+        return mark if listener.certfile is not None else self.origins.files.get(path, mark)

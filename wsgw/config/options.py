@@ -106,8 +106,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         "certfile",
         FilePath(),
-        Computed("the first of `certfiles` with certificate and key"),
-        "The PEM file with certificate, chain and key.",
+        Computed("the certificates of `certfiles`"),
+        "The PEM file with certificate, chain and key, for all names.",
         "ejabberd",
     ),
     Option(
@@ -385,8 +385,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "certfiles",
         FilePath("a list of file names"),
         (),
-        "PEM files, with wildcards; `domain_certfile` adds to them. Listeners without a `certfile` use "
-        "them, and wsgw trusts these certificates at the XMPP server without an authority.",
+        "PEM files, with wildcards; `domain_certfile` adds to them. `tls` listeners without a `certfile` "
+        "show the certificate for the name that the client asks for, and the first one for other names; its "
+        "key may be in another file. wsgw trusts these certificates at the XMPP server without an authority.",
         "ejabberd",
         Scope.TOP,
     ),

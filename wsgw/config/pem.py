@@ -34,7 +34,7 @@ class PemFiles:
         """Read all PEM files that ``config`` names."""
         named: list[Path | None] = [*config.certfiles]
         for listener in config.listeners:
-            named += [listener.certfile, listener.upstream_cafile, *listener.upstream_certfiles]
+            named += [*listener.certfiles, listener.upstream_cafile, *listener.upstream_certfiles]
         return cls(path for path in named if path is not None)
 
     def read(self, path: Path) -> bytes:
@@ -75,6 +75,11 @@ def check_certificates(path: Path) -> None:
 def check_certificate_and_key(path: Path) -> None:
     """Raise ValueError unless the PEM file ``path`` holds a certificate and its key, not encrypted."""
     check_certificates(path)
+    check_key(path)
+
+
+def check_key(path: Path) -> None:
+    """Raise ValueError unless the PEM file ``path`` holds a private key, not encrypted."""
     content = read_bytes(path)
     if _KEY not in content:
         raise ValueError("holds a certificate but no private key")

@@ -18,7 +18,7 @@ from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.model import UpstreamAddress
 from wsgw.config.network_types import parse_address
 from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
-from wsgw.config.pem import check_certificate_and_key, check_certificates
+from wsgw.config.pem import check_certificate_and_key, check_certificates, check_key
 from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
 #: Files of one wildcard at most; further ones are ignored.
@@ -33,26 +33,20 @@ class ServerFacts:
     upstream: tuple[UpstreamAddress, ...]
     upstream_proxy_protocol: Literal["off", "v2"]
     max_stanza_size: int
-    #: Global PEM files that contain both a certificate and its key.
+    #: Global PEM files with certificates or keys; empty unless there are both.
     certfiles: tuple[Path, ...]
     #: For each other global PEM file, the reason why it cannot serve TLS.
     keyless: tuple[str, ...]
     #: PEM files with certificates, including that of the c2s listener.
     upstream_certfiles: tuple[Path, ...]
-    #: For each named certificate file that cannot be used, the reason.
-    unusable: tuple[str, ...]
+    #: For each named certificate file that cannot be used, its place and the reason.
+    unusable: tuple[tuple[Mark, str], ...]
     #: Where the c2s listener is in the file; None without such a listener.
     mark: Mark | None
     #: The options of wsgw whose defaults that listener sets.
     set_options: tuple[str, ...]
     #: Where in the configuration each certificate file is named.
     marks: Mapping[Path, Mark]
-
-    @property
-    def unusable_at(self) -> tuple[tuple[Mark, str], ...]:
-        """``unusable``, each reason with the place that names the file."""
-        places = [mark for path, mark in self.marks.items() if path not in self.upstream_certfiles]
-        return tuple(zip(places, self.unusable, strict=True))
 
 
 def server_facts(document: Document) -> ServerFacts:
@@ -67,18 +61,20 @@ def server_facts(document: Document) -> ServerFacts:
     marks: dict[Path, Mark] = {}
     for path, mark in named:
         marks.setdefault(path, mark)
-    usable, unusable = _sorted_out(list(marks), check_certificates)
-    certfiles, keyless = _sorted_out(everywhere, check_certificate_and_key)
+    usable, faults = _sorted_out(list(marks), check_certificates)
+    keys, _ = _sorted_out(everywhere, check_key)
+    for_browsers = [path for path in everywhere if path in keys or path in usable]
+    _, keyless = _sorted_out(everywhere, check_certificate_and_key)
     return ServerFacts(
         upstream=() if listener is None else _addresses(listener),
         upstream_proxy_protocol="v2"
         if listener is not None and listener.flag("use_proxy_protocol")
         else "off",
         max_stanza_size=_max_stanza_size(listener),
-        certfiles=certfiles,
-        keyless=keyless,
+        certfiles=tuple(for_browsers) if keys and set(usable).intersection(everywhere) else (),
+        keyless=tuple(keyless.values()),
         upstream_certfiles=usable,
-        unusable=unusable,
+        unusable=tuple((marks[path], why) for path, why in faults.items() if path not in keys),
         mark=listener.mark if listener is not None else None,
         set_options=_set_options(listener),
         marks=marks,
@@ -182,14 +178,14 @@ def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
         yield from ((each, item.mark) for each in found)
 
 
-def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """(the ``paths`` that pass ``check``, the reasons why the others do not)."""
+def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], dict[Path, str]]:
+    """(the ``paths`` that pass ``check``, the reason for each of the others)."""
     usable: list[Path] = []
-    unusable: list[str] = []
+    unusable: dict[Path, str] = {}
     for path in paths:
         try:
             check(path)
             usable.append(path)
         except ValueError as error:
-            unusable.append(f"{path} {error}")
-    return tuple(usable), tuple(unusable)
+            unusable[path] = f"{path} {error}"
+    return tuple(usable), unusable

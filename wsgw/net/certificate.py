@@ -12,7 +12,7 @@ from wsgw.config.pem import der_of, pem_certificates
 
 
 class Certificate(NamedTuple):
-    """The fields of a certificate that wsgw uses. Names are in lower case; dates are in UTC."""
+    """The fields of a certificate that wsgw uses. Names are in lower case, as A-labels; dates are in UTC."""
 
     not_before: datetime
     not_after: datetime
@@ -26,16 +26,13 @@ class Certificate(NamedTuple):
     subject_key: str
     #: URLs of the issuer's certificate (caIssuers, RFC 5280 section 4.2.2.1); public authorities give them.
     issuer_urls: tuple[str, ...]
+    #: "rsa", "ec" or another name of asn1crypto for the algorithm of the public key.
+    key_type: str
 
     @property
     def is_its_own_issuer(self) -> bool:
         """Whether the certificate is self-issued, as a root certificate is."""
         return self.issuer_key == self.subject_key
-
-    def covers(self, host: str) -> bool:
-        """Whether the certificate is valid for a client that connects to ``host`` (RFC 9525 section 6.3)."""
-        _, dot, parent = host.partition(".")
-        return host in self.names or (bool(dot) and f"*.{parent}" in self.names)
 
 
 def certificates_in(pem: bytes) -> list[Certificate]:
@@ -63,6 +60,7 @@ def certificate_of(der: bytes) -> Certificate:
             parsed.issuer.hashable,
             parsed.subject.hashable,
             tuple(_issuer_urls(parsed)),
+            parsed.public_key.algorithm,
         )
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"no certificate: {error}") from error
@@ -73,7 +71,8 @@ def _names(parsed: x509.Certificate) -> list[str]:
     names = []
     for name in extension or ():
         if name.name == "dns_name":
-            names.append(name.native.lower())
+            # asn1crypto would decode A-labels; TLS (RFC 6066 section 3) and the configuration have them.
+            names.append(name.chosen.contents.decode("ascii", "replace").lower())
         elif name.name == "ip_address":
             names.append(str(ip_address(name.native)))
     return names

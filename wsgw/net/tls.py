@@ -1,6 +1,6 @@
 """TLS contexts, for browsers and for the XMPP server.
 
-For browsers: one PEM file with chain and key, TLS 1.2 and newer, no compression, no renegotiation. For the
+For browsers: certificates selected by name, TLS 1.2 and newer, no compression, no renegotiation. For the
 XMPP server: its certificate must be valid for the XMPP domain (RFC 6120 section 13.7.2), by its
 subjectAltName alone (RFC 9525 section 2). A certificate that the configuration names is trusted without
 further checks.
@@ -8,17 +8,16 @@ further checks.
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles, leaf_certificate
-from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.net.key_pairs import KeyPair, by_name, key_pairs, wildcard_of
+from wsgw.net.memory_file import as_file
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
@@ -37,51 +36,95 @@ _ADVICE = {
 
 def check_tls(config: Config, files: PemFiles) -> None:
     """Raise ConfigError with the line of every PEM file that cannot be used for its purpose."""
-    wanted: dict[tuple[str, Path], Mark] = {}
+    problems: set[ConfigProblem] = set()
     for listener in config.listeners:
-        if listener.tls and listener.certfile is not None:
-            wanted.setdefault(("certfile", listener.certfile), config.mark(listener, "certfile", "tls"))
-        if listener.upstream_cafile is not None:  # the system's authorities take 20 ms and need no check
-            mark = config.mark(listener, "upstream_cafile")
-            wanted.setdefault(("upstream_cafile", listener.upstream_cafile), mark)
-    problems: list[ConfigProblem] = []
-    for (name, path), mark in wanted.items():
         try:
-            (browser_context if name == "certfile" else _verifying_context)(path, files)
+            if listener.certfiles:
+                browser_context(listener.certfiles, files)
         except ConfigError as error:
-            reasons = [f"{path} {problem.reason}" for problem in error.problems]
-            problems += [ConfigProblem(mark.file, mark.line, reason) for reason in reasons]
+            for problem in error.problems:
+                mark = config.certificate_mark(listener, Path(problem.file))
+                problems.add(ConfigProblem(mark.file, mark.line, f"{problem.file} {problem.reason}"))
+        try:
+            if listener.upstream_cafile is not None:  # the system's authorities take 20 ms and need no check
+                _verifying_context(listener.upstream_cafile, files)
+        except ConfigError as error:
+            mark = config.mark(listener, "upstream_cafile")
+            for problem in error.problems:
+                problems.add(ConfigProblem(mark.file, mark.line, f"{problem.file} {problem.reason}"))
     if problems:
         raise ConfigError(sorted(problems))
 
 
-def browser_context(certfile: Path, files: PemFiles | None = None) -> ssl.SSLContext:
-    """The context of a ``tls`` listener; ``certfile`` has chain and key, ``files`` its content.
+def browser_context(certfiles: Sequence[Path], files: PemFiles | None = None) -> ssl.SSLContext:
+    """The context of a ``tls`` listener that shows the certificates in ``certfiles``.
 
-    The same content gives the same context. Workers that are forked after the parent's check share its
-    context, so that all of them accept a client's session ticket. Raises ConfigError if the file cannot be
-    used.
+    ``certfiles``: files with chains and keys, the default certificate first; ``files``: their content. The
+    server name that the client sends (RFC 6066 section 3) selects the certificate. The same content gives the
+    same context. Workers that are forked after the parent's check share its context, so that all of them
+    accept a client's session ticket. Raises ConfigError if a file cannot be used.
     """
-    try:
-        content = (files or PemFiles()).read(certfile)
-    except OSError as error:
-        raise _unusable(certfile, error) from error
-    return _browser_context(certfile, content)
+    files = files or PemFiles()
+    for path in certfiles:
+        try:
+            files.read(path)
+        except OSError as error:
+            raise _unusable(path, error) from error
+    pairs = key_pairs(certfiles, files)
+    if not pairs:
+        reason = "cannot be used as certfile: no file has a certificate and its key"
+        raise ConfigError([ConfigProblem(str(certfiles[0]), 0, reason)])
+    return _browser_context(pairs)
 
 
 @lru_cache(maxsize=8)
-def _browser_context(certfile: Path, content: bytes) -> ssl.SSLContext:
+def _browser_context(pairs: tuple[KeyPair, ...]) -> ssl.SSLContext:
+    """The context that negotiates every connection; OpenSSL takes only the certificate from the others.
+
+    It also keeps the keys of session tickets, so a ticket got under one name is valid under another. That is
+    harmless only because no client shows a certificate: a context that asks for one must issue no tickets.
+    """
+    named = by_name(pairs)
+    default = next((group for group in named.values() if pairs[0] in group), pairs[:1])
+    shown = dict.fromkeys([default, *named.values()])
+    contexts = {group: _context_with(group) for group in shown}
+    for pair in pairs:  # one that no name selects must be usable too: a reload can make it the first
+        if not any(pair in group for group in shown):
+            _context_with((pair,))
+    base = contexts[default]
+    if len(contexts) > 1:
+        base.sni_callback = partial(_select, {name: contexts[group] for name, group in named.items()})
+    return base
+
+
+def _context_with(pairs: Sequence[KeyPair]) -> ssl.SSLContext:
+    """A context with ``pairs``, one of each type of key; OpenSSL selects one that the client can verify."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        # Without a password OpenSSL asks for one at the terminal; an empty one makes a locked key an error.
-        with _as_file(content) as name:
-            context.load_cert_chain(name, password="")
-    except OSError as error:
-        raise _unusable(certfile, error) from error
+    for pair in pairs:
+        try:
+            # Without a password OpenSSL asks for one at the terminal; an empty one makes a locked key an
+            # error.
+            with as_file(pair.pem) as name:
+                context.load_cert_chain(name, password="")
+        except OSError as error:
+            raise _unusable(pair.path, error) from error
     return context
+
+
+def _select(
+    contexts: Mapping[str, ssl.SSLContext],
+    connection: ssl.SSLSocket | ssl.SSLObject,
+    name: str | None,
+    _base: ssl.SSLContext,
+) -> None:
+    """Show the certificate for ``name``, the client's server name; the default for any other name."""
+    wanted = (name or "").lower().removesuffix(".")
+    context = contexts.get(wanted) or contexts.get(wildcard_of(wanted))
+    if context is not None:
+        connection.context = context
 
 
 def _unusable(certfile: Path, error: OSError) -> ConfigError:
@@ -147,21 +190,12 @@ def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLCo
     context = ssl.create_default_context()
     try:
         if cafile is not None:
-            with _as_file((files or PemFiles()).read(cafile)) as name:
+            with as_file((files or PemFiles()).read(cafile)) as name:
                 context.load_verify_locations(name)
     except OSError as error:
         reason = f"cannot be used as upstream_cafile: {_why(error)}"
         raise ConfigError([ConfigProblem(str(cafile), 0, reason)]) from error
     return context
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """A file name for ``content``: OpenSSL reads files only, and workers may not read the original file."""
-    with os.fdopen(os.memfd_create("pem"), "wb") as memory:
-        memory.write(content)
-        memory.flush()
-        yield f"/proc/self/fd/{memory.fileno()}"
 
 
 def _why(error: OSError) -> str:

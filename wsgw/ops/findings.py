@@ -6,7 +6,7 @@ another; those are errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from wsgw.config.pem import PemFiles
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem
 from wsgw.net.certificate import Certificate, certificates_in
+from wsgw.net.key_pairs import KeyPair, key_pairs, wildcard_of
 
 
 def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:
@@ -52,9 +53,13 @@ def _open_listeners(config: Config) -> Iterator[ConfigProblem]:
 def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[ConfigProblem]:
     shown: set[Path] = set()
     for listener in config.listeners:
-        if listener.tls and listener.certfile is not None and listener.certfile not in shown:
-            shown.add(listener.certfile)
-            yield from _of_browsers(config, listener, listener.certfile, files, now)
+        pairs = key_pairs(listener.certfiles, files)
+        for pair in pairs:
+            if pair.path not in shown:
+                mark = config.certificate_mark(listener, pair.path)
+                yield from _of_browsers(mark, pair.path, certificates_in(pair.pem), now)
+        shown.update(pair.path for pair in pairs)
+        yield from _no_certificate_for_a_host(config, listener, pairs)
     yield from _of_the_server(config, shown, files, now)
     for listener in config.listeners:
         if listener.upstream_cafile is not None:
@@ -71,21 +76,41 @@ def _judges_the_server(listener: ListenerConfig) -> bool:
     return secured and listener.upstream_verify
 
 
-def _of_browsers(
-    config: Config, listener: ListenerConfig, path: Path, files: PemFiles, now: datetime
-) -> Iterator[ConfigProblem]:
+def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime) -> Iterator[ConfigProblem]:
     """Errors of a certificate that wsgw shows to clients, and of its chain."""
-    mark = config.mark(listener, "certfile", "tls")
-    chain = _read(path, files)
     for number, certificate in enumerate(chain):
         which = "" if number == 0 else f" (certificate {number + 1} of it)"
         dates = _dates(certificate, now, "renew it, then reload wsgw")
         if dates:
             yield _problem(mark, f"certfile: {path}{which} {dates[0]}: clients refuse it: {dates[1]}")
-    if chain:
-        for reason in (_about_names(chain[0], config.hosts), _about_chain(chain)):
-            if reason:
-                yield _problem(mark, f"certfile: {path} {reason}")
+    if chain and not chain[0].names:
+        reason = "has no subjectAltName: clients refuse it: get one that names the host of their URL in it"
+        yield _problem(mark, f"certfile: {path} {reason}")
+    missing = _about_chain(chain) if chain else ""
+    if missing:
+        yield _problem(mark, f"certfile: {path} {missing}")
+
+
+def _no_certificate_for_a_host(
+    config: Config, listener: ListenerConfig, pairs: Sequence[KeyPair]
+) -> Iterator[ConfigProblem]:
+    """The warning that all certificates of a listener are for names far from the hosts."""
+    certificates = [pair.certificate for pair in pairs]
+    names = [name for certificate in certificates if certificate is not None for name in certificate.names]
+    if names and config.hosts and not any(_is_near(name, host) for name in names for host in config.hosts):
+        path = pairs[0].path
+        yield _problem(
+            config.certificate_mark(listener, path),
+            f"certfile: {path} names {_listed(names)}, but neither one of the hosts nor a name below one "
+            f"({_listed(config.hosts)}): clients whose URL has another name refuse it: get one for the host "
+            "of their URL",
+        )
+
+
+def _is_near(name: str, host: str) -> bool:
+    """Whether a certificate's ``name`` is ``host``, a name below it, or a wildcard that covers it."""
+    plain = name.removeprefix("*.")
+    return plain == host or plain.endswith(f".{host}") or name == wildcard_of(host)
 
 
 def _of_the_server(
@@ -142,23 +167,7 @@ def _shown(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _about_names(certificate: Certificate, hosts: tuple[str, ...]) -> str:
-    if not certificate.names:
-        return "has no subjectAltName: clients refuse it: get one that names the host of their URL in it"
-    names = [name.removeprefix("*.") for name in certificate.names]
-    known = any(
-        certificate.covers(host) or any(name == host or name.endswith(f".{host}") for name in names)
-        for host in hosts
-    )
-    if known or not hosts:
-        return ""
-    return (
-        f"names {_listed(certificate.names)}, but neither one of the hosts nor a name below one "
-        f"({_listed(hosts)}): clients whose URL has another name refuse it: get one for the host of their URL"
-    )
-
-
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
