@@ -32,6 +32,9 @@ from tests.support.wire import (
 pytestmark = pytest.mark.slow
 
 ENABLED = b"<enabled xmlns='urn:xmpp:sm:3' id='x1' resume='true' max='300'/>"
+ENABLED_WITHIN_SASL2 = (
+    b"<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'>%s</bound></success>" % ENABLED
+)
 
 
 def drained(start: Start, c2s_port: int, seconds: float, options: str = "", **settings: Any) -> Gateway:
@@ -151,9 +154,12 @@ def test_a_hanging_worker_does_not_delay_the_end(start: Start) -> None:
     assert "does not end: killing it" in gateway.child.text()
 
 
+@pytest.mark.rule("xep-0198-inline")
 @pytest.mark.parametrize("word", ["close", "drop"])
 @pytest.mark.parametrize(
-    "answer", [ENABLED, ENABLED.replace(b" resume='true'", b"")], ids=["resumable", "not"]
+    "answer",
+    [ENABLED, ENABLED.replace(b" resume='true'", b""), ENABLED_WITHIN_SASL2],
+    ids=["resumable", "not", "within-sasl2"],
 )
 def test_a_session_that_can_be_resumed_stays_resumable(start: Start, word: str, answer: bytes) -> None:
     server = XmppServer()

@@ -195,9 +195,15 @@ modules:
 
 
 class Prosody(Server):
-    """Debian's Prosody; STARTTLS is offered on both plain ports, and required with ``require_encryption``."""
+    """Debian's Prosody; STARTTLS is offered on both plain ports, and required with ``require_encryption``.
+
+    With the modules of ``prosody-modules`` it offers SASL2 to the users of ``sasl2_domain``, and SASL too.
+    """
 
     name = "prosody"
+    sasl2_domain = f"sasl2.{DOMAIN}"
+    #: The module for it, of Debian's ``prosody-modules``.
+    sasl2_module = Path("/usr/lib/prosody/modules/mod_sasl2")
     native_path = "/xmpp-websocket"
 
     def __init__(
@@ -243,7 +249,11 @@ http_host = "{self.domain}"; http_default_host = "{self.domain}"
 ssl = {tls}; c2s_direct_tls_ssl = {tls}; https_ssl = {tls}
 limits = {{}}; log = {{ warn = "{self.log}" }}
 VirtualHost "{self.domain}"
-{_PROSODY_STORES if self.storing else ""}"""
+{_PROSODY_STORES if self.storing else ""}
+{self._sasl2_host() if self.sasl2_module.exists() else ""}"""
+
+    def _sasl2_host(self) -> str:
+        return f'VirtualHost "{self.sasl2_domain}"\nmodules_enabled = {{ "sasl2"; "sasl2_bind2" }}\n'
 
 
 class Demo(Server):

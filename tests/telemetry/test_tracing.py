@@ -44,6 +44,16 @@ def log_in(played: Played, jid: str = f"{ALICE}/web") -> None:
     played.ask(*bound(jid))
 
 
+def log_in_by_sasl2(played: Played, jid: str) -> None:
+    """The resource is bound within the success (XEP-0386)."""
+    played.ask(
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='X'><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
+        f"<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>{jid}</authorization-identifier>"
+        "<bound xmlns='urn:xmpp:bind:0'/></success>",
+        "<stream:features/>",
+    )
+
+
 def told(gateway: Gateway, count: int) -> list[tuple[Any, ...]]:
     """(direction, element or frame, namespace, type, id) of each traced line."""
     names = ("direction", "what", "namespace", "type", "id")
@@ -101,17 +111,28 @@ def test_an_address_is_traced_from_the_first_frame(
     assert "probe" not in gateway.log.read_text("utf-8")
 
 
-@pytest.mark.parametrize("target", [ALICE, "ALICE@localhost/web"], ids=["bare", "full"])
-def test_a_user_is_traced_from_the_login(start_edge: StartEdge, xmpp_server: XmppServer, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "log_in", "of_login"),
+    [(ALICE, log_in, []), ("ALICE@localhost/web", log_in_by_sasl2, ["success", "features"])],
+    ids=["bare-sasl", "full-sasl2"],
+)
+def test_a_user_is_traced_from_the_login(
+    start_edge: StartEdge,
+    xmpp_server: XmppServer,
+    target: str,
+    log_in: Callable[[Played, str], None],
+    of_login: list[str],
+) -> None:
+    """The element that ends the login is traced only if it is no stanza."""
     gateway = start_edge(arguments=JSON, top_level=f'{{trace, ["{target}"]}}.', fresh=True)
     for jid in (f"{ALICE}/web", "alice@localhost.example/web", "malice@localhost/web"):
         played = Played(gateway, xmpp_server, "rfc7395")
         log_in(played, jid)
         chat(played, 3)
         played.close()
-    lines = told(gateway, 10)
-    assert lines[0] == ("browser>gateway", "message", "jabber:client", "chat", "m3")
-    assert len(lines) == 10
+    lines = told(gateway, len(of_login) + 10)
+    assert [line[:2] for line in lines[:-10]] == [("gateway>browser", name) for name in of_login]
+    assert lines[-10] == ("browser>gateway", "message", "jabber:client", "chat", "m3")
     assert len({line["connection"] for line in events(gateway, "trace")}) == 1
 
 

@@ -51,6 +51,33 @@ def test_a_result_before_the_login_restarts_its_deadline() -> None:
     assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
 
 
+CONTINUE = b"<continue xmlns='urn:xmpp:sasl:2'><tasks><task>TOTP-EXAMPLE</task></tasks></continue>"
+
+
+@pytest.mark.rule("xep-0388-continue")
+def test_another_task_of_sasl2_restarts_the_deadline_of_the_login() -> None:
+    """A person types a one-time password; the whole time is at most five deadlines."""
+    dialogue = before_login()
+    for now in (59.0, 118.0, 177.0, 236.0, 299.0):
+        dialogue.server_says(CONTINUE)
+        dialogue.xmpp.tick(now, reading=True)
+        assert dialogue.heard() == ([CONTINUE], b"")
+    dialogue.server_says(CONTINUE)
+    dialogue.xmpp.tick(300.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
+@pytest.mark.rule("xep-0388")
+@pytest.mark.parametrize("step", ["challenge", "failure"])
+def test_any_other_step_of_sasl2_restarts_no_deadline(step: str) -> None:
+    dialogue = before_login()
+    dialogue.server_says(b"<%s xmlns='urn:xmpp:sasl:2'/>" % step.encode())
+    dialogue.xmpp.tick(59.0, reading=True)
+    dialogue.heard()
+    dialogue.xmpp.tick(60.0, reading=True)
+    assert dialogue.heard()[0][-1] == b"Close 1008 policy-violation"
+
+
 def test_the_restarted_deadline_ends_too() -> None:
     dialogue = before_login()
     dialogue.xmpp.process_request(REGISTER)

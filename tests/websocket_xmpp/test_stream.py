@@ -73,11 +73,22 @@ def test_stanzas_before_the_error_are_delivered() -> None:
     assert dialogue.heard()[0][0] == b"<message xmlns='jabber:client'/>"
 
 
-@pytest.mark.parametrize("version", [b"2", b"3"])
-def test_a_batch_ends_with_enabled(version: bytes) -> None:
+ENABLED = b"<enabled xmlns='urn:xmpp:sm:3'/>"
+
+
+@pytest.mark.rule("xep-0198-inline")
+@pytest.mark.parametrize(
+    "enabled",
+    [
+        ENABLED,
+        ENABLED.replace(b"3", b"2"),
+        b"<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'>%s</bound></success>" % ENABLED,
+    ],
+    ids=["sm-3", "sm-2", "within-sasl2"],
+)
+def test_a_batch_ends_with_enabled(enabled: bytes) -> None:
     """The rest is for the next call, which comes a little later."""
     dialogue = in_state("loop")
-    enabled = b"<enabled xmlns='urn:xmpp:sm:%s'/>" % version
     dialogue.server_says(b"<message/>" + enabled + b"<message/>" * 2)
     assert dialogue.heard()[0] == [b"<message xmlns='jabber:client'/>", enabled]
     assert dialogue.xmpp.pauses

@@ -166,8 +166,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "auth_timeout",
         60.0,
         "Time from the WebSocket upgrade to the end of authentication. It starts again when the XMPP server "
-        "answers an `iq` with a `result` before that (a registration form, a CAPTCHA), up to five times the "
-        "value in all.",
+        "answers an `iq` with a `result` before that (a registration form, a CAPTCHA) or asks for another "
+        "task of SASL2 (a one-time password), up to five times the value in all.",
         "Prosody's c2s_timeout is 300; ejabberd's negotiation_timeout 120",
         True,
     ),

@@ -40,8 +40,8 @@ from wsgw.websocket_xmpp import WebSocketXmpp
 
 #: The most messages or elements processed in one callback; the rest waits for the loop's next turn.
 BUDGET = 256
-#: Seconds between ``<enabled/>`` and the next elements: a busy client has read it by then. Only logins take
-#: so much longer.
+#: Seconds between an element that may enable stream management (``login.ENABLING``) and the next elements: a
+#: busy client has read it by then. Only logins take so much longer.
 PAUSE = 0.005
 #: Seconds for which a source may exceed its rate before its shaper pauses it.
 _BURST = 1.0

@@ -32,7 +32,7 @@ from wsgw.xmpp.choice import (
 from wsgw.xmpp.features import FEATURES, pass_on
 from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
-from wsgw.xmpp.login import ENABLED, Login
+from wsgw.xmpp.login import ENABLING, Login
 
 log = logging.getLogger("wsgw.websocket_xmpp")
 
@@ -278,7 +278,7 @@ class WebSocketXmpp:
                 if self._state is WebSocketXmpp.closed:
                     events.clear()
                     return False
-                if name in ENABLED:
+                if name in ENABLING:
                     return self._pause_after(element)
         del events[:limit]
         if not events and self._server_stream.unusual:

@@ -1,8 +1,9 @@
 """Follows a login, and keeps its state: success, failures, the JID, resumability.
 
 The JID is in the server's answer to resource binding (RFC 6120 section 7.6.1), or in SASL2's authorization
-identifier (XEP-0388); in the oldest login (XEP-0078) it is in the request that the server accepts. A resumed
-session (XEP-0198) is already bound, and the server does not repeat its JID. SASL messages are not read.
+identifier (XEP-0388); in the oldest login (XEP-0078) it is in the request that the server accepts. A session
+that is resumed (XEP-0198) after SASL is already bound, and the server does not repeat its JID; a session that
+is resumed within SASL2 has its JID there. SASL messages are not read.
 
 A parser reads everything. The name of the server's first-level element is trusted; a client's request counts
 only when the server has accepted that very request.
@@ -33,8 +34,11 @@ _SASL2 = "urn:xmpp:sasl:2"
 _AUTHORIZED = expanded_name(_SASL2, "authorization-identifier")
 _STREAM_MANAGEMENT = ("urn:xmpp:sm:3", "urn:xmpp:sm:2")
 _RESUMED = tuple(expanded_name(namespace, "resumed") for namespace in _STREAM_MANAGEMENT)
-#: The expanded names of the element that confirms stream management (XEP-0198).
-ENABLED = tuple(expanded_name(namespace, "enabled") for namespace in _STREAM_MANAGEMENT)
+_ENABLED = tuple(expanded_name(namespace, "enabled") for namespace in _STREAM_MANAGEMENT)
+_SASL2_SUCCESS = expanded_name(_SASL2, "success")
+#: The expanded names of the first-level elements that may confirm stream management (XEP-0198): SASL2's
+#: success may contain the confirmation.
+ENABLING = (*_ENABLED, _SASL2_SUCCESS)
 #: XEP-0386.
 _BOUND2 = expanded_name("urn:xmpp:bind:0", "bound")
 _BIND = expanded_name("urn:ietf:params:xml:ns:xmpp-bind", "bind")
@@ -81,7 +85,7 @@ class Login:
         self.refused = 0
         #: The user's JID, bare until a resource is bound; empty if it is not known.
         self.jid = ""
-        #: The client has resumed an earlier session (XEP-0198); its JID is not known.
+        #: The client has resumed an earlier session (XEP-0198); its JID is known only from SASL2.
         self.resumed = False
         #: The server keeps the session when its connection is lost (XEP-0198).
         self.resumable = False
@@ -94,7 +98,10 @@ class Login:
         self._restarted = False
 
     def restarts_deadline(self) -> bool:
-        """Whether the server has answered a request with a result since the last call."""
+        """Whether the server has answered a step of the login since the last call.
+
+        Such an answer is a result of an ``iq``, or SASL2's request for another task.
+        """
         restarted, self._restarted = self._restarted, False
         return restarted
 
@@ -128,8 +135,8 @@ class Login:
     def from_server(self, name: str, root: bytes, element: bytes) -> bool:
         """Handle a first-level element of the server; return whether the login has succeeded with it.
 
-        ``name`` is its expanded name, ``root`` a start tag with the bindings that ``element`` relies on. An
-        element that costs too much to read is ignored.
+        ``name`` is its expanded name, ``root`` a start tag with the bindings that ``element`` relies on. The
+        content of an element that costs too much to read is ignored.
         """
         handle = _HANDLERS.get(name)
         if handle is None:
@@ -176,14 +183,18 @@ class Login:
         self.succeeded = True
 
     def _sasl2_success(self, root: bytes, element: bytes) -> None:
+        self.succeeded = True  # even if its content costs too much to read
         success = read_element(root, element)
-        self.succeeded = True
         self.jid = _jid(success.text_of(_AUTHORIZED))
         self.resumed = any(child.name in _RESUMED for child in success.children)
         bound = [child for child in success.children if child.name == _BOUND2]
         self.over = self.resumed or bool(bound) or "/" in self.jid
         enabled = [*success.children, *(inner for child in bound for inner in child.children)]
         self.resumable |= self.resumed or any(map(_is_resumable, enabled))
+
+    def _sasl2_continue(self, _root: bytes, _element: bytes) -> None:
+        """The server asks for another task, such as a one-time password (XEP-0388 section 2.6.3)."""
+        self._restarted = True
 
     def _sasl_failure(self, _root: bytes, _element: bytes) -> None:
         self.refused += 1
@@ -199,10 +210,11 @@ class Login:
 _HANDLERS: dict[str, Callable[[Login, bytes, bytes], None]] = {
     IQ: Login._iq,
     expanded_name(_SASL, "success"): Login._sasl_success,
-    expanded_name(_SASL2, "success"): Login._sasl2_success,
+    _SASL2_SUCCESS: Login._sasl2_success,
+    expanded_name(_SASL2, "continue"): Login._sasl2_continue,
     expanded_name(_SASL, "failure"): Login._sasl_failure,
     expanded_name(_SASL2, "failure"): Login._sasl_failure,
-    **dict.fromkeys(ENABLED, Login._enabled),
+    **dict.fromkeys(_ENABLED, Login._enabled),
     **dict.fromkeys(_RESUMED, Login._session_resumed),
 }
 
@@ -231,7 +243,7 @@ def _claim(iq: Element, domain: str) -> str | None:
 
 def _is_resumable(element: Element) -> bool:
     """Whether it is an ``<enabled/>`` with a true ``resume``, an XML Schema boolean (XEP-0198)."""
-    return element.name in ENABLED and element.attributes.get("resume", "").strip() in ("true", "1")
+    return element.name in _ENABLED and element.attributes.get("resume", "").strip() in ("true", "1")
 
 
 def _jid(text: str) -> str:

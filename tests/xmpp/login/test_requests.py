@@ -1,4 +1,4 @@
-"""The user of a session, read from the server's answers; no client can claim another user's name."""
+"""Requests of a client before the login, such as one without SASL (XEP-0078), count only when answered."""
 
 from __future__ import annotations
 
@@ -9,96 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.xmpp.login.answers import IQ, SASL, nothing_is_known, result, told
 from wsgw.stanzas.element import MAX_SIZE
-from wsgw.stanzas.parser import expanded_name
-from wsgw.xmpp.login import MAX_ID, MAX_JID, MAX_REQUESTS, Login
-
-ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-BIND = "urn:ietf:params:xml:ns:xmpp-bind"
-IQ = expanded_name("jabber:client", "iq")
-SASL = expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "success")
-SASL2 = expanded_name("urn:xmpp:sasl:2", "success")
-
-
-def told(name: str, element: str, login: Login | None = None) -> Login:
-    login = login or Login()
-    login.from_server(name, ROOT, element.encode())
-    return login
-
-
-def result(content: str, attributes: str = "type='result' id='b'") -> str:
-    return f"<iq {attributes}>{content}</iq>"
-
-
-@pytest.mark.parametrize(
-    ("content", "jid", "over"),
-    [
-        (f"<bind xmlns='{BIND}'><jid>alice@example.org/x</jid></bind>", "alice@example.org/x", True),
-        (f"<b:bind xmlns:b='{BIND}'><b:jid> a@b/&lt;&amp;\u00fc </b:jid></b:bind>", "a@b/<&\u00fc", True),
-        (f"<bind xmlns='{BIND}'><jid>a@b/\n2026 forged</jid></bind>", "a@b/\n2026 forged", True),
-        (f"<bind xmlns='{BIND}'><x><jid>eve@b/x</jid></x></bind>", "", False),
-        (f"<bind xmlns='{BIND}'><jid>a@b/1</jid><jid>c@d/2</jid></bind>", "", True),
-        (f"<query xmlns='q'><jid xmlns='{BIND}'>a@b/1</jid></query>", "", False),
-        (f"<bind xmlns='{BIND}'><jid>{'a' * MAX_JID}</jid></bind>", "a" * MAX_JID, True),
-        (f"<bind xmlns='{BIND}'><jid>{'a' * (MAX_JID + 1)}</jid></bind>", "", True),
-        (f"<bind xmlns='{BIND}'/>", "", False),
-    ],
-    ids=["plain", "prefixed", "control", "deeper", "twice", "elsewhere", "longest", "too-long", "empty"],
-)
-def test_resource_binding_names_the_user(content: str, jid: str, over: bool) -> None:
-    login = told(IQ, result(content))
-    assert (login.jid, login.over) == (jid, over)
-    assert not login.succeeded, "SASL reports the success"
-
-
-def test_an_error_names_no_user() -> None:
-    login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>", "type='error' id='b'"))
-    assert (login.jid, login.over) == ("", False)
-
-
-def test_sasl_names_no_user() -> None:
-    login = told(SASL, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
-    assert (login.succeeded, login.jid, login.over) == (True, "", False)
-
-
-@pytest.mark.parametrize(
-    ("content", "jid", "resumed", "over"),
-    [
-        ("<authorization-identifier>a@b</authorization-identifier>", "a@b", False, False),
-        ("<authorization-identifier>a@b/c</authorization-identifier>", "a@b/c", False, True),
-        (
-            "<authorization-identifier>a@b</authorization-identifier>"
-            "<resumed xmlns='urn:xmpp:sm:3' h='1' previd='p'/>",
-            *("a@b", True, True),
-        ),
-    ],
-    ids=["bare", "full", "resumed"],
-)
-def test_sasl2_names_the_user(content: str, jid: str, resumed: bool, over: bool) -> None:
-    login = told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'>{content}</success>")
-    assert login.succeeded
-    assert (login.jid, login.resumed, login.over) == (jid, resumed, over)
-
-
-def test_resource_binding_after_sasl2_names_the_user() -> None:
-    login = told(
-        SASL2,
-        "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>a@b</authorization-identifier></success>",
-    )
-    told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
-    assert (login.jid, login.over) == ("a@b/c", True)
-
-
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_resumed_session_has_no_name(version: int) -> None:
-    login = told(
-        expanded_name(f"urn:xmpp:sm:{version}", "resumed"),
-        f"<resumed xmlns='urn:xmpp:sm:{version}' previd='p'/>",
-    )
-    assert (login.jid, login.resumed, login.over) == ("", True, True)
-
-
-# -- non-SASL login (XEP-0078): the client's request counts only with the server's answer ------------
+from wsgw.xmpp.login import MAX_ID, MAX_REQUESTS, Login
 
 
 def auth(content: str, attributes: str = "type='set' id='a1'") -> bytes:
@@ -118,10 +31,6 @@ def asks(login: Login, *elements: bytes | str) -> Login:
             b"<messages>", element if isinstance(element, bytes) else element.encode(), "example.org"
         )
     return login
-
-
-def nothing_is_known(login: Login) -> bool:
-    return (login.succeeded, login.jid, login.over, login.resumable) == (False, "", False, False)
 
 
 @pytest.mark.rule("xep-0078")
@@ -327,7 +236,6 @@ def test_a_stanza_too_large_to_be_read_is_no_login() -> None:
     login = asks(Login(), auth(NAMED), PING.replace("a1", "a2").replace("<ping ", f"<ping a='{HUGE}' "))
     assert nothing_is_known(told(IQ, ACCEPTED, login)), "the large request may have had the same id"
     assert nothing_is_known(told(IQ, f"<iq type='result' id='a1'>{HUGE}</iq>", asks(Login(), auth(NAMED))))
-    assert nothing_is_known(told(SASL2, f"<success xmlns='urn:xmpp:sasl:2'><x>{HUGE}</x></success>"))
 
 
 def test_requests_after_the_login_are_not_read() -> None:
@@ -354,74 +262,6 @@ def test_requests_after_the_login_are_not_read() -> None:
 def test_a_result_restarts_the_deadline_once(answer: str, restarts: bool) -> None:
     login = told(IQ, answer, asks(Login(), PING))
     assert [login.restarts_deadline(), login.restarts_deadline()] == [restarts, False]
-
-
-# -- resumption and failures --------------------------------------------------------------------------
-
-SM = "urn:xmpp:sm:3"
-ENABLED = expanded_name(SM, "enabled")
-
-
-@pytest.mark.rule("login-read")
-@pytest.mark.parametrize(
-    ("name", "element", "resumable"),
-    [
-        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='true'/>", True),
-        (ENABLED, f"<enabled xmlns='{SM}' id='i' resume='1'/>", True),
-        (ENABLED, f"<x:enabled resume = '&#116;rue' xmlns:x='{SM}'/>", True),
-        (ENABLED, f"<enabled xmlns='{SM}' location='>' resume='true'/>", True),
-        (expanded_name("urn:xmpp:sm:2", "enabled"), "<enabled xmlns='urn:xmpp:sm:2' resume='true'/>", True),
-        (ENABLED, f"<enabled xmlns='{SM}'/>", False),
-        (ENABLED, f"<enabled xmlns='{SM}' resume='false'/>", False),
-        (ENABLED, f"<enabled xmlns='{SM}' id=\" resume='true' \"/>", False),
-        (ENABLED, f"<enabled xmlns='{SM}' x:resume='true' xmlns:x='x'/>", False),
-        (ENABLED, f"<enabled xmlns='{SM}'><enabled resume='true'/></enabled>", False),
-        (ENABLED, f"<enabled xmlns='{SM}'><![CDATA[<resumed />]]></enabled>", False),
-        (expanded_name(SM, "resumed"), f"<resumed xmlns='{SM}' h='1' previd='p'/>", True),
-        (SASL2, f"<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='{SM}' h='1' previd='p'/></success>", True),
-        (
-            SASL2,
-            "<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'>"
-            f"<enabled xmlns='{SM}' id='i' resume='1'/></bound></success>",
-            True,
-        ),
-        (
-            SASL2,
-            "<success xmlns='urn:xmpp:sasl:2'><additional-data>&lt;resumed /></additional-data></success>",
-            False,
-        ),
-        (SASL2, "<success xmlns='urn:xmpp:sasl:2'><enabled xmlns='x' resume='true'/></success>", False),
-        (expanded_name("urn:x", "enabled"), "<enabled xmlns='urn:x' resume='true'/>", False),
-    ],
-)
-def test_a_session_that_can_be_resumed_is_known(name: str, element: str, resumable: bool) -> None:
-    assert told(name, element).resumable is resumable
-
-
-def test_resumption_is_enabled_after_the_login() -> None:
-    login = told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"))
-    assert login.over
-    told(ENABLED, f"<enabled xmlns='{SM}' resume='true'/>", login)
-    assert login.resumable
-
-
-def test_failures_are_counted() -> None:
-    login = Login()
-    for namespace in ("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2", "urn:x"):
-        told(expanded_name(namespace, "failure"), f"<failure xmlns='{namespace}'/>", login)
-    assert login.refused == 2
-    assert nothing_is_known(login)
-
-
-def test_a_callback_for_the_jid_is_called_once() -> None:
-    login = Login()
-    called: list[str] = []
-    login.when_over = lambda: called.append(login.jid)
-    told(SASL, "<success/>", login)
-    assert not called
-    told(IQ, result(f"<bind xmlns='{BIND}'><jid>a@b/c</jid></bind>"), login)
-    told(IQ, result(f"<bind xmlns='{BIND}'><jid>eve@b/c</jid></bind>"), login)
-    assert called == ["a@b/c"]
 
 
 # -- any order of requests and answers -----------------------------------------------------------------
