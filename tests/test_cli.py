@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -321,12 +322,22 @@ def test_an_address_of_another_machine_is_an_error(tmp_path: Path) -> None:
     assert done.stderr.startswith("command line: cannot listen on 192.0.2.1 port 5288: ")
 
 
+def test_host_meta_writes_the_pages_of_a_domain(tmp_path: Path) -> None:
+    config = written(tmp_path, GOOD % (5288, ""))
+    done = run_wsgw("host-meta", "localhost", "--config", config, "--output", tmp_path / "pages")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'href="wss://localhost/ws-xmpp"' in (tmp_path / "pages" / "host-meta").read_text()
+    assert run_wsgw("--config", config, "host-meta", "other.example").returncode == 2
+
+
 @pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
 def test_demo_serves_a_login(serve: Callable[..., Child], port: int, number: int) -> None:
     child = serve("demo", "--port", str(port), "--log-level", "warning")
     wait_until(lambda: "Ready: " in child.text() or child.returncode is not None, 30, "the demo")
     assert f"ws://127.0.0.1:{port}/ws-xmpp" in child.text()
     assert "NOT FOR PRODUCTION" in child.text()
+    page = urllib.request.urlopen(f"http://localhost:{port}/.well-known/host-meta", timeout=SECONDS).read()
+    assert f'href="ws://127.0.0.1:{port}/ws-xmpp"'.encode() in page
     browser = Browser(port, first=frame(OPENINGS["rfc7395"]))
     assert browser.message().startswith(b"<open ")
     assert b"mechanisms" in browser.message()

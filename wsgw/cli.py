@@ -1,4 +1,4 @@
-"""The commands: ``python -m wsgw`` serves; ``check``, ``options`` and ``demo`` help an admin to set it up."""
+"""The commands: ``python -m wsgw`` serves; the others help an admin to set it up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from wsgw import __version__
 from wsgw.config import describe, from_arguments, options_table
@@ -63,11 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
+    _add_host_meta(commands.add_parser("host-meta", help="write the pages by which clients find a WebSocket"))
     demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for a first try")
     demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
     _add_log(demo, suppress=True)
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_host_meta(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("domain", metavar="DOMAIN", help="one of the hosts of the configuration")
+    parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
+    parser.add_argument("--output", metavar="DIR", default=".", help="folder of the files (default: here)")
+    parser.set_defaults(run=_host_meta)
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
@@ -162,6 +171,14 @@ def _options(_arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _host_meta(arguments: argparse.Namespace) -> int:
+    from wsgw.ops.host_meta_files import write_host_meta
+
+    config = Source(file=arguments.config).read()
+    print(write_host_meta(config, arguments.domain, Path(arguments.output)))
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from wsgw.demo import DEMO_ACCOUNTS, DemoServer
     from wsgw.gateway import Gateway, listener_url
@@ -171,7 +188,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     try:
         with DemoServer() as server:
             upstream = f"tcp://127.0.0.1:{server.port}"
-            config = from_arguments(f"127.0.0.1:{arguments.port}", [server.domain], [upstream])
+            listen = f"127.0.0.1:{arguments.port}"
+            config = from_arguments(listen, [server.domain], [upstream], with_host_meta=True)
             gateway = Gateway.alone(replace(config, drain_timeout=DEMO_DRAIN_TIMEOUT))
             url = listener_url(config.listeners[0])
             alice, bob = DEMO_ACCOUNTS.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from wsgw.capacity.accept_share import AcceptShare, Beats
 from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
 from wsgw.config.cross_checks import session_limit
-from wsgw.config.model import Config, ListenerConfig
+from wsgw.config.model import HANDLER, HOST_META, Config, ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
 from wsgw.listener.context import ListenerContext
@@ -29,6 +29,7 @@ from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import browser_context, check_tls
 from wsgw.opening.client_address import TrustedProxies
+from wsgw.opening.host_meta import HostMeta, Link, links_of
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.http_server import AdminServer
 from wsgw.ops.state import StateFile
@@ -195,15 +196,24 @@ class Gateway:
         self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]
     ) -> dict[Place, Listener]:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
+        links = {one.host: links_of(one.websocket, one.bosh) for one in config.host_meta}
         return {
-            place: Listener(sockets[place], self._context(listener, trusted, files))
+            place: Listener(sockets[place], self._context(listener, trusted, files, links))
             for place, listener in by_place(config).items()
             if isinstance(listener, ListenerConfig)
         }
 
-    def _context(self, config: ListenerConfig, trusted: TrustedProxies, files: PemFiles) -> ListenerContext:
+    def _context(
+        self,
+        config: ListenerConfig,
+        trusted: TrustedProxies,
+        files: PemFiles,
+        links: Mapping[str, Sequence[Link]],
+    ) -> ListenerContext:
         tls = browser_context(config.certfiles, files) if config.tls else None
-        return ListenerContext.of(config, tls, trusted, files, self.supervisor)
+        paths = [handler.path for handler in config.request_handlers if handler.module == HOST_META]
+        host_meta = HostMeta(paths, links) if paths else None
+        return ListenerContext.of(config, tls, trusted, host_meta, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:
         if shared.figures is None:
@@ -222,8 +232,8 @@ class Gateway:
 def listener_url(config: ListenerConfig) -> str:
     """The URL of a listener for clients; behind a proxy, clients may have another one."""
     host = f"[{config.ip}]" if ":" in config.ip else config.ip
-    path = "/".join(config.request_handlers[0].path) if config.request_handlers else ""
-    return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}/{path}"
+    path = next(iter(config.paths_of(HANDLER)), "/")
+    return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}{path}"
 
 
 def log_start(config: Config) -> None:

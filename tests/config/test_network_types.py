@@ -116,7 +116,7 @@ def test_a_value_of_the_type_is_read(kind: OptionType, value: Term, expected: ob
         (
             RequestHandlers(),
             term('[{"ws", mod_websockt}]'),
-            "mod_websockt is not a request handler; known: mod_websocket",
+            "mod_websockt is not a request handler; known: mod_websocket, mod_host_meta",
         ),
         (RequestHandlers(), term('[{"ws", true}]'), "true is not a request handler"),
         (RequestHandlers(), term('[{"ws", websocket}]'), "websocket is not a request handler"),

@@ -116,6 +116,7 @@ TARGETS = {
             "handshake",
             wires.handshake,
             (
+                b"GET /.well-known/host-meta\n",
                 b"\nHost: localhost",
                 b"\nUpgrade: websocket",
                 b"\nConnection: keep-alive, Upgrade",

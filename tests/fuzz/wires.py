@@ -10,9 +10,11 @@ from ipaddress import ip_address, ip_network
 from tests.fuzz.oracles import chunkings, client_frame
 from tests.support.wire import BINARY, TEXT
 from wsgw.errors import HandshakeRefused, WebSocketViolation
+from wsgw.errors.refusals import HOST_META
 from wsgw.opening import proxy_protocol
 from wsgw.opening.client_address import TrustedProxies, client_address
 from wsgw.opening.head_reader import StrictHeadReader
+from wsgw.opening.host_meta import HostMeta, links_of, xrd
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 from wsgw.opening.request import UpgradeRequest, judge, path_segments
 from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
@@ -58,6 +60,11 @@ def frames(data: bytes) -> None:
         assert _messages([client_frame(short, mask=mask)], False) == [(TEXT, short)]
 
 
+_LINKS = links_of("wss://localhost/ws-xmpp")
+_PAGE = xrd(_LINKS)
+_PAGES = HostMeta([(".well-known", "host-meta")], {"localhost": _LINKS})
+
+
 def handshake(data: bytes) -> None:
     """A request line and header lines, as a HTTP parser gives them."""
     first, *lines = data.decode("latin-1").split("\n")
@@ -77,9 +84,22 @@ def handshake(data: bytes) -> None:
     with contextlib.suppress(HandshakeRefused):
         assert not {"", ".", ".."} & set(path_segments(target)) or "%" in target
     _judge_addresses(headers)
+    _judge_host_meta(method, target, [value for name, value in headers if name == "host"])
     with contextlib.suppress(ValueError):
         once = domain.normalise_domain(target)
         assert domain.normalise_domain(once) == once
+
+
+def _judge_host_meta(method: str, target: str, hosts: list[str]) -> None:
+    """Only a host that is served gets a page."""
+    with contextlib.suppress(HandshakeRefused):
+        segments = path_segments(target)
+        if not _PAGES.has(segments):
+            return
+        found = _PAGES.answer(method, target, hosts, segments)
+        assert found.status in HOST_META.statuses
+        assert found.body in ("", _PAGE)
+        assert not found.body or "localhost" in (target + hosts[0]).lower()
 
 
 #: Heads that all parsers read alike, without wsgw's code: RFC 9112 sections 2 to 5.

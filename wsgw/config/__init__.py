@@ -11,7 +11,7 @@
     own_files        which files are wsgw's own and which are ejabberd's; unknown names in them
     placeholder_syntax, placeholders
                      placeholders that a template still contains
-    listeners, hosts, server_facts
+    listeners, hosts, host_meta, server_facts
                      the parts of an ejabberd configuration that wsgw uses
     ejabberd_names, spelling
                      the names that only ejabberd knows, and misspelled names

@@ -7,21 +7,27 @@ from collections.abc import Sequence
 
 from wsgw.config.document import Document, Setting
 from wsgw.config.interpret import interpret
-from wsgw.config.model import LISTENER_MODULE, Config
+from wsgw.config.model import HANDLER, HOST_META, LISTENER_MODULE, Config
 from wsgw.config.terms import Atom, ListTerm, Mark, Number, Problems, Term, Text, TupleTerm
 
 _LISTEN = re.compile(r"(?:(?P<ip>\[[^\]]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", re.ASCII)
 _PATH = "ws-xmpp"
+_HOST_META_PATH = ".well-known"
 
 
-def from_arguments(listen: str, domain: Sequence[str], upstream: Sequence[str]) -> Config:
+def from_arguments(
+    listen: str, domain: Sequence[str], upstream: Sequence[str], *, with_host_meta: bool = False
+) -> Config:
     """One listener on the path ``/ws-xmpp``, all other options at their defaults. Raises ConfigError.
 
     ``listen``: ``[IP:]PORT``, an IPv6 address in brackets. ``domain``: the domains to serve. ``upstream``:
-    URIs as in the option of that name.
+    URIs as in the option of that name. ``with_host_meta``: also serve host-meta with the ``ws://`` address of
+    this listener, which must be on loopback.
     """
     problems = Problems()
-    settings = [_listen_setting(listen, upstream, problems)]
+    settings = [_listen_setting(listen, upstream, with_host_meta, problems)]
+    if with_host_meta:
+        settings.append(_host_meta_setting(f"ws://{listen}/{_PATH}"))
     if domain:
         mark = Mark("--domain", 0)
         settings.append(Setting("hosts", ListTerm(tuple(Text(name, mark) for name in domain), mark), mark))
@@ -35,7 +41,17 @@ def from_arguments(listen: str, domain: Sequence[str], upstream: Sequence[str]) 
     return config
 
 
-def _listen_setting(listen: str, upstream: Sequence[str], problems: Problems) -> Setting:
+def _host_meta_setting(url: str) -> Setting:
+    """``modules`` with the URL that host-meta names."""
+    mark = Mark("--listen", 0)
+    options = ListTerm((_option("websocket_url", Text(url, mark)),), mark)
+    modules = (_option(HANDLER, ListTerm((), mark)), _option(HOST_META, options))
+    return Setting("modules", ListTerm(modules, mark), mark)
+
+
+def _listen_setting(
+    listen: str, upstream: Sequence[str], with_host_meta: bool, problems: Problems
+) -> Setting:
     mark = Mark("--listen", 0)
     found = _LISTEN.fullmatch(listen)
     if found is None:
@@ -43,8 +59,10 @@ def _listen_setting(listen: str, upstream: Sequence[str], problems: Problems) ->
     port: Term = Number(int(found["port"]) if found else 0, mark)
     if found and found["ip"]:
         port = TupleTerm((port, Text(found["ip"], mark)), mark)
-    handler = TupleTerm((Text(_PATH, mark), Atom("mod_websocket", mark)), mark)
-    options: list[Term] = [_option("request_handlers", ListTerm((handler,), mark))]
+    handlers = [TupleTerm((Text(_PATH, mark), Atom(HANDLER, mark)), mark)]
+    if with_host_meta:
+        handlers.append(TupleTerm((Text(_HOST_META_PATH, mark), Atom(HOST_META, mark)), mark))
+    options: list[Term] = [_option("request_handlers", ListTerm(tuple(handlers), mark))]
     if upstream:
         at = Mark("--upstream", 0)
         options.append(_option("upstream", ListTerm(tuple(Text(uri, at) for uri in upstream), at)))

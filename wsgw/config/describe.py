@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wsgw.config.cross_checks import is_loopback
-from wsgw.config.model import AdminListener, Config, ListenerConfig, RequestHandler, Traced
-from wsgw.config.network_types import HANDLER
+from wsgw.config.model import (
+    HANDLER,
+    HOST_META,
+    AdminListener,
+    Config,
+    ListenerConfig,
+    RequestHandler,
+    Traced,
+)
 from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
 
 _INTRODUCTION: Final = """\
@@ -47,6 +54,14 @@ Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/st
 [metrics.md](metrics.md). Its only option is `ip`, the address to listen on, by default `127.0.0.1`.
 """
 _TOP_HEADING: Final = "## At the top level\n"
+_MODULES: Final = """\
+
+## In `modules`
+
+    {modules, [{mod_websocket, []}, {mod_host_meta, [{websocket_url, "wss://@HOST@:5443/ws-xmpp"}]}]}
+
+`mod_host_meta` has the options `websocket_url` and `bosh_service_url`: the addresses that clients find by the
+domain, by default `auto`; see [discovery.md](discovery.md)."""
 #: The options of the top level whose values ``check`` prints without conversion.
 _TOP_SHOWN: Final = ("user", "log_level", "log_format", "trace")
 _COLUMNS: Final = "| option | type | default | meaning | precedent |\n|---|---|---|---|---|"
@@ -67,6 +82,7 @@ def options_table() -> str:
             _TOP_HEADING,
             _COLUMNS,
             *map(_row, tops),
+            _MODULES,
         ]
     )
 
@@ -110,11 +126,7 @@ def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
     scheme = "wss" if listener.tls else "ws"
     named = listener.tls or listener.ip in ("0.0.0.0", "::")
     host = hosts[0] if named and hosts else _in_url(listener.ip)
-    return [
-        f"{scheme}://{host}:{listener.port}/{'/'.join(handler.path)}"
-        for handler in listener.request_handlers
-        if handler.module == HANDLER
-    ]
+    return [f"{scheme}://{host}:{listener.port}{path}" for path in listener.paths_of(HANDLER)]
 
 
 def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
@@ -137,6 +149,8 @@ def _in_url(ip: str) -> str:
 
 def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
     lines = [_clients_line(listener, config.hosts)]
+    if listener.paths_of(HOST_META):
+        lines.append(f"  {'host-meta':<25} {_addresses(config)}")
     given = config.origin(listener).options
     for option in OPTIONS:
         if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
@@ -150,6 +164,15 @@ def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
         if option.name == "upstream_cafile":
             lines.append(_line("upstream_certfiles", listener.upstream_certfiles))
     return lines
+
+
+def _addresses(config: Config) -> str:
+    """The URLs in host-meta, for each host."""
+    shown = [
+        f"{one.host}: {' '.join(url for url in (one.bosh, one.websocket) if url) or 'no address'}"
+        for one in config.host_meta
+    ]
+    return ", ".join(shown) or f"none: no host has {HOST_META} in its modules"
 
 
 def _line(name: str, value: Any, is_default: bool = False) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wsgw.config.document import Document, Setting
-from wsgw.config.network_types import HANDLER, HANDLER_NAMES, Hosts
+from wsgw.config.model import HANDLER, HANDLER_NAMES
+from wsgw.config.network_types import Hosts
 from wsgw.config.option_types import Context
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Misfit, Problems, Term, entries_of, name_of
@@ -46,8 +47,7 @@ def _those_with_module(document: Document, named: tuple[str, ...], problems: Pro
     mentions = [setting for setting in _modules(document) if _names_module(setting.value)]
     if not mentions:
         return named
-    everywhere = any(setting.host is None for setting in mentions)
-    served = tuple(host for host in named if _has_module(document, host, everywhere))
+    served = tuple(host for host in named if any(map(_names_module, modules_of(document, host))))
     if not served:
         problems.add_missing(mentions[0].mark, f"none of the hosts has {HANDLER} in its modules")
     return served
@@ -57,14 +57,12 @@ def _modules(document: Document) -> list[Setting]:
     return [setting for setting in document.settings if setting.name == "modules"]
 
 
-def _has_module(document: Document, host: str, everywhere: bool) -> bool:
-    """Whether a host has ``mod_websocket``: its ``modules`` replace the global ones, and may be added to."""
-    has = everywhere
+def modules_of(document: Document, host: str) -> list[Term]:
+    """The values of ``modules`` for a host: its own replace the global ones, and may be added to."""
     own = [setting for setting in _modules(document) if _is_of(setting, host)]
     replacing = [setting for setting in own if not setting.adds]
-    if replacing:
-        has = any(_names_module(setting.value) for setting in replacing)
-    return has or any(setting.adds and _names_module(setting.value) for setting in own)
+    adding = [setting for setting in own if setting.adds]
+    return [setting.value for setting in (*(replacing or document.all("modules")), *adding)]
 
 
 def _is_of(setting: Setting, host: str) -> bool:

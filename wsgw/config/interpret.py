@@ -9,10 +9,14 @@ from wsgw.config.advice import missing_listener
 from wsgw.config.cross_checks import check_listener, cpus, session_limit, warning_about_admin, warnings_about
 from wsgw.config.document import Document
 from wsgw.config.ejabberd_names import LISTENER_OPTIONS, LISTENERS
+from wsgw.config.host_meta import host_addresses
 from wsgw.config.hosts import served_hosts
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import (
     ADMIN_MODULE,
+    HANDLER,
+    HANDLER_NAMES,
+    HOST_META,
     LISTENER_MODULE,
     LISTENER_MODULES,
     AdminListener,
@@ -21,7 +25,7 @@ from wsgw.config.model import (
     ListenerConfig,
     UpstreamAddress,
 )
-from wsgw.config.network_types import HANDLER, HANDLER_NAMES, Networks, parse_address
+from wsgw.config.network_types import Networks, parse_address
 from wsgw.config.option_types import Context, Count
 from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES
 from wsgw.config.origins import OriginsOfDocument
@@ -36,7 +40,7 @@ _PORT = Count(0, 65535)
 _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
 #: Request handlers that an admin may take for listeners.
-_NO_LISTENERS = (HANDLER, "ejabberd_http_ws")
+_NO_LISTENERS = (HANDLER, HOST_META, "ejabberd_http_ws")
 _OWN_LISTENER = f"give it a separate {LISTENER_MODULE} listener on another port"
 _N = TypeVar("_N", int, float)
 #: Options in the table without a field of the same name in ``ListenerConfig``.
@@ -55,9 +59,11 @@ def interpret(document: Document, problems: Problems) -> Config:
         listeners.add(raw, choices)
     listeners.add_admin_listeners()
     trusted = _trusted_proxies(document, problems)
+    hosts = served_hosts(document, problems)
+    addresses = host_addresses(document, hosts, listeners.serving, problems)
     return Config(
         source=document.source,
-        hosts=served_hosts(document, problems),
+        hosts=hosts,
         listeners=tuple(listeners.serving),
         trust_all_proxies=trusted is None,
         trusted_proxies=trusted or (),
@@ -71,6 +77,7 @@ def interpret(document: Document, problems: Problems) -> Config:
         warnings=tuple(dict.fromkeys((*problems.warnings, *listeners.warnings))),
         certfiles=facts.certfiles,
         admin_listeners=tuple(listeners.admin),
+        host_meta=addresses,
         origins=listeners.origins.done(),
     )
 
@@ -190,7 +197,9 @@ def _listener(
     """One listener with its computed defaults. ``room``: the sessions that the limit of open files allows."""
     computed: dict[str, Any] = {
         "ip": _ip(raw, choices, problems),
-        "request_handlers": tuple(one for one in choices["request_handlers"] if one.module == HANDLER),
+        "request_handlers": tuple(
+            one for one in choices["request_handlers"] if one.module in (HANDLER, HOST_META)
+        ),
         "certfile": choices.get("certfile", None) if choices["tls"] else None,
         "max_stanza_size": choices.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": choices.get("max_sessions", room),

@@ -19,6 +19,12 @@ LISTENER_MODULE: Final = "websocket_session"
 #: All names of that module; the second is the older one.
 LISTENER_MODULES: Final = (LISTENER_MODULE, "ejabberd_websocket")
 ADMIN_MODULE: Final = "wsgw_admin"
+#: The module of WebSockets in ``request_handlers``.
+HANDLER: Final = "mod_websocket"
+#: All its names; the second is the older one.
+HANDLER_NAMES: Final = (HANDLER, "ejabberd_websocket")
+#: The module of host-meta (XEP-0156) in ``request_handlers``.
+HOST_META: Final = "mod_host_meta"
 UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
 IPNetwork = IPv4Network | IPv6Network
 
@@ -103,11 +109,24 @@ class ListenerConfig:
     drain_resumable: Literal["close", "drop"]
 
     def serves(self, segments: tuple[str, ...]) -> bool:
-        """Whether the path of a request, as decoded ``segments``, begins with that of a request handler."""
-        for handler in self.request_handlers:  # noqa: SIM110 - any() costs a generator
-            if segments[: len(handler.path)] == handler.path:
+        """Whether the path of a request, as decoded ``segments``, begins with one of the WebSocket's."""
+        for handler in self.request_handlers:
+            if segments[: len(handler.path)] == handler.path and handler.module == HANDLER:
                 return True
         return False
+
+    def paths_of(self, module: str) -> list[str]:
+        """The paths of the request handlers with this module, each as ``/a/b``."""
+        return ["/" + "/".join(handler.path) for handler in self.request_handlers if handler.module == module]
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddresses:
+    """The URLs that host-meta names for clients of ``host`` (XEP-0156); None for a transport without one."""
+
+    host: str
+    websocket: str | None
+    bosh: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +197,8 @@ class Config:
     #: Global PEM files with certificates or keys, for listeners without a ``certfile``.
     certfiles: tuple[Path, ...] = ()
     admin_listeners: tuple[AdminListener, ...] = ()
+    #: One for each host that has host-meta.
+    host_meta: tuple[HostAddresses, ...] = ()
     #: Not compared: two configurations can have the same settings in different places.
     origins: Origins = field(default=Origins(), compare=False)
 

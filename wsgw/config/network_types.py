@@ -9,7 +9,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from wsgw.config.model import IPNetwork, RequestHandler, Traced, UpstreamAddress
+from wsgw.config.model import (
+    HANDLER,
+    HANDLER_NAMES,
+    HOST_META,
+    IPNetwork,
+    RequestHandler,
+    Traced,
+    UpstreamAddress,
+)
 from wsgw.config.option_types import Context, one_or_more, parse_each, wrong_type
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import (
@@ -28,10 +36,6 @@ from wsgw.config.terms import (
 )
 from wsgw.xmpp.domain import normalise_domain
 
-#: The module that answers requests in ``request_handlers``.
-HANDLER = "mod_websocket"
-#: All its names; the second is the older one.
-HANDLER_NAMES = (HANDLER, "ejabberd_websocket")
 _MODULE_NAME = re.compile(r"[a-z]\w*", re.ASCII)
 
 _DEFAULT_PORTS: dict[str, int] = {"tcp": 5222, "starttls": 5222, "tls": 5223}
@@ -213,7 +217,9 @@ class RequestHandlers:
         if module in HANDLER_NAMES:
             return HANDLER
         if module is None or not _MODULE_NAME.fullmatch(module) or _is_meant(module):
-            raise Misfit(term.mark, f"{module or show(term)} is not a request handler; known: {HANDLER}")
+            raise Misfit(
+                term.mark, f"{module or show(term)} is not a request handler; known: {HANDLER}, {HOST_META}"
+            )
         return module
 
     def _path(self, term: Term) -> tuple[str, ...]:
@@ -227,8 +233,9 @@ class RequestHandlers:
 
 
 def _is_meant(module: str) -> bool:
-    """Whether ``module`` is probably a misspelled ``HANDLER``."""
-    return near(module, HANDLER_NAMES) is not None or "websock" in module
+    """Whether ``module`` is probably a misspelled handler of wsgw."""
+    known = (*HANDLER_NAMES, HOST_META)
+    return module not in known and (near(module, known) is not None or "websock" in module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,12 +309,17 @@ class SeeOtherUri:
         text = text_of(term)
         if text is None:
             raise wrong_type(term, self.label)
-        try:
-            parts = urlsplit(text.replace("@HOST@", "host.example"))
-            valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        blank = any(character.isspace() or not character.isprintable() for character in text)
-        if not valid or blank or parts.fragment or parts.username is not None:
+        if not is_web_address(text, ("ws", "wss")):
             raise wrong_type(term, f"{self.label}, as in wss://@HOST@:5443/ws-xmpp")
         return text
+
+
+def is_web_address(text: str, schemes: tuple[str, ...]) -> bool:
+    """Whether ``text`` is a URL with one of ``schemes``, without user and fragment. ``@HOST@`` is a host."""
+    try:
+        parts = urlsplit(text.replace("@HOST@", "host.example"))
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    blank = any(character.isspace() or not character.isprintable() for character in text)
+    return valid and not blank and not parts.fragment and parts.username is None

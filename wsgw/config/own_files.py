@@ -12,8 +12,7 @@ from pathlib import PurePath
 from typing import Final
 
 from wsgw.config.ejabberd_names import TOP_LEVEL
-from wsgw.config.model import ADMIN_MODULE, LISTENER_MODULES
-from wsgw.config.network_types import HANDLER_NAMES
+from wsgw.config.model import ADMIN_MODULE, HANDLER_NAMES, HOST_META, LISTENER_MODULES
 from wsgw.config.option_types import one_or_more
 from wsgw.config.options import LISTENER_NAMES, OPTIONS, Scope
 from wsgw.config.spelling import near, nearest
@@ -42,6 +41,8 @@ KNOWN: Final = (
 OUR_NAMES: Final = tuple(dict.fromkeys((*KNOWN, *LISTENER_NAMES)))
 #: Names at the top level that ejabberd does not have.
 _ONLY_OURS: Final = frozenset(KNOWN).difference(TOP_LEVEL)
+#: The modules of wsgw in ``modules``.
+_MODULES: Final = (*HANDLER_NAMES, HOST_META)
 _OUR_LISTENERS: Final = frozenset((*LISTENER_MODULES, ADMIN_MODULE))
 #: The names that a message may propose for a misspelled one.
 SUGGESTED: Final = tuple(name for name in OUR_NAMES if name not in ("host", "domain_certfile"))
@@ -160,7 +161,7 @@ def _no_option(name: str) -> str:
         return f"{name} is ejabberd's option and has no effect in wsgw: remove it{hint}"
     if name in _OUR_LISTENERS:
         return f"{name} is the module of a listener: it belongs in listen, not at the top level"
-    if name in HANDLER_NAMES:
+    if name in _MODULES:
         return f"{name} belongs in modules, and in the request_handlers of a listener, not at the top level"
     return f"unknown option {name}{nearest(name, SUGGESTED)}{_place_of(name)}"
 
@@ -183,8 +184,8 @@ def _check_parts(name: str, term: TupleTerm, problems: Problems) -> None:
     elif name == "modules":
         for key, _ in entries_of(value):
             module = name_of(key)
-            if module is not None and _is_slip(module, HANDLER_NAMES):
-                problems.add(key.mark, f"modules: unknown module {module}{nearest(module, HANDLER_NAMES)}")
+            if module is not None and _is_slip(module, _MODULES):
+                problems.add(key.mark, f"modules: unknown module {module}{nearest(module, _MODULES)}")
     elif name in _OF_HOSTS:
         for key in _host_options(term):
             option = name_of(key.items[-1]) if isinstance(key, TupleTerm) and key.items else name_of(key)

@@ -3,7 +3,8 @@
 WsgwError
  ├── ConfigError            what `check` prints: every problem of the file, exit 2
  ├── HandshakeRefused       HTTP status and reason phrase
- │    └── PlainRequest      200 and a text
+ │    ├── PlainRequest      200 and a text
+ │    └── HostMetaAnswer    the page of XEP-0156, or why there is none
  ├── WebSocketViolation     a Close code (RFC 6455 section 7.4); the XMPP server gets a FIN
  │    ├── InvalidText       1007; the stream ends with an error
  │    └── MessageTooBig     1009; the stream ends with an error
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from wsgw.errors.causes import BAD_WEBSOCKET, LARGE_STANZA, NOT_UTF8, Cause, Ending
-from wsgw.errors.refusals import HANDSHAKE, PLAIN_REQUEST, Refusal
+from wsgw.errors.refusals import HANDSHAKE, HOST_META, PLAIN_REQUEST, Refusal
 
 
 class CloseCode(IntEnum):
@@ -105,6 +106,16 @@ class PlainRequest(HandshakeRefused):
 
     def __init__(self, body: str) -> None:
         super().__init__(200, "OK", [("Cache-Control", "no-store")], PLAIN_REQUEST, body=body)
+
+
+class HostMetaAnswer(HandshakeRefused):
+    """The answer to a request for host-meta (XEP-0156), which any web page may read."""
+
+    def __init__(
+        self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), *, body: str = ""
+    ) -> None:
+        allow = ("Access-Control-Allow-Origin", "*")
+        super().__init__(status, phrase, [allow, *headers], HOST_META, body=body)
 
 
 class WebSocketViolation(WsgwError):

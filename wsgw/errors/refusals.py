@@ -30,6 +30,8 @@ TLS_HANDSHAKE_TIMEOUT = Refusal("tls_handshake_timeout", (0,), is_limit=True)
 NO_REQUEST = Refusal("no_request", (0,))
 #: A request that asks for no WebSocket, as health checks do.
 PLAIN_REQUEST = Refusal("plain_request", (200,))
+#: A request for the addresses of a domain (XEP-0156), answered or not.
+HOST_META = Refusal("host_meta", (200, 400, 404, 405))
 #: Any other error in the request.
 HANDSHAKE = Refusal("handshake", (400, 403, 404, 426))
 

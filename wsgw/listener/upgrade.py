@@ -19,7 +19,8 @@ from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.context import ListenerContext
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
-from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served
+from wsgw.opening.host_meta import HostMeta
+from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served, path_segments
 from wsgw.opening.request_ids import request_ids
 from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import SocketAsync
@@ -58,7 +59,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self._client = address[0]
         #: Whether the request was refused, and whether a session has taken over the connection.
         self.answered = self.adopted = False
-        self._is_plain = False
+        #: Whether the request asks for no WebSocket, so that its answer is logged at debug only.
+        self._is_quiet = False
 
     def handle(self) -> None:
         """Read one request and answer it; the caller closes the connection, or a session takes it over."""
@@ -89,6 +91,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         """Return (key, client address) or raise HandshakeRefused."""
         config = self._context.config
         self._charge_client()
+        if self._context.host_meta is not None:
+            self._answer_host_meta(self._context.host_meta)
         major, minor = self._reader.version.removeprefix("HTTP/").split(".")
         session.http_request(self._reader.method, self._reader.target, (int(major), int(minor)))
         for name, value in self._reader.fields:
@@ -96,17 +100,34 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         try:
             key = session.http_eoh(config.serves, config.websocket_origin)
         except PlainRequest:
-            self._is_plain = True
+            self._is_quiet = True
             self._check_body_and_drain()
             raise
         self._check_body_and_drain()
         return key, self._client
 
-    def _check_body_and_drain(self) -> None:
-        """Raise HandshakeRefused for a valid request with a body, or while the gateway stops."""
+    def _answer_host_meta(self, pages: HostMeta) -> None:
+        """Raise the answer to a request for host-meta, also while the gateway stops: it opens no session."""
+        reader = self._reader
+        try:
+            segments = path_segments(reader.target)
+        except HandshakeRefused:
+            return
+        if pages.has(segments):
+            self._is_quiet = True
+            self._check_body()
+            hosts = [value for name, value in reader.fields if name.lower() == "host"]
+            raise pages.answer(reader.method, reader.target, hosts, segments)
+
+    def _check_body(self) -> None:
+        """Raise HandshakeRefused for a request with a body."""
         if self.content_length or "transfer-encoding" in self.headers:
             # wsgw would read the body as frames, or a proxy in front of it the frames as a body.
             raise HandshakeRefused(400, "Bad request: unexpected body")
+
+    def _check_body_and_drain(self) -> None:
+        """Raise HandshakeRefused for a valid request with a body, or while the gateway stops."""
+        self._check_body()
         if self._context.supervisor.draining:  # the drain may have begun while the request was read
             raise HandshakeRefused(
                 503, "Service Unavailable: the gateway stops", [("Retry-After", "1")], cause=refusals.DRAINING
@@ -188,7 +209,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         config = self._context.config
         proxy = self.client_address[0] if self._client != self.client_address[0] else None
         session_log.refused(
-            self._client, proxy, refusal, self._refused_request(), config, quiet=self._is_plain
+            self._client, proxy, refusal, self._refused_request(), config, quiet=self._is_quiet
         )
         self._context.supervisor.tally.connection_refused(refusal.cause, refusal.status)
         self._connection.sendall(refusal_bytes(refusal, self._reader.method))

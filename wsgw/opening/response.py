@@ -12,7 +12,9 @@ def refusal_bytes(refusal: HandshakeRefused, method: str = "GET") -> bytes:
     # RFC 9110 section 7.8: a response with Upgrade has it in Connection too.
     upgrade = any(name == "Upgrade" for name, _ in refusal.headers)
     if refusal.body:
-        lines += ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"]
+        is_text = all(name != "Content-Type" for name, _ in refusal.headers)
+        lines += ["Content-Type: text/plain; charset=utf-8"] * is_text
+        lines.append("X-Content-Type-Options: nosniff")
     body = refusal.body.encode()
     lines += [f"Content-Length: {len(body)}", "Connection: close" + ", Upgrade" * upgrade, "", ""]
     return "\r\n".join(lines).encode("latin-1") + (b"" if method == "HEAD" else body)

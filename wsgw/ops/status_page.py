@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from html import escape
 from typing import Any
 
-from wsgw.config.model import AdminListener, ListenerConfig
+from wsgw.config.model import HANDLER, AdminListener, ListenerConfig
 from wsgw.ops.overview import Overview
 
 _STYLE = (
@@ -84,7 +84,7 @@ def _listener(listener: ListenerConfig | AdminListener) -> dict[str, Any]:
         **found,
         "module": "websocket_session",
         "tls": listener.tls,
-        "paths": ["/" + "/".join(handler.path) for handler in listener.request_handlers],
+        "paths": listener.paths_of(HANDLER),
         "upstream": [str(address) for address in listener.upstream],
         "max_sessions": listener.max_sessions,
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import HANDLER, ListenerConfig
 from wsgw.errors import HandshakeRefused
 from wsgw.stanzas.server import Repair
 from wsgw.telemetry.peer import Peer
@@ -170,7 +170,7 @@ def refused(
 def _offered(refusal: HandshakeRefused, request: RefusedRequest, config: ListenerConfig) -> dict[str, str]:
     """The paths or the origins that the listener accepts, if the request had none of them."""
     if request.target and not request.is_served:
-        return {"paths": listed("/" + "/".join(handler.path) for handler in config.request_handlers)}
+        return {"paths": listed(config.paths_of(HANDLER))}
     if refusal.status == HTTPStatus.FORBIDDEN:
         return {"origin": cut(request.origin), "origins": listed(sorted(config.websocket_origin))}
     return {}

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-// {url, chromium, timeout, ...}
+// {url, chromium, timeout, ...}; `https`: {host, port}, so that requests for https://host go to port on loopback
 export const parameters = JSON.parse(process.argv[2]);
 
 const quiet = [
@@ -17,8 +17,11 @@ const quiet = [
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
+const { https } = parameters;
+const rules = https ? [`MAP ${https.host}:443 127.0.0.1:${https.port}`, `MAP ${https.host} 127.0.0.1`] : [];
+quiet.push(`--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'].join(', ')}`);
+if (https) quiet.push('--ignore-certificate-errors');
 
 export function step(name, details = {}) {
     console.log(JSON.stringify({ step: name, ...details }));

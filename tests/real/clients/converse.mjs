@@ -7,7 +7,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { listening, parameters, run, step } from './chromium.mjs';
 
-// parameters: {url, chromium, domain, bob, timeout}
+// parameters: {url, chromium, domain, bob, timeout}; without `url` it finds the gateway by host-meta alone, and only
+// logs in and out.
 const types = { html: 'text/html; charset=utf-8', js: 'text/javascript; charset=utf-8', css: 'text/css', json: 'application/json' };
 const here = fileURLToPath(new URL('.', import.meta.url));
 const converse = fileURLToPath(new URL('../../../node_modules/converse.js/', import.meta.url));
@@ -63,8 +64,8 @@ function begin({ url, jid, password }) {
         auto_login: true,
         jid,
         password,
-        websocket_url: url,
-        discover_connection_methods: false,
+        ...(url ? { websocket_url: url } : {}),
+        discover_connection_methods: !url,
         allow_non_roster_messaging: true,
         archived_messages_page_size: 100,
         muc_history_max_stanzas: 100,
@@ -123,21 +124,24 @@ function queue() {
 }
 
 async function play(page, url) {
-    const relay = await startRelay(parameters.url);
+    const relay = parameters.url ? await startRelay(parameters.url) : undefined;
     const [messages, connections, frames] = [queue(), queue(), []];
     page.on('console', (message) => message.type() === 'error' && step('console', { text: message.text().slice(0, 500) }));
     // Converse shows the logos of its sponsors: nothing is asked of another host.
-    await page.route(({ hostname }) => hostname && hostname !== '127.0.0.1', (route) => route.abort());
+    const known = ['', '127.0.0.1', parameters.https?.host];
+    await page.route(({ hostname }) => !known.includes(hostname), (route) => route.abort());
+    page.on('websocket', (socket) => step('websocket', { url: socket.url() }));
     page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))));
     await page.exposeFunction('heard', messages.push);
     await page.exposeFunction('connected', connections.push);
     await page.goto(url);
     await page.waitForFunction(() => window.converse);
     const { bob, domain } = parameters;
-    await page.evaluate(begin, { url: relay.url, jid: `${bob.user}@${domain}/converse`, password: bob.password });
+    await page.evaluate(begin, { url: relay?.url, jid: `${bob.user}@${domain}/converse`, password: bob.password });
     await connections.next();
     step('login', { jid: await page.evaluate(() => window.api.connection.get().jid) });
-    await obey(page, relay, messages, connections, frames);
+    if (relay) await obey(page, relay, messages, connections, frames);
+    else await page.evaluate(() => window.api.user.logout());
 }
 
 await run(find, play);
