@@ -94,6 +94,7 @@ class SessionSettings:
                 config.max_attributes,
                 config.open_timeout,
                 config.auth_timeout,
+                config.websocket_timeout,
             ),
             SeeOther(config.see_other_uri),
         )

@@ -11,14 +11,19 @@ import pytest
 
 from tests.support.edges import Pair, StartEdge
 from tests.support.gateway import Gateway
-from tests.support.wire import END, OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer
-from wsgw.stanzas.start_tag import parse_opening
+from tests.support.wire import (
+    END,
+    OPENINGS,
+    SERVER_HEADER,
+    SUCCESS,
+    Browser,
+    Connection,
+    XmppServer,
+    with_limits,
+)
 from wsgw.stanzas.worker_state import Warned
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 from wsgw.xmpp import features as xmpp_features
-from wsgw.xmpp.choice import choose_framing
-from wsgw.xmpp.features import for_client
-from wsgw.xmpp.framing import Framing
 
 FRAMINGS = ("rfc7395", "legacy")
 #: The limit of the gateway under test, from the 65 536 of its stock c2s listener.
@@ -78,7 +83,8 @@ def test_4_3_3_a_restart_brings_new_bindings_of_the_server(edge: Gateway, xmpp_s
         b" id='s2' version='1.0'><s:features/>"
     )
     assert b"id='s2'" in pair.browser.message()
-    assert pair.browser.message() == b'<s:features xmlns:s="http://etherx.jabber.org/streams"/>'
+    empty = b'<s:features xmlns:s="http://etherx.jabber.org/streams"/>'
+    assert pair.browser.message() == with_limits(empty, LIMIT)
     pair.close()
 
 
@@ -105,10 +111,8 @@ def test_4_8_1_any_prefix_names_the_stream(edge: Gateway, xmpp_server: XmppServe
         % (prefix, prefix, prefix)
     )
     assert browser.message().startswith(b"<open ")
-    assert browser.message() == b'<%s:features xmlns:%s="http://etherx.jabber.org/streams"/>' % (
-        prefix,
-        prefix,
-    )
+    empty = b'<%s:features xmlns:%s="http://etherx.jabber.org/streams"/>' % (prefix, prefix)
+    assert browser.message() == with_limits(empty, PREAUTH)
     server.send(b"</%s:stream>" % prefix)
     assert browser.until_close()[1] == 1000
     server.close()
@@ -244,7 +248,7 @@ def limits(size: bytes) -> bytes:
     )
 
 
-@pytest.mark.rule("xep-0478-bytes")
+@pytest.mark.rule("xep-0478-bytes", "xep-0478-idle")
 def test_0478_announced_limits_are_lowered_to_those_of_wsgw(
     edge: Gateway, xmpp_server: XmppServer, framing: str
 ) -> None:
@@ -265,55 +269,44 @@ def test_0478_announced_limits_are_lowered_to_those_of_wsgw(
     server.close()
 
 
-def answered() -> Framing:
-    framing = choose_framing(parse_opening(OPENINGS["rfc7395"]))
-    framing.server_header(SERVER_HEADER.partition(b"?>")[2])
-    return framing
+@pytest.mark.rule("xep-0478-bytes", "xep-0478-idle")
+def test_0478_limits_are_announced_where_the_server_announces_none(
+    edge: Gateway, xmpp_server: XmppServer, framing: str
+) -> None:
+    """In both streams of a login, the limits of that moment; in pieces or not, and empty features too."""
+    browser, server, _ = connected(edge, xmpp_server, framing)
+    offered = b"<stream:features><m xmlns='urn:m'/></stream:features>"
+    server.send(SERVER_HEADER)
+    browser.message()
+    for byte in offered:
+        server.send(bytes((byte,)))
+    got = [browser.message()]
+    server.send(SUCCESS)
+    assert browser.message() == SUCCESS
+    browser.text(OPENINGS[framing])
+    server.send(SERVER_HEADER + b"<stream:features/>")
+    browser.message()
+    got.append(browser.message())
+    declared = b' xmlns:stream="http://etherx.jabber.org/streams"' if framing == "rfc7395" else b""
+    wanted = [with_limits(offered, PREAUTH), with_limits(b"<stream:features/>", LIMIT)]
+    assert got == [each.replace(b"<stream:features", b"<stream:features" + declared) for each in wanted]
+    browser.close()
+    server.close()
 
 
-@pytest.mark.rule("xep-0478-bytes")
-@pytest.mark.parametrize(
-    ("inside", "expected"),
-    [
-        (b"<max-bytes>99999</max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<max-bytes>65537</max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<max-bytes>65536</max-bytes>", None),
-        (b"<max-bytes>0099</max-bytes>", None),
-        (b"<max-bytes >\n 99999 </max-bytes >", b"<max-bytes >\n 65536 </max-bytes >"),
-        (b"<max-bytes a='>'>99999</max-bytes>", b"<max-bytes a='>'>65536</max-bytes>"),
-        (
-            b"<idle-seconds>999999</idle-seconds><max-bytes>%s</max-bytes>" % (b"9" * 50),
-            b"<idle-seconds>999999</idle-seconds><max-bytes>65536</max-bytes>",
-        ),
-        (b"<max-bytes>&#57;9999</max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<max-bytes><![CDATA[99999]]></max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<max-bytes>00000000099999</max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<max-bytes>99999<x>5</x></max-bytes>", b"<max-bytes>65536</max-bytes>"),
-        (b"<a><max-bytes>99999</max-bytes></a>", None),
-        (b"<a b='&lt;max-bytes>99999&lt;/max-bytes>'/>", None),
-        (b"<max-bytes xmlns='urn:x'>99999</max-bytes>", None),
-        (b"<max-bytes/>", None),
-        (b"<max-bytes></max-bytes>", None),
-        (b"<max-bytes>lots</max-bytes>", None),
-        (b"<idle-seconds>999999</idle-seconds>", None),
-        (b"", None),
-    ],
-    ids=[
-        "above", "just above", "equal", "leading zeros", "white space", "attributes", "huge",
-        "reference", "CDATA", "many zeros", "element", "deeper", "in a value", "foreign",
-        "empty element", "empty", "no number", "only idle-seconds", "no limits",
-    ],
-)  # fmt: skip
-def test_0478_only_the_number_is_edited(inside: bytes, expected: bytes | None) -> None:
-    for start, end in (
-        (b"<limits xmlns='urn:xmpp:stream-limits:0'>", b"</limits>"),
-        (b'<l:limits xmlns="urn:xmpp:stream-limits:0" xmlns:l="urn:xmpp:stream-limits:0" >', b"</l:limits>"),
-    ):
-        before = b"<stream:features><a xmlns='u'/>" + start
-        after = end + b"<b xmlns='u'><max-bytes>99999</max-bytes></b></stream:features>"
-        features = before + inside + after
-        wanted = before + (inside if expected is None else expected) + after
-        assert for_client(answered().server_root, features, LIMIT) == (wanted, False)
+@pytest.mark.rule("xep-0478-bytes", "xep-0388")
+def test_0478_features_after_sasl2_announce_the_limit_after_login(
+    edge: Gateway, xmpp_server: XmppServer
+) -> None:
+    """That login has no second stream: its features follow ``<success/>``."""
+    browser, server, _ = connected(edge, xmpp_server, "legacy")
+    success = b"<success xmlns='urn:xmpp:sasl:2'/>"
+    server.send(SERVER_HEADER + b"<stream:features/>" + success + b"<stream:features/>")
+    messages = [browser.message() for _ in range(4)]
+    before, after = (with_limits(b"<stream:features/>", size) for size in (PREAUTH, LIMIT))
+    assert messages[1:] == [before, success, after]
+    browser.close()
+    server.close()
 
 
 # -- channel binding -------------------------------------------------------------------------------
@@ -361,13 +354,14 @@ def test_0440_channel_binding_passes_with_one_warning(
     with caplog.at_level(logging.WARNING):
         for domain in ("a.example", "b.example", "a.example"):
             browser = Mute()
-            limits = XmppLimits(LIMIT, 100, 256, 10.0, 60.0)
+            limits = XmppLimits(LIMIT, 100, 256, 10.0, 60.0, 300.0)
             xmpp = WebSocketXmpp(browser, limits, lambda to: to, 0.0)
             xmpp.process_request(OPENINGS["rfc7395"].replace(b"localhost", domain.encode()))
             xmpp.upstream_connected()
             xmpp.upstream_data(SERVER_HEADER + features)
             xmpp.process_upstream(10)
-            assert browser.got[1] == features.replace(b"<stream:features>", declared)
+            edited = with_limits(features.replace(b"<stream:features>", declared), PREAUTH)
+            assert browser.got[1] == edited
     said = [record.getMessage() for record in caplog.records]
     assert [message.partition(":")[0] for message in said] == (["a.example", "b.example"] if warns else [])
     assert all("SCRAM-...-PLUS" in message and "<sasl-channel-binding/>" in message for message in said)

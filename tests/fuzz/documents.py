@@ -22,6 +22,7 @@ from wsgw.xmpp.choice import choose_framing
 from wsgw.xmpp.features import FEATURES
 from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
+from wsgw.xmpp.stream_limits import StreamLimits
 
 #: The smallest limit at which a server's stanzas are recognised without a parser.
 LIMIT = SHALLOW_SIZE
@@ -86,7 +87,7 @@ def _frame_all(framing: Framing, events: list[tuple[str, bytes]]) -> None:
             condition_of(framing.server_root, element)
             _same(framing, root, element)
         elif name == FEATURES:
-            element, _ = features.for_client(framing.server_root, element, LIMIT)
+            element, _ = features.for_client(framing.server_root, element, StreamLimits(LIMIT, 300))
             _same(framing, root, element)
         elif name != STREAM_END:
             _same(framing, root, element)

@@ -23,7 +23,12 @@ Split = Callable[[bytes], list[bytes]]
 
 _TIMERS = Timers(ping_interval=30, pong_timeout=20, idle_timeout=300, close_timeout=5)
 _LIMITS = XmppLimits(
-    max_stanza_size=3000, max_depth=10, max_attributes=10, open_timeout=10.0, auth_timeout=60.0
+    max_stanza_size=3000,
+    max_depth=10,
+    max_attributes=10,
+    open_timeout=10.0,
+    auth_timeout=60.0,
+    idle_timeout=300.0,
 )
 _MAX_MESSAGE = 1000
 _FAULT = SessionError(causes.FAULT, code=CloseCode.INTERNAL_ERROR, farewell=Farewell.FIN)

@@ -2,7 +2,7 @@
 
 ``LegacyClient`` is a WebSocket client over a bare socket, with its own masking, that sends the bytes of old
 Strophe; ``TcpClient`` holds the same dialogue with the XMPP server itself. Both must receive the same bytes
-except for ids, the XML declaration, and the features that a gateway must not pass on.
+except for ids, the XML declaration, and the features that a gateway edits.
 """
 
 from __future__ import annotations
@@ -217,9 +217,9 @@ def old_strophe(user: str, password: str, domain: str, open_tag: str = OPEN_SELF
 
 
 def comparable(text: str) -> str:
-    """``text`` without the parts that may differ: declaration, stream ids, features that wsgw removes."""
+    """``text`` without the parts that may differ: declaration, stream ids, features that wsgw edits."""
     text = re.sub(r"^<\?xml[^>]*\?>\s*", "", text)
     text = re.sub(r"(<stream:stream[^>]*? id=)(['\"])[^'\"]*\2", r"\1\2ID\2", text)
-    for name in ("starttls", "compression"):
+    for name in ("starttls", "compression", "limits"):
         text = re.sub(rf"<{name}\b[^>]*(?:/>|>.*?</{name}>)", "", text)
     return text

@@ -29,6 +29,8 @@ WAYS = form(
     full=[*itertools.product(("ws", "wss"), ("SCRAM", "PLAIN"))],
 )
 SECONDS = 40
+#: The most bytes of a stanza at the gateway, before and after login.
+LIMITS = (10_000, 65_536)
 TEXTS = [
     "plain",
     "Grüße, 世界 & <tag> 'single' \"double\" ]]> &amp; 😀 👩\u200d💻",
@@ -81,7 +83,7 @@ def accounts(server: Server, new_account: Callable[[Server], Account]) -> dict[s
     return {name: {"user": one.user, "password": one.password} for name, one in pair.items()}
 
 
-@pytest.mark.rule("7395-3.6-lost", "xep-0198-loss")
+@pytest.mark.rule("7395-3.6-lost", "xep-0198-loss", "xep-0478-bytes")
 @pytest.mark.parametrize(("scheme", "mechanism"), WAYS)
 @pytest.mark.parametrize("client", ["strophe", "xmpp-client", "sleek"])
 def test_a_client_plays_the_whole_scenario(
@@ -109,6 +111,7 @@ def test_a_client_plays_the_whole_scenario(
             "mechanism": mechanism,
             "domain": server.domain,
             "texts": TEXTS,
+            "limits": LIMITS if request.node.callspec.params["endpoint"] == "gateway" else None,
             **accounts,
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from tests.support.fixtures import Account
 from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
 from tests.support.servers import Server
+from tests.support.wire import OPENINGS
 
 #: XEP-0078, with an id that is also a word of the protocol.
 OLDEST_LOGIN = (
@@ -76,6 +78,18 @@ def test_starttls_is_not_offered(server: Server, gateway: Gateway) -> None:
     assert not header.endswith("/>")
     assert features.startswith("<stream:features>")
     assert "starttls" not in features
+
+
+@pytest.mark.rule("xep-0478-bytes", "xep-0478-idle")
+@pytest.mark.parametrize("framing", ["legacy", "rfc7395"])
+def test_the_limits_of_the_gateway_are_announced(server: Server, gateway: Gateway, framing: str) -> None:
+    """Exactly once, whether the server announces its limits or not."""
+    with LegacyClient(gateway.ws_port) as browser:
+        browser.send(OPENINGS[framing].decode().replace("localhost", server.domain))
+        _, features = browser.receive_until("</stream:features>")
+    assert re.findall(r"<max-bytes>(\d+)</max-bytes>", features) == ["10000"]
+    (idle,) = re.findall(r"<idle-seconds>(\d+)</idle-seconds>", features)
+    assert 0 < int(idle) <= 300
 
 
 @pytest.mark.rule("regression-segment")

@@ -37,6 +37,17 @@ OPENINGS = {
 CLOSINGS = {"rfc7395": CLOSE_7395, "legacy": END}
 
 
+def with_limits(features: bytes, max_bytes: int = 10_000, idle_seconds: int = 300) -> bytes:
+    """The server's ``features`` without limits, as a client gets them: by default those before login."""
+    numbers = b"<max-bytes>%d</max-bytes><idle-seconds>%d</idle-seconds>" % (max_bytes, idle_seconds)
+    added = b"<limits xmlns='urn:xmpp:stream-limits:0'>%s</limits>" % numbers
+    if features.endswith(b"/>"):
+        name = features[1:-2].split()[0]
+        return b"%s>%s</%s>" % (features[:-2], added, name)
+    start, tag, end = features.rpartition(b"</")
+    return start + added + tag + end
+
+
 def frame(
     payload: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, rsv: int = 0
 ) -> bytes:

@@ -179,7 +179,7 @@ class Traceable:
         self.peer = Peer(1, (client, 0), client)
         self.on_enter: Callable[[str], None] | None = None
         self.session = WebSocketSession(Timers(30, 20, 300, 5), 1000)
-        limits = XmppLimits(50_000, 5, 5, 10.0, 60.0)
+        limits = XmppLimits(50_000, 5, 5, 10.0, 60.0, 300.0)
         self.xmpp = WebSocketXmpp(self.session, limits, lambda to: to, 0.0)
 
     def parts(self) -> list[type]:

@@ -7,7 +7,12 @@ from wsgw.errors import CloseCode, Farewell, SessionError, causes
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
 
 LIMITS = XmppLimits(
-    max_stanza_size=50_000, max_depth=5, max_attributes=3, open_timeout=10.0, auth_timeout=60.0
+    max_stanza_size=50_000,
+    max_depth=5,
+    max_attributes=3,
+    open_timeout=10.0,
+    auth_timeout=60.0,
+    idle_timeout=300.0,
 )
 OPEN = OPENINGS["rfc7395"]
 LEGACY = OPENINGS["legacy"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import END, SERVER_HEADER, SUCCESS
+from tests.support.wire import END, SERVER_HEADER, SUCCESS, with_limits
 from tests.websocket_xmpp.dialogue import FEATURES, LEGACY, OPEN, Dialogue, in_state
 
 
@@ -14,7 +14,7 @@ def test_a_legacy_session_logs_in_and_ends() -> None:
     dialogue.server_says(SERVER_HEADER + FEATURES + SUCCESS)
     header = SERVER_HEADER.partition(b"?>")[2]
     assert dialogue.heard() == (
-        [header, FEATURES, SUCCESS],
+        [header, with_limits(FEATURES), SUCCESS],
         b"<?xml version='1.0'?>" + LEGACY.replace(b" />", b">"),
     )
     dialogue.xmpp.process_request(LEGACY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import CLOSE_7395, END, SERVER_HEADER, SUCCESS
+from tests.support.wire import CLOSE_7395, END, SERVER_HEADER, SUCCESS, with_limits
 from tests.websocket_xmpp.dialogue import (
     FEATURES,
     LIMITS,
@@ -24,10 +24,8 @@ def test_a_session_logs_in_and_restarts_its_stream() -> None:
     dialogue = in_state("wait_for_upstream")
     dialogue.xmpp.upstream_connected()
     dialogue.server_says(SERVER_HEADER + FEATURES)
-    assert dialogue.heard() == (
-        [OPEN_ANSWER, FEATURES.replace(b">", b' xmlns:stream="http://etherx.jabber.org/streams">', 1)],
-        UPSTREAM_HEADER,
-    )
+    declared = FEATURES.replace(b">", b' xmlns:stream="http://etherx.jabber.org/streams">', 1)
+    assert dialogue.heard() == ([OPEN_ANSWER, with_limits(declared)], UPSTREAM_HEADER)
     assert dialogue.browser.max_message_size == 10_000
     dialogue.xmpp.process_request(b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGEAYg==</auth>")
     assert dialogue.heard() == ([], b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGEAYg==</auth>")

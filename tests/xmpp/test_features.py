@@ -1,7 +1,8 @@
-"""A browser gets the server's features byte for byte, without those that the WebSocket provides itself."""
+"""A browser gets the server's features byte for byte, but not those that the WebSocket provides itself."""
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
@@ -10,12 +11,15 @@ from wsgw.errors import UpstreamFailed
 from wsgw.stanzas.parser import CLIENT, STREAMS
 from wsgw.xmpp.features import for_client, offers_channel_binding, pass_on
 from wsgw.xmpp.header import bindings
+from wsgw.xmpp.stream_limits import StreamLimits
 
 #: Start tags with the bindings of a server's header.
 ROOTS = (
     bindings((("stream", STREAMS), ("", CLIENT))),
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
 )
+#: Nothing is announced.
+UNLIMITED = StreamLimits(sys.maxsize, math.inf)
 
 STARTTLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 REQUIRED = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
@@ -73,7 +77,7 @@ def test_features_lose_starttls_and_compression_only(
     for order in (dropped + kept, kept + dropped, dropped[:1] + kept + dropped[1:]):
         before = b"<stream:features>" + space.join(order) + b"</stream:features>"
         expected = b"<stream:features>" + space.join(b"" if part in dropped else part for part in order)
-        assert for_client(root, before, sys.maxsize) == (expected + b"</stream:features>", required)
+        assert for_client(root, before, UNLIMITED) == (expected + b"</stream:features>", required)
 
 
 @pytest.mark.rule("login-read")
@@ -106,9 +110,9 @@ def test_each_complaint_about_features_has_the_logger_that_admins_know(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     offer = b"<stream:features>%s</stream:features>"
-    pass_on(ROOTS[0], offer % BINDING, 10000, "loggers.example")
+    pass_on(ROOTS[0], offer % BINDING, UNLIMITED, "loggers.example")
     with pytest.raises(UpstreamFailed):
-        pass_on(ROOTS[0], offer % REQUIRED, 10000, "loggers.example")
+        pass_on(ROOTS[0], offer % REQUIRED, UNLIMITED, "loggers.example")
     assert [(record.name, record.levelname) for record in caplog.records] == [
         ("wsgw.xmpp_framing", "WARNING"),
         ("wsgw.websocket_xmpp", "ERROR"),
@@ -119,7 +123,7 @@ def test_only_a_child_of_the_features_is_dropped() -> None:
     """The same bytes inside another feature, or in CDATA, stay."""
     inside = b"<other xmlns='urn:o'>" + STARTTLS + b"<![CDATA[" + STARTTLS + b"]]></other>"
     element = b"<stream:features>" + inside + STARTTLS + b"</stream:features>"
-    assert for_client(ROOTS[0], element, sys.maxsize) == (
+    assert for_client(ROOTS[0], element, UNLIMITED) == (
         b"<stream:features>" + inside + b"</stream:features>",
         False,
     )
@@ -127,11 +131,11 @@ def test_only_a_child_of_the_features_is_dropped() -> None:
 
 @pytest.mark.parametrize("element", [b"<stream:features/>", b"<stream:features></stream:features>"])
 def test_features_may_become_empty(element: bytes) -> None:
-    assert for_client(ROOTS[0], element, sys.maxsize) == (element, False)
+    assert for_client(ROOTS[0], element, UNLIMITED) == (element, False)
 
 
 @pytest.mark.rule("bytes-pyjabber")
 def test_features_in_the_default_namespace_are_filtered() -> None:
     start = b"<features xmlns='http://etherx.jabber.org/streams'>"
     element = start + REQUIRED + SASL + b"</features>"
-    assert for_client(ROOTS[0], element, sys.maxsize) == (start + SASL + b"</features>", True)
+    assert for_client(ROOTS[0], element, UNLIMITED) == (start + SASL + b"</features>", True)

@@ -33,6 +33,7 @@ from wsgw.xmpp.features import FEATURES, pass_on
 from wsgw.xmpp.framing import Framing, LegacyFraming, Rfc7395Framing
 from wsgw.xmpp.header import ERROR, condition_of
 from wsgw.xmpp.login import ENABLING, Login
+from wsgw.xmpp.stream_limits import StreamLimits
 
 log = logging.getLogger("wsgw.websocket_xmpp")
 
@@ -101,10 +102,8 @@ class WebSocketXmpp:
         self.pauses = False
         #: Called with the name of each state that is entered; None unless the session is traced.
         self.on_enter: Callable[[str], None] | None = None
-        self._browser = browser
-        self._limits = limits
-        self._serves = serves
-        self._see_other_uri = see_other_uri
+        self._browser, self._limits = browser, limits
+        self._serves, self._see_other_uri = serves, see_other_uri
         self._client_stanzas: ClientStanzas | None = None
         limit = max(SERVER_STANZA_LIMIT, 2 * limits.max_stanza_size)
         self._server_stream: ServerElements = ServerStream(limit)
@@ -337,8 +336,9 @@ class WebSocketXmpp:
             self._browser.send(self.framing.stanza(element))
 
     def _server_features(self, element: bytes) -> None:
-        root, size = self.framing.server_root, self._browser.max_message_size
-        self._browser.send(self.framing.stanza(pass_on(root, element, size, self.domain)))
+        limits = StreamLimits(self._browser.max_message_size, self._limits.idle_timeout)
+        element = pass_on(self.framing.server_root, element, limits, self.domain)
+        self._browser.send(self.framing.stanza(element))
 
     def _server_error(self, element: bytes) -> None:
         condition, data = condition_of(self.framing.server_root, element)

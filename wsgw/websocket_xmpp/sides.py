@@ -13,6 +13,8 @@ class XmppLimits(NamedTuple):
     max_attributes: int
     open_timeout: float
     auth_timeout: float
+    #: Only announced to the client: the WebSocket's machine ends an idle session.
+    idle_timeout: float
 
 
 class Browser(Protocol):

@@ -1,7 +1,8 @@
 """Edits the features that a server offers, for the client (RFC 6120 section 4.3.2).
 
 The features that the WebSocket provides itself (TLS, compression) are removed from the server's own bytes,
-and a size limit is lowered to that of wsgw. A feature that fails through a gateway is logged as a warning.
+and the limits of wsgw are announced (XEP-0478). All other bytes stay. A feature that fails through a gateway
+is logged as a warning.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from functools import lru_cache
 
 from wsgw.errors import Farewell, UpstreamFailed, causes
 from wsgw.stanzas.element import Element, read_element
-from wsgw.stanzas.parser import STREAMS, WHITESPACE, expanded_name
+from wsgw.stanzas.parser import STREAMS, expanded_name
 from wsgw.stanzas.worker_state import warned
+from wsgw.xmpp.stream_limits import LIMITS, StreamLimits, added, lowered
 
 log = logging.getLogger("wsgw.xmpp_framing")
 #: For the error that ends a session: it is the logger of the session's machine.
@@ -25,10 +27,6 @@ STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
 STARTTLS = expanded_name(_TLS, "starttls")
 _REQUIRED = expanded_name(_TLS, "required")
 _COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
-_LIMITS = expanded_name("urn:xmpp:stream-limits:0", "limits")
-_MAX_BYTES = expanded_name("urn:xmpp:stream-limits:0", "max-bytes")
-#: A number with more digits is above every limit; Python converts at most 4300 digits.
-_MAX_DIGITS = 20
 #: The feature of XEP-0440, and the elements that list mechanisms (RFC 6120 section 6.4.1, XEP-0388).
 _CHANNEL_BINDING = expanded_name("urn:xmpp:sasl-cb:0", "sasl-channel-binding")
 _MECHANISMS = (
@@ -39,14 +37,15 @@ _MECHANISMS = (
 _REMEMBERED = 8 * 1024
 
 
-def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> bytes:
+def pass_on(root: bytes, features: bytes, limits: StreamLimits, domain: str) -> bytes:
     """Return the features for a client of ``domain``; log an error or a warning for those that will fail.
 
     The arguments are those of ``for_client``. Raises UpstreamFailed if the server requires STARTTLS, and
     StreamError if the features cost too much to read.
     """
     binds_channel = offers_channel_binding(root, features)
-    features, requires_starttls = for_client(root, features, max_stanza_size)
+    edit = _remembered_edit if len(features) <= _REMEMBERED else for_client
+    features, requires_starttls = edit(root, features, limits)
     if requires_starttls:
         _session_log.error("%s: the XMPP server requires STARTTLS; write its upstream as starttls://", domain)
         raise UpstreamFailed(causes.UPSTREAM_WANTS_TLS, Farewell.END)
@@ -55,47 +54,26 @@ def pass_on(root: bytes, features: bytes, max_stanza_size: int, domain: str) -> 
     return features
 
 
-def for_client(root: bytes, features: bytes, max_stanza_size: int) -> tuple[bytes, bool]:
+def for_client(root: bytes, features: bytes, limits: StreamLimits) -> tuple[bytes, bool]:
     """Return the features without STARTTLS and compression, and whether the server requires STARTTLS.
 
     ``root`` is a start tag with the bindings that ``features`` relies on. TLS and compression towards the
-    browser belong to the WebSocket (RFC 7395 section 3.9). A size limit that the server announces
-    (XEP-0478) is lowered to ``max_stanza_size`` bytes; all other bytes stay. Raises StreamError if the
-    features cost too much to read.
+    browser belong to the WebSocket (RFC 7395 section 3.9). ``limits`` are announced (XEP-0478): limits of the
+    server are lowered to them, and those that it does not announce are added. All other bytes stay. Raises
+    StreamError if the features cost too much to read.
     """
-    read = _remembered_element if len(features) <= _REMEMBERED else read_element
+    element = read_element(root, features)
     requires_starttls = False
-    for child in reversed(read(root, features).children):
+    if all(child.name != LIMITS for child in element.children):
+        features = added(features, element, limits)
+    for child in reversed(element.children):  # from the end: the positions before an edit stay true
         if child.name in (STARTTLS, _COMPRESSION):
             if child.name == STARTTLS:
                 requires_starttls |= any(inner.name == _REQUIRED for inner in child.children)
             features = features[: child.start] + features[child.end :]
-        elif child.name == _LIMITS:
-            features = _lowered(features, child, max_stanza_size)
+        elif child.name == LIMITS:
+            features = lowered(features, child, limits)
     return features, requires_starttls
-
-
-def _lowered(features: bytes, limits: Element, size: int) -> bytes:
-    """Return the features with the number of bytes in their ``limits`` (XEP-0478) lowered to ``size``."""
-    for child in reversed(limits.children):
-        number = child.text.strip()
-        if child.name == _MAX_BYTES and _is_above(number, size):
-            start, end = child.content(features)
-            written, ours = features[start:end], str(size).encode()
-            plain = written.strip(WHITESPACE) == number.encode()  # or it has references, CDATA, children
-            features = (
-                features[:start]
-                + (written.replace(number.encode(), ours) if plain else ours)
-                + features[end:]
-            )
-    return features
-
-
-def _is_above(number: str, size: int) -> bool:
-    if not (number.isascii() and number.isdigit()):
-        return False
-    significant = number.lstrip("0")
-    return len(significant) > _MAX_DIGITS or int(significant or "0") > size
 
 
 def offers_channel_binding(root: bytes, features: bytes) -> bool:
@@ -134,5 +112,5 @@ def warn_of_channel_binding(domain: str) -> None:
         )
 
 
-_remembered_element = lru_cache(maxsize=16)(read_element)
+_remembered_edit = lru_cache(maxsize=16)(for_client)
 _remembered_binding = lru_cache(maxsize=16)(_offers_channel_binding)

@@ -13,7 +13,7 @@
 //   archive()          resolves to how many messages the user's archive holds
 
 import assert from 'node:assert/strict';
-import { checkFraming, checkRestart, parameters, step } from './wire.mjs';
+import { checkFraming, checkLimits, checkRestart, parameters, step } from './wire.mjs';
 
 export async function scenario(login) {
     const { mechanism, texts } = parameters;
@@ -25,6 +25,7 @@ export async function scenario(login) {
 
     const bob = await login(parameters.bob, { resumable: false });
     checkRestart(bob.wire());
+    checkLimits(bob.wire());
     assert.equal(await alice.roster(), 0);
     step('roster');
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { DOMParser } from '@xmldom/xmldom';
 import WebSocketOfWs from 'ws';
 
-// {url, ca, mechanism: 'PLAIN' | 'SCRAM', alice: {user, password}, bob: {...}, domain, texts, timeout}
+// {url, ca, mechanism: 'PLAIN' | 'SCRAM', alice: {user, password}, bob: {...}, domain, texts, limits, timeout}
 export const parameters = JSON.parse(process.argv[2]);
 
 const authority = parameters.ca ? readFileSync(parameters.ca) : undefined;
@@ -77,6 +77,13 @@ export function checkRestart(wire) {
     const second = wire.received.findLastIndex((frame) => frame.startsWith('<open '));
     assert.ok(success >= 0 && success < second, 'the second <open/> comes after <success/>');
     assert.match(wire.received[second + 1], /<bind/, 'features of the restarted stream');
+}
+
+// In the features of both streams of a login, as this client has read them: the limits of wsgw (XEP-0478).
+export function checkLimits(wire) {
+    if (!parameters.limits) return;
+    const features = wire.received.filter((frame) => frame.startsWith('<stream:features'));
+    assert.deepEqual(features.map((frame) => /<max-bytes>(\d+)/.exec(frame)?.[1]), parameters.limits.map(String));
 }
 
 export function queue() {
