@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from tests.config.snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 from wsgw.config import describe, from_arguments, load, options_table
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import HostAddresses, ListenerConfig
 from wsgw.config.options import OPTIONS
 
 
@@ -47,6 +47,16 @@ def test_the_command_line_is_shown_as_a_source() -> None:
     shown = describe(from_arguments("[::1]:5288", ["a"], ["srv:a"]))
     assert shown.startswith("configuration: the command line\n")
     assert "listener on [::1]:5288" in shown
+
+
+def test_the_addresses_of_host_meta_are_shown() -> None:
+    """Only at a listener that serves the page."""
+    config = from_arguments("127.0.0.1:5288", ["a"], ["srv:a"], with_host_meta=True)
+    assert "  host-meta                 a: ws://127.0.0.1:5288/ws-xmpp\n" in describe(config)
+    pages = (HostAddresses("a", "wss://a/ws", "https://a/b"), HostAddresses("b", None, None))
+    assert " a: https://a/b wss://a/ws, b: no address\n" in describe(replace(config, host_meta=pages))
+    assert " none: no host has mod_host_meta in its modules\n" in describe(replace(config, host_meta=()))
+    assert "host-meta" not in describe(from_arguments("127.0.0.1:5288", ["a"], ["srv:a"]))
 
 
 def test_the_table_has_a_row_for_every_option() -> None:

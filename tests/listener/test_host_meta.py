@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from tests.listener.heads import GOOD, accepts, answer, refusal, request
+from tests.listener.heads import GOOD, accepts, answer, connect, refusal, request
 from tests.support.edges import StartEdge
 from tests.support.gateway import Gateway
 from tests.support.processes import wait_until
-from tests.support.wire import SECONDS
+from tests.support.wire import CLOSE, SECONDS, Browser
 
 CONFIG = """\
 {{hosts, ["localhost", "example.org"]}}.
@@ -131,3 +133,20 @@ def test_no_request_of_the_page_is_a_line_in_the_log(start_edge: StartEdge) -> N
     answer(gateway.ws_port, request("GET /ws-xmpp HTTP/1.1", "Host: localhost", "Upgrade: websocket"))
     wait_until(lambda: "upgrade refused" in gateway.log.read_text(), SECONDS, "the line of the last request")
     assert "host-meta" not in gateway.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_page_is_served_while_the_gateway_stops(start_edge: StartEdge) -> None:
+    """Another gateway may serve the address that it names."""
+    gateway = start_edge(config=CONFIG.replace("{{drain_timeout, 1}}", "{{drain_timeout, 20}}"), fresh=True)
+    browser = Browser(gateway.ws_port)
+    late = connect(gateway.ws_port)
+    late.send(b"GET /.well-known/host-meta HTTP/1.1\r\nHost: localhost\r\n")
+    gateway.child.signal(signal.SIGTERM)
+    while browser.frame()[0] != CLOSE:
+        pass
+    late.send(b"\r\n")
+    assert late.read_to_end().startswith(b"HTTP/1.1 200 OK\r\n")
+    late.close()
+    browser.close()
+    assert gateway.child.wait(40) == 0

@@ -34,15 +34,15 @@ def host_addresses(
     """
     auto = _auto_address(listeners)
     given = any(_has_module(setting.value) for setting in document.settings if setting.name == "modules")
-    seen: dict[int, dict[str, str | None]] = {}
+    seen: dict[Term, dict[str, str | None]] = {}
     found = []
     for host in hosts:
         urls: dict[str, str | None] = {"websocket_url": auto, "bosh_service_url": None}
         modules = [value for value in modules_of(document, host) if _has_module(value)]
         for value in modules:
-            if id(value) not in seen:  # the same for all hosts: one message for each error
-                seen[id(value)] = _given(value, auto, document, problems)
-            urls |= seen[id(value)]
+            if value not in seen:  # the same for all hosts: one message for each error
+                seen[value] = _given(value, auto, document, problems)
+            urls |= seen[value]
         if modules or not given:
             filled = {name: url and url.replace("@HOST@", host) for name, url in urls.items()}
             found.append(HostAddresses(host, filled["websocket_url"], filled["bosh_service_url"]))
