@@ -100,9 +100,12 @@ def test_a_survey_counts_the_bytes_of_running_and_ended_sessions(
     for session in sessions:
         session.browser.text(b"<presence xmlns='jabber:client'/>")
         in_thread(session.server.read_until, b"/>")
+    sessions[0].server.send(b"<resumed xmlns='urn:xmpp:sm:3' previd='p'/>")
+    in_thread(sessions[0].browser.message)
     in_thread(sessions[0].end)
     wait_here(lambda: len(supervisor.sessions) == 1, "end of one session")
     survey = supervisor.survey()
+    assert survey.passed.resumed == 1
     assert survey.passed.stanzas_from_client == 2
     assert survey.passed.logins == 2
     assert survey.logged_in == 1

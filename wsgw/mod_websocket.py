@@ -270,7 +270,7 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
     """
     groups: dict[tuple[str, str, str], int] = {}
     from_browser = to_browser = from_upstream = to_upstream = frames_from = frames_to = 0
-    from_client = to_client = logins = failed = 0
+    from_client = to_client = logins = failed = resumed = 0
     browsers_queue = upstreams_queue = paused = 0
     for relay in relays:
         session, xmpp, up, down = relay.session, relay.xmpp, relay.up, relay.down
@@ -284,6 +284,7 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         to_client += xmpp.stanzas_to_client
         logins += xmpp.login.succeeded
         failed += xmpp.login.refused
+        resumed += xmpp.login.resumed
         standing = (xmpp.domain, xmpp.framing_name, xmpp.state_name)
         groups[standing] = groups.get(standing, 0) + 1
         if session.ping_time is not None:
@@ -295,6 +296,6 @@ def survey(relays: Iterable[Relay], tally: Tally) -> Survey:
         paused += waits
     passed = Passed(
         *(from_browser, to_browser, from_upstream, to_upstream, frames_from, frames_to),
-        *(from_client, to_client, logins, failed),
+        *(from_client, to_client, logins, failed, resumed),
     )
     return Survey(passed, logins, groups, browsers_queue, upstreams_queue, paused)

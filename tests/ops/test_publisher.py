@@ -15,6 +15,7 @@ from tests.ops.conftest import StartAdmin
 from tests.support.certificates import Certificate
 from tests.support.processes import wait_until
 from tests.support.traffic import assert_whole
+from tests.support.wire import OPENINGS, Browser, XmppServer
 
 _COUNTED = {
     **{
@@ -26,6 +27,9 @@ _COUNTED = {
     "stanzas_from_client": ("wsgw_stanzas_total", "from_client"),
     "stanzas_to_client": ("wsgw_stanzas_total", "to_client"),
 }
+RESUMED_WITHIN_SASL2 = (
+    b"<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='urn:xmpp:sm:3' h='0' previd='p'/></success>"
+)
 
 
 @pytest.fixture
@@ -81,6 +85,21 @@ def test_the_metrics_count_every_byte_and_session(
     assert metrics.value("wsgw_logins_total", result="success") == 20
     assert metrics.sum("wsgw_upstream_connect_seconds_count") == 20
     assert metrics.value("wsgw_sessions_logged_in") == 0
+
+
+@pytest.mark.rule("xep-0198-inline")
+def test_a_session_that_is_resumed_within_its_login_is_counted(
+    start: StartAdmin, xmpp_server: XmppServer
+) -> None:
+    admin = start(xmpp_server.port)
+    browser = Browser(admin.gateway.ws_port)
+    browser.text(OPENINGS["rfc7395"])
+    connection = None
+    while connection is None:
+        with contextlib.suppress(EOFError):  # the gateway's own attempts say nothing
+            connection = xmpp_server.accept_stream(RESUMED_WITHIN_SASL2)
+    wait_until(lambda: admin.metrics().value("wsgw_sessions_resumed_total") == 1, PATIENCE, "the count")
+    assert admin.metrics().value("wsgw_logins_total", result="success") == 1
 
 
 def test_a_reload_changes_no_counter(start: StartAdmin, traffic: KeptTraffic) -> None:

@@ -45,6 +45,7 @@ COUNTED: Final = (
         ("limit",),
     ),
     Metric("wsgw_logins_total", "counter", "Logins, by the XMPP server's answer.", ("result",)),
+    Metric("wsgw_sessions_resumed_total", "counter", "Sessions that continue an earlier one (XEP-0198)."),
     Metric("wsgw_stanzas_total", "counter", "Messages, presences and iqs forwarded.", ("direction",)),
     Metric(
         "wsgw_stanzas_repaired_total",

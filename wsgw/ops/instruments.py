@@ -108,6 +108,7 @@ class Instruments:
         self._grow(passed.stanzas_to_client, "wsgw_stanzas_total", "to_client")
         self._grow(passed.logins, "wsgw_logins_total", "success")
         self._grow(passed.failed_logins, "wsgw_logins_total", "failure")
+        self._grow(passed.resumed, "wsgw_sessions_resumed_total")
 
     def _grow(self, count: float, name: str, *labels: str) -> None:
         """Raise a counter so that this process has added ``count`` to it in all.

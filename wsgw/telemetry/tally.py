@@ -35,6 +35,8 @@ class Passed(NamedTuple):
     stanzas_to_client: int = 0
     logins: int = 0
     failed_logins: int = 0
+    #: Sessions that continue an earlier one (XEP-0198).
+    resumed: int = 0
 
     def plus(self, other: Passed) -> Passed:
         """The sum of this traffic and ``other``."""
