@@ -24,11 +24,12 @@ from wsgw.config.pem import PemFiles
 from wsgw.errors import StreamError, UpstreamFailed, causes
 from wsgw.net import srv
 from wsgw.net.tls import ALPN_XMPP_CLIENT, UpstreamTls
-from wsgw.opening.proxy_protocol import Endpoint, header_v1, header_v2
+from wsgw.opening.proxy_protocol import Client, header_v1, header_v2
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.element import read_element
 from wsgw.stanzas.parser import STREAM, split_name
 from wsgw.stanzas.server import ServerStream
+from wsgw.telemetry.peer import Peer
 from wsgw.telemetry.tally import Attempt, Tally
 from wsgw.xmpp.features import FEATURES, STARTTLS, STARTTLS_PROCEED
 from wsgw.xmpp.header import starttls_header
@@ -41,6 +42,8 @@ _SocketAddress = tuple[int, Any]
 Failure = tuple[UpstreamAddress, OSError]
 #: Bytes of one element before TLS: enough for features; a server that sends more is not trusted.
 _NEGOTIATION_LIMIT = 64 * 1024
+#: The client of a connection that wsgw makes to try out an upstream.
+_NO_CLIENT = Client(("", 0))
 #: The most characters of an element's name in an error.
 _SHOWN = 64
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH.
@@ -82,12 +85,13 @@ class Upstream:
         self._starttls = _tls(config, (), files)
         self._direct_tls = _tls(config, (ALPN_XMPP_CLIENT,), files)
 
-    def connect(self, domain: str, client: Endpoint) -> SocketAsync:
-        """Return a connection to the server of ``domain``, for the ``client``'s (address, port).
+    def connect(self, domain: str, peer: Peer) -> SocketAsync:
+        """Return a connection to the server of ``domain``, for the client ``peer``.
 
         It tries one address after the other, each within ``connect_timeout``. Raises UpstreamFailed if none
         can be used.
         """
+        client = Client(peer.endpoint, peer.authority or "", peer.request_id or "", peer.tls)
         problems: list[Failure] = []
         for configured, address in self._addresses(problems):
             began = monotonic()
@@ -111,7 +115,7 @@ class Upstream:
         problems: list[Failure] = []
         for configured, address in self._addresses(problems):
             try:
-                return self._attempt(configured, address, domain, ("", 0)), problems
+                return self._attempt(configured, address, domain, _NO_CLIENT), problems
             except OSError as error:
                 problems.append((address, _without_frames(error)))
         return None, problems
@@ -125,12 +129,10 @@ class Upstream:
         for configured, address in self._addresses([]):
             if configured not in answering:
                 with contextlib.suppress(OSError):
-                    self._attempt(configured, address, domain, ("", 0)).linger(0.0, PROBE_LINGERS)
+                    self._attempt(configured, address, domain, _NO_CLIENT).linger(0.0, PROBE_LINGERS)
                     answering.add(configured)
 
-    def _attempt(
-        self, configured: str, address: UpstreamAddress, domain: str, client: Endpoint
-    ) -> SocketAsync:
+    def _attempt(self, configured: str, address: UpstreamAddress, domain: str, client: Client) -> SocketAsync:
         """Connect to one address within ``connect_timeout``, and note the result. Raises OSError."""
         seconds = self._config.connect_timeout
         try:
@@ -164,7 +166,7 @@ class Upstream:
                 continue
             yield from ((str(address), one) for one in found)
 
-    def _connect(self, address: UpstreamAddress, domain: str, client: Endpoint) -> SocketAsync:
+    def _connect(self, address: UpstreamAddress, domain: str, client: Client) -> SocketAsync:
         if address.scheme in ("tcp", "unix"):
             return self._open(address, client)
         tls = self._direct_tls if address.scheme == "tls" else self._starttls
@@ -175,7 +177,7 @@ class Upstream:
                 return _with_tls(sock, tls, context, address, domain)
         return _with_tls(self._open(address, client), tls, last, address, domain)
 
-    def _open(self, address: UpstreamAddress, client: Endpoint) -> SocketAsync:
+    def _open(self, address: UpstreamAddress, client: Client) -> SocketAsync:
         """Connect to the first address of the host that answers; send the PROXY header."""
         *others, last = _resolve(address)
         # An address that drops packets must not use up the time of the others.
@@ -185,7 +187,7 @@ class Upstream:
                 return self._connect_to(*target, client, seconds)
         return self._connect_to(*last, client, seconds)
 
-    def _connect_to(self, family: int, target: Any, client: Endpoint, seconds: float) -> SocketAsync:
+    def _connect_to(self, family: int, target: Any, client: Client, seconds: float) -> SocketAsync:
         sock = socket.socket(family, socket.SOCK_STREAM)
         connection = SocketAsync(sock)
         try:
@@ -198,14 +200,14 @@ class Upstream:
             connection.close()
             raise
 
-    def _send_proxy_header(self, connection: SocketAsync, sock: socket.socket, client: Endpoint) -> None:
+    def _send_proxy_header(self, connection: SocketAsync, sock: socket.socket, client: Client) -> None:
         version = self._config.upstream_proxy_protocol
         if version == "off":
             return
         name = sock.getpeername()
         server = (name[0], name[1]) if isinstance(name, tuple) else ("", 0)
-        make_header = header_v1 if version == "v1" else header_v2
-        connection.sendall(make_header(client, server))
+        header = header_v1(client.endpoint, server) if version == "v1" else header_v2(client, server)
+        connection.sendall(header)
 
 
 def _tls(config: ListenerConfig, alpn: tuple[str, ...], files: PemFiles) -> UpstreamTls:

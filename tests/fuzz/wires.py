@@ -188,9 +188,12 @@ def proxy(data: bytes) -> None:
         assert begun is None or begun == whole or (isinstance(begun, str) and isinstance(whole, str))
     if isinstance(whole, tuple) and whole[0] is not None:
         client = whole[0]
-        for write in (proxy_protocol.header_v1, proxy_protocol.header_v2):
-            header = write(client, client)
-            assert proxy_protocol.parse(header) == (client, len(header))
+        header = proxy_protocol.header_v2(client, client.endpoint)
+        assert proxy_protocol.parse(header) == (client, len(header))
+        assert len(header) <= 536
+        bare = client._replace(authority="", unique_id="", tls=None)
+        header = proxy_protocol.header_v1(client.endpoint, client.endpoint)
+        assert proxy_protocol.parse(header) == (bare, len(header))
 
 
 def _proxy_header(data: bytes) -> object:

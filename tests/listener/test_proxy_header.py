@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from ipaddress import IPv6Address
@@ -168,17 +169,44 @@ def test_the_server_gets_a_proxy_header_of_version_2(start_edge: StartEdge, xmpp
     gateway = start_edge(ws_options="{upstream_proxy_protocol, v2}, ")
     browser = Browser(gateway.ws_port, headers=from_("192.0.2.7"), first=frame(OPEN))
     server = xmpp_server.accept()
-    head = server.read(16 + 12)
-    assert head[:16] == V2_SIGNATURE + b"\x21\x11\x00\x0c"
+    head = server.read(16 + 12 + 12 + 35)
+    assert head[:16] == V2_SIGNATURE + b"\x21\x11\x00" + bytes([12 + 12 + 35])
     assert head[16:20] == bytes((192, 0, 2, 7))
-    assert server.read_until(b"<stream:stream")
+    assert head[28:43] == b"\x02\x00\x09localhost\x05\x00\x20"
+    assert re.fullmatch(rb"[0-9a-f]{32}", head[43:]), "a proxy has given no request ID"
+    assert server.read(5) == b"<?xml"
     server.close()
     browser.close()
-    browser = Browser(gateway.ws_port, headers=from_("2001:db8::7"), first=frame(OPEN))
+    headers = (*from_("2001:db8::7"), "X-Request-ID: a1")
+    browser = Browser(gateway.ws_port, headers=headers, first=frame(OPEN))
     server = xmpp_server.accept()
-    head = server.read(16 + 36)
-    assert head[:16] == V2_SIGNATURE + b"\x21\x21\x00\x24"
+    head = server.read(16 + 36 + 12 + 5)
+    assert head[:16] == V2_SIGNATURE + b"\x21\x21\x00" + bytes([36 + 12 + 5])
     assert head[16:32] == socket.inet_pton(socket.AF_INET6, "2001:db8::7")
     assert head[32:48] == socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1")
+    assert head[52:] == b"\x02\x00\x09localhost\x05\x00\x02a1"
     server.close()
     browser.close()
+
+
+def test_version_2_has_the_tls_that_wsgw_ends(
+    start_edge: StartEdge, xmpp_server: XmppServer, context: ssl.SSLContext
+) -> None:
+    """It does not have the balancer's, which is that of another connection."""
+    options = "{use_proxy_protocol, true}, {upstream_proxy_protocol, v2}, "
+    gateway = start_edge(ws_options=options)
+    tlvs = b"\x02\0\x04chat\x05\0\x02b7" + b"\x20\0\x0f\1\0\0\0\0\x21\0\x07TLSv1.1"
+    for port, tls in ((gateway.ws_port, b"TLSv1.1"), (gateway.wss_port, b"TLSv1.3")):
+        sock = socket.create_connection(("localhost", port), 5)
+        sock.sendall(v2(IPV4_BODY + tlvs))
+        secure = context.wrap_socket(sock, server_hostname="localhost") if port == gateway.wss_port else sock
+        secure.sendall(request(*GOOD) + frame(OPEN))
+        server = xmpp_server.accept()
+        head = server.read(16)
+        body = server.read(int.from_bytes(head[14:], "big"))
+        assert body[:4] == IPV4_BODY[:4]
+        assert body[12:26] == b"\x02\0\x04chat\x05\0\x02b7\x20\0"
+        assert body[27:42] == b"\1\0\0\0\1\x21\0\x07" + tls
+        assert (b"TLS_" in body) == (tls == b"TLSv1.3"), "the cipher suite"
+        server.close()
+        secure.close()

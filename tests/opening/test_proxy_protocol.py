@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.opening.proxy_protocol import Endpoint, ProxyProtocolError, header_v1, header_v2, parse
+from wsgw.opening.proxy_protocol import Client, Endpoint, ProxyProtocolError, header_v1, header_v2, parse
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 FOUR = bytes((192, 0, 2, 1, 198, 51, 100, 2)) + b"\xdc\x04\x01\xbb"
 SIX = bytes.fromhex("20010db800000000000000000000000120010db8000000000000000000000002") + b"\xdc\x04\x01\xbb"
-CLIENT = ("192.0.2.1", 56324)
+CLIENT = Client(("192.0.2.1", 56324))
 SERVER = ("198.51.100.2", 443)
-CLIENT_6 = ("2001:db8::1", 56324)
+CLIENT_6 = Client(("2001:db8::1", 56324))
 SERVER_6 = ("2001:db8::2", 443)
 LONGEST = ":".join(["ffff"] * 8)
 
@@ -26,12 +26,12 @@ def v2(command: int, family: int, body: bytes = b"", length: int | None = None) 
     return SIGNATURE + bytes((command, family)) + size.to_bytes(2, "big") + body
 
 
-HEADERS: dict[str, tuple[bytes, Endpoint | None]] = {
+HEADERS: dict[str, tuple[bytes, Client | None]] = {
     "2.1: TCP4": (b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", CLIENT),
     "2.1: TCP6": (b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n", CLIENT_6),
     "2.1: the longest TCP6 line": (
         f"PROXY TCP6 {LONGEST} {LONGEST} 65535 65535\r\n".encode(),
-        (LONGEST, 65535),
+        Client((LONGEST, 65535)),
     ),
     "2.1: UNKNOWN": (b"PROXY UNKNOWN\r\n", None),
     "2.1: UNKNOWN and anything after it, 107 bytes": (b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n", None),
@@ -48,7 +48,7 @@ HEADERS: dict[str, tuple[bytes, Endpoint | None]] = {
 
 
 @pytest.mark.parametrize(("header", "client"), HEADERS.values(), ids=HEADERS)
-def test_a_header_is_read_in_any_pieces_with_trailing_data(header: bytes, client: Endpoint | None) -> None:
+def test_a_header_is_read_in_any_pieces_with_trailing_data(header: bytes, client: Client | None) -> None:
     assert parse(header) == (client, len(header))
     assert parse(header + b"GET / HTTP/1.1\r\n") == (client, len(header))
     for taken in range(len(header)):
@@ -95,17 +95,17 @@ def test_a_malformed_header_is_an_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "destination", "one", "two"),
+    ("client", "destination", "one", "two"),
     [
         (CLIENT, SERVER, b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", v2(0x21, 0x11, FOUR)),
         (CLIENT_6, SERVER_6, b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n", v2(0x21, 0x21, SIX)),
-        (("", 0), SERVER, b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
+        (Client(("", 0)), SERVER, b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
         (CLIENT, ("/run/xmpp.sock", 0), b"PROXY UNKNOWN\r\n", v2(0x20, 0x00)),
     ],
 )
-def test_a_header_is_written(source: Endpoint, destination: Endpoint, one: bytes, two: bytes) -> None:
-    assert header_v1(source, destination) == one
-    assert header_v2(source, destination) == two
+def test_a_header_is_written(client: Client, destination: Endpoint, one: bytes, two: bytes) -> None:
+    assert header_v1(client.endpoint, destination) == one
+    assert header_v2(client, destination) == two
 
 
 def test_a_zone_is_not_written() -> None:
@@ -113,14 +113,82 @@ def test_a_zone_is_not_written() -> None:
     scoped = ("fe80::1%x 10.0.0.1\r\n", 1)
     plain = ("fe80::1", 1)
     assert header_v1(scoped, SERVER_6) == header_v1(plain, SERVER_6)
-    assert header_v2(SERVER_6, scoped) == header_v2(SERVER_6, plain)
+    assert header_v2(CLIENT_6, scoped) == header_v2(CLIENT_6, plain)
+    assert header_v2(Client(scoped), SERVER_6) == header_v2(Client(plain), SERVER_6)
 
 
 def test_two_address_families_are_written_as_ipv6() -> None:
-    mapped = (str(IPv6Address("::ffff:192.0.2.1")), 56324)  # Python 3.13 spells it differently
-    assert parse(header_v1(CLIENT, SERVER_6)) == (mapped, len(header_v1(CLIENT, SERVER_6)))
+    mapped = Client((str(IPv6Address("::ffff:192.0.2.1")), 56324))  # Python 3.13 spells it differently
+    line = header_v1(CLIENT.endpoint, SERVER_6)
+    assert parse(line) == (mapped, len(line))
     assert parse(header_v2(CLIENT, SERVER_6)) == (mapped, 52)
-    assert parse(header_v2(SERVER_6, CLIENT)) == (SERVER_6, 52)
+    assert parse(header_v2(CLIENT_6, SERVER)) == (CLIENT_6, 52)
+
+
+def tlv(kind: int, value: bytes) -> bytes:
+    return bytes((kind,)) + len(value).to_bytes(2, "big") + value
+
+
+#: The header of haproxy 2.6 for a connection with TLS, with the addresses of this file, by ``send-proxy-v2
+#: proxy-v2-options ssl,ssl-cipher,authority,unique-id``.
+HAPROXYS = v2(
+    0x21,
+    0x11,
+    FOUR
+    + tlv(0x02, b"localhost")
+    + tlv(0x05, b"balancer-203.0.113.9:4711")
+    + tlv(0x20, b"\x01\0\0\0\0" + tlv(0x21, b"TLSv1.3") + tlv(0x23, b"TLS_AES_256_GCM_SHA384")),
+)
+DESCRIBED = CLIENT._replace(
+    authority="localhost",
+    unique_id="balancer-203.0.113.9:4711",
+    tls=("TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+)
+
+
+def test_the_tlvs_are_read_and_written() -> None:
+    """wsgw writes the bytes of haproxy, and that no client certificate was verified (2.2.5)."""
+    assert parse(HAPROXYS) == (DESCRIBED, len(HAPROXYS))
+    assert all(parse(HAPROXYS[:size]) is None for size in range(len(HAPROXYS)))
+    written = header_v2(DESCRIBED, SERVER)
+    assert parse(written + b"GET ") == (DESCRIBED, len(written))
+    assert written == HAPROXYS.replace(b"\x01\0\0\0\0\x21", b"\x01\0\0\0\x01\x21")
+    assert header_v2(DESCRIBED._replace(endpoint=("", 0)), SERVER) == v2(0x20, 0x00)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tlv(0x02, b""),
+        tlv(0x02, b"a b"),
+        tlv(0x02, b"x" * 256),
+        tlv(0x02, "m\u00fcnchen".encode()),
+        tlv(0x05, b"x" * 129),
+        tlv(0x05, b"a\n1"),
+        tlv(0x05, b"\xff\0"),
+        tlv(0x20, b""),
+        tlv(0x20, b"\0\0\0\0\0" + tlv(0x21, b"TLSv1.3")),  # the client does not use TLS
+        b"\x02\0\x09localhos",
+        b"\x02\0",
+        tlv(0x01, b"h2") + tlv(0x03, b"abcd") + tlv(0xEA, b"\x01vpce-1"),
+    ],
+)
+def test_other_tlvs_are_ignored(data: bytes) -> None:
+    assert parse(v2(0x21, 0x11, FOUR + data)) == (CLIENT, 28 + len(data))
+
+
+def test_tls_without_names_is_tls() -> None:
+    data = tlv(0x20, b"\x01\0\0\0\0" + tlv(0x21, b"x" * 41) + tlv(0x23, b"a b"))
+    found = parse(v2(0x21, 0x11, FOUR + data))
+    assert found is not None
+    assert found[0] == CLIENT._replace(tls=("", ""))
+
+
+def test_the_longest_header_fits_into_one_segment() -> None:
+    longest = Client((LONGEST, 65535), "x" * 255, "x" * 128, ("x" * 40, "x" * 40))
+    written = header_v2(longest, SERVER_6)
+    assert parse(written) == (longest, len(written))
+    assert len(written) <= 536
 
 
 endpoints = st.tuples(st.ip_addresses().map(str), st.integers(0, 65535))
@@ -128,15 +196,15 @@ endpoints = st.tuples(st.ip_addresses().map(str), st.integers(0, 65535))
 
 @given(endpoints, endpoints, st.binary(max_size=20))
 def test_a_written_header_is_read(source: Endpoint, destination: Endpoint, rest: bytes) -> None:
-    for header in (header_v1(source, destination), header_v2(source, destination)):
+    for header in (header_v1(source, destination), header_v2(Client(source), destination)):
         found = parse(header + rest)
         assert found is not None
         client, used = found
         assert used == len(header)
         assert client is not None
-        assert client[1] == source[1]
+        assert client.endpoint[1] == source[1]
         if (":" in source[0]) == (":" in destination[0]):
-            assert client == source
+            assert client == Client(source)
     assert re.fullmatch(rb"PROXY TCP[46] [0-9a-f.:]+ [0-9a-f.:]+ \d+ \d+\r\n", header_v1(source, destination))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsgw.errors import HandshakeRefused
-from wsgw.opening.request import UpgradeRequest, judge, path_segments
+from wsgw.opening.request import UpgradeRequest, host_name, judge, path_segments
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 ORIGIN = "https://chat.example"
@@ -234,3 +234,22 @@ def test_only_an_allowed_origin_is_accepted(origins: list[str], allowed: bool) -
 )
 def test_a_path_is_split_into_its_segments(target: str, segments: tuple[str, ...]) -> None:
     assert path_segments(target) == segments
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("chat.example", "chat.example"),
+        ("Chat.Example:5443", "Chat.Example"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        (" xn--mnchen-3ya.example ", "xn--mnchen-3ya.example"),
+        ("[2001:db8::1]:443", ""),
+        ("", ""),
+        ("a b", ""),
+        ("x" * 256, ""),
+        ("m\xfcnchen.example", ""),
+    ],
+)
+def test_the_host_name_of_a_request(host: str, name: str) -> None:
+    assert host_name([("Origin", "x"), ("HOST", host)]) == name
+    assert host_name([]) == ""

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,10 @@ class Ended(Exception):
 
 
 class LegacyClient:
-    """A bare WebSocket on ``port``, with ``ca`` over TLS. ``first`` follows the request in the same write."""
+    """A bare WebSocket on ``port``, with ``ca`` over TLS.
+
+    ``before`` is sent before TLS. ``first`` follows the request, with ``headers`` in it, in the same write.
+    """
 
     def __init__(
         self,
@@ -47,8 +51,11 @@ class LegacyClient:
         ca: Path | None = None,
         first: bytes = b"",
         seconds: float = 15,
+        before: bytes = b"",
+        headers: Sequence[str] = (),
     ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        self._socket.sendall(before)
         if ca is not None:
             context = ssl.create_default_context(cafile=str(ca))
             self._socket = context.wrap_socket(self._socket, server_hostname="localhost")
@@ -56,6 +63,7 @@ class LegacyClient:
         request = (
             f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: WebSocket\r\n"
             "Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n"
+            + "".join(f"{header}\r\n" for header in headers)
         ).encode()
         self._socket.sendall(request + b"Sec-WebSocket-Key: " + key + b"\r\n\r\n" + first)
         self._reader = self._socket.makefile("rb")

@@ -42,7 +42,8 @@ class Missing(Exception):
 class Server(ABC):
     """One private server.
 
-    ``c2s_port`` is plain, ``c2s_tls_port`` direct TLS; the subclasses say how each port offers STARTTLS.
+    ``c2s_port`` is plain, ``c2s_tls_port`` direct TLS; the subclasses say how each port offers STARTTLS. On
+    ``c2s_proxy_port``, which only ejabberd has, connections begin with a PROXY header.
     """
 
     name: str
@@ -55,8 +56,8 @@ class Server(ABC):
         self.folder = folder
         self.certificate = certificate
         self.log = folder / f"{self.name}.log"
-        self._ports = [ReservedPort() for _ in range(5)]
-        numbers = [port.number for port in self._ports]
+        self._ports = [ReservedPort() for _ in range(6)]
+        *numbers, self.c2s_proxy_port = (port.number for port in self._ports)
         self.c2s_port, self.c2s_starttls_port, self.c2s_tls_port, self.http_port, self.https_port = numbers
         #: Every account made so far and its password.
         self.accounts: dict[str, str] = {}
@@ -168,9 +169,8 @@ class Ejabberd(Server):
     def _config(self) -> str:
         common = 'ip: "127.0.0.1", backlog: 1024'
         c2s = f"{common}, module: ejabberd_c2s, max_stanza_size: 262144, shaper: none, access: all"
-        http = (
-            f'{common}, module: ejabberd_http, request_handlers: {{"{self.native_path}": ejabberd_http_ws}}'
-        )
+        handlers = f'{{"{self.native_path}": ejabberd_http_ws, "/api": mod_http_api}}'
+        http = f"{common}, module: ejabberd_http, request_handlers: {handlers}"
         return f"""\
 hosts: ["{self.domain}"]
 loglevel: warning
@@ -179,13 +179,16 @@ listen:
   - {{port: {self.c2s_port}, {c2s}}}
   - {{port: {self.c2s_starttls_port}, {c2s}, starttls_required: true}}
   - {{port: {self.c2s_tls_port}, {c2s}, tls: true}}
+  - {{port: {self.c2s_proxy_port}, {c2s}, use_proxy_protocol: true}}
   - {{port: {self.http_port}, {http}}}
   - {{port: {self.https_port}, {http}, tls: true}}
 auth_method: internal
 registration_timeout: infinity
 acme: {{auto: false}}
+api_permissions: {{tests: {{from: [mod_http_api], who: {{ip: 127.0.0.0/8}}, what: [connected_users_info]}}}}
 shaper_rules: {{max_user_sessions: 100000}}
 modules:
+  mod_admin_extra: {{}}
   mod_roster: {{}}
   mod_disco: {{}}
   mod_ping: {{}}

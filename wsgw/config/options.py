@@ -284,7 +284,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "upstream_proxy_protocol",
         Choice(("off", "v1", "v2")),
         Computed("`off`; `v2` if the c2s listener of the default upstream has `use_proxy_protocol`"),
-        "Send the client's address to the XMPP server in a PROXY header of this version.",
+        "Send the client's address in a PROXY header of this version; in `v2` also host name, ID and TLS.",
         "haproxy's send-proxy, send-proxy-v2",
     ),
     Option(

@@ -19,7 +19,7 @@ from wsgw.errors.refusals import Refusal
 from wsgw.listener.context import ListenerContext
 from wsgw.listener.first_bytes import NoBytes, NoTls, read_proxy_header, start_tls, wait_for_bytes
 from wsgw.listener.upgrade import UpgradeHandler
-from wsgw.opening.proxy_protocol import ProxyProtocolError
+from wsgw.opening.proxy_protocol import Client, ProxyProtocolError
 from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
 from wsgw.telemetry import session_log
@@ -51,20 +51,20 @@ def serve_connection(
     except HandshakeRefused as refusal:
         _turn_away(connection, context, refusal)
         return
-    adopted, address = False, peer_address
+    adopted, client = False, Client(peer_address)
     try:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context.config.use_proxy_protocol:
             with Deadline(refusals.HANDSHAKE_TIMEOUT, context.config.handshake_timeout):
-                address = read_proxy_header(connection) or peer_address
-        adopted = _upgrade(connection, address, ticket, context, server)
+                client = read_proxy_header(connection) or client
+        adopted = _upgrade(connection, client, ticket, context, server)
     except HandshakeRefused as refusal:
         _turn_away(connection, context, refusal)
     except (OSError, ProxyProtocolError, gevent.Timeout) as error:
-        _log_no_request(address[0], context, error)
+        _log_no_request(client.endpoint[0], context, error)
     except Exception:
-        log.exception("%s ! fault in the gateway", address[0])
+        log.exception("%s ! fault in the gateway", client.endpoint[0])
     finally:
         if not adopted:
             connection.linger(LINGER_TIMEOUT, LINGER_TIMEOUT)
@@ -73,7 +73,7 @@ def serve_connection(
 
 def _upgrade(
     connection: SocketAsync,
-    address: tuple[str, int],
+    client: Client,
     ticket: Ticket,
     context: ListenerContext,
     server: pywsgi.WSGIServer,
@@ -82,12 +82,13 @@ def _upgrade(
 
     Raises OSError, HandshakeRefused and gevent.Timeout.
     """
-    if not context.trusted.is_proxy(address[0]):
-        ticket.charge(address[0], monotonic())
+    address = client.endpoint[0]
+    if not context.trusted.is_proxy(address):
+        ticket.charge(address, monotonic())
     if context.tls is not None:
         with Deadline(refusals.TLS_HANDSHAKE_TIMEOUT, context.config.tls_handshake_timeout):
             start_tls(connection, context.tls)
-    handler = UpgradeHandler(connection, address, server, context, ticket)
+    handler = UpgradeHandler(connection, client, server, context, ticket)
     with gevent.Timeout(context.config.handshake_timeout, False):  # type: ignore[arg-type]
         wait_for_bytes(connection)
         handler.handle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 from wsgw.opening.head_grammar import TLS_RECORD, no_tls
+from wsgw.opening.proxy_protocol import Client
 from wsgw.opening.proxy_protocol import parse as parse_proxy_header
 from wsgw.socket_async import SocketAsync
 
@@ -21,8 +22,8 @@ class NoTls(ConnectionError):
         super().__init__(cause)
 
 
-def read_proxy_header(connection: SocketAsync) -> tuple[str, int] | None:
-    """Return (address, port) of the client that the proxy names, None if it names none.
+def read_proxy_header(connection: SocketAsync) -> Client | None:
+    """Return the client that the proxy names, None if it names none.
 
     Raises OSError and ProxyProtocolError.
     """

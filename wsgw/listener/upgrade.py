@@ -6,6 +6,7 @@ After the 101, the WebSocket object of gevent-websocket is dropped, and the supe
 from __future__ import annotations
 
 import contextlib
+import os
 from http.client import HTTPException
 from time import monotonic
 from typing import Any
@@ -20,7 +21,8 @@ from wsgw.listener.context import ListenerContext
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.host_meta import HostMeta
-from wsgw.opening.request import SUBPROTOCOL, SWITCHING, path_is_served, path_segments
+from wsgw.opening.proxy_protocol import Client
+from wsgw.opening.request import SUBPROTOCOL, SWITCHING, host_name, path_is_served, path_segments
 from wsgw.opening.request_ids import request_ids
 from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import SocketAsync
@@ -45,18 +47,20 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
     def __init__(
         self,
         connection: SocketAsync,
-        address: tuple[str, int],
+        client: Client,
         server: pywsgi.WSGIServer,
         context: ListenerContext,
         ticket: Ticket,
     ) -> None:
         self._reader = StrictHeadReader(connection, context.config.max_header_size)
-        super().__init__(connection, address, server, rfile=self._reader)
+        super().__init__(connection, client.endpoint, server, rfile=self._reader)
         self._context = context
         self._connection = connection
         self._ticket = ticket
         #: The client's address, as far as the request has been read.
-        self._client = address[0]
+        self._client = client.endpoint[0]
+        #: The peer of the socket, or the client of the PROXY header.
+        self._proxied = client
         #: Whether the request was refused, and whether a session has taken over the connection.
         self.answered = self.adopted = False
         #: Whether the request asks for no WebSocket, so that its answer is logged at debug only.
@@ -73,22 +77,37 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self.wsgi_input = _NoBody()
         self.close_connection = True
         try:
-            key, client = self._judge(session)
+            key = self._judge(session)
         except HandshakeRefused as refusal:
             self.status, self.headers_sent = str(refusal.status), True
             self._answer(refusal)
             return
         self._switch_protocols(key)
         self.socket = None  # the connection belongs to the session
-        number = next(context.supervisor.connection_ids)
-        peer = Peer(number, self.client_address, client, *self._request_ids())
         self.adopted = True
         context.supervisor.start_child(
-            peer, self._connection, session, context.upstream, context.sessions, self._ticket
+            self._peer(), self._connection, session, context.upstream, context.sessions, self._ticket
         )
 
-    def _judge(self, session: WebSocketSession) -> tuple[str, str]:
-        """Return (key, client address) or raise HandshakeRefused."""
+    def _peer(self) -> Peer:
+        """Describe the client, for the log and for the XMPP server."""
+        request_id, traceparent = self._request_ids()
+        authority = self._proxied.authority
+        if self._context.config.upstream_proxy_protocol == "v2":
+            authority = authority or host_name(self._reader.fields)
+            request_id = request_id or os.urandom(16).hex()
+        return Peer(
+            next(self._context.supervisor.connection_ids),
+            self.client_address,
+            self._client,
+            request_id,
+            traceparent,
+            authority or None,
+            self._connection.tls_parameters or self._proxied.tls,
+        )
+
+    def _judge(self, session: WebSocketSession) -> str:
+        """Return the client's key or raise HandshakeRefused."""
         config = self._context.config
         self._charge_client()
         if self._context.host_meta is not None:
@@ -104,7 +123,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             self._check_body_and_drain()
             raise
         self._check_body_and_drain()
-        return key, self._client
+        return key
 
     def _answer_host_meta(self, pages: HostMeta) -> None:
         """Raise the answer to a request for host-meta, also while the gateway stops: it opens no session."""
@@ -222,7 +241,10 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         return RefusedRequest(reader.method, reader.target, ", ".join(origins), served, *self._request_ids())
 
     def _request_ids(self) -> tuple[str | None, str | None]:
-        return request_ids(self.client_address[0], self._reader.fields, self._context.trusted)
+        request_id, traceparent = request_ids(
+            self.client_address[0], self._reader.fields, self._context.trusted
+        )
+        return request_id or self._proxied.unique_id or None, traceparent
 
     def log_request(self) -> None:
         """Log nothing for pywsgi: ``session_log`` logs sessions and refusals."""

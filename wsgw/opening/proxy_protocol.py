@@ -1,4 +1,8 @@
-"""The PROXY protocol, versions 1 and 2: a header before the client's first byte that gives its address.
+"""The PROXY protocol, versions 1 and 2: a header before the client's first byte that describes the client.
+
+Both versions give its address. Version 2 may also have TLVs (type, length, value), of which wsgw knows three:
+the host name that the client asked for, an ID of the connection, and the client's TLS. A TLV that is not of
+these or breaks its grammar is ignored, and so is a truncated one: they decide nothing.
 
 Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_protocol`` writes it
 (``header_v1``, ``header_v2``). Source: haproxy's proxy-protocol.txt.
@@ -6,9 +10,13 @@ Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_prot
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from wsgw.errors import WsgwError
+from wsgw.opening.request_ids import ID
 
 Endpoint = tuple[str, int]
 
@@ -16,18 +24,38 @@ _V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _V1_LIMIT = 107
 _V2_LIMIT = 16 + 4096
 _V2_ADDRESS_SIZES = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6
+#: Types of TLVs (section 2.2). ``_TLS`` contains the two below it, after the fields of ``_TLS_HEAD``.
+_AUTHORITY, _UNIQUE_ID, _TLS = 0x02, 0x05, 0x20
+_TLS_VERSION, _TLS_CIPHER = 0x21, 0x23
+#: The client uses TLS; it has presented no certificate that was verified.
+_TLS_HEAD = b"\x01" + (1).to_bytes(4, "big")
+#: A host name, without port, at most as long as DNS allows.
+HOST_NAME = re.compile(r"[0-9A-Za-z._-]{1,255}")
+#: The name of a TLS version or of a cipher suite.
+_TLS_NAME = re.compile(r"[0-9A-Za-z._-]{1,40}")
+
+
+class Client(NamedTuple):
+    """The client, as a header describes it; an unknown text is empty. Version 1 has the endpoint only."""
+
+    endpoint: Endpoint
+    #: The host name that the client asked for.
+    authority: str = ""
+    #: Names the connection in the logs of all proxies; of the grammar ``ID``.
+    unique_id: str = ""
+    #: Version and cipher suite of the client's TLS, None without TLS.
+    tls: tuple[str, str] | None = None
 
 
 class ProxyProtocolError(WsgwError):
     """The connection does not begin with a valid PROXY header."""
 
 
-def parse(data: bytes) -> tuple[Endpoint | None, int] | None:
+def parse(data: bytes) -> tuple[Client | None, int] | None:
     """Read a header at the start of ``data``.
 
-    Returns ((address, port) of the client, length of the header in bytes). The client is None for a
-    connection of the proxy itself (``LOCAL``, ``UNKNOWN``). Returns None while the header is incomplete.
-    Raises ProxyProtocolError.
+    Returns (the client, length of the header in bytes). The client is None for a connection of the proxy
+    itself (``LOCAL``, ``UNKNOWN``). Returns None while the header is incomplete. Raises ProxyProtocolError.
     """
     if data.startswith(b"PROXY "):
         return _parse_v1(data)
@@ -38,7 +66,7 @@ def parse(data: bytes) -> tuple[Endpoint | None, int] | None:
     raise ProxyProtocolError("no PROXY header")
 
 
-def _parse_v1(data: bytes) -> tuple[Endpoint | None, int] | None:
+def _parse_v1(data: bytes) -> tuple[Client | None, int] | None:
     end = data.find(b"\r\n", 0, _V1_LIMIT)
     if end < 0:
         if len(data) >= _V1_LIMIT:
@@ -53,7 +81,7 @@ def _parse_v1(data: bytes) -> tuple[Endpoint | None, int] | None:
         _endpoint_v1(family, destination, destination_port)
     except ValueError:
         raise ProxyProtocolError("malformed PROXY line") from None
-    return client, end + 2
+    return Client(client), end + 2
 
 
 def _endpoint_v1(family: str, text: str, port: str) -> Endpoint:
@@ -65,7 +93,7 @@ def _endpoint_v1(family: str, text: str, port: str) -> Endpoint:
     return str(address), int(port)
 
 
-def _parse_v2(data: bytes) -> tuple[Endpoint | None, int] | None:
+def _parse_v2(data: bytes) -> tuple[Client | None, int] | None:
     if len(data) < 16:
         return None
     if data[12] >> 4 != 2 or data[12] & 0x0F > 1:
@@ -82,7 +110,36 @@ def _parse_v2(data: bytes) -> tuple[Endpoint | None, int] | None:
         raise ProxyProtocolError("PROXY header too short for its addresses")
     address = ip_address(data[16 : 16 + width])
     port = int.from_bytes(data[16 + 2 * width : 18 + 2 * width], "big")
-    return (str(address), port), size
+    return _described((str(address), port), data[20 + 2 * width : size]), size
+
+
+def _described(endpoint: Endpoint, data: bytes) -> Client:
+    values = dict(_tlvs(data))
+    tls = values.get(_TLS, b"")
+    inside = dict(_tlvs(tls[len(_TLS_HEAD) :]))
+    return Client(
+        endpoint,
+        _text(values.get(_AUTHORITY), HOST_NAME),
+        _text(values.get(_UNIQUE_ID), ID),
+        (_text(inside.get(_TLS_VERSION), _TLS_NAME), _text(inside.get(_TLS_CIPHER), _TLS_NAME))
+        if tls[:1] and tls[0] & _TLS_HEAD[0]
+        else None,
+    )
+
+
+def _tlvs(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (type, value) of each TLV in ``data`` that is complete."""
+    while len(data) >= 3:
+        end = 3 + int.from_bytes(data[1:3], "big")
+        if end > len(data):
+            return
+        yield data[0], data[3:end]
+        data = data[end:]
+
+
+def _text(value: bytes | None, grammar: re.Pattern[str]) -> str:
+    text = (value or b"").decode("ascii", "replace")
+    return text if grammar.fullmatch(text) else ""
 
 
 def header_v1(source: Endpoint, destination: Endpoint) -> bytes:
@@ -94,15 +151,30 @@ def header_v1(source: Endpoint, destination: Endpoint) -> bytes:
     return line.encode("ascii")
 
 
-def header_v2(source: Endpoint, destination: Endpoint) -> bytes:
-    """Return the header of version 2, which is binary; ``LOCAL`` if an address is no IP address."""
+def header_v2(client: Client, destination: Endpoint) -> bytes:
+    """Return the header of version 2, which is binary; ``LOCAL`` if an address is no IP address.
+
+    It has at most 536 bytes, which every network carries in one segment.
+    """
+    source = client.endpoint
     from_address, to_address = _same_family(source[0], destination[0])
     if from_address is None or to_address is None:
         return _V2_SIGNATURE + b"\x20\x00\x00\x00"
     family = 0x11 if from_address.version == 4 else 0x21
     body = from_address.packed + to_address.packed
     body += source[1].to_bytes(2, "big") + destination[1].to_bytes(2, "big")
+    if client.authority:
+        body += _tlv(_AUTHORITY, client.authority.encode("ascii"))
+    if client.unique_id:
+        body += _tlv(_UNIQUE_ID, client.unique_id.encode("ascii"))
+    if client.tls is not None:
+        version, cipher = (text.encode("ascii") for text in client.tls)
+        body += _tlv(_TLS, _TLS_HEAD + _tlv(_TLS_VERSION, version) + _tlv(_TLS_CIPHER, cipher))
     return _V2_SIGNATURE + bytes((0x21, family)) + len(body).to_bytes(2, "big") + body
+
+
+def _tlv(kind: int, value: bytes) -> bytes:
+    return bytes((kind,)) + len(value).to_bytes(2, "big") + value
 
 
 def _same_family(

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from wsgw.errors import HandshakeRefused, PlainRequest
 from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
+from wsgw.opening.proxy_protocol import HOST_NAME
 
 SUBPROTOCOL = "xmpp"
 #: The methods of BOSH, the older transport of XMPP over HTTP (XEP-0124), and of its CORS preflight.
@@ -100,6 +101,13 @@ def path_segments(target: str) -> tuple[str, ...]:
         elif segment not in ("", "."):
             segments.append(segment)
     return tuple(segments)
+
+
+def host_name(headers: Iterable[tuple[str, str]]) -> str:
+    """Return the name in the ``Host`` header without the port, empty if it is not a host name."""
+    host = next((value for name, value in headers if name.lower() == "host"), "")
+    name = host.partition(":")[0].strip(_BLANKS)
+    return name if HOST_NAME.fullmatch(name) else ""
 
 
 def path_is_served(target: str, serves: Callable[[tuple[str, ...]], bool]) -> bool:

@@ -25,9 +25,13 @@ def request_ids(
     """
     if not trusted.may_report(peer):
         return None, None
-    return _only_value(headers, "x-request-id"), _only_value(headers, "traceparent")
+    found: dict[str, list[str]] = {"x-request-id": [], "traceparent": []}
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered in found:
+            found[lowered].append(value)
+    return _only_value(found["x-request-id"]), _only_value(found["traceparent"])
 
 
-def _only_value(headers: Sequence[tuple[str, str]], wanted: str) -> str | None:
-    values = [value for name, value in headers if name.lower() == wanted]
+def _only_value(values: Sequence[str]) -> str | None:
     return values[0] if len(values) == 1 and ID.fullmatch(values[0]) else None

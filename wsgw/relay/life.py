@@ -135,7 +135,7 @@ class Relay:
 
     def _begin(self) -> None:
         browser = self._browser
-        session_log.opened(self.peer, browser.tls_parameters, self._config.port)
+        session_log.opened(self.peer, self._config.port)
         if self._config.shaper is not None:  # at most the bytes of one second at a time
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         self.up.source = self.down.sink = browser
@@ -148,7 +148,7 @@ class Relay:
         self._enter(State.CONNECTING)
         self._connecting = True
         try:
-            connection = self._upstream.connect(domain, self.peer.endpoint)
+            connection = self._upstream.connect(domain, self.peer)
         except gevent.GreenletExit:
             return  # thrown by _stop_connecting: the session is over
         except UpstreamFailed as error:
@@ -179,7 +179,7 @@ class Relay:
         self.settle()
         for part in (self.session, self.up, self.down, self.watch):
             part.detach()
-        session_log.closed(self, self._browser.tls_parameters, self._config.port, monotonic() - self._started)
+        session_log.closed(self, self._config.port, monotonic() - self._started)
         self._browser.linger(LINGER_TIMEOUT if self._flush_browser() else 0.0, LINGER_TIMEOUT)
         if self._upstream_end is not None:
             self._upstream_end.join()

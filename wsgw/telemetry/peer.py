@@ -13,9 +13,14 @@ class Peer(NamedTuple):
     address: tuple[str, int]
     #: The address of the client.
     client: str
-    #: The proxy's names for the request and its trace; None if no trusted proxy has sent them.
+    #: Names the request in the logs of a trusted proxy, and in the PROXY header to the XMPP server.
     request_id: str | None = None
+    #: The trace of the request (W3C Trace Context), from a trusted proxy.
     traceparent: str | None = None
+    #: The host name that the client asked for, if a PROXY header gave it or will give it.
+    authority: str | None = None
+    #: Version and cipher suite of the browser's TLS, which wsgw or a balancer ends; None without TLS.
+    tls: tuple[str, str] | None = None
 
     @property
     def endpoint(self) -> tuple[str, int]:

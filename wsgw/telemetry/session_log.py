@@ -31,10 +31,6 @@ _USERINFO, _ENCODED = re.compile("//[^/]*@"), re.compile("%[0-9A-Fa-f]{2}")
 _WORD, _NAME = re.compile("[A-Za-z0-9]+"), re.compile("[A-Za-z]*[0-9]{0,5}")
 
 
-#: Version and cipher suite of the browser's TLS; None without TLS.
-Tls = tuple[str, str] | None
-
-
 class RefusedRequest(NamedTuple):
     """A refused request, as far as it was read; parts that were not read are empty."""
 
@@ -75,12 +71,12 @@ class Session(Protocol):
         """From the XMPP server to the browser."""
 
 
-def opened(peer: Peer, tls: Tls, port: int) -> None:
+def opened(peer: Peer, port: int) -> None:
     """Log that a browser has got a 101 from the listener on ``port``."""
     log.info(
         "#%(connection)d %(client)s > opened",
         {"event": "opened", "connection": peer.connection_id, "client": peer.client},
-        extra={"fields": _edge(peer, tls, port)},
+        extra={"fields": _edge(peer, port)},
     )
 
 
@@ -106,7 +102,7 @@ def repaired(peer: Peer, domain: str, repair: Repair) -> None:
     )
 
 
-def closed(session: Session, tls: Tls, port: int, duration: float) -> None:
+def closed(session: Session, port: int, duration: float) -> None:
     """Log that a session has ended, after ``duration`` seconds."""
     peer, websocket, xmpp = session.peer, session.session, session.xmpp
     up, down = session.up, session.down
@@ -130,7 +126,7 @@ def closed(session: Session, tls: Tls, port: int, duration: float) -> None:
                 "bytes_to_browser": down.bytes_sent,
                 "bytes_from_upstream": down.bytes_received,
                 "bytes_to_upstream": up.bytes_sent,
-                **_edge(peer, tls, port),
+                **_edge(peer, port),
             }
         },
     )
@@ -199,14 +195,15 @@ def listed(names: Iterable[str]) -> str:
     return cut(", ".join(names), _SHOWN_NAMES) or "none"
 
 
-def _edge(peer: Peer, tls: Tls, port: int) -> dict[str, object]:
+def _edge(peer: Peer, port: int) -> dict[str, object]:
     """The fields about the browser's connection."""
-    version, cipher = tls or (None, None)
+    version, cipher = peer.tls or (None, None)
     return {
         "proxy": peer.proxy,
         "port": port,
         "tls": version,
         "cipher": cipher,
+        "authority": peer.authority,
         "request_id": peer.request_id,
         "traceparent": peer.traceparent,
     }
