@@ -157,7 +157,7 @@ def _check(arguments: argparse.Namespace) -> int:
         from wsgw.ops.upstream_check import check_upstreams
 
         _warn(unavailable(config))
-        _warn(check_upstreams(*settings))
+        _warn(check_upstreams(settings.config, settings.files))
     return 0
 
 

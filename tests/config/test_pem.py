@@ -58,3 +58,15 @@ def test_a_bad_pem_file_is_an_error(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=reason):
             check_certificate_and_key(write(tmp_path / "x.pem", content))
+
+
+def test_changed_files_are_found(tmp_path: Path) -> None:
+    """A file that stays missing has not changed."""
+    names = [tmp_path / name for name in ("same.pem", "other.pem", "gone.pem", "missing.pem")]
+    for path in names[:3]:
+        path.write_text(CERTIFICATE)
+    first = PemFiles(names)
+    assert first.read_again().changed(first) == []
+    names[1].write_text(CERTIFICATE + KEY)
+    names[2].unlink()
+    assert first.read_again().changed(first) == sorted(names[1:3])

@@ -65,7 +65,7 @@ def test_reloads_under_traffic_disturb_no_session(
     traffic.attempt(gateway.ws_port)
     first = shown_certificate(gateway.wss_port)
     pem.write_bytes(make_certificate(tmp_path / "renewed").pem.read_bytes())
-    assert shown_certificate(gateway.wss_port) == first, "a changed file alone changes nothing"
+    assert shown_certificate(gateway.wss_port) == first, "a changed file alone changes nothing at once"
     reload(gateway)
     wait_until(lambda: shown_certificate(gateway.wss_port) != first, PATIENCE, "the new certificate")
     traffic.moves(books)

@@ -37,6 +37,17 @@ class PemFiles:
             named += [*listener.certfiles, listener.upstream_cafile, *listener.upstream_certfiles]
         return cls(path for path in named if path is not None)
 
+    def read_again(self) -> PemFiles:
+        """The present content of the same files."""
+        return PemFiles(self._contents)
+
+    def changed(self, since: PemFiles) -> list[Path]:
+        """The files whose content, or whose error, differs from that in ``since``."""
+        earlier = since._contents
+        return sorted(
+            path for path, content in self._contents.items() if not _same(content, earlier.get(path))
+        )
+
     def read(self, path: Path) -> bytes:
         """The content of ``path``. Raises the OSError if it could not be read."""
         content = self._contents.get(path)
@@ -85,6 +96,12 @@ def check_key(path: Path) -> None:
         raise ValueError("holds a certificate but no private key")
     if any(sign in content for sign in _ENCRYPTED):
         raise ValueError(f"holds a private key under a passphrase: remove it with openssl pkey -in {path}")
+
+
+def _same(one: bytes | OSError, other: bytes | OSError | None) -> bool:
+    if isinstance(one, OSError) and isinstance(other, OSError):
+        return one.errno == other.errno
+    return one == other
 
 
 def _content(path: Path) -> bytes | OSError:

@@ -138,6 +138,11 @@ STANDING: Final = (
         "Time at which the certificate of a listener expires.",
         ("certificate",),
     ),
+    Metric(
+        "wsgw_certificates_current",
+        "gauge",
+        "Whether the PEM files on the disk are in use; 0 if they have changed and cannot be used.",
+    ),
     Metric("wsgw_start_time_seconds", "gauge", "Time at which the gateway was started."),
     Metric("wsgw_build_info", "gauge", "Always 1.", ("version", "python")),
 )

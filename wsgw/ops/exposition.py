@@ -70,6 +70,7 @@ def _samples(overview: Overview) -> dict[str, _Samples]:
         "wsgw_certificate_expiry_timestamp_seconds": [
             ((file,), expires) for file, expires in overview.certificates.items()
         ],
+        "wsgw_certificates_current": _one(parent.get("certificates_current", True)),
         "wsgw_start_time_seconds": _one(parent.get("started_at", 0.0)),
         "wsgw_build_info": [((parent.get("version", ""), platform.python_version()), 1.0)],
     }

@@ -6,6 +6,7 @@ The parent of a gateway has one in memory, which workers inherit and from which 
     version                of the running code
     source                 the file of the configuration, empty for the command line
     last_reload            null, or {at, ok, errors}: errors are sentences with file and line
+    certificates_current   false if changed PEM files could not be used and the previous content is in use
     workers                [{slot, pid, started_at, restarts, leaving}]
     restarts               how many workers have died and were replaced
     draining               whether the gateway ends its sessions

@@ -5,6 +5,7 @@
     watch        the descriptors that the parent's loop waits for
     crew         the workers of a parent: forks them, replaces those that die
     reload       new settings for all workers, or for none
+    renewal      uses renewed certificates without a reload
     succession   which parent serves: the previous one, this one, or the next one
     upgrade      starts the next parent, with the code on the disk
     inherited    what a parent takes over: sockets, and the tables of connections of previous parents

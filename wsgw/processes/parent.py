@@ -32,6 +32,7 @@ from wsgw.processes.crew import Crew, Member
 from wsgw.processes.inherited import Inherited, wanted_sockets
 from wsgw.processes.privileges import worker_account
 from wsgw.processes.reload import Reloader
+from wsgw.processes.renewal import Renewal
 from wsgw.processes.settings import Settings
 from wsgw.processes.signals import Signals
 from wsgw.processes.succession import Succession
@@ -86,6 +87,7 @@ class Parent:
             settings, sockets, account, shared, self._watch, self._on_message, metrics.worker_died
         )
         self._reloader = Reloader(source, self._crew, activated, metrics, offline=offline)
+        self._renewal = Renewal(self._crew)
         self._succession = Succession(
             self._crew, self._watch, activated, inherited.predecessor, self._settled, self._stop
         )
@@ -130,13 +132,22 @@ class Parent:
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY
             self._crew.kill_hung_workers()
+        if now >= self._renewal.due:
+            self._renewal.look(serving=self._serves)
         if now >= self._deadline:
             self._kill_remaining_workers()
 
     def _pause(self) -> float:
         """Start the missing workers; returns the seconds until the next deadline of the loop."""
-        moments = (self._deadline, self._look_at, self._watchdog.due, self._succession.due)
+        moments = (self._deadline, self._look_at, self._watchdog.due, self._succession.due, self._renewal.due)
         return max(0.0, min(self._crew.fill(), *moments) - time.monotonic())
+
+    @property
+    def _serves(self) -> bool:
+        """Whether this parent alone decides which settings the gateway has, now and after the next moment."""
+        succession = self._succession
+        settled = self._crew.begun and succession.in_charge and not succession.is_upgrading
+        return settled and not self._draining
 
     def _publish(self) -> None:
         """Publish the parent's document, from which the workers make the status page."""
@@ -147,6 +158,7 @@ class Parent:
                 "version": __version__,
                 "source": self._crew.settings.config.source,
                 "last_reload": self._reloader.last,
+                "certificates_current": self._renewal.is_current,
                 "workers": self._crew.described(),
                 "restarts": self._crew.restarts,
                 "draining": self._draining,

@@ -21,12 +21,17 @@ class Settings(NamedTuple):
 
     config: Config
     files: PemFiles
+    #: The warnings about the configuration alone, without those about the content of files.
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, source: Source) -> Settings:
         """Read and check the configuration and its files. Raises ConfigError with every error."""
         config = source.read()
-        files = PemFiles.of(config)
-        check_tls(config, files)
-        found = map(str, findings(config, files, time.time()))
-        return cls(replace(config, warnings=(*config.warnings, *found)), files)
+        return cls(config, PemFiles(), config.warnings).with_files(PemFiles.of(config))
+
+    def with_files(self, files: PemFiles) -> Settings:
+        """The same configuration with new content of its PEM files. Raises ConfigError with every error."""
+        check_tls(self.config, files)
+        found = map(str, findings(self.config, files, time.time()))
+        return Settings(replace(self.config, warnings=(*self.warnings, *found)), files, self.warnings)

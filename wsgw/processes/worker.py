@@ -169,7 +169,7 @@ class Worker:
     def _check_upstreams(self) -> None:
         """Check whether the XMPP servers can be used, and log the warnings."""
         try:
-            for problem in check_upstreams(*self._settings):
+            for problem in check_upstreams(self._settings.config, self._settings.files):
                 log.warning("%s", problem)
         except Exception:
             log.exception("fault while checking whether the XMPP server answers")

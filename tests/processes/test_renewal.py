@@ -1,0 +1,102 @@
+"""Renewed certificates are used without a signal, and no session is lost."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.ops.admin import Admin
+from tests.processes.conftest import Start
+from tests.processes.test_reload import change, shown_certificate
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.gateway import Gateway
+from tests.support.observe import PATIENCE, said
+from tests.support.processes import ReservedPort, wait_until
+from tests.support.traffic import Traffic, assert_whole
+
+#: Seconds between two looks in these tests.
+OFTEN = {"wsgw.processes.renewal.LOOK_EVERY": 0.2}
+
+
+def der(certificate: Certificate) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.chain.read_text())
+
+
+def install(folder: Path, certificate: Certificate) -> None:
+    """Write certificate and key as two files, under certbot's names."""
+    folder.mkdir(parents=True)
+    (folder / "fullchain.pem").write_bytes(certificate.chain.read_bytes())
+    (folder / "privkey.pem").write_bytes(certificate.key.read_bytes())
+
+
+def point(link: Path, target: Path) -> None:
+    """Make ``link`` a symbolic link to ``target``, in one step."""
+    new = link.with_name("new-link")
+    new.symlink_to(target)
+    new.replace(link)
+
+
+def started(start: Start, c2s_port: int, files: Path, own: Certificate, more: str = "") -> Gateway:
+    """A gateway that shows the certificates in the directory ``files``."""
+    gateway = start(c2s_port, top_level=f'{{certfiles, ["{files}/*.pem"]}}.\n{more}', constants=OFTEN)
+    change(gateway, f',\n    {{certfile, "{own.pem}"}}', "")
+    expected = ssl.PEM_cert_to_DER_cert((files / "fullchain.pem").read_text())
+    wait_until(lambda: shown_certificate(gateway.wss_port) == expected, PATIENCE, "the first certificate")
+    return gateway
+
+
+@pytest.fixture
+def renewed(tmp_path: Path) -> Certificate:
+    return make_certificate(tmp_path / "renewed")
+
+
+def test_a_renewal_as_by_certbot_is_used_under_load(
+    start: Start, traffic: Traffic, certificate: Certificate, renewed: Certificate, tmp_path: Path
+) -> None:
+    """The links change one after the other; in between certificate and key do not match."""
+    live, archive = tmp_path / "live", tmp_path / "archive"
+    install(archive / "1", certificate)
+    install(archive / "2", renewed)
+    live.mkdir()
+    for name in ("fullchain.pem", "privkey.pem"):
+        point(live / name, archive / "1" / name)
+    port = ReservedPort()
+    admin_listener = f"{{listen, [{{{port.number}, wsgw_admin, []}}]}}.\n"
+    gateway = started(start, traffic.port, live, certificate, admin_listener)
+    admin = Admin(port.number, gateway)
+    books = traffic.begin(gateway.wss_port, 10, 0.05, secure=True)
+    point(live / "fullchain.pem", archive / "2" / "fullchain.pem")
+    said(gateway, "the changed certificates cannot be used: the previous ones stay")
+    assert shown_certificate(gateway.wss_port) == der(certificate)
+    wait_until(lambda: admin.metrics().value("wsgw_certificates_current") == 0, PATIENCE, "the metric")
+    point(live / "privkey.pem", archive / "2" / "privkey.pem")
+    wait_until(lambda: shown_certificate(gateway.wss_port) == der(renewed), PATIENCE, "the new certificate")
+    traffic.moves(books)
+    traffic.finish()
+    assert_whole(books)
+    said(gateway, "new certificates in use: ")
+    wait_until(lambda: admin.metrics().value("wsgw_certificates_current") == 1, PATIENCE, "the metric")
+    assert gateway.stop() == 0
+    port.release()
+
+
+def test_a_renewal_as_by_kubernetes_is_used(
+    start: Start, certificate: Certificate, renewed: Certificate, tmp_path: Path
+) -> None:
+    """All links lead through ..data, which is replaced."""
+    files = tmp_path / "files"
+    install(files / "..1", certificate)
+    install(files / "..2", renewed)
+    point(files / "..data", Path("..1"))
+    for name in ("fullchain.pem", "privkey.pem"):
+        (files / name).symlink_to(Path("..data") / name)
+    gateway = started(start, 1, files, certificate)
+    point(files / "..data", Path("..2"))
+    wait_until(lambda: shown_certificate(gateway.wss_port) == der(renewed), PATIENCE, "the new certificate")
+    os.unlink(files / "privkey.pem")
+    said(gateway, "privkey.pem cannot be used as certfile: No such file or directory")
+    assert shown_certificate(gateway.wss_port) == der(renewed)
+    assert gateway.stop() == 0
