@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,10 @@ from tests.support.gateway import Gateway
 from tests.support.observe import PATIENCE, said
 from tests.support.processes import ReservedPort, wait_until
 from tests.support.traffic import Traffic, assert_whole
+from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles
+from wsgw.processes.renewal import Renewal
+from wsgw.processes.settings import Settings
 
 #: Seconds between two looks in these tests.
 OFTEN = {"wsgw.processes.renewal.LOOK_EVERY": 0.2}
@@ -100,3 +105,18 @@ def test_a_renewal_as_by_kubernetes_is_used(
     said(gateway, "privkey.pem cannot be used as certfile: No such file or directory")
     assert shown_certificate(gateway.wss_port) == der(renewed)
     assert gateway.stop() == 0
+
+
+def test_a_parent_that_does_not_serve_reads_nothing(tmp_path: Path) -> None:
+    """After an upgrade the previous parent leaves new files to its successor."""
+    pem = tmp_path / "served.pem"
+    pem.write_text("")
+    crew = SimpleNamespace(settings=Settings(Config.__new__(Config), PemFiles([pem])))
+    renewal = Renewal(crew)  # type: ignore[arg-type]
+    pem.write_text("changed")
+    for _ in range(3):
+        renewal.look(serving=False)
+    assert renewal.is_current
+    for _ in range(2):
+        renewal.look(serving=True)  # this configuration has no listeners, so that any use of it fails
+    assert not renewal.is_current
