@@ -71,7 +71,7 @@ def test_an_expired_certificate_is_a_finding(tmp_path: Path, make: Make) -> None
     line, reason = the_one(found(tmp_path, tls(make().pem), days=31))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} has expired on 20")
-    assert reason.endswith(" UTC: clients refuse it: renew it, then reload wsgw")
+    assert reason.endswith(" UTC: clients refuse it: renew it")
 
 
 def test_a_certificate_that_is_not_valid_yet_is_a_finding(tmp_path: Path, make: Make) -> None:

@@ -80,7 +80,7 @@ def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime
     """Errors of a certificate that wsgw shows to clients, and of its chain."""
     for number, certificate in enumerate(chain):
         which = "" if number == 0 else f" (certificate {number + 1} of it)"
-        dates = _dates(certificate, now, "renew it, then reload wsgw")
+        dates = _dates(certificate, now, "renew it")
         if dates:
             yield _problem(mark, f"certfile: {path}{which} {dates[0]}: clients refuse it: {dates[1]}")
     if chain and not chain[0].names:
