@@ -285,7 +285,7 @@ class WebSocketXmpp:
         return bool(events)
 
     def _pause_after(self, element: bytes) -> bool:
-        """Pause after ``<enabled/>``: under Node, @xmpp/client miscounts stanzas that arrive with it."""
+        """Pause after an element of ``ENABLING``: under Node, @xmpp/client miscounts later stanzas."""
         while self._server_events.pop(0)[1] is not element:
             pass
         self.pauses = True
