@@ -16,8 +16,13 @@ MODULES = [
 TESTED_BY = {
     "__main__.py": "test_cli.py",
     "config/advice.py": "config/test_ejabberd_names.py",
+    "config/gateway_options.py": "config/test_options.py",
+    "config/listening_options.py": "config/test_options.py",
     "config/model.py": "config/test_interpret.py",
+    "config/option.py": "config/test_options.py",
     "config/placeholder_syntax.py": "config/test_placeholders.py",
+    "config/session_options.py": "config/test_options.py",
+    "config/upstream_options.py": "config/test_options.py",
     "demo/__main__.py": "demo/test_sleekxmpp.py",
     "demo/accounts.py": "demo/test_registration.py",
     "demo/acknowledgements.py": "demo/test_stream_management.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wsgw import __version__
 from wsgw.config import describe, from_arguments, options_table
-from wsgw.config.options import LOG_FORMATS, LOG_LEVELS
+from wsgw.config.gateway_options import LOG_FORMATS, LOG_LEVELS
 from wsgw.config.source import Source
 from wsgw.errors import ConfigError
 from wsgw.ops.logs import log_directly, start_logging

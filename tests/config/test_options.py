@@ -11,7 +11,8 @@ import pytest
 from tests.config.snippets import CERTIFICATE, KEY, load_text, mistakes, write
 from wsgw.config import load, options_table
 from wsgw.config.model import Config, ListenerConfig
-from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES, OPTIONS, Computed, Scope
+from wsgw.config.option import Computed, Scope
+from wsgw.config.options import BY_NAME, GATEWAY_WIDE, LISTENER_NAMES, OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "ejabberd.cfg.example"

@@ -15,7 +15,9 @@
                      the parts of an ejabberd configuration that wsgw uses
     ejabberd_names, spelling
                      the names that only ejabberd knows, and misspelled names
-    option_types, network_types, options
+    option_types, network_types, option
+                     the types of values, and the shape of an option
+    listening_options, session_options, upstream_options, gateway_options, options
                      the option table
     precedence, cross_checks, origins, interpret, advice
                      from terms to settings; all errors are collected

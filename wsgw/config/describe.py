@@ -17,7 +17,8 @@ from wsgw.config.model import (
     RequestHandler,
     Traced,
 )
-from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Computed, Option, Scope
+from wsgw.config.option import Computed, Option, Scope
+from wsgw.config.options import GATEWAY_WIDE, OPTIONS
 
 _INTRODUCTION: Final = """\
 # Options

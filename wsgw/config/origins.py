@@ -9,7 +9,8 @@ from pathlib import Path
 from wsgw.config.document import Document, Setting
 from wsgw.config.listeners import RawListener
 from wsgw.config.model import AdminListener, ListenerConfig, Origin, Origins
-from wsgw.config.options import GATEWAY_WIDE, OPTIONS, Scope
+from wsgw.config.option import Scope
+from wsgw.config.options import GATEWAY_WIDE, OPTIONS
 from wsgw.config.precedence import Choices
 from wsgw.config.server_facts import ServerFacts
 from wsgw.config.terms import Mark

@@ -13,8 +13,9 @@ from typing import Final
 
 from wsgw.config.ejabberd_names import TOP_LEVEL
 from wsgw.config.model import ADMIN_MODULE, HANDLER_NAMES, HOST_META, LISTENER_MODULES
+from wsgw.config.option import Scope
 from wsgw.config.option_types import one_or_more
-from wsgw.config.options import LISTENER_NAMES, OPTIONS, Scope
+from wsgw.config.options import LISTENER_NAMES, OPTIONS
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import (
     MapTerm,

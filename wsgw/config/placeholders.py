@@ -13,7 +13,8 @@ from wsgw.config.document import Document
 from wsgw.config.ejabberd_names import LISTENERS
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import ADMIN_MODULE
-from wsgw.config.options import OPTIONS, Scope
+from wsgw.config.option import Scope
+from wsgw.config.options import OPTIONS
 from wsgw.config.placeholder_syntax import in_text
 from wsgw.config.terms import Atom, ListTerm, MapTerm, Mark, Problems, Term, Text, TupleTerm, name_of, show
 

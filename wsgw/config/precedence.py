@@ -9,8 +9,9 @@ from typing import Any
 from wsgw.config.document import Document, Setting
 from wsgw.config.ejabberd_names import LISTENER_OPTIONS
 from wsgw.config.listeners import PLACE, RawListener
+from wsgw.config.option import Computed, Option, Scope
 from wsgw.config.option_types import Context, Flag
-from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS, Computed, Option, Scope
+from wsgw.config.options import BY_NAME, LISTENER_NAMES, OPTIONS
 from wsgw.config.spelling import nearest
 from wsgw.config.terms import Atom, Mark, Misfit, Problems, Term, in_syntax_of, name_of, show
 

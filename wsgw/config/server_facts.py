@@ -17,8 +17,8 @@ from wsgw.config.document import Document
 from wsgw.config.listeners import RawListener, port_number, raw_listeners
 from wsgw.config.model import UpstreamAddress
 from wsgw.config.network_types import parse_address
-from wsgw.config.options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
 from wsgw.config.pem import check_certificate_and_key, check_certificates, check_key
+from wsgw.config.session_options import DEFAULT_STANZA_SIZE, STANZA_FLOOR
 from wsgw.config.terms import Mark, Misfit, Number, Term, TupleTerm, items_of, name_of, text_of
 
 #: Files of one wildcard at most; further ones are ignored.

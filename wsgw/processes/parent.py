@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from wsgw import __version__
 from wsgw.capacity.accept_share import LOOK_EVERY
-from wsgw.config.options import MAX_WORKERS
+from wsgw.config.gateway_options import MAX_WORKERS
 from wsgw.config.source import Source
 from wsgw.errors import ConfigError
 from wsgw.gateway import Shared
