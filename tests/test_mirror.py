@@ -42,6 +42,7 @@ TESTED_BY = {
     "listener/connection.py": "listener/test_proxy_header.py",
     "listener/context.py": "test_gateway.py",
     "listener/first_bytes.py": "listener/test_bad_heads.py",
+    "listener/pages.py": "listener/test_host_meta.py",
     "net/certificate.py": "ops/test_findings.py",
     "net/memory_file.py": "net/test_key_pairs.py",
     "net/srv.py": "upstream/test_srv.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -21,15 +21,15 @@ from wsgw.capacity.accept_share import AcceptShare, Beats
 from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
 from wsgw.config.cross_checks import session_limit
-from wsgw.config.model import HANDLER, HOST_META, Config, ListenerConfig
+from wsgw.config.model import HANDLER, Config, ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
 from wsgw.listener.context import ListenerContext
+from wsgw.listener.pages import pages_of
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import browser_context, check_tls
 from wsgw.opening.client_address import TrustedProxies
-from wsgw.opening.host_meta import HostMeta, Link, links_of
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.http_server import AdminServer
 from wsgw.ops.state import StateFile
@@ -196,24 +196,18 @@ class Gateway:
         self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]
     ) -> dict[Place, Listener]:
         trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
-        links = {one.host: links_of(one.websocket, one.bosh) for one in config.host_meta}
         return {
-            place: Listener(sockets[place], self._context(listener, trusted, files, links))
+            place: Listener(sockets[place], self._context(listener, config, trusted, files))
             for place, listener in by_place(config).items()
             if isinstance(listener, ListenerConfig)
         }
 
     def _context(
-        self,
-        config: ListenerConfig,
-        trusted: TrustedProxies,
-        files: PemFiles,
-        links: Mapping[str, Sequence[Link]],
+        self, listener: ListenerConfig, config: Config, trusted: TrustedProxies, files: PemFiles
     ) -> ListenerContext:
-        tls = browser_context(config.certfiles, files) if config.tls else None
-        paths = [handler.path for handler in config.request_handlers if handler.module == HOST_META]
-        host_meta = HostMeta(paths, links) if paths else None
-        return ListenerContext.of(config, tls, trusted, host_meta, files, self.supervisor)
+        tls = browser_context(listener.certfiles, files) if listener.tls else None
+        pages = pages_of(listener, config)
+        return ListenerContext.of(listener, tls, trusted, pages, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:
         if shared.figures is None:

@@ -15,6 +15,7 @@ from wsgw.opening import proxy_protocol
 from wsgw.opening.client_address import TrustedProxies, client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.host_meta import HostMeta, links_of, xrd
+from wsgw.opening.pages import page_answer
 from wsgw.opening.proxy_protocol import ProxyProtocolError
 from wsgw.opening.request import UpgradeRequest, judge, path_segments
 from wsgw.websocket_frame import FRAGMENT, FrameParser, Opcode, parse_close
@@ -84,22 +85,19 @@ def handshake(data: bytes) -> None:
     with contextlib.suppress(HandshakeRefused):
         assert not {"", ".", ".."} & set(path_segments(target)) or "%" in target
     _judge_addresses(headers)
-    _judge_host_meta(method, target, [value for name, value in headers if name == "host"])
+    _judge_host_meta(method, target, headers)
     with contextlib.suppress(ValueError):
         once = domain.normalise_domain(target)
         assert domain.normalise_domain(once) == once
 
 
-def _judge_host_meta(method: str, target: str, hosts: list[str]) -> None:
+def _judge_host_meta(method: str, target: str, fields: list[tuple[str, str]]) -> None:
     """Only a host that is served gets a page."""
-    with contextlib.suppress(HandshakeRefused):
-        segments = path_segments(target)
-        if not _PAGES.has(segments):
-            return
-        found = _PAGES.answer(method, target, hosts, segments)
+    found = page_answer([_PAGES], method, target, fields)
+    if found is not None:
         assert found.status in HOST_META.statuses
         assert found.body in ("", _PAGE)
-        assert not found.body or "localhost" in (target + hosts[0]).lower()
+        assert not found.body or "localhost" in (target + dict(fields)["host"]).lower()
 
 
 #: Heads that all parsers read alike, without wsgw's code: RFC 9112 sections 2 to 5.

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from wsgw.opening.host_meta import HostMeta, json_page, links_of, xrd
+from wsgw.opening.pages import PageRequest
 
 XRD = "{http://docs.oasis-open.org/ns/xri/xrd-1.0}"
 WEBSOCKET = "urn:xmpp:alt-connections:websocket"
@@ -79,7 +80,7 @@ def test_a_handler_serves_a_page_or_a_folder_of_both(
     ],
 )
 def test_the_host_chooses_the_page(target: str, header: str, status: int) -> None:
-    assert BOTH.answer("GET", target, [header], PAGE).status == status
+    assert BOTH.answer(PageRequest("GET", target, PAGE, [("Host", header)])).status == status
 
 
 @pytest.mark.rule("xep-0156-cors")
@@ -97,7 +98,8 @@ def test_the_host_chooses_the_page(target: str, header: str, status: int) -> Non
     ],
 )
 def test_every_answer_may_be_read_by_any_page(method: str, hosts: list[str], status: int) -> None:
-    found = BOTH.answer(method, "/.well-known/host-meta", hosts, PAGE)
+    fields = [("HOST", host) for host in hosts]
+    found = BOTH.answer(PageRequest(method, "/.well-known/host-meta", PAGE, fields))
     assert found.status == status
     assert [value for name, value in found.headers if name == "Access-Control-Allow-Origin"] == ["*"]
     assert (("Allow", "GET, HEAD, OPTIONS") in found.headers) == (method in ("OPTIONS", "POST"))
@@ -106,6 +108,6 @@ def test_every_answer_may_be_read_by_any_page(method: str, hosts: list[str], sta
 
 @pytest.mark.parametrize(("path", "media"), [(PAGE, "application/xrd+xml"), (JSON, "application/json")])
 def test_a_page_has_its_type_and_may_be_kept(path: tuple[str, ...], media: str) -> None:
-    headers = BOTH.answer("GET", "/" + "/".join(path), ["example.org"], path).headers
+    headers = BOTH.answer(PageRequest("GET", "/" + "/".join(path), path, [("Host", "example.org")])).headers
     assert ("Content-Type", media) in headers
     assert ("Cache-Control", "public, max-age=3600") in headers

@@ -4,7 +4,7 @@ WsgwError
  ├── ConfigError            what `check` prints: every problem of the file, exit 2
  ├── HandshakeRefused       HTTP status and reason phrase
  │    ├── PlainRequest      200 and a text
- │    └── HostMetaAnswer    the page of XEP-0156, or why there is none
+ │    └── PageAnswer        a page of the listener, or why there is none
  ├── WebSocketViolation     a Close code (RFC 6455 section 7.4); the XMPP server gets a FIN
  │    ├── InvalidText       1007; the stream ends with an error
  │    └── MessageTooBig     1009; the stream ends with an error
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from wsgw.errors.causes import BAD_WEBSOCKET, LARGE_STANZA, NOT_UTF8, Cause, Ending
-from wsgw.errors.refusals import HANDSHAKE, HOST_META, PLAIN_REQUEST, Refusal
+from wsgw.errors.refusals import HANDSHAKE, PLAIN_REQUEST, Refusal
 
 
 class CloseCode(IntEnum):
@@ -78,7 +78,7 @@ class ConfigError(WsgwError):
 class HandshakeRefused(WsgwError):
     """An upgrade request is refused with ``status`` and the reason ``phrase``.
 
-    ``headers`` holds (name, value) for the response, ``body`` its text, ``hint`` a text for the log.
+    ``headers`` holds (name, value) for the response, ``body`` its text or bytes, ``hint`` a text for the log.
     ``cause`` is for the counter.
     """
 
@@ -89,7 +89,7 @@ class HandshakeRefused(WsgwError):
         headers: Sequence[tuple[str, str]] = (),
         cause: Refusal = HANDSHAKE,
         *,
-        body: str = "",
+        body: str | bytes = "",
         hint: str = "",
     ) -> None:
         super().__init__(f"{status} {phrase}")
@@ -108,14 +108,18 @@ class PlainRequest(HandshakeRefused):
         super().__init__(200, "OK", [("Cache-Control", "no-store")], PLAIN_REQUEST, body=body)
 
 
-class HostMetaAnswer(HandshakeRefused):
-    """The answer to a request for host-meta (XEP-0156), which any web page may read."""
+class PageAnswer(HandshakeRefused):
+    """The answer to a request for a page of the listener: the page, or the reason why there is none."""
 
     def __init__(
-        self, status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), *, body: str = ""
+        self,
+        cause: Refusal,
+        status: int,
+        phrase: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: str | bytes = "",
     ) -> None:
-        allow = ("Access-Control-Allow-Origin", "*")
-        super().__init__(status, phrase, [allow, *headers], HOST_META, body=body)
+        super().__init__(status, phrase, headers, cause, body=body)
 
 
 class WebSocketViolation(WsgwError):

@@ -9,7 +9,7 @@ from wsgw.config.model import ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.mod_websocket import SessionSettings, Supervisor
 from wsgw.opening.client_address import TrustedProxies
-from wsgw.opening.host_meta import HostMeta
+from wsgw.opening.pages import Pages
 from wsgw.upstream import Upstream
 
 
@@ -23,8 +23,8 @@ class ListenerContext:
     tls: ssl.SSLContext | None
     #: The proxies whose headers give the client's address.
     trusted: TrustedProxies
-    #: The pages of host-meta; None on a listener without ``mod_host_meta``.
-    host_meta: HostMeta | None
+    #: The pages next to the WebSocket.
+    pages: tuple[Pages, ...]
     upstream: Upstream
     supervisor: Supervisor
 
@@ -34,7 +34,7 @@ class ListenerContext:
         config: ListenerConfig,
         tls: ssl.SSLContext | None,
         trusted: TrustedProxies,
-        host_meta: HostMeta | None,
+        pages: tuple[Pages, ...],
         files: PemFiles,
         supervisor: Supervisor,
     ) -> ListenerContext:
@@ -43,4 +43,4 @@ class ListenerContext:
         Raises ConfigError if one of them cannot be used.
         """
         upstream = Upstream(config, files, supervisor.tally)
-        return cls(config, SessionSettings.of(config), tls, trusted, host_meta, upstream, supervisor)
+        return cls(config, SessionSettings.of(config), tls, trusted, pages, upstream, supervisor)

@@ -20,9 +20,9 @@ from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.context import ListenerContext
 from wsgw.opening.client_address import client_address
 from wsgw.opening.head_reader import StrictHeadReader
-from wsgw.opening.host_meta import HostMeta
+from wsgw.opening.pages import page_answer
 from wsgw.opening.proxy_protocol import Client
-from wsgw.opening.request import SUBPROTOCOL, SWITCHING, host_name, path_is_served, path_segments
+from wsgw.opening.request import SUBPROTOCOL, SWITCHING, host_name, path_is_served
 from wsgw.opening.request_ids import request_ids
 from wsgw.opening.response import refusal_bytes
 from wsgw.socket_async import SocketAsync
@@ -110,8 +110,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         """Return the client's key or raise HandshakeRefused."""
         config = self._context.config
         self._charge_client()
-        if self._context.host_meta is not None:
-            self._answer_host_meta(self._context.host_meta)
+        self._answer_pages()
         major, minor = self._reader.version.removeprefix("HTTP/").split(".")
         session.http_request(self._reader.method, self._reader.target, (int(major), int(minor)))
         for name, value in self._reader.fields:
@@ -125,18 +124,14 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self._check_body_and_drain()
         return key
 
-    def _answer_host_meta(self, pages: HostMeta) -> None:
-        """Raise the answer to a request for host-meta, also while the gateway stops: it opens no session."""
+    def _answer_pages(self) -> None:
+        """Raise the answer to a request for a page, also while the gateway stops: it opens no session."""
         reader = self._reader
-        try:
-            segments = path_segments(reader.target)
-        except HandshakeRefused:
-            return
-        if pages.has(segments):
+        answer = page_answer(self._context.pages, reader.method, reader.target, reader.fields)
+        if answer is not None:
             self._is_quiet = True
             self._check_body()
-            hosts = [value for name, value in reader.fields if name.lower() == "host"]
-            raise pages.answer(reader.method, reader.target, hosts, segments)
+            raise answer
 
     def _check_body(self) -> None:
         """Raise HandshakeRefused for a request with a body."""

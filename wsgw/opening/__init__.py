@@ -4,6 +4,7 @@
     head_reader      reads the lines of a request head, within a size limit
     head_grammar     the strict grammar of a request head (RFC 9112)
     request          checks an upgrade request: the 101 or the refusal (RFC 6455 section 4.2)
+    pages            which request is one for a page of the listener
     host_meta        the page by which clients find the WebSocket (XEP-0156)
     response         writes the response to a refused request
     client_address   finds the client's address behind trusted proxies

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
-from wsgw.errors import HostMetaAnswer
+from wsgw.errors import PageAnswer, refusals
+from wsgw.opening.pages import PageRequest
 
 XRD_NAME: Final = "host-meta"
 JSON_NAME: Final = "host-meta.json"
@@ -84,23 +85,28 @@ class HostMeta:
         """Whether the decoded ``segments`` of a path are those of a page."""
         return segments in self._places
 
-    def answer(
-        self, method: str, target: str, hosts: Sequence[str], segments: tuple[str, ...]
-    ) -> HostMetaAnswer:
-        """The answer to a request of a page. ``hosts``: the values of its Host headers."""
+    def answer(self, request: PageRequest) -> PageAnswer:
+        """The page of the requested host, or the reason why there is none."""
+        hosts = request.values("host")
         if len(hosts) != 1:
-            return HostMetaAnswer(400, "Bad request: need exactly one 'Host' header")
-        if method == "OPTIONS":
+            return _answer(400, "Bad request: need exactly one 'Host' header")
+        if request.method == "OPTIONS":
             allowed = [("Access-Control-Allow-Methods", _METHODS), ("Access-Control-Allow-Headers", "*")]
-            return HostMetaAnswer(200, "OK", [("Allow", _METHODS), *allowed])
-        if method not in ("GET", "HEAD"):
-            return HostMetaAnswer(405, "Method Not Allowed", [("Allow", _METHODS)])
-        name = self._places[segments]
-        body = self._bodies.get((_host(target, hosts[0]), name))
+            return _answer(200, "OK", [("Allow", _METHODS), *allowed])
+        if request.method not in ("GET", "HEAD"):
+            return _answer(405, "Method Not Allowed", [("Allow", _METHODS)])
+        name = self._places[request.segments]
+        body = self._bodies.get((_host(request.target, hosts[0]), name))
         if body is None:
-            return HostMetaAnswer(404, "Not found")
+            return _answer(404, "Not found")
         headers = [("Content-Type", PAGES[name][0]), ("Cache-Control", f"public, max-age={MAX_AGE}")]
-        return HostMetaAnswer(200, "OK", headers, body=body)
+        return _answer(200, "OK", headers, body)
+
+
+def _answer(status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), body: str = "") -> PageAnswer:
+    """An answer that any web page may read, whatever it is."""
+    allow = ("Access-Control-Allow-Origin", "*")
+    return PageAnswer(refusals.HOST_META, status, phrase, [allow, *headers], body)
 
 
 def _host(target: str, header: str) -> str:
