@@ -54,7 +54,6 @@ TESTED_BY = {
     "ops/log_formats.py": "ops/test_logs.py",
     "ops/overview.py": "ops/test_administration.py",
     "ops/status_page.py": "ops/test_administration.py",
-    "probe/websocket_client.py": "probe/test_probe.py",
     "processes/inherited.py": "processes/test_handover.py",
     "processes/parent.py": "processes/test_reload.py",
     "processes/settings.py": "processes/test_crew.py",

@@ -182,8 +182,8 @@ def test_a_refused_upgrade_is_reported(gateway: Callable[..., str]) -> None:
 
 
 def test_only_ws_and_wss_urls_are_accepted() -> None:
-    with pytest.raises(ProbeFailed, match="is not a ws:// address"):
-        prove("wss://localhost/ws", "localhost", ALICE, BOB, timeout=5)
+    with pytest.raises(ProbeFailed, match="is not a ws:// or wss:// address"):
+        prove("https://localhost/ws", "localhost", ALICE, BOB, timeout=5)
 
 
 @pytest.mark.parametrize("name", ["ejabberd", "prosody"])

@@ -1,44 +1,109 @@
-"""A minimal WebSocket client (RFC 6455) for the probe: ``ws://`` and text messages.
+"""A minimal WebSocket client (RFC 6455) for the probe and the doctor: text messages, with and without TLS.
 
 It shares no code with the gateway's codec: a probe with the same codec would not notice its faults. The
-client has no TLS and no extensions; it joins fragments and answers pings.
+client has no extensions; it joins fragments and answers pings.
 """
 
 from __future__ import annotations
 
 import secrets
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha1
 from itertools import cycle
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
-from gevent import socket
+from gevent import socket, ssl
 
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 _MAX_MESSAGE = 1024 * 1024
+_MAX_LINE, _MAX_LINES = 8192, 100
+_PORTS = {"ws": 80, "wss": 443}
 
 
 class WebSocketFailed(Exception):
     """The peer does not behave like a WebSocket server; the message says how."""
 
 
+class Response(NamedTuple):
+    """The head of the answer to an upgrade request."""
+
+    status_line: str
+    #: 0 if the status line is not a line of HTTP.
+    status: int
+    #: (lower-case name, value) in order.
+    headers: tuple[tuple[str, str], ...]
+
+    def values(self, name: str) -> list[str]:
+        """The values of every header line called ``name`` (lower-case)."""
+        return [value for key, value in self.headers if key == name]
+
+
+class UpgradeFailed(WebSocketFailed):
+    """The answer to the upgrade request opens no WebSocket for XMPP."""
+
+    def __init__(self, message: str, response: Response) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class UpgradeRefused(UpgradeFailed):
+    """The status of the answer is not 101."""
+
+
+class WrongAccept(UpgradeFailed):
+    """The answer's ``Sec-WebSocket-Accept`` belongs to another request."""
+
+
+class WrongSubprotocol(UpgradeFailed):
+    """The answer does not select the subprotocol ``xmpp``."""
+
+
+def _connect(host: str, port: int) -> socket.socket:
+    return socket.create_connection((host, port))
+
+
+def _with_tls(sock: socket.socket, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(sock, server_hostname=name)
+    except BaseException:
+        sock.close()
+        raise
+
+
 class WebSocketClient:
-    """A connection to ``url`` (``ws://``) with the subprotocol ``xmpp``.
+    """A connection to ``url`` (``ws://`` or ``wss://``) with the subprotocol ``xmpp``.
 
     Every method raises WebSocketFailed for an error of the peer, and OSError for one of the network.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect: Callable[[str, int], socket.socket] = _connect,
+        context: ssl.SSLContext | None = None,
+        origin: str = "",
+    ) -> None:
+        """``connect`` opens the connection to a host and port, or to another address in its place.
+
+        ``context``: of TLS, by default that of the system's authorities. ``origin``: the header ``Origin``,
+        which browsers send; empty for none.
+        """
         parts = urlsplit(url)
-        if parts.scheme != "ws" or parts.hostname is None:
-            raise WebSocketFailed(f"{url} is not a ws:// address")
-        self._sock = socket.create_connection((parts.hostname, parts.port or 80))
+        if parts.scheme not in _PORTS or parts.hostname is None:
+            raise WebSocketFailed(f"{url} is not a ws:// or wss:// address")
+        self._sock = connect(parts.hostname, parts.port or _PORTS[parts.scheme])
+        if parts.scheme == "wss":
+            self._sock = _with_tls(self._sock, context or ssl.create_default_context(), parts.hostname)
         self._reader: BinaryIO = self._sock.makefile("rb")
+        #: The number of the server's pings so far.
+        self.pings = 0
         try:
-            self._shake_hands(parts.netloc.rpartition("@")[2], parts.path or "/", parts.query)
+            self._shake_hands(parts.netloc.rpartition("@")[2], parts.path or "/", parts.query, origin)
         except BaseException:
             self.close()
             raise
@@ -61,6 +126,7 @@ class WebSocketClient:
         while True:
             final, opcode, payload = self._read_frame()
             if opcode == _PING:
+                self.pings += 1
                 self._send_frame(_PONG, payload)
             elif opcode == _CLOSE:
                 raise WebSocketFailed(f"the WebSocket was closed: {_describe_close(payload)}")
@@ -84,33 +150,39 @@ class WebSocketClient:
         self._reader.close()
         self._sock.close()
 
-    def _shake_hands(self, host: str, path: str, query: str) -> None:
+    def _shake_hands(self, host: str, path: str, query: str, origin: str) -> None:
         key = b64encode(secrets.token_bytes(16))
         target = f"{path}?{query}" if query else path
+        origin_line = f"Origin: {origin}\r\n" if origin else ""
         self._sock.sendall(
             f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n"
+            f"{origin_line}Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: xmpp\r\n\r\n".encode()
         )
-        status, headers = self._read_head()
-        if status.split(" ")[1:2] != ["101"]:
-            raise WebSocketFailed(f"the upgrade was refused: {status!r}")
+        response = self._read_head()
+        if response.status != 101:
+            raise UpgradeRefused(f"the upgrade was refused: {response.status_line!r}", response)
         accept = b64encode(sha1(key + _ACCEPT_GUID).digest()).decode()
-        if headers.get("sec-websocket-accept") != accept:
-            raise WebSocketFailed("Sec-WebSocket-Accept does not fit the key")
-        if headers.get("sec-websocket-protocol") != "xmpp":
-            raise WebSocketFailed("the subprotocol xmpp was not agreed to")
+        if response.values("sec-websocket-accept") != [accept]:
+            raise WrongAccept("Sec-WebSocket-Accept does not fit the key", response)
+        if response.values("sec-websocket-protocol") != ["xmpp"]:
+            raise WrongSubprotocol("the subprotocol xmpp was not agreed to", response)
 
-    def _read_head(self) -> tuple[str, dict[str, str]]:
-        status = self._read_line()
-        headers: dict[str, str] = {}
+    def _read_head(self) -> Response:
+        status_line = self._read_line()
+        version, _, rest = status_line.partition(" ")
+        code = rest.partition(" ")[0]
+        status = int(code) if version.startswith("HTTP/") and code.isdecimal() else 0
+        headers = []
         while line := self._read_line():
             name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        return status, headers
+            headers.append((name.strip().lower(), value.strip()))
+            if len(headers) > _MAX_LINES:
+                raise WebSocketFailed("the answer to the upgrade has too many headers")
+        return Response(status_line, status, tuple(headers))
 
     def _read_line(self) -> str:
-        line = self._reader.readline(8192)
+        line = self._reader.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
             raise WebSocketFailed("the connection ended during the upgrade")
         return line.decode("latin-1").rstrip("\r\n")
