@@ -320,6 +320,11 @@ BINDING = (
     b"<stream:features><sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"
     b"<channel-binding type='tls-exporter'/></sasl-channel-binding></stream:features>"
 )
+FAST = (
+    b"<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism>"
+    b"<inline><fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism>"
+    b"<mechanism>HT-SHA-256-EXPR</mechanism></fast></inline></authentication></stream:features>"
+)
 PLAIN = (
     b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism>"
     b"</mechanisms></stream:features>"
@@ -342,7 +347,9 @@ class Mute:
 
 @pytest.mark.rule("xep-0440")
 @pytest.mark.parametrize(
-    ("features", "warns"), [(PLUS, True), (BINDING, True), (PLAIN, False)], ids=["-PLUS", "XEP-0440", "none"]
+    ("features", "warns"),
+    [(PLUS, True), (BINDING, True), (FAST, True), (PLAIN, False)],
+    ids=["-PLUS", "XEP-0440", "FAST", "none"],
 )
 def test_0440_channel_binding_passes_with_one_warning(
     features: bytes, warns: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -364,4 +371,5 @@ def test_0440_channel_binding_passes_with_one_warning(
             assert browser.got[1] == edited
     said = [record.getMessage() for record in caplog.records]
     assert [message.partition(":")[0] for message in said] == (["a.example", "b.example"] if warns else [])
-    assert all("SCRAM-...-PLUS" in message and "<sasl-channel-binding/>" in message for message in said)
+    named = ("SCRAM-...-PLUS", "HT-...-EXPR", "<sasl-channel-binding/>")
+    assert all(name in message for message in said for name in named)

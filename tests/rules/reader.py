@@ -14,11 +14,12 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 RULES = Path(__file__).with_name("rules.txt")
-NOT_IMPLEMENTED = "Not implemented"
+#: The section of the rules that are not implemented. Each gives the reason, and has no test.
+DECIDED_OTHERWISE = "Decided otherwise"
 
 
 class Rule(NamedTuple):
-    """One rule. Without a test it is not implemented, and ``does`` says so."""
+    """One rule. In the section ``DECIDED_OTHERWISE`` ``does`` is the decision and its reason."""
 
     id: str
     source: str

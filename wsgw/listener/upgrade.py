@@ -90,7 +90,11 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         )
 
     def _peer(self) -> Peer:
-        """Describe the client, for the log and for the XMPP server."""
+        """Describe the client, for the log and for the XMPP server.
+
+        The authority in wsgw's PROXY header is the name in ``Host``, with and without TLS. The
+        specification of the protocol names SNI for TLS; a browser writes the same name into both.
+        """
         request_id, traceparent = self._request_ids()
         authority = self._proxied.authority
         if self._context.config.upstream_proxy_protocol == "v2":

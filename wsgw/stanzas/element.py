@@ -14,7 +14,7 @@ from defusedxml.common import DefusedXmlException
 from wsgw.errors import StreamError
 from wsgw.stanzas.parser import costly_tag, end_of_element, end_of_tag, make_parser, not_well_formed, refused
 
-#: Levels below the root that are read: children and grandchildren.
+#: Levels below the root that are read, unless the caller asks for more: children and grandchildren.
 LEVELS = 2
 #: Bytes of one element. Reading takes up to sixty times as much memory; a login has less than a hundredth.
 MAX_SIZE = 512 * 1024
@@ -59,8 +59,8 @@ class Element:
         return start, document.rindex(b"</", start, self.end)
 
 
-def read_element(root: bytes, document: bytes) -> Element:
-    """Read the one element in ``document``; ``root`` is a start tag with the bindings that it relies on.
+def read_element(root: bytes, document: bytes, levels: int = LEVELS) -> Element:
+    """Read the element in ``document`` and ``levels`` below it; ``root`` is a start tag with its bindings.
 
     Raises StreamError if ``document`` is not one well-formed element, or costs too much to read.
     """
@@ -73,7 +73,7 @@ def read_element(root: bytes, document: bytes) -> Element:
     def start_element(name: str, attributes: list[str]) -> None:
         nonlocal depth
         depth += 1
-        if depth <= LEVELS + 1:
+        if depth <= levels + 1:
             values = dict(zip(attributes[::2], attributes[1::2], strict=True)) if attributes else {}
             element = Element(name, values, parser.CurrentByteIndex - base)
             path[-1].children.append(element)
@@ -81,13 +81,13 @@ def read_element(root: bytes, document: bytes) -> Element:
 
     def end_element(_name: str) -> None:
         nonlocal depth
-        if depth <= LEVELS + 1:
+        if depth <= levels + 1:
             element = path.pop()
             element.end = end_of_element(document, element.start, parser.CurrentByteIndex - base)
         depth -= 1
 
     def character_data(data: str) -> None:
-        if depth <= LEVELS + 1:
+        if depth <= levels + 1:
             path[-1].text += data
 
     parser.StartElementHandler = start_element

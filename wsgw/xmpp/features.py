@@ -8,6 +8,8 @@ is logged as a warning.
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from wsgw.errors import Farewell, UpstreamFailed, causes
@@ -27,12 +29,17 @@ STARTTLS_PROCEED = expanded_name(_TLS, "proceed")
 STARTTLS = expanded_name(_TLS, "starttls")
 _REQUIRED = expanded_name(_TLS, "required")
 _COMPRESSION = expanded_name("http://jabber.org/features/compress", "compression")
-#: The feature of XEP-0440, and the elements that list mechanisms (RFC 6120 section 6.4.1, XEP-0388).
+#: The feature of XEP-0440, and the elements that list mechanisms (RFC 6120 section 6.4.1, XEP-0388 and 0484).
 _CHANNEL_BINDING = expanded_name("urn:xmpp:sasl-cb:0", "sasl-channel-binding")
 _MECHANISMS = (
     expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanism"),
     expanded_name("urn:xmpp:sasl:2", "mechanism"),
+    expanded_name("urn:xmpp:fast:0", "mechanism"),
 )
+#: The mechanisms that bind to TLS: of SCRAM (RFC 5802 section 4), and of FAST's tokens (XEP-0484).
+_BINDING_MECHANISM = re.compile(r".+-PLUS|HT-.+-(?:EXPR|UNIQ|ENDP)", re.DOTALL)
+#: FAST's mechanisms are the deepest: in ``<fast/>`` in ``<inline/>`` in SASL2's ``<authentication/>``.
+_LEVELS = 4
 #: Bytes of features up to which the result is cached: a server offers the same features to all its clients.
 _REMEMBERED = 8 * 1024
 
@@ -87,15 +94,19 @@ def offers_channel_binding(root: bytes, features: bytes) -> bool:
 
 
 def _offers_channel_binding(root: bytes, features: bytes) -> bool:
-    offered = read_element(root, features).children
-    inside = (inner for child in offered for inner in child.children)
-    return any(map(_binds_channel, offered)) or any(map(_binds_channel, inside))
+    return any(map(_binds_channel, _below(read_element(root, features, _LEVELS))))
+
+
+def _below(element: Element) -> Iterator[Element]:
+    for child in element.children:
+        yield child
+        yield from _below(child)
 
 
 def _binds_channel(feature: Element) -> bool:
     if feature.name == _CHANNEL_BINDING:
         return True
-    return feature.name in _MECHANISMS and feature.text.strip().endswith("-PLUS")
+    return feature.name in _MECHANISMS and _BINDING_MECHANISM.fullmatch(feature.text.strip()) is not None
 
 
 def warn_of_channel_binding(domain: str) -> None:
@@ -106,8 +117,8 @@ def warn_of_channel_binding(domain: str) -> None:
     if warned.first_time("channel binding", domain):
         log.warning(
             "%s: the XMPP server offers channel binding, which binds to its own TLS and fails through"
-            " a gateway: switch off its SCRAM-...-PLUS mechanisms and <sasl-channel-binding/>,"
-            " or reach it at a plain tcp:// upstream on loopback",
+            " a gateway: switch off its mechanisms SCRAM-...-PLUS and HT-...-EXPR, -UNIQ and -ENDP (FAST) and"
+            " <sasl-channel-binding/>, or reach it at a plain tcp:// upstream on loopback",
             domain,
         )
 
