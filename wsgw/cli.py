@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
     _add_host_meta(commands.add_parser("host-meta", help="write the pages by which clients find a WebSocket"))
+    _add_doctor(commands.add_parser("doctor", help="find out why clients cannot log in, and what to do"))
     demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for a first try")
     demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
     _add_log(demo, suppress=True)
@@ -77,6 +78,19 @@ def _add_host_meta(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
     parser.add_argument("--output", metavar="DIR", default=".", help="folder of the files (default: here)")
     parser.set_defaults(run=_host_meta)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("asked", metavar="DOMAIN", nargs="?", help="an XMPP domain (default: hosts of the configuration)")
+    add("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
+    add("--account", metavar="JID", help="log in too; the password is asked for, or in WSGW_PASSWORD")
+    add("--url", metavar="URL", help="where clients connect, wss://HOST/PATH (default: as host-meta says)")
+    add("--resolver", metavar="HOST[:PORT]", help="DNS server to ask (default: those of the system)")
+    add("--cafile", metavar="FILE", help="PEM file of authorities to trust in addition to the system's")
+    add("--quick", action="store_true", help="leave out the checks that wait, for about a minute")
+    add("--json", action="store_true", help="print a list of objects instead of lines")
+    parser.set_defaults(run=_doctor)
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
@@ -177,6 +191,23 @@ def _host_meta(arguments: argparse.Namespace) -> int:
     config = Source(file=arguments.config).read()
     print(write_host_meta(config, arguments.domain, Path(arguments.output)))
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from wsgw.doctor import Arguments, doctor
+
+    return doctor(
+        Arguments(
+            _source(arguments),
+            domain=arguments.asked,
+            url=arguments.url,
+            resolver=arguments.resolver,
+            cafile=arguments.cafile,
+            account=arguments.account,
+            quick=arguments.quick,
+            json=arguments.json,
+        )
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""``wsgw doctor``: each fault that it finds, and no other."""

@@ -1,0 +1,101 @@
+"""The command: its arguments, its exit status, and the bounds of its checks."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from tests.support.processes import run_wsgw
+from wsgw.cli import main
+from wsgw.config.source import Source
+from wsgw.doctor.command import CHECKS, UNUSABLE, examine
+from wsgw.doctor.finding import Finding, Verdict
+from wsgw.doctor.inquiry import Account, Check, Inquiry
+
+INQUIRY = Inquiry(("example.org",), Source())
+FINE = Finding("a.b", "x", Verdict.OK, "works")
+
+
+def test_a_check_that_takes_too_long_is_a_finding_and_the_next_one_runs() -> None:
+    def slow(_inquiry: Inquiry) -> Iterator[Finding]:
+        yield FINE
+        gevent.sleep(30)
+
+    def quick(_inquiry: Inquiry) -> Iterator[Finding]:
+        yield FINE
+
+    first, late, last = examine(INQUIRY, [Check("slow", slow, 0.05), Check("quick", quick)])
+    assert first == last == FINE
+    assert (late.check, late.verdict) == ("slow.time", Verdict.FAILED)
+    assert "within 0.05 s" in late.what
+
+
+def test_a_fault_in_a_check_is_a_finding_and_the_next_one_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_inquiry: Inquiry) -> Iterator[Finding]:
+        yield FINE
+        raise ZeroDivisionError
+
+    def quick(_inquiry: Inquiry) -> Iterator[Finding]:
+        yield FINE
+
+    first, fault, last = examine(INQUIRY, [Check("broken", broken), Check("quick", quick)])
+    assert first == last == FINE
+    assert (fault.check, fault.verdict) == ("broken.fault", Verdict.FAILED)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_quick_leaves_out_what_waits() -> None:
+    def check(_inquiry: Inquiry) -> Iterator[Finding]:
+        yield FINE
+
+    checks = [Check("idle", check, waits=True)]
+    assert list(examine(INQUIRY, checks)) == [FINE]
+    assert list(examine(Inquiry((), Source(), quick=True), checks)) == []
+
+
+def test_a_password_is_in_no_representation() -> None:
+    account = Account("alice", "example.org", "open sesame")
+    assert "sesame" not in repr(Inquiry((), Source(), account=account))
+
+
+def test_the_names_of_the_checks_are_unique() -> None:
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_every_error_of_the_configuration_is_a_finding(tmp_path: Path) -> None:
+    config = tmp_path / "ejabberd.cfg"
+    config.write_text('{hosts, ["localhost"]}.\n{listen, [{5288, websocket_session, [{max_sesions, 5}]}]}.\n')
+    done = run_wsgw("doctor", "--json", "--config", config)
+    assert done.returncode == 2, done.stderr
+    found = json.loads(done.stdout)
+    assert {finding["verdict"] for finding in found} == {"failed"}
+    assert {finding["check"] for finding in found} == {"configuration.valid"}
+    (typo,) = [finding for finding in found if "max_sessions" in finding["what"]]
+    assert typo["subject"] == f"{config}:2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["exa mple.org"], "DOMAIN: exa mple.org: "),
+        (["example.org", "--account", "alice"], "--account: alice is no bare JID"),
+        (["example.org", "--account", "alice@example.org/x"], "is no bare JID"),
+        (["example.org", "--resolver", "127.0.0.1:dns"], "--resolver: 127.0.0.1:dns is no HOST:PORT"),
+        (["example.org", "--account", "alice@example.org"], "no password: set WSGW_PASSWORD"),
+    ],
+)
+def test_misuse_is_reported_with_the_argument(
+    arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_terminal(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", no_terminal)
+    assert main(["doctor", *arguments]) == UNUSABLE
+    shown = capsys.readouterr()
+    assert (shown.out, reason in shown.err) == ("", True)

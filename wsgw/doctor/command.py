@@ -1,0 +1,158 @@
+"""The command ``doctor``: from the arguments to the exit status."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+import gevent
+
+from wsgw.config import find_config
+from wsgw.config.source import Source
+from wsgw.doctor.configuration import CONFIGURATION, errors, missing
+from wsgw.doctor.finding import Finding, Verdict
+from wsgw.doctor.inquiry import Account, Check, Inquiry
+from wsgw.doctor.report import Json, Lines, Report
+from wsgw.errors import ConfigError, ConfigProblem
+from wsgw.xmpp.domain import normalise_domain
+
+#: The exit statuses: no check failed, one failed, the question or the configuration cannot be used.
+FINE, FAILED, UNUSABLE = 0, 1, 2
+PASSWORD = "WSGW_PASSWORD"
+#: All checks, in their order: from the cause to the consequence.
+CHECKS: tuple[Check, ...] = (CONFIGURATION,)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of the command line, as text; None for those that are not given."""
+
+    source: Source
+    domain: str | None = None
+    url: str | None = None
+    resolver: str | None = None
+    cafile: str | None = None
+    account: str | None = None
+    quick: bool = False
+    json: bool = False
+
+
+def doctor(arguments: Arguments) -> int:
+    """Run the checks and print what they find; returns the exit status. Raises ConfigError for misuse."""
+    report: Report = Json(sys.stdout) if arguments.json else Lines(sys.stdout, os.environ)
+    inquiry = _asked(arguments)
+    usable = True
+    try:
+        config = inquiry.source.read()
+        inquiry = replace(inquiry, config=config, domains=inquiry.domains or config.hosts)
+    except ConfigError as error:
+        usable = bool(inquiry.domains) and _none_was_expected(inquiry.source)
+        for finding in missing(error) if usable else errors(error):
+            report.add(finding)
+    for finding in examine(inquiry, CHECKS):
+        report.add(finding)
+    report.end()
+    if not usable:
+        return UNUSABLE
+    return FAILED if report.failed else FINE
+
+
+def examine(inquiry: Inquiry, checks: Sequence[Check]) -> Iterator[Finding]:
+    """Run ``checks`` one after the other, each within its time; yields the findings as they come."""
+    for check in checks:
+        if not (check.waits and inquiry.quick):
+            yield from _bounded(check, inquiry)
+
+
+def _bounded(check: Check, inquiry: Inquiry) -> Iterator[Finding]:
+    """The findings of ``check``. A fault in it is a finding too, so that the other checks still run."""
+    running = check.run(inquiry)
+    ends = monotonic() + check.seconds
+    while True:
+        timeout = gevent.Timeout(max(0.001, ends - monotonic()))
+        try:
+            with timeout:
+                finding = next(running, None)
+        except gevent.Timeout as expired:
+            if expired is not timeout:
+                raise
+            what = f"the check {check.name} was not finished within {check.seconds:g} s"
+            finding = Finding(f"{check.name}.time", "doctor", Verdict.FAILED, what, "try it again")
+            running = iter(())
+        except Exception as fault:
+            traceback.print_exc()
+            what = f"the check {check.name} itself failed ({type(fault).__name__}): a fault of wsgw"
+            finding = Finding(f"{check.name}.fault", "doctor", Verdict.FAILED, what, "report it")
+            running = iter(())
+        if finding is None:
+            return
+        yield finding
+
+
+# The arguments
+
+
+def _asked(arguments: Arguments) -> Inquiry:
+    """The inquiry without its configuration. Raises ConfigError with an argument that cannot be used."""
+    domain = None if arguments.domain is None else _domain("DOMAIN", arguments.domain)
+    return Inquiry(
+        () if domain is None else (domain,),
+        arguments.source,
+        url=arguments.url,
+        resolver=None if arguments.resolver is None else _address(arguments.resolver),
+        cafile=None if arguments.cafile is None else Path(arguments.cafile),
+        account=None if arguments.account is None else _account(arguments.account),
+        quick=arguments.quick,
+    )
+
+
+def _account(jid: str) -> Account:
+    """The account ``jid`` with its password, of the environment or of the terminal."""
+    localpart, at, domain = jid.partition("@")
+    if not localpart or not at or "/" in domain:
+        raise _misuse("--account", f"{jid} is no bare JID: write user@domain")
+    domain = _domain("--account", domain)
+    password = os.environ.get(PASSWORD)
+    if password is None:
+        try:
+            password = getpass.getpass(f"Password of {jid}: ")
+        except EOFError:
+            raise _misuse("--account", f"no password: set {PASSWORD}, or run it at a terminal") from None
+    return Account(localpart, domain, password)
+
+
+def _domain(name: str, text: str) -> str:
+    try:
+        return normalise_domain(text)
+    except ValueError as error:
+        raise _misuse(name, f"{text}: {error}") from None
+
+
+def _address(text: str) -> tuple[str, int]:
+    """``HOST`` or ``HOST:PORT``; the default port is that of DNS."""
+    host, colon, port = text.rpartition(":")
+    try:
+        return (host.strip("[]"), int(port)) if colon and host else (text, 53)
+    except ValueError:
+        raise _misuse("--resolver", f"{text} is no HOST:PORT") from None
+
+
+def _misuse(name: str, reason: str) -> ConfigError:
+    return ConfigError([ConfigProblem(name, 0, reason)])
+
+
+def _none_was_expected(source: Source) -> bool:
+    """Whether no configuration was named and none is in its usual places."""
+    if source.file or source.listen or source.domains or source.upstreams:
+        return False
+    try:
+        find_config(None, os.environ)
+    except ConfigError:
+        return True
+    return False
