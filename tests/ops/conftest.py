@@ -70,7 +70,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         key = f"{name} {settings}"
         if key not in made:
             folder = tmp_path_factory.mktemp("certificate")
-            made[key] = make_certificate(folder, name, extra="", **settings)  # type: ignore[arg-type]
+            given: dict[str, Any] = {"extra": "", **settings}
+            made[key] = make_certificate(folder, name, **given)
         return made[key]
 
     return certificate

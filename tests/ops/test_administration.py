@@ -230,7 +230,13 @@ def test_the_status_has_the_facts_that_an_admin_needs(start: StartAdmin, traffic
         assert found["config"]["source"] == str(admin.gateway.config)
         assert [one["module"] for one in found["listeners"]] == ["websocket_session"] * 2 + ["wsgw_admin"]
         assert [one["ok"] for one in found["upstreams"]] == [True]
-        assert next(iter(found["certificates"].values())) > found["started_at"]
+        ((file, expires),) = found["certificates"].items()
+        assert expires > found["started_at"]
+        shown = {"expires": expires, "file": file, "key_type": "ec"}
+        assert found["certificate_names"] == [
+            {"name": name, "certificates": [shown]} for name in ("*", "localhost")
+        ]
+        assert found["certificates_current"] is True
 
 
 def test_sessions_without_a_host_are_shown_too(alone: Admin) -> None:

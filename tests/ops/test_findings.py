@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.ops.conftest import Make
+from tests.support.certificates import Certificate
 from wsgw.config import from_arguments, load
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigProblem
@@ -71,14 +72,28 @@ def test_an_expired_certificate_is_a_finding(tmp_path: Path, make: Make) -> None
     line, reason = the_one(found(tmp_path, tls(make().pem), days=31))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} has expired on 20")
-    assert reason.endswith(" UTC: clients refuse it: renew it")
+    assert reason.endswith(" UTC: clients of example.org refuse it: renew it")
 
 
 def test_a_certificate_that_is_not_valid_yet_is_a_finding(tmp_path: Path, make: Make) -> None:
     line, reason = the_one(found(tmp_path, tls(make().pem), days=-400))
     assert line == 4
     assert reason.startswith(f"certfile: {make().pem} is not valid before 20")
-    assert "clients refuse it: set the clock of this machine, which shows 20" in reason
+    assert "clients of example.org refuse it: set the clock of this machine, which shows 20" in reason
+
+
+@pytest.mark.parametrize(
+    ("days", "life", "expected"), [(26, "30", 0), (27.5, "30", 1), (85, "100", 0), (190, "200", 1)]
+)
+def test_a_certificate_that_should_have_been_renewed_is_a_finding(
+    tmp_path: Path, make: Make, days: float, life: str, expected: int
+) -> None:
+    """Its remaining time is below a tenth of its life, or two weeks."""
+    problems = found(tmp_path, tls(make(days=life).pem), days=days)
+    assert [problem.line for problem in problems] == [4] * expected
+    for problem in problems:
+        assert problem.reason.startswith(f"certfile: {make(days=life).pem} expires on 20")
+        assert problem.reason.endswith(" UTC: clients of example.org will refuse it: renew it")
 
 
 def test_an_expired_certificate_of_certfiles_is_one_finding(tmp_path: Path, make: Make) -> None:
@@ -86,7 +101,7 @@ def test_an_expired_certificate_of_certfiles_is_one_finding(tmp_path: Path, make
     more = f'{{certfiles, [\n"{make().pem}"]}}.'
     line, reason = the_one(found(tmp_path, "{tls, true}, ", more, days=31))
     assert line == 7
-    assert "clients refuse it" in reason
+    assert "clients of example.org refuse it" in reason
 
 
 def test_each_certificate_by_name_is_looked_at(tmp_path: Path, make: Make) -> None:
@@ -157,6 +172,35 @@ def test_a_certificate_for_no_host_is_a_finding(tmp_path: Path, make: Make) -> N
     line, reason = the_one(found(tmp_path, tls(make("notexample.org").pem)))
     assert line == 4
     assert "names notexample.org, but neither one of the hosts nor a name below one (example.org)" in reason
+
+
+def hosts_of(folder: Path, hosts: str, certificates: list[Certificate], more: str = "") -> list[str]:
+    """The findings about a listener with ``certificates``; all are about the line with the hosts."""
+    path = folder / "wsgw.yml"
+    options = "upstream: 'tcp://127.0.0.1', tls: true, request_handlers: {/ws: mod_websocket}"
+    named = ", ".join(str(one.pem) for one in certificates)
+    listener = f"{{port: 5288, module: websocket_session, {options}}}"
+    path.write_text(f"hosts: [{hosts}]\ncertfiles: [{named}]\nlisten:\n- {listener}\n{more}")
+    config = load(path)
+    problems = findings(config, PemFiles.of(config), time.time())
+    assert all((problem.file, problem.line) == (str(path), 1) for problem in problems)
+    return [problem.reason for problem in problems]
+
+
+def test_a_host_without_a_certificate_is_a_finding(tmp_path: Path, make: Make) -> None:
+    """All certificates count, and a wildcard for one label."""
+    certificates = [make("a.example"), make("*.b.example")]
+    assert hosts_of(tmp_path, "a.example, x.b.example, b.example, localhost", certificates) == []
+    (reason,) = hosts_of(tmp_path, "a.example, x.y.b.example, c.example", certificates)
+    assert reason.startswith("no certificate of a listener names x.y.b.example, c.example, or a name below: ")
+
+
+def test_a_host_with_another_name_in_host_meta_is_no_finding(tmp_path: Path, make: Make) -> None:
+    """Its clients connect to that name."""
+    more = "modules: {mod_host_meta: {websocket_url: 'wss://chat.a.example/ws'}}\n"
+    assert hosts_of(tmp_path, "a.example, b.example", [make("*.a.example")], more) == []
+    (reason,) = hosts_of(tmp_path, "a.example, b.example", [make("x.a.example")], more)
+    assert "names b.example, or" in reason
 
 
 def test_a_certificate_with_a_common_name_only_is_a_finding(tmp_path: Path, make: Make) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +105,13 @@ def by_name(pairs: Iterable[KeyPair]) -> dict[str, tuple[KeyPair, ...]]:
             of_type.setdefault(key_type, pair)
         chosen[name] = tuple(of_type.values())
     return chosen
+
+
+def default_pairs(pairs: Sequence[KeyPair], named: Mapping[str, tuple[KeyPair, ...]]) -> tuple[KeyPair, ...]:
+    """The pairs to show for a name that is not in ``named``, which ``by_name`` has made."""
+    if not pairs:
+        return ()
+    return next((group for group in named.values() if pairs[0] in group), (pairs[0],))
 
 
 def wildcard_of(name: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.errors import ConfigError, ConfigProblem
-from wsgw.net.key_pairs import KeyPair, by_name, key_pairs, wildcard_of
+from wsgw.net.key_pairs import KeyPair, by_name, default_pairs, key_pairs, wildcard_of
 from wsgw.net.memory_file import as_file
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
@@ -85,7 +85,7 @@ def _browser_context(pairs: tuple[KeyPair, ...]) -> ssl.SSLContext:
     harmless only because no client shows a certificate: a context that asks for one must issue no tickets.
     """
     named = by_name(pairs)
-    default = next((group for group in named.values() if pairs[0] in group), pairs[:1])
+    default = default_pairs(pairs, named)
     shown = dict.fromkeys([default, *named.values()])
     contexts = {group: _context_with(group) for group in shown}
     for pair in pairs:  # one that no name selects must be usable too: a reload can make it the first

@@ -63,7 +63,7 @@ class Administration:
         self._parent = parent
         self._served = served
         self._config = config
-        self._certificates = expiries(config, files)
+        self._expiries = expiries(config, files)
         self._publisher = Publisher(folder, slot, served.tally, served.survey, lost_lines)
         self._servers: dict[Place, AdminServer] = {}
         self._answering = Pool(MOST_CONNECTIONS)
@@ -79,7 +79,7 @@ class Administration:
         ``sockets`` are the listening sockets of all listeners. Connections in progress are not disturbed.
         """
         self._config = config
-        self._certificates = expiries(config, files)
+        self._expiries = expiries(config, files)
         previous, self._servers = self._servers, {}
         for server in previous.values():
             server.release()
@@ -120,7 +120,7 @@ class Administration:
             read_workers(self._folder, parent),
             self._served.connections(),
             self._served.draining(),
-            self._certificates,
+            self._expiries,
         )
 
     @property

@@ -139,6 +139,13 @@ STANDING: Final = (
         ("certificate",),
     ),
     Metric(
+        "wsgw_certificate_name_expiry_timestamp_seconds",
+        "gauge",
+        "Time at which the certificate expires that clients get for a name, the earliest if there are"
+        " several; * stands for any other name and for none. The 500 names that expire first.",
+        ("name",),
+    ),
+    Metric(
         "wsgw_certificates_current",
         "gauge",
         "Whether the PEM files on the disk are in use; 0 if they have changed and cannot be used.",

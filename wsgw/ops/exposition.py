@@ -68,7 +68,10 @@ def _samples(overview: Overview) -> dict[str, _Samples]:
         "wsgw_config_last_reload_successful": _one(reload["ok"]),
         "wsgw_config_last_reload_timestamp_seconds": _one(reload["at"]),
         "wsgw_certificate_expiry_timestamp_seconds": [
-            ((file,), expires) for file, expires in overview.certificates.items()
+            ((file,), expires) for file, expires in overview.expiries.files.items()
+        ],
+        "wsgw_certificate_name_expiry_timestamp_seconds": [
+            ((name,), shown[0].expires) for name, shown in overview.expiries.names.items()
         ],
         "wsgw_certificates_current": _one(parent.get("certificates_current", True)),
         "wsgw_start_time_seconds": _one(parent.get("started_at", 0.0)),

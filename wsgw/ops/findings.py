@@ -6,9 +6,11 @@ another; those are errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import Config, ListenerConfig
@@ -17,6 +19,9 @@ from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem
 from wsgw.net.certificate import Certificate, certificates_in
 from wsgw.net.key_pairs import KeyPair, key_pairs, wildcard_of
+
+#: A certificate with less time than this, or than a tenth of its life, should have been renewed.
+_SOON: Final = timedelta(days=14)
 
 
 def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:
@@ -59,7 +64,8 @@ def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[Co
                 mark = config.certificate_mark(listener, pair.path)
                 yield from _of_browsers(mark, pair.path, certificates_in(pair.pem), now)
         shown.update(pair.path for pair in pairs)
-        yield from _no_certificate_for_a_host(config, listener, pairs)
+        yield from _no_certificate_for_the_hosts(config, listener, pairs)
+    yield from _hosts_without_a_certificate(config, files)
     yield from _of_the_server(config, shown, files, now)
     for listener in config.listeners:
         if listener.upstream_cafile is not None:
@@ -78,11 +84,16 @@ def _judges_the_server(listener: ListenerConfig) -> bool:
 
 def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime) -> Iterator[ConfigProblem]:
     """Errors of a certificate that wsgw shows to clients, and of its chain."""
+    clients = f"clients of {_listed(chain[0].names)}" if chain and chain[0].names else "clients"
     for number, certificate in enumerate(chain):
         which = "" if number == 0 else f" (certificate {number + 1} of it)"
         dates = _dates(certificate, now, "renew it")
         if dates:
-            yield _problem(mark, f"certfile: {path}{which} {dates[0]}: clients refuse it: {dates[1]}")
+            yield _problem(mark, f"certfile: {path}{which} {dates[0]}: {clients} refuse it: {dates[1]}")
+        elif _expires_soon(certificate, now):
+            moment = _shown(certificate.not_after)
+            reason = f"expires on {moment}: {clients} will refuse it: renew it"
+            yield _problem(mark, f"certfile: {path}{which} {reason}")
     if chain and not chain[0].names:
         reason = "has no subjectAltName: clients refuse it: get one that names the host of their URL in it"
         yield _problem(mark, f"certfile: {path} {reason}")
@@ -91,26 +102,66 @@ def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime
         yield _problem(mark, f"certfile: {path} {missing}")
 
 
-def _no_certificate_for_a_host(
+def _expires_soon(certificate: Certificate, now: datetime) -> bool:
+    """Whether programs that renew certificates should have renewed it: they do so at a third of its life."""
+    life = certificate.not_after - certificate.not_before
+    return certificate.not_after - now < min(life / 10, _SOON)
+
+
+def _no_certificate_for_the_hosts(
     config: Config, listener: ListenerConfig, pairs: Sequence[KeyPair]
 ) -> Iterator[ConfigProblem]:
     """The warning that all certificates of a listener are for names far from the hosts."""
-    certificates = [pair.certificate for pair in pairs]
-    names = [name for certificate in certificates if certificate is not None for name in certificate.names]
-    if names and config.hosts and not any(_is_near(name, host) for name in names for host in config.hosts):
+    names = _names(pairs)
+    if names and config.hosts and not _covered(config, names):
         path = pairs[0].path
         yield _problem(
             config.certificate_mark(listener, path),
-            f"certfile: {path} names {_listed(names)}, but neither one of the hosts nor a name below one "
-            f"({_listed(config.hosts)}): clients whose URL has another name refuse it: get one for the host "
-            "of their URL",
+            f"certfile: {path} names {_listed(sorted(names))}, but neither one of the hosts nor a name below "
+            f"one ({_listed(config.hosts)}): clients whose URL has another name refuse it: get one for the "
+            "host of their URL",
         )
 
 
-def _is_near(name: str, host: str) -> bool:
-    """Whether a certificate's ``name`` is ``host``, a name below it, or a wildcard that covers it."""
-    plain = name.removeprefix("*.")
-    return plain == host or plain.endswith(f".{host}") or name == wildcard_of(host)
+def _hosts_without_a_certificate(config: Config, files: PemFiles) -> Iterator[ConfigProblem]:
+    """The warning that the certificates of all listeners are for some of the hosts only."""
+    pairs = [pair for listener in config.listeners for pair in key_pairs(listener.certfiles, files)]
+    covered = _covered(config, _names(pairs))
+    missing = [host for host in config.hosts if host not in (*covered, "localhost")]
+    if covered and missing:
+        yield _problem(
+            config.origins.options.get("hosts", config.nowhere),
+            f"no certificate of a listener names {_listed(missing)}, or a name below: clients whose URL has "
+            "such a name refuse the connection: get a certificate for the host of their URL",
+        )
+
+
+def _names(pairs: Iterable[KeyPair]) -> set[str]:
+    certificates = [pair.certificate for pair in pairs]
+    return {name for certificate in certificates if certificate is not None for name in certificate.names}
+
+
+def _covered(config: Config, names: Collection[str]) -> list[str]:
+    """The hosts for which a certificate with one of ``names`` is meant.
+
+    It is valid for the host, for a name below it, or for the name of its WebSocket in host-meta.
+    """
+    above = {parent for name in names for parent in _and_parents(name.removeprefix("*."))}
+    urls = {one.host: urlsplit(one.websocket or "").hostname or one.host for one in config.host_meta}
+
+    def is_valid(host: str) -> bool:
+        return host in names or wildcard_of(host) in names
+
+    return [
+        host for host in config.hosts if host in above or is_valid(host) or is_valid(urls.get(host, host))
+    ]
+
+
+def _and_parents(name: str) -> Iterator[str]:
+    """``name`` and each domain above it."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
 
 
 def _of_the_server(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wsgw.config.model import Config
+from wsgw.ops.expiry import Expiries
 from wsgw.ops.metrics_files import state_path
 from wsgw.ops.state import read_document
 from wsgw.telemetry.tally import Attempt
@@ -31,8 +32,8 @@ class Overview:
     connections: int
     #: Whether this worker drains.
     draining: bool
-    #: When the certificates expire, by file.
-    certificates: Mapping[str, float] = field(default_factory=dict)
+    #: When the certificates expire.
+    expiries: Expiries
 
     def sum(self, *path: str) -> int:
         """The sum over all workers of the number under ``path``, the keys from the document's root."""

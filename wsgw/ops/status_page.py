@@ -62,7 +62,18 @@ def status(overview: Overview, now: float) -> dict[str, Any]:
         "limits_hit": {
             limit: {"count": count, "at": at} for limit, (count, at) in sorted(overview.limits.items())
         },
-        "certificates": dict(overview.certificates),
+        **_certificates(overview),
+    }
+
+
+def _certificates(overview: Overview) -> dict[str, Any]:
+    files, names = overview.expiries
+    return {
+        "certificates": files,
+        "certificate_names": [
+            {"name": name, "certificates": [one._asdict() for one in shown]} for name, shown in names.items()
+        ],
+        "certificates_current": overview.parent.get("certificates_current", True),
     }
 
 
