@@ -28,7 +28,7 @@ from wsgw.listener.context import ListenerContext
 from wsgw.listener.pages import pages_of
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, by_place, open_sockets
-from wsgw.net.tls import browser_context, check_tls
+from wsgw.net.tls import check_tls, listener_context
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.http_server import AdminServer
@@ -205,7 +205,7 @@ class Gateway:
     def _context(
         self, listener: ListenerConfig, config: Config, trusted: TrustedProxies, files: PemFiles
     ) -> ListenerContext:
-        tls = browser_context(listener.certfiles, files) if listener.tls else None
+        tls = listener_context(listener, files)
         pages = pages_of(listener, config)
         return ListenerContext.of(listener, tls, trusted, pages, files, self.supervisor)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 from pathlib import Path
 
@@ -177,6 +178,33 @@ def test_a_reload_with_a_port_in_use_changes_nothing(start: Start) -> None:
         change(gateway, f"{{{gateway.wss_port}, websocket_session", f"{{{taken}, websocket_session")
         said(gateway, f"cannot listen on 127.0.0.1 port {taken}: Address already in use")
     assert accepts(gateway.wss_port)
+
+
+def test_a_reload_changes_versions_and_ciphers(
+    start: Start, certificate: Certificate, tmp_path: Path
+) -> None:
+    """Wrong ciphers change nothing; a renewed certificate keeps both options."""
+    gateway = start(1)
+    cipher, other = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"
+    change(gateway, "{tls, true},", f'{{tls, true}}, {{ciphers, "{cipher}"}},')
+    wait_until(lambda: f"Cipher is {cipher}" in negotiated(gateway, "-tls1_2"), PATIENCE, "the cipher")
+    assert "Cipher is (NONE)" in negotiated(gateway, "-tls1_2", "-cipher", other)
+    change(gateway, cipher, "nonsense")
+    said(gateway, "OpenSSL has no cipher of TLS 1.2 for 'nonsense'")
+    assert f"Cipher is {cipher}" in negotiated(gateway, "-tls1_2")
+    restricted = f'{cipher}"}}, {{protocol_options, ["no_sslv3", "no_tlsv1_2"]'
+    renewed = make_certificate(tmp_path / "renewed")
+    gateway.config.write_text(gateway.config.read_text().replace('nonsense"', restricted))
+    change(gateway, str(certificate.pem), str(renewed.pem))
+    wait_until(lambda: "Cipher is (NONE)" in negotiated(gateway, "-tls1_2"), PATIENCE, "the version")
+    assert "New, TLSv1.3" in negotiated(gateway)
+    assert gateway.stop() == 0
+
+
+def negotiated(gateway: Gateway, *options: str) -> str:
+    """The report of ``openssl s_client`` about a handshake."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.wss_port}", *options]
+    return subprocess.run(command, input="", capture_output=True, text=True, timeout=30, check=False).stdout
 
 
 def test_a_reload_to_another_address_of_a_port_in_use_changes_nothing(start: Start) -> None:

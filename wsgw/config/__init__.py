@@ -15,7 +15,7 @@
                      the parts of an ejabberd configuration that wsgw uses
     ejabberd_names, spelling
                      the names that only ejabberd knows, and misspelled names
-    option_types, network_types, option
+    option_types, network_types, tls_types, option
                      the types of values, and the shape of an option
     listening_options, session_options, upstream_options, gateway_options, options
                      the option table

@@ -14,6 +14,7 @@ from wsgw.config.model import HANDLER, HOST_META, AdminListener, ListenerConfig
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
+from wsgw.config.tls_types import NO_TLS_1_2
 from wsgw.errors import ConfigProblem
 
 #: Descriptors that are kept for listening sockets, logs and the event loop.
@@ -97,11 +98,7 @@ def warnings_about(
     if not listener.request_handlers:
         mark = choices.mark("request_handlers")
         found.append(_at(mark, f"{where} has no request_handlers: it answers every request with 404."))
-    if not listener.tls and choices.names("certfile"):
-        mark = choices.mark("certfile")
-        form = in_syntax_of(mark, "{tls, true}", "tls: true")
-        lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"
-        found.append(_at(mark, f"{lacks}; add {form}, or remove the certfile."))
+    found += _of_tls(where, listener, choices)
     if listener.max_stanza_size == sys.maxsize:
         mark = choices.mark("max_stanza_size")
         found.append(_at(mark, f"{where} takes stanzas of any size: one client can use up the memory."))
@@ -120,6 +117,25 @@ def warnings_about(
         )
         found.append(_at(choices.mark("max_sessions"), reason))
     return found + _upstream_warnings(where, listener, choices, unusable)
+
+
+def _of_tls(where: str, listener: ListenerConfig, choices: Choices) -> list[str]:
+    """Warnings about options of TLS that have no effect."""
+    if listener.tls:
+        if listener.ciphers is None or NO_TLS_1_2 not in listener.protocol_options:
+            return []
+        reason = f"{where} ignores ciphers: they are those of TLS 1.2, which {NO_TLS_1_2} forbids."
+        return [_at(choices.mark("ciphers"), reason)]
+    found = []
+    form = in_syntax_of(choices.mark("certfile"), "{tls, true}", "tls: true")
+    if choices.names("certfile"):
+        lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"
+        found.append(_at(choices.mark("certfile"), f"{lacks}; add {form}, or remove the certfile."))
+    for name in ("protocol_options", "ciphers"):
+        if choices.get(name, None):
+            reason = f"{where} has {name} and no tls, so they have no effect; add {form}, or remove them."
+            found.append(_at(choices.mark(name), reason))
+    return found
 
 
 def _at(mark: Mark, sentence: str) -> str:

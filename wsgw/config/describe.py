@@ -43,7 +43,7 @@ _LISTENER_HEADING: Final = """\
 
 The port may include an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. `ejabberd_websocket` is
 the older name of the module and works too. Options of ejabberd's own listeners (`captcha`, `http_bind`,
-`web_admin`, `ciphers`) are ignored with a warning. Options marked * may also be set at the top level, for all
+`web_admin`, `dhfile`) are ignored with a warning. Options marked * may also be set at the top level, for all
 such listeners; the value in a listener overrides it.
 """
 _ADMIN: Final = """\
@@ -182,6 +182,7 @@ def _line(name: str, value: Any, is_default: bool = False) -> str:
 
 _EMPTY: Final = {
     "websocket_origin": "any",
+    "ciphers": "the system's",
     "shaper": "none",
     "user": "wsgw or nobody, if started as root",
     "trusted_proxies": "[]",

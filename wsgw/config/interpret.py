@@ -201,6 +201,7 @@ def _listener(
             one for one in choices["request_handlers"] if one.module in (HANDLER, HOST_META)
         ),
         "certfile": choices.get("certfile", None) if choices["tls"] else None,
+        "ciphers": choices.get("ciphers", None),
         "max_stanza_size": choices.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": choices.get("max_sessions", room),
         "upstream": _upstream(raw, choices, facts, problems),

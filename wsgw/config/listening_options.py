@@ -7,6 +7,7 @@ from typing import Final
 from wsgw.config.network_types import Address, RequestHandlers, WebOrigins
 from wsgw.config.option import Computed, Option, Scope
 from wsgw.config.option_types import Count, FilePath, Flag
+from wsgw.config.tls_types import Ciphers, ProtocolOptions
 
 LISTENING_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
@@ -46,6 +47,23 @@ LISTENING_OPTIONS: Final[tuple[Option, ...]] = (
         FilePath(),
         Computed("the certificates of `certfiles`"),
         "The PEM file with certificate, chain and key, for all names.",
+        "ejabberd",
+    ),
+    Option(
+        "protocol_options",
+        ProtocolOptions(),
+        (),
+        "Restricts TLS by OpenSSL's options: `no_tlsv1_2` leaves TLS 1.3 only, `no_tlsv1_3` TLS 1.2 only, "
+        "`no_ticket` issues no session tickets. Those that only confirm what wsgw does anyway "
+        "(`no_sslv3`, `no_tlsv1_1`, `no_compression`, ...) are accepted.",
+        "ejabberd",
+    ),
+    Option(
+        "ciphers",
+        Ciphers(),
+        Computed("the system's"),
+        "The ciphers of TLS 1.2, as `openssl ciphers` reads them; never any without encryption or "
+        "authentication. Those of TLS 1.3 are always OpenSSL's.",
         "ejabberd",
     ),
     Option(

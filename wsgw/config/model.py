@@ -68,6 +68,10 @@ class ListenerConfig:
     #: The PEM files with certificates and keys for browsers: the ``certfile``, or the global ``certfiles``;
     #: empty without ``tls``.
     certfiles: tuple[Path, ...]
+    #: Names of OpenSSL's options, see ``tls_types``.
+    protocol_options: tuple[str, ...]
+    #: A list of ciphers in OpenSSL's form; None for the system's.
+    ciphers: str | None
     request_handlers: tuple[RequestHandler, ...]
     #: Tried in order.
     upstream: tuple[UpstreamAddress, ...]

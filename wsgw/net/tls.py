@@ -1,9 +1,9 @@
 """TLS contexts, for browsers and for the XMPP server.
 
-For browsers: certificates selected by name, TLS 1.2 and newer, no compression, no renegotiation. For the
-XMPP server: its certificate must be valid for the XMPP domain (RFC 6120 section 13.7.2), by its
-subjectAltName alone (RFC 9525 section 2). A certificate that the configuration names is trusted without
-further checks.
+For browsers: certificates selected by name, TLS 1.2 and newer unless the listener's ``TlsPolicy`` demands
+more, no compression, no renegotiation. For the XMPP server: its certificate must be valid for the XMPP
+domain (RFC 6120 section 13.7.2), by its subjectAltName alone (RFC 9525 section 2). A certificate that the
+configuration names is trusted without further checks.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from wsgw.config.model import Config
+from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.net.key_pairs import KeyPair, by_name, default_pairs, key_pairs, wildcard_of
 from wsgw.net.memory_file import as_file
+from wsgw.net.tls_policy import TlsPolicy
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
@@ -35,9 +36,12 @@ _ADVICE = {
 
 
 def check_tls(config: Config, files: PemFiles) -> None:
-    """Raise ConfigError with the line of every PEM file that cannot be used for its purpose."""
+    """Raise ConfigError with the line of every PEM file and option that OpenSSL cannot use."""
     problems: set[ConfigProblem] = set()
     for listener in config.listeners:
+        for option, reason in TlsPolicy.of(listener).problems() if listener.tls else ():
+            mark = config.mark(listener, option)
+            problems.add(ConfigProblem(mark.file, mark.line, f"{option}: {reason}"))
         try:
             if listener.certfiles:
                 browser_context(listener.certfiles, files)
@@ -56,13 +60,21 @@ def check_tls(config: Config, files: PemFiles) -> None:
         raise ConfigError(sorted(problems))
 
 
-def browser_context(certfiles: Sequence[Path], files: PemFiles | None = None) -> ssl.SSLContext:
+def listener_context(listener: ListenerConfig, files: PemFiles) -> ssl.SSLContext | None:
+    """The context of ``listener``, None without ``tls``. Raises ConfigError as ``browser_context``."""
+    return browser_context(listener.certfiles, files, TlsPolicy.of(listener)) if listener.tls else None
+
+
+def browser_context(
+    certfiles: Sequence[Path], files: PemFiles | None = None, policy: TlsPolicy | None = None
+) -> ssl.SSLContext:
     """The context of a ``tls`` listener that shows the certificates in ``certfiles``.
 
     ``certfiles``: files with chains and keys, the default certificate first; ``files``: their content. The
-    server name that the client sends (RFC 6066 section 3) selects the certificate. The same content gives the
-    same context. Workers that are forked after the parent's check share its context, so that all of them
-    accept a client's session ticket. Raises ConfigError if a file cannot be used.
+    server name that the client sends (RFC 6066 section 3) selects the certificate. The same content and
+    the same ``policy`` give the same context. Workers that are forked after the parent's check share its
+    context, so that all of them accept a client's session ticket. Raises ConfigError if a file cannot be
+    used.
     """
     files = files or PemFiles()
     for path in certfiles:
@@ -74,11 +86,11 @@ def browser_context(certfiles: Sequence[Path], files: PemFiles | None = None) ->
     if not pairs:
         reason = "cannot be used as certfile: no file has a certificate and its key"
         raise ConfigError([ConfigProblem(str(certfiles[0]), 0, reason)])
-    return _browser_context(pairs)
+    return _browser_context(pairs, policy or TlsPolicy())
 
 
 @lru_cache(maxsize=8)
-def _browser_context(pairs: tuple[KeyPair, ...]) -> ssl.SSLContext:
+def _browser_context(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLContext:
     """The context that negotiates every connection; OpenSSL takes only the certificate from the others.
 
     It also keeps the keys of session tickets, so a ticket got under one name is valid under another. That is
@@ -87,21 +99,19 @@ def _browser_context(pairs: tuple[KeyPair, ...]) -> ssl.SSLContext:
     named = by_name(pairs)
     default = default_pairs(pairs, named)
     shown = dict.fromkeys([default, *named.values()])
-    contexts = {group: _context_with(group) for group in shown}
+    contexts = {group: _context_with(group, policy) for group in shown}
     for pair in pairs:  # one that no name selects must be usable too: a reload can make it the first
         if not any(pair in group for group in shown):
-            _context_with((pair,))
+            _context_with((pair,), policy)
     base = contexts[default]
     if len(contexts) > 1:
         base.sni_callback = partial(_select, {name: contexts[group] for name, group in named.items()})
     return base
 
 
-def _context_with(pairs: Sequence[KeyPair]) -> ssl.SSLContext:
+def _context_with(pairs: Sequence[KeyPair], policy: TlsPolicy) -> ssl.SSLContext:
     """A context with ``pairs``, one of each type of key; OpenSSL selects one that the client can verify."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context = policy.context()
     context.set_alpn_protocols(["http/1.1"])
     for pair in pairs:
         try:
