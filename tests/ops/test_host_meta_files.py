@@ -84,3 +84,13 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, config: Con
     with pytest.raises(ConfigError) as caught:
         write_host_meta(config, "example.org", tmp_path / "file")
     assert str(caught.value) == f"host-meta: {tmp_path}/file: File exists"
+
+
+@pytest.mark.parametrize("name", ["$host", "a ${b}", "{path}", "back\\slash", "line\nbreak"])
+def test_a_folder_that_web_servers_would_read_otherwise_is_an_error(
+    tmp_path: Path, config: Config, name: str
+) -> None:
+    """The snippets would be valid, and the pages would be missing."""
+    with pytest.raises(ConfigError, match="choose another folder"):
+        write_host_meta(config, "example.org", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ XMPP clients ask for them on port 443 of the domain, where usually a web server 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,8 @@ Alias {path} {file}
     Header set Cache-Control "{cache}"
 </Location>
 """
+#: nginx and Apache replace variables in a quoted name, Caddy placeholders, and all three read escapes.
+_SPECIAL: Final = re.compile(r"[$\\{}\x00-\x1f\x7f]")
 #: File → (its place in the web server's configuration, the text for one page).
 _SNIPPETS: Final = {
     "host-meta.nginx": ("in the server block of {host} on port 443", _NGINX),
@@ -60,7 +63,8 @@ _SNIPPETS: Final = {
 def write_host_meta(config: Config, domain: str, folder: Path) -> str:
     """Write the pages of ``domain`` and the snippets into ``folder``; return a text about them.
 
-    Raises ConfigError if ``config`` has no page for the domain, or a file cannot be written.
+    Raises ConfigError if ``config`` has no page for the domain, the snippets cannot express the folder's
+    name, or a file cannot be written.
     """
     found = next((one for one in config.host_meta if is_domain(domain, one.host)), None)
     if found is None:
@@ -70,6 +74,9 @@ def write_host_meta(config: Config, domain: str, folder: Path) -> str:
     if not links:
         raise _problem(f"host-meta for {found.host} has no address: set websocket_url of mod_host_meta")
     folder = folder.absolute()
+    if _SPECIAL.search(str(folder)):
+        reason = "web servers interpret $, {, }, \\ and control characters in the name of a folder"
+        raise _problem(f"{str(folder)!r}: {reason}; choose another folder")
     contents = {name: write(links) for name, (_, write) in PAGES.items()}
     for name, (place, snippet) in _SNIPPETS.items():
         contents[name] = f"# {place.format(host=found.host)}\n" + "".join(_filled(snippet, folder))
