@@ -31,6 +31,7 @@ from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import check_tls, listener_context
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
+from wsgw.ops.history import History
 from wsgw.ops.http_server import AdminServer
 from wsgw.ops.state import StateFile
 
@@ -44,6 +45,7 @@ class Shared(NamedTuple):
     beats: Beats
     #: The state file of the parent.
     state: StateFile
+    history: History
     #: The directory in which workers publish their metrics; None to publish none.
     figures: Path | None
     #: The tables of previous parents, which count the connections that these still serve.
@@ -59,7 +61,7 @@ class Shared(NamedTuple):
         """
         connections = max(listener.max_sessions for listener in config.listeners)
         table = SharedTable.create(slots, addresses_for(connections))
-        return cls(table, Beats(slots), StateFile(), figures, previous)
+        return cls(table, Beats(slots), StateFile(), History(), figures, previous)
 
 
 class Gateway:
@@ -220,7 +222,7 @@ class Gateway:
             connections=lambda: supervisor.admission.connections,
             probes=lambda: [listener.context.upstream.probe for listener in self.listeners],
         )
-        return Administration(shared.figures, slot, shared.state, served, self.config, files)
+        return Administration(shared.figures, slot, shared.state, shared.history, served, self.config, files)
 
 
 def listener_url(config: ListenerConfig) -> str:

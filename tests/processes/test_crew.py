@@ -12,6 +12,7 @@ from wsgw.capacity.table import SharedTable
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
 from wsgw.gateway import Shared
+from wsgw.ops.history import History
 from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
 from wsgw.processes.crew import START_TIMEOUT, Crew
@@ -24,7 +25,7 @@ SLOTS = 3
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """A crew with fake processes."""
-    shared = Shared(SharedTable.create(SLOTS, 64), Beats(SLOTS), StateFile(), None)
+    shared = Shared(SharedTable.create(SLOTS, 64), Beats(SLOTS), StateFile(), History(), None)
     settings = Settings(Config.__new__(Config), PemFiles())
     crew = Crew(settings, {}, None, shared, Watch(), _ignore, _ignore)
     monkeypatch.setattr(Crew, "_fork", lambda self, slot: (slot + 1, Channel.pair()[0]))

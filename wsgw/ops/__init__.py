@@ -6,6 +6,8 @@
                      metrics: their table, their values, their text, their files
     state, publisher, overview
                      the state that each process publishes, and the sum of all
+    history, recorder
+                     the samples of the last hour: their memory, and each worker's part
     administration, http_server, status_page
                      the ``wsgw_admin`` listener and its pages
     expiry           when certificates expire

@@ -18,7 +18,8 @@ from wsgw.config.pem import PemFiles
 from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.expiry import expiries
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
-from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages
+from wsgw.ops.history import History, history_document
+from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages, Request
 from wsgw.ops.logs import lost_lines
 from wsgw.ops.overview import Overview, read_workers
 from wsgw.ops.publisher import Publisher
@@ -55,16 +56,24 @@ class Administration:
     """One worker's publisher and its ``wsgw_admin`` listeners."""
 
     def __init__(
-        self, folder: Path, slot: int, parent: StateFile, served: Served, config: Config, files: PemFiles
+        self,
+        folder: Path,
+        slot: int,
+        parent: StateFile,
+        history: History,
+        served: Served,
+        config: Config,
+        files: PemFiles,
     ) -> None:
         """``folder`` holds the metrics files of all workers; ``parent`` is the parent's state file."""
         self._folder = folder
         self._slot = slot
         self._parent = parent
+        self._history = history
         self._served = served
         self._config = config
         self._expiries = expiries(config, files)
-        self._publisher = Publisher(folder, slot, served.tally, served.survey, lost_lines)
+        self._publisher = Publisher(folder, slot, served.tally, served.survey, lost_lines, history)
         self._servers: dict[Place, AdminServer] = {}
         self._answering = Pool(MOST_CONNECTIONS)
         self._prober: gevent.Greenlet[[], None] | None = None
@@ -128,19 +137,20 @@ class Administration:
         """The function that answers each path of the listener."""
         return {
             "/metrics": self._metrics,
-            "/healthz": lambda: Answer(200, b"ok\n"),
+            "/healthz": lambda _request: Answer(200, b"ok\n"),
             "/readyz": self._readiness,
             "/status": self._status_page,
             "/status.json": self._status,
+            "/history.json": self._samples,
         }
 
-    def _metrics(self) -> Answer:
+    def _metrics(self, _request: Request) -> Answer:
         overview = self.overview()
         # It takes some milliseconds per worker. In a native thread it does not delay the sessions.
         body = gevent.get_hub().threadpool.apply(exposition, (overview, self._folder))
         return Answer(200, body, CONTENT_TYPE)
 
-    def _readiness(self) -> Answer:
+    def _readiness(self, _request: Request) -> Answer:
         deadline = time.monotonic() + FIRST_ATTEMPTS_TIMEOUT
         overview = self.overview()
         while None in overview.attempts.values() and overview.unreachable and time.monotonic() < deadline:
@@ -149,11 +159,20 @@ class Administration:
         reasons = overview.why_not_ready()
         return Answer(503 if reasons else 200, ("\n".join(reasons or ["ready"]) + "\n").encode())
 
-    def _status(self) -> Answer:
+    def _status(self, _request: Request) -> Answer:
         found = status(self.overview(), time.time())
         return Answer(200, json.dumps(found, indent=1).encode(), "application/json")
 
-    def _status_page(self) -> Answer:
+    def _samples(self, request: Request) -> Answer:
+        """The samples of the last hour, or those since the time ``after`` of the query."""
+        try:
+            after = float(request.query.get("after", 0))
+        except ValueError:
+            return Answer(400, b"after: expected seconds since the epoch\n")
+        found = history_document(self._history, time.time(), after)
+        return Answer(200, json.dumps(found, separators=(",", ":")).encode(), "application/json")
+
+    def _status_page(self, _request: Request) -> Answer:
         now = time.time()
         return Answer(200, page(status(self.overview(), now), now).encode(), "text/html; charset=utf-8")
 

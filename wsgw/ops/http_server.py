@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import gevent
 from gevent import pywsgi
@@ -63,6 +64,18 @@ _WORDS = {
 }
 
 
+class Request(NamedTuple):
+    """A request for one of the pages."""
+
+    #: The parameters of the query; of several with one name the last.
+    query: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> Request:
+        """The request with the WSGI environment ``environ``."""
+        return cls(dict(parse_qsl(environ["QUERY_STRING"])))
+
+
 class Answer(NamedTuple):
     """The answer of a path; ``status`` is one of the HTTP statuses in ``_WORDS``."""
 
@@ -72,7 +85,7 @@ class Answer(NamedTuple):
 
 
 #: The function that answers each path; each request calls it in a separate greenlet.
-Pages = dict[str, Callable[[], Answer]]
+Pages = Mapping[str, Callable[[Request], Answer]]
 
 
 class AdminServer(pywsgi.WSGIServer):
@@ -131,7 +144,7 @@ class AdminServer(pywsgi.WSGIServer):
         if page is None:
             return _plain(404)
         try:
-            return page()
+            return page(Request.of(environ))
         except Exception:
             log.exception("fault in the gateway")
             return _plain(500)

@@ -11,6 +11,8 @@ parent removes when the worker has ended:
     attempts               {address of the XMPP server as configured: {ok, at, error}}
     limits                 {option: {count, at}}: how often its limit was reached, and when last
 
+It also publishes at the end of each interval of ``history``, and adds the worker's figures to the history.
+
 Publishing runs in the event loop and takes one or two microseconds per session; a worker with many sessions
 publishes less often.
 """
@@ -29,8 +31,10 @@ from typing import Any
 
 import gevent
 
+from wsgw.ops.history import History
 from wsgw.ops.instruments import Instruments
 from wsgw.ops.metrics_files import state_path
+from wsgw.ops.recorder import Recorder
 from wsgw.ops.state import StateFile
 from wsgw.telemetry.tally import Survey, Tally
 
@@ -56,6 +60,7 @@ class Publisher:
         tally: Tally,
         survey: Callable[[], Survey],
         lost_lines: Callable[[], int],
+        history: History,
     ) -> None:
         """``folder``: the metrics directory. ``lost_lines`` returns how many log lines were lost so far."""
         self._folder = folder
@@ -63,6 +68,7 @@ class Publisher:
         self._tally = tally
         self._survey = survey
         self._lost_lines = lost_lines
+        self._recorder = Recorder(history)
         self._instruments: Instruments | None = None
         self._state: StateFile | None = None
         #: Kept open, because metrics matter most when the process has no descriptors left.
@@ -100,7 +106,7 @@ class Publisher:
         self._timer.stop()
         self._timer.close()
         self._timer = None
-        self._publish()
+        self._publish(last=True)
         if self._state is not None:
             self._state.close()
         if self._statm is not None:
@@ -114,15 +120,17 @@ class Publisher:
     def _tick(self) -> None:
         now = monotonic()
         assert self._instruments is not None
-        self._instruments.note_lag(max(0.0, now - self._tick_due))
+        late = max(0.0, now - self._tick_due)
+        self._instruments.note_lag(late)
+        self._recorder.note_lag(late)
         self._tick_due = now + TICK
-        if now >= self._due:
+        if now >= self._due or self._recorder.is_due:
             self._publish()
 
-    def _publish(self) -> None:
+    def _publish(self, *, last: bool = False) -> None:
         began, worked = monotonic(), thread_time()
         try:
-            self._write()
+            self._write(last=last)
             self._failing = False
         except Exception:
             if not self._failing:  # log it once, not every second
@@ -131,12 +139,14 @@ class Publisher:
         self._last = monotonic()
         self._due = began + max(PERIOD, (thread_time() - worked) / SHARE) - TICK / 2
 
-    def _write(self) -> None:
+    def _write(self, *, last: bool) -> None:
         assert self._instruments is not None
         assert self._state is not None
         assert self._statm is not None
         survey, tally = self._survey(), self._tally
+        self._recorder.note_connects(seconds for _upstream, seconds in tally.connect_times)
         self._instruments.publish(tally, survey, self._lost_lines())
+        self._recorder.record(survey, tally, last=last)
         now = time()
         for limit, count in tally.limits_hit.items():
             if self._limits.get(limit, {}).get("count") != count:
