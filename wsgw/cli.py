@@ -168,7 +168,7 @@ def _check(arguments: argparse.Namespace) -> int:
     print(describe(config), flush=True)
     _warn(config.warnings)
     if not arguments.offline:
-        from wsgw.ops.upstream_check import check_upstreams
+        from wsgw.upstream.check import check_upstreams
 
         _warn(unavailable(config))
         _warn(check_upstreams(settings.config, settings.files))

@@ -252,7 +252,7 @@ def test_a_release_that_does_not_find_the_server_is_rolled_back(built: Built, ma
     deaf = (
         "def _connect(self, *_: object) -> SocketAsync:\n        raise OSError('deaf')\n\n    def _connected("
     )
-    change_release(machine.stage, NEW, "lib/*/site-packages/wsgw/upstream.py", "def _connect(", deaf)
+    change_release(machine.stage, NEW, "lib/*/site-packages/wsgw/upstream/connect.py", "def _connect(", deaf)
     said = machine.deploy(built.new, "--wait", "3", status=1)
     assert "unhealthy: /readyz" in said
     assert "deaf" in said

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from tests.ops.admin import Admin
-from tests.support.certificates import Certificate, make_certificate
+from tests.support.certificates import Certificate
 from tests.support.gateway import Gateway
 from tests.support.observe import wait_for_silence
 from tests.support.processes import ReservedPort
 
 StartAdmin = Callable[..., Admin]
-Make = Callable[..., Certificate]
 
 
 @contextmanager
@@ -59,19 +58,3 @@ def alone(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) ->
     """A gateway without an XMPP server, for all tests of a module that do not change it."""
     with starting(certificate, tmp_path_factory.mktemp("alone")) as begin:
         yield begin(1)
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """``make(name, ...)``: a certificate valid from now on for 30 days; the same for the same arguments."""
-    made: dict[str, Certificate] = {}
-
-    def certificate(name: str = "example.org", **settings: object) -> Certificate:
-        key = f"{name} {settings}"
-        if key not in made:
-            folder = tmp_path_factory.mktemp("certificate")
-            given: dict[str, Any] = {"extra": "", **settings}
-            made[key] = make_certificate(folder, name, **given)
-        return made[key]
-
-    return certificate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.conftest import Make
+from tests.support.fixtures import Make
 from wsgw.config import load
 from wsgw.config.pem import PemFiles
 from wsgw.ops.expiry import ANY_NAME, MOST_NAMES, Expiries, expiries

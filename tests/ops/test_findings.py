@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.conftest import Make
 from tests.support.certificates import Certificate
+from tests.support.fixtures import Make
 from wsgw.config import from_arguments, load
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigProblem

@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 import wsgw.listener.connection
-import wsgw.upstream
+import wsgw.upstream.connect
 from tests.support.here import config_for, in_thread, port_of, running
 from tests.support.wire import OPENINGS, SERVER_HEADER, SUCCESS, Browser, Connection, XmppServer, frame
 from wsgw.socket_async import SocketAsync
@@ -71,7 +71,7 @@ def test_watchers_and_the_literal_emulation_give_the_same_bytes(
     results = []
     for wrapper in (SocketAsync, LiteralSocketAsync):
         monkeypatch.setattr(wsgw.listener.connection, "SocketAsync", wrapper)
-        monkeypatch.setattr(wsgw.upstream, "SocketAsync", wrapper)
+        monkeypatch.setattr(wsgw.upstream.connect, "SocketAsync", wrapper)
         with closing(XmppServer()) as server, running(config_for(server.port)) as gateway:
             results.append(in_thread(dialogue, port_of(gateway), server, framing, cut))
     assert results[0] == results[1]

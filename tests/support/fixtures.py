@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,6 +20,9 @@ from tests.support.servers import Demo, Ejabberd, Missing, Prosody, Server
 
 #: In the order in which a matrix runs them.
 SERVERS: dict[str, type[Server]] = {"ejabberd": Ejabberd, "prosody": Prosody, "demo": Demo}
+
+
+Make = Callable[..., Certificate]
 
 
 def missing(reason: str) -> NoReturn:
@@ -46,6 +49,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     if shutil.which("openssl") is None:
         missing("openssl is not installed")
     return make_certificate(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """``make(name, ...)``: a certificate valid from now on for 30 days; the same for the same arguments."""
+    made: dict[str, Certificate] = {}
+
+    def certificate(name: str = "example.org", **settings: object) -> Certificate:
+        key = f"{name} {settings}"
+        if key not in made:
+            folder = tmp_path_factory.mktemp("certificate")
+            given: dict[str, Any] = {"extra": "", **settings}
+            made[key] = make_certificate(folder, name, **given)
+        return made[key]
+
+    return certificate
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@
     expiry           when certificates expire
     findings         settings that work but are probably not intended
     host_meta_files  the files of ``wsgw host-meta`` for another web server
-    upstream_check   connects to each XMPP server once, to find out whether it works
 
 ``docs/logs.md``, ``docs/metrics.md`` and ``docs/operations.md`` describe them for admins.
 """

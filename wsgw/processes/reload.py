@@ -18,13 +18,13 @@ from wsgw.gateway import log_start
 from wsgw.net.listen_sockets import open_sockets
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
-from wsgw.ops.upstream_check import Check, checks_of
 from wsgw.processes.crew import Crew
 from wsgw.processes.inherited import wanted_sockets
 from wsgw.processes.privileges import worker_account
 from wsgw.processes.settings import Settings
 from wsgw.processes.systemd import notify, reloading
 from wsgw.processes.worker import ASK, SETTINGS
+from wsgw.upstream.check import Check, checks_of
 
 log = logging.getLogger("wsgw.processes.parent")
 

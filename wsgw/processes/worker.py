@@ -25,10 +25,10 @@ from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.gateway import Gateway, Shared, log_unhandled
 from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.logs import change_logging, start_logging
-from wsgw.ops.upstream_check import check_upstreams
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
+from wsgw.upstream.check import check_upstreams
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.conftest import Make
 from tests.support.certificates import Certificate
+from tests.support.fixtures import Make
 from tests.support.gateway import Gateway
 from tests.support.processes import ReservedPort, run_wsgw, wait_until
 from tests.support.servers import Server
@@ -26,8 +26,8 @@ from tests.upstream.scripted import PLAIN, STARTTLS, Hello, dropping, negotiate,
 from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
-from wsgw.ops.upstream_check import _RunningCheck, check_upstreams, checks_of
-from wsgw.upstream import NoStartTls, OtherCertificate
+from wsgw.upstream.check import _RunningCheck, check_upstreams, checks_of
+from wsgw.upstream.connect import NoStartTls, OtherCertificate
 
 UNKNOWN_HOST = (
     b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" + END

@@ -29,7 +29,7 @@ from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAM, expanded_name, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Tally
-from wsgw.upstream import Failure, NoStartTls, OtherCertificate, OtherName, Upstream
+from wsgw.upstream.connect import Failure, NoStartTls, OtherCertificate, OtherName, Upstream
 from wsgw.xmpp.features import FEATURES, STARTTLS
 from wsgw.xmpp.header import ERROR, starttls_header
 
