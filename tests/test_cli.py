@@ -373,3 +373,13 @@ def test_a_gateway_starts_again_on_its_port(certificate: Certificate, tmp_path: 
             gateway.child.kill()
     finally:
         gateway.close()
+
+
+def test_without_its_packages_it_says_how_to_install_them() -> None:
+    done = subprocess.run([sys.executable, "-S", "-m", "wsgw"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"the package \w+ is missing for .*: run scripts/demo\.sh or scripts/deploy\.sh, which install all "
+        r"packages, or pip install \.\n",
+        done.stderr,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import signal
 import socket
@@ -22,7 +21,7 @@ from wsgw.config import from_arguments, load
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigError
-from wsgw.gateway import Gateway, listener_url, log_start
+from wsgw.gateway import Gateway, listener_url
 from wsgw.net.listen_sockets import open_sockets
 
 Write = Callable[..., Config]
@@ -217,19 +216,6 @@ def gateway_that_stops(server: XmppServer) -> Iterator[Gateway]:
 def test_the_url_of_a_listener_is_that_for_clients(listen: str, url: str) -> None:
     (listener,) = from_arguments(listen, ["localhost"], ["tcp://127.0.0.1:1"]).listeners
     assert listener_url(listener) == url
-
-
-def test_the_start_logs_every_listener_and_every_warning(
-    write: Write, ports: list[int], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "wsgw.gateway")
-    config = write(dict.fromkeys(ports, f"{HANDLER}, max_stanza_size: infinity"))
-    log_start(config)
-    levels = [record.levelno for record in caplog.records]
-    assert levels == [logging.WARNING] * 2 + [logging.INFO] * 2
-    assert tuple(caplog.messages[:2]) == config.warnings
-    for port, message in zip(ports, caplog.messages[-2:], strict=True):
-        assert f"listens on ws://127.0.0.1:{port}/ws-xmpp, upstream tcp://" in message
 
 
 def test_an_uncaught_fault_is_logged_with_its_traceback(

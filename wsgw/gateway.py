@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import Event
 
-from wsgw import __version__
 from wsgw.capacity.accept_share import AcceptShare, Beats
 from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
@@ -31,6 +30,7 @@ from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import check_tls, listener_context
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
+from wsgw.ops.announcement import log_start
 from wsgw.ops.history import History
 from wsgw.ops.http_server import AdminServer
 from wsgw.ops.state import StateFile
@@ -178,7 +178,7 @@ class Gateway:
         ]
         log_unhandled()
         try:
-            log_start(self.config)
+            log_start(self.config, self._files)
             self.start()
             if started is not None:
                 started()
@@ -230,20 +230,6 @@ def listener_url(config: ListenerConfig) -> str:
     host = f"[{config.ip}]" if ":" in config.ip else config.ip
     path = next(iter(config.paths_of(HANDLER)), "/")
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}{path}"
-
-
-def log_start(config: Config) -> None:
-    """Log the warnings about the configuration, and a line for each listener with its upstream and hosts."""
-    for warning in config.warnings:
-        log.warning("%s", warning)
-    for listener in config.listeners:
-        log.info(
-            "wsgw %s listens on %s, upstream %s, hosts %s",
-            __version__,
-            listener_url(listener),
-            ", ".join(map(str, listener.upstream)),
-            ", ".join(config.hosts),
-        )
 
 
 def log_unhandled() -> None:

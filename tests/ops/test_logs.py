@@ -22,7 +22,7 @@ from tests.support.certificates import Certificate
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, ReservedPort, accepts, wait_until
 from tests.support.wire import OPENINGS, SECONDS, SERVER_HEADER, Browser, Connection, XmppServer, frame
-from wsgw.ops.log_formats import FORMATTERS
+from wsgw.ops.log_formats import JsonFormatter, PlainFormatter, TerminalFormatter, formatter_for
 from wsgw.ops.logs import BoundedQueueHandler
 
 #: The beginning of every line of wsgw; an indented line belongs to a traceback.
@@ -102,16 +102,16 @@ def assert_every_line_is_ours(log: bytes) -> None:
         assert not set(EVERY_CONTROL) & set(line), repr(line)
 
 
-@pytest.mark.parametrize("log_format", FORMATTERS)
-def test_every_hidden_character_is_escaped(log_format: str) -> None:
+@pytest.mark.parametrize("formatter", [PlainFormatter(), TerminalFormatter(colours=False), JsonFormatter()])
+def test_every_hidden_character_is_escaped(formatter: logging.Formatter) -> None:
     """In the message, in a field and in a traceback; visible characters are unchanged in plain lines."""
     said = f"é {EVERY_CONTROL} é"
     record = logging.makeLogRecord(
         {"msg": "%(said)s", "args": {"said": said}, "fields": {"field": said}, "exc_text": said}
     )
-    line = FORMATTERS[log_format]().format(record)
+    line = formatter.format(record)
     assert not set(EVERY_CONTROL) & set(line.replace("\n    ", "")), "a traceback has its own lines"
-    if log_format == "json":
+    if isinstance(formatter, JsonFormatter):
         # Two surrogates in a row are read as the character that they encode.
         told = json.loads(line)["field"].encode("utf-16", "surrogatepass")
         assert told == said.encode("utf-16", "surrogatepass")
@@ -190,9 +190,26 @@ def test_the_last_lost_lines_are_reported_at_the_end() -> None:
     assert handler.unreported.getMessage() == "2 log lines were lost"
 
 
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({"TERM": "xterm"}, "\x1b[33mWARNING\x1b[0m the disk is full"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "WARNING the disk is full"),
+        ({"TERM": "dumb"}, "WARNING the disk is full"),
+        ({}, "WARNING the disk is full"),
+    ],
+)
+def test_a_terminal_shows_short_lines(environment: dict[str, str], shown: str) -> None:
+    formatter = formatter_for("plain", terminal=True, environment=environment)
+    warning = logging.makeLogRecord({"msg": "the disk is full", "levelno": 30, "levelname": "WARNING"})
+    assert re.fullmatch(r"\d\d:\d\d:\d\d " + re.escape(shown), formatter.format(warning))
+    info = logging.makeLogRecord({"msg": "serves", "levelno": 20, "levelname": "INFO", "fields": {"port": 1}})
+    assert re.fullmatch(r"\d\d:\d\d:\d\d serves port=1", formatter.format(info))
+    assert isinstance(formatter_for("json", terminal=True, environment=environment), JsonFormatter)
+
+
 FLOOD = """\
 import logging
-from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import start_logging
 writer = start_logging("info", "plain")
 for number in range(30_000):
@@ -250,7 +267,6 @@ def test_the_log_says_how_many_lines_were_lost() -> None:
 
 TRACEBACK = f"""\
 import logging, time
-from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import start_logging
 writer = start_logging("info", "plain")
 try:
@@ -285,7 +301,6 @@ def test_a_process_with_a_closed_standard_error_ends_in_order() -> None:
 
 FULL = """\
 import logging, os, resource, sys, time
-from wsgw.ops.log_formats import FORMATTERS
 from wsgw.ops.logs import log_directly, start_logging
 kind, log_format, errors = sys.argv[1:]
 writer = start_logging("info", log_format) if kind == "queued" else log_directly("info", log_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import socket
 import sys
@@ -42,7 +43,7 @@ def drained(start: Start, c2s_port: int, seconds: float, options: str = "", **se
 
 
 def test_the_ends_of_sessions_are_spread_over_the_time(start: Start, traffic: Traffic) -> None:
-    gateway = drained(start, traffic.port, 6)
+    gateway = drained(start, traffic.port, 6, constants={"wsgw.processes.parent.PROGRESS_EVERY": 1.0})
     books = traffic.begin(gateway.ws_port, 40, 0.05)
     traffic.attempt(gateway.ws_port, 0.05)
     wait_until(lambda: traffic.attempts["101"] > 0, PATIENCE, "attempts to succeed")
@@ -55,6 +56,11 @@ def test_the_ends_of_sessions_are_spread_over_the_time(start: Start, traffic: Tr
     assert all(b"<system-shutdown " in book.unexpected[0] for book in books)
     # Every stanza that the gateway had read came back, or was on its way to the server.
     assert all(book.sent - book.came_back <= 1 for book in books)
+    left = [
+        int(count) for count in re.findall(r": (\d+) connections left$", gateway.child.text(), re.MULTILINE)
+    ]
+    assert len(left) >= 3, "the log says how far the drain is"
+    assert left == sorted(left, reverse=True)
     ends = sorted(book.ended_at - began for book in books)
     # Planned: at once, and after 4.7 s; a busy machine adds to both.
     assert ends[0] < 2.5, ends

@@ -10,6 +10,7 @@
                      the samples of the last hour: their memory, and each worker's part
     administration, http_server, status_page
                      the ``wsgw_admin`` listener and its pages
+    announcement     the lines with which a gateway starts
     expiry           when certificates expire
     findings         settings that work but are probably not intended
     host_meta_files  the files of ``wsgw host-meta`` for another web server

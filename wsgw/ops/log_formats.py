@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 #: A value that a plain line shows without quotes.
 _BARE = re.compile(r'[^\s"=\\]+')
@@ -28,10 +28,31 @@ class PlainFormatter(logging.Formatter):
         """Return the line, and below it the traceback, indented so that no line of it looks like a record."""
         text = record.getMessage()
         shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
-        text = _escaped(" ".join([text, *shown]))
-        line = f"{self.formatTime(record)} {record.levelname} {record.name}[{record.process}]: {text}"
+        line = self._prefix(record) + _escaped(" ".join([text, *shown]))
         traceback = record.exc_text.split("\n") if record.exc_text else []
         return "\n".join([line, *("    " + _escaped(each) for each in traceback)])
+
+    def _prefix(self, record: logging.LogRecord) -> str:
+        return f"{self.formatTime(record)} {record.levelname} {record.name}[{record.process}]: "
+
+
+class TerminalFormatter(PlainFormatter):
+    """``12:55:29 message name=value`` at a terminal: only a warning or an error has its level."""
+
+    _COLOURS: Final = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
+
+    def __init__(self, *, colours: bool) -> None:
+        """``colours``: whether the terminal shows a level in colour."""
+        super().__init__(datefmt="%H:%M:%S")
+        self._colours = self._COLOURS if colours else {}
+
+    def _prefix(self, record: logging.LogRecord) -> str:
+        moment = self.formatTime(record, self.datefmt)
+        if record.levelno == logging.INFO:
+            return f"{moment} "
+        colour = self._colours.get(record.levelno)
+        level = f"\x1b[{colour}m{record.levelname}\x1b[0m" if colour else record.levelname
+        return f"{moment} {level} "
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,7 +77,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
-FORMATTERS: Mapping[str, type[logging.Formatter]] = {"plain": PlainFormatter, "json": JsonFormatter}
+def formatter_for(log_format: str, *, terminal: bool, environment: Mapping[str, str]) -> logging.Formatter:
+    """The formatter of a ``log_format``; ``plain`` is shorter on a ``terminal``.
+
+    ``environment``: ``NO_COLOR`` and ``TERM=dumb`` switch colours off.
+    """
+    if log_format == "json":
+        return JsonFormatter()
+    if not terminal:
+        return PlainFormatter()
+    dull = environment.get("NO_COLOR") or environment.get("TERM", "dumb") == "dumb"
+    return TerminalFormatter(colours=not dull)
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from logging.handlers import QueueHandler
 
-from wsgw.ops.log_formats import FORMATTERS
+from wsgw.ops.log_formats import formatter_for
 
 _QUEUE_SIZE = 10_000
 _STANDARD_ERROR = 2
@@ -210,5 +210,6 @@ def change_logging(level: str, log_format: str) -> None:
     """Change the level and the format of all lines from the next one on; values as in ``start_logging``."""
     root = logging.getLogger()
     root.setLevel(level.upper())
+    terminal = os.isatty(_STANDARD_ERROR)
     for handler in root.handlers:
-        handler.setFormatter(FORMATTERS[log_format]())
+        handler.setFormatter(formatter_for(log_format, terminal=terminal, environment=os.environ))

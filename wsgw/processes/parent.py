@@ -44,6 +44,8 @@ log = logging.getLogger("wsgw.processes.parent")
 
 #: Seconds that workers have to exit: after ``drain_timeout``, and after the command to stop at once.
 DRAIN_GRACE, STOP_GRACE = 5.0, 1.0
+#: Seconds between two lines about a drain.
+PROGRESS_EVERY = 5.0
 STOPPED, FAILURE = 0, 1
 
 
@@ -95,6 +97,8 @@ class Parent:
         #: When to kill the workers that have not exited by then (monotonic); infinite unless they must exit.
         self._deadline = math.inf
         self._draining = False
+        #: When to log how far the drain is (monotonic).
+        self._progress_at = math.inf
         self._status = STOPPED
         self._failure: ConfigError | None = None
         #: A reload is to be done as soon as it is known which parent serves.
@@ -124,7 +128,7 @@ class Parent:
         self._watch.wait(self._pause())
         lost = self._crew.reap()
         if (lost or self._crew.fork_failed) and not self._crew.begun and self._deadline == math.inf:
-            log.critical("the workers cannot start")
+            log.critical("the workers cannot start: the lines above have the reason")
             self._status = FAILURE
             self._end(STOP, STOP_GRACE)
         self._succession.check_deadlines()
@@ -134,12 +138,16 @@ class Parent:
             self._crew.kill_hung_workers()
         if now >= self._renewal.due:
             self._renewal.look(serving=self._serves)
+        if now >= self._progress_at:
+            self._progress_at = now + PROGRESS_EVERY
+            log.info("%d connections left", self._crew.shared.table.connections())
         if now >= self._deadline:
             self._kill_remaining_workers()
 
     def _pause(self) -> float:
         """Start the missing workers; returns the seconds until the next deadline of the loop."""
-        moments = (self._deadline, self._look_at, self._watchdog.due, self._succession.due, self._renewal.due)
+        own = (self._deadline, self._look_at, self._progress_at)
+        moments = (*own, self._watchdog.due, self._succession.due, self._renewal.due)
         return max(0.0, min(self._crew.fill(), *moments) - time.monotonic())
 
     @property
@@ -249,6 +257,7 @@ class Parent:
             self._end(STOP, STOP_GRACE)
             return
         log.info("stopping, %d connections", self._crew.shared.table.connections())
+        self._progress_at = time.monotonic() + PROGRESS_EVERY
         if self._succession.in_charge:
             notify("STOPPING=1")
         self._succession.give_up("this gateway stops")

@@ -23,7 +23,7 @@ def worker_account(name: str) -> pwd.struct_passwd | None:
     found = _account(name)
     if os.geteuid() != 0:
         if name and (found is None or found.pw_uid != os.geteuid()):
-            raise _problem(f"only root can run the workers as {name}")
+            raise _problem(f"only root can run the workers as {name}: start wsgw as root, or remove user")
         return None
     if found is None:
         advice = "set user to an existing account, or to root to keep the workers root"

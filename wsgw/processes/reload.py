@@ -14,8 +14,8 @@ from socket import socket
 
 from wsgw.config.source import Source
 from wsgw.errors import ConfigError
-from wsgw.gateway import log_start
 from wsgw.net.listen_sockets import open_sockets
+from wsgw.ops.announcement import log_start
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
 from wsgw.processes.crew import Crew
@@ -61,7 +61,7 @@ class Reloader:
     def announce(self) -> None:
         """Log the present settings, and let one worker check the XMPP servers if there are new checks."""
         config = self._crew.settings.config
-        log_start(config)
+        log_start(config, self._crew.settings.files)
         checked, self._checked = self._checked, frozenset(checks_of(config))
         if not self._offline and not self._checked <= checked:
             self._crew.send(self._crew.serving[:1], ASK)
