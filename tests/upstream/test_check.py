@@ -418,6 +418,8 @@ def test_one_worker_checks_once_and_the_start_does_not_wait(
 def test_a_reload_checks_new_upstreams(start: Callable[..., Gateway], xmpp_server: XmppServer) -> None:
     gateway = start(xmpp_server.port, asks=True)
     part(xmpp_server, SERVER_HEADER + PLAIN)()
+    answers = f"upstream tcp://127.0.0.1:{xmpp_server.port} answers"
+    wait_until(lambda: answers in gateway.child.text(), SECONDS, "the line about the server that answers")
     reload(gateway, gateway.config.read_text() + "{websocket_timeout, 200}.\n")
     nobody = ReservedPort()
     reload(gateway, gateway.config.read_text().replace(f"{{{xmpp_server.port}, ", f"{{{nobody.number}, "))

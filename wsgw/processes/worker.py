@@ -28,7 +28,7 @@ from wsgw.ops.logs import change_logging, start_logging
 from wsgw.processes.control import Channel, Message
 from wsgw.processes.privileges import become
 from wsgw.processes.settings import Settings
-from wsgw.upstream.check import check_upstreams
+from wsgw.upstream.check import check_upstreams, checks_of
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +167,15 @@ class Worker:
         change_logging(settings.config.log_level, settings.config.log_format)
 
     def _check_upstreams(self) -> None:
-        """Check whether the XMPP servers can be used, and log the warnings."""
+        """Check whether the XMPP servers can be used, and log the warnings, or that all of them answer."""
+        config, files = self._settings.config, self._settings.files
         try:
-            for problem in check_upstreams(self._settings.config, self._settings.files):
+            problems = check_upstreams(config, files)
+            for problem in problems:
                 log.warning("%s", problem)
+            if not problems:
+                addresses = (address for check in checks_of(config) for address in check.addresses)
+                log.info("upstream %s answers", ", ".join(map(str, dict.fromkeys(addresses))))
         except Exception:
             log.exception("fault while checking whether the XMPP server answers")
 
