@@ -257,4 +257,4 @@ def test_the_settings_of_a_session_are_those_of_its_listener() -> None:
     settings = SessionSettings.of(listener)
     assert tuple(settings.timers) == (1.0, 2.0, 3.0, 4.0)
     assert settings.limits.idle_timeout == 3.0
-    assert tuple(settings.caps) == (5, 6, 7.0, 8)
+    assert tuple(settings.connection_limits) == (5, 6, 7.0, 8)

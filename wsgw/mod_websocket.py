@@ -20,7 +20,7 @@ import gevent
 from gevent.event import Event
 
 from wsgw.capacity.accept_share import AcceptShare
-from wsgw.capacity.admission import Admission, Caps, Ticket
+from wsgw.capacity.admission import Admission, ConnectionLimits, Ticket
 from wsgw.config.model import ListenerConfig, Traced
 from wsgw.relay.life import Relay
 from wsgw.socket_async import LINGER_TIMEOUT, SocketAsync
@@ -66,7 +66,7 @@ class SessionSettings:
     """A listener's settings for its sessions, computed once and shared by all of them."""
 
     config: ListenerConfig
-    caps: Caps
+    connection_limits: ConnectionLimits
     timers: Timers
     limits: XmppLimits
     see_other: SeeOther
@@ -76,7 +76,7 @@ class SessionSettings:
         """Compute the settings from ``config``."""
         return cls(
             config,
-            Caps(
+            ConnectionLimits(
                 config.max_sessions,
                 config.max_sessions_per_ip,
                 config.max_connect_rate_per_ip,

@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from wsgw.capacity.admission import Admission, Caps, Ticket, accountable_address, take_token
+from wsgw.capacity.admission import Admission, ConnectionLimits, Ticket, accountable_address, take_token
 from wsgw.capacity.table import ADDRESSES, MAX_ADDRESSES, SharedTable, addresses_for
 from wsgw.errors import HandshakeRefused
 
-CAPS = Caps(max_sessions=3, max_sessions_per_ip=2, rate=1.0, burst=100)
-UNLIMITED = Caps(sys.maxsize, sys.maxsize, math.inf, 1)
+LIMITS = ConnectionLimits(max_sessions=3, max_sessions_per_ip=2, rate=1.0, burst=100)
+UNLIMITED = ConnectionLimits(sys.maxsize, sys.maxsize, math.inf, 1)
 
 
 @pytest.fixture
@@ -35,18 +35,18 @@ def connections_from(table: SharedTable, address: str) -> int:
 
 
 def test_the_gateway_is_full_until_a_ticket_comes_back(admission: Admission) -> None:
-    tickets = [admission.admit(CAPS) for _ in range(3)]
+    tickets = [admission.admit(LIMITS) for _ in range(3)]
     with pytest.raises(HandshakeRefused, match=r"503 Service Unavailable: too many sessions$") as refused:
-        admission.admit(CAPS)
+        admission.admit(LIMITS)
     assert refused.value.headers == (("Retry-After", "30"),)
     tickets[0].release()
-    admission.admit(CAPS)
+    admission.admit(LIMITS)
     assert admission.connections == 3
 
 
 def test_an_address_has_its_limit(admission: Admission) -> None:
-    caps = CAPS._replace(max_sessions=100)
-    tickets = [admission.admit(caps) for _ in range(4)]
+    limits = LIMITS._replace(max_sessions=100)
+    tickets = [admission.admit(limits) for _ in range(4)]
     tickets[0].charge("192.0.2.1", 0.0)
     tickets[1].charge("192.0.2.1", 0.0)
     with pytest.raises(HandshakeRefused, match="too many sessions from your address"):
@@ -59,7 +59,7 @@ def test_an_address_has_its_limit(admission: Admission) -> None:
 
 
 def test_a_ticket_is_charged_and_returned_once(admission: Admission) -> None:
-    ticket = admission.admit(CAPS)
+    ticket = admission.admit(LIMITS)
     ticket.charge("192.0.2.1", 0.0)
     ticket.charge("192.0.2.9", 0.0)
     assert connections_from(admission.table, "192.0.2.1") == 1
@@ -71,12 +71,12 @@ def test_a_ticket_is_charged_and_returned_once(admission: Admission) -> None:
 
 
 def test_the_rate_of_an_address_is_limited(admission: Admission) -> None:
-    caps = Caps(sys.maxsize, sys.maxsize, 1.0, 2)
+    limits = ConnectionLimits(sys.maxsize, sys.maxsize, 1.0, 2)
     for _ in range(2):
-        admission.admit(caps).charge("192.0.2.1", 0.0)
+        admission.admit(limits).charge("192.0.2.1", 0.0)
     with pytest.raises(HandshakeRefused, match="too many connections from your address"):
-        admission.admit(caps).charge("192.0.2.1", 0.5)
-    admission.admit(caps).charge("192.0.2.1", 1.0)
+        admission.admit(limits).charge("192.0.2.1", 0.5)
+    admission.admit(limits).charge("192.0.2.1", 1.0)
     assert admission.refused == {"too many connections from your address": 1}
 
 
@@ -118,10 +118,10 @@ def test_an_address_above_the_size_of_the_table_waits_for_a_place() -> None:
 
 def test_the_address_with_the_largest_debt_is_forgotten_last() -> None:
     admission = Admission(SharedTable.create(1, 64), 0)
-    caps = Caps(sys.maxsize, sys.maxsize, 1.0, 3)
+    limits = ConnectionLimits(sys.maxsize, sys.maxsize, 1.0, 3)
 
     def come_and_go(address: str, now: float) -> None:
-        ticket = admission.admit(caps)
+        ticket = admission.admit(limits)
         try:
             ticket.charge(address, now)
         finally:
@@ -179,7 +179,7 @@ class TableAgainstDict(RuleBasedStateMachine):
     """Three workers of one gateway, and a dict as model; never more addresses than the table has places."""
 
     SLOTS = 3
-    CAPS = Caps(max_sessions=12, max_sessions_per_ip=4, rate=2.0, burst=5)
+    LIMITS = ConnectionLimits(max_sessions=12, max_sessions_per_ip=4, rate=2.0, burst=5)
     ADDRESSES = ("", *(f"192.0.2.{number}" for number in range(4)), *(f"2001:db8::{n}" for n in range(3)))
 
     def __init__(self) -> None:
@@ -195,12 +195,12 @@ class TableAgainstDict(RuleBasedStateMachine):
 
     def verdict(self, address: str) -> str:
         """The dict's answer to another connection, which is charged to the bucket."""
-        if sum(map(len, self.tickets)) >= self.CAPS.max_sessions:
+        if sum(map(len, self.tickets)) >= self.LIMITS.max_sessions:
             return "too many sessions"
-        if self.count(address) >= self.CAPS.max_sessions_per_ip:
+        if self.count(address) >= self.LIMITS.max_sessions_per_ip:
             return "too many sessions from your address"
-        full_at = max(self.full_at.get(address, 0.0), self.now) + 1 / self.CAPS.rate
-        if full_at - self.now > self.CAPS.burst / self.CAPS.rate:
+        full_at = max(self.full_at.get(address, 0.0), self.now) + 1 / self.LIMITS.rate
+        if full_at - self.now > self.LIMITS.burst / self.LIMITS.rate:
             return "too many connections from your address"
         self.full_at[address] = full_at
         return ""
@@ -214,7 +214,7 @@ class TableAgainstDict(RuleBasedStateMachine):
         with contextlib.ExitStack() as undo:
             if verdict:
                 undo.enter_context(pytest.raises(HandshakeRefused, match=f"{verdict}$"))
-            ticket = worker.admit(self.CAPS)
+            ticket = worker.admit(self.LIMITS)
             undo.callback(ticket.release)
             ticket.charge(address, self.now)
             undo.pop_all()

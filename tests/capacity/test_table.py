@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from wsgw.capacity.admission import Admission, Caps, Ticket
+from wsgw.capacity.admission import Admission, ConnectionLimits, Ticket
 from wsgw.capacity.table import SharedTable
 from wsgw.errors import HandshakeRefused
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
-UNLIMITED = Caps(sys.maxsize, sys.maxsize, math.inf, 1)
+UNLIMITED = ConnectionLimits(sys.maxsize, sys.maxsize, math.inf, 1)
 #: The default limits of an address.
-CAPS = Caps(sys.maxsize, 1000, 50.0, 200)
+LIMITS = ConnectionLimits(sys.maxsize, 1000, 50.0, 200)
 #: Longer than any step here, in seconds.
 SECONDS = 30.0
 
@@ -83,14 +83,14 @@ class Life:
         self.admission = Admission(table, slot)
         self.tickets: list[Ticket] = []
 
-    def connect(self, attempts: int, address: str, caps: Caps, now: float = 0.0) -> int:
+    def connect(self, attempts: int, address: str, limits: ConnectionLimits, now: float = 0.0) -> int:
         """The number of admitted connections of ``attempts``."""
-        return sum(self._connect(address, caps, now) for _ in range(attempts))
+        return sum(self._connect(address, limits, now) for _ in range(attempts))
 
-    def _connect(self, address: str, caps: Caps, now: float) -> bool:
+    def _connect(self, address: str, limits: ConnectionLimits, now: float) -> bool:
         ticket = None
         try:
-            ticket = self.admission.admit(caps)
+            ticket = self.admission.admit(limits)
             ticket.charge(address, now)
         except HandshakeRefused:
             if ticket is not None:
@@ -128,7 +128,7 @@ class Life:
         while True:
             if len(self.tickets) < 200 and dice.random() < 0.5:
                 address = f"2001:db8:0:{dice.randrange(addresses):x}::1"
-                self._connect(address, Caps(sys.maxsize, sys.maxsize, 1e9, 10), time.monotonic())
+                self._connect(address, ConnectionLimits(sys.maxsize, sys.maxsize, 1e9, 10), time.monotonic())
             elif self.tickets:
                 self.tickets.pop(dice.randrange(len(self.tickets))).release()
 
@@ -139,7 +139,7 @@ class Life:
             began = time.process_time()
             for number in range(tenth * visitors // 10, (tenth + 1) * visitors // 10):
                 address = f"2001:{network:x}:{number >> 16:x}:{number & 0xFFFF:x}::/64"
-                entry = self.admission.charge(address, CAPS, number / 10_000)
+                entry = self.admission.charge(address, LIMITS, number / 10_000)
                 self.table.discharge(entry, self.admission.slot)
             tenths.append(time.process_time() - began)
         return tenths[0], tenths[-1]
@@ -192,7 +192,7 @@ def test_counts_add_up(start_worker: StartWorker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("caps", "reason"),
+    ("limits", "reason"),
     [
         (UNLIMITED._replace(max_sessions=3000), "too many sessions"),
         (UNLIMITED._replace(max_sessions_per_ip=3000), "too many sessions from your address"),
@@ -200,12 +200,12 @@ def test_counts_add_up(start_worker: StartWorker) -> None:
     ],
     ids=["max_sessions", "max_sessions_per_ip", "max_connect_rate_per_ip"],
 )
-def test_a_limit_is_for_all_workers(start_worker: StartWorker, caps: Caps, reason: str) -> None:
+def test_a_limit_is_for_all_workers(start_worker: StartWorker, limits: ConnectionLimits, reason: str) -> None:
     """Four workers at once ask for twice the number of places: they get exactly all places."""
     table = SharedTable.create(4)
     workers = [start_worker(table, slot) for slot in range(4)]
     for worker in workers:
-        worker.tell("connect", 1500, "192.0.2.1", caps)
+        worker.tell("connect", 1500, "192.0.2.1", limits)
     let_in = [worker.answers() for worker in workers]
     assert sum(let_in) == table.connections() == 3000
     assert entries(table) == {0: table.addresses - 1, 3000: 1}
@@ -216,11 +216,11 @@ def test_a_limit_is_for_all_workers(start_worker: StartWorker, caps: Caps, reaso
 def test_the_rate_has_one_clock(start_worker: StartWorker) -> None:
     table = SharedTable.create(2)
     one, other = start_worker(table, 0), start_worker(table, 1)
-    caps = UNLIMITED._replace(rate=2.0, burst=3)
-    assert one.ask("connect", 2, "192.0.2.1", caps, 100.0) == 2
-    assert other.ask("connect", 2, "192.0.2.1", caps, 100.0) == 1
-    assert one.ask("connect", 2, "192.0.2.1", caps, 100.5) == 1
-    assert other.ask("connect", 9, "192.0.2.1", caps, 200.0) == 3
+    limits = UNLIMITED._replace(rate=2.0, burst=3)
+    assert one.ask("connect", 2, "192.0.2.1", limits, 100.0) == 2
+    assert other.ask("connect", 2, "192.0.2.1", limits, 100.0) == 1
+    assert one.ask("connect", 2, "192.0.2.1", limits, 100.5) == 1
+    assert other.ask("connect", 9, "192.0.2.1", limits, 200.0) == 3
 
 
 def test_a_slot_above_the_number_of_slots_is_an_error() -> None:
@@ -233,19 +233,19 @@ def test_a_slot_above_the_number_of_slots_is_an_error() -> None:
 
 def test_a_dead_worker_is_forgotten(start_worker: StartWorker) -> None:
     table = SharedTable.create(4)
-    caps = UNLIMITED._replace(max_sessions=12, max_sessions_per_ip=8)
+    limits = UNLIMITED._replace(max_sessions=12, max_sessions_per_ip=8)
     one, other = start_worker(table, 0), start_worker(table, 1)
-    assert one.ask("connect", 5, "192.0.2.1", caps) == 5
-    assert other.ask("connect", 5, "192.0.2.1", caps) == 3
-    assert other.ask("connect", 9, "192.0.2.2", caps) == 4
+    assert one.ask("connect", 5, "192.0.2.1", limits) == 5
+    assert other.ask("connect", 5, "192.0.2.1", limits) == 3
+    assert other.ask("connect", 9, "192.0.2.2", limits) == 4
     one.kill()
     table.worker_died(0)
     assert [table.connections_of(slot) for slot in range(4)] == [0, 7, 0, 0]
-    assert other.ask("connect", 9, "192.0.2.1", caps) == 5
+    assert other.ask("connect", 9, "192.0.2.1", limits) == 5
     heir = start_worker(table, 0)
-    assert heir.ask("connect", 9, "192.0.2.1", caps) == 0
+    assert heir.ask("connect", 9, "192.0.2.1", limits) == 0
     other.ask("end", 5)
-    assert heir.ask("connect", 9, "192.0.2.1", caps) == 5
+    assert heir.ask("connect", 9, "192.0.2.1", limits) == 5
 
 
 @pytest.mark.parametrize("what", ["set", "connections"])
@@ -299,15 +299,15 @@ def test_an_entry_half_written_is_an_idle_address(start_worker: StartWorker) -> 
 def test_a_new_address_does_not_inherit_the_debt_of_the_previous(start_worker: StartWorker) -> None:
     """Also if the process that replaces the entry is killed in between."""
     table = SharedTable.create(2, 64)
-    caps = UNLIMITED._replace(rate=1.0, burst=2)
+    limits = UNLIMITED._replace(rate=1.0, burst=2)
     survivor, worker = start_worker(table, 0), start_worker(table, 1)
     for number in range(64):
-        assert survivor.ask("connect", 3, f"192.0.2.{number}", caps) == 2
+        assert survivor.ask("connect", 3, f"192.0.2.{number}", limits) == 2
     survivor.ask("end", 128)
     worker.ask("half_write", "198.51.100.1")
     worker.kill()
     table.worker_died(1)
-    assert survivor.ask("connect", 3, "198.51.100.1", caps) == 2
+    assert survivor.ask("connect", 3, "198.51.100.1", limits) == 2
 
 
 @pytest.mark.slow
@@ -436,22 +436,22 @@ def former() -> Iterator[Former]:
 
 def test_limits_hold_over_two_generations(former: Former) -> None:
     admission = Admission(SharedTable.create(2), 0, [former.table])
-    caps = Caps(5, 4, math.inf, 1)
-    tickets = [admission.admit(caps), admission.admit(caps)]
+    limits = ConnectionLimits(5, 4, math.inf, 1)
+    tickets = [admission.admit(limits), admission.admit(limits)]
     tickets[0].charge("192.0.2.1", 0.0)
     with pytest.raises(HandshakeRefused, match="too many sessions from your address"):
         tickets[1].charge("192.0.2.1", 0.0)
     tickets[1].charge("192.0.2.2", 0.0)
     with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
-        admission.admit(caps)
+        admission.admit(limits)
     former.end_one()
-    admission.admit(caps).charge("192.0.2.1", 0.0)
+    admission.admit(limits).charge("192.0.2.1", 0.0)
     assert admission.connections == 5
 
 
 def test_a_rate_holds_over_two_generations() -> None:
     former = Former(0, "")
-    rate = Caps(9, 9, 1.0, 1)
+    rate = ConnectionLimits(9, 9, 1.0, 1)
     Admission(former.table, 0).admit(rate).charge("192.0.2.1", 100.0)
     admission = Admission(SharedTable.create(2), 0, [former.table])
     with pytest.raises(HandshakeRefused, match="too many connections from your address"):
@@ -463,15 +463,15 @@ def test_a_rate_holds_over_two_generations() -> None:
 def test_the_connections_of_a_killed_parent_do_not_count(former: Former) -> None:
     """No process would ever remove the connections of its workers."""
     admission = Admission(SharedTable.create(2), 0, [former.table])
-    caps = Caps(3, 3, math.inf, 1)
+    limits = ConnectionLimits(3, 3, math.inf, 1)
     assert former.table.is_counted
     with pytest.raises(HandshakeRefused, match=r"too many sessions$"):
-        admission.admit(caps)
+        admission.admit(limits)
     former.kill()
     assert not former.table.is_counted
     assert admission.connections == 0
     for _ in range(3):
-        admission.admit(caps).charge("192.0.2.1", 0.0)
+        admission.admit(limits).charge("192.0.2.1", 0.0)
 
 
 @pytest.mark.parametrize("content", [b"", b"wsgw", b"wsgw\0\0\0\2" + bytes(9000), "other size"])

@@ -12,7 +12,7 @@ import pytest
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
 from wsgw.capacity.accept_share import LOOK_EVERY, LOOKS
-from wsgw.processes.upgrade import START_TIMEOUT
+from wsgw.processes.upgrade import TAKEOVER_TIMEOUT
 
 CONFIG = """\
 hosts: [localhost]
@@ -98,7 +98,7 @@ def test_the_watchdog_is_slower_than_the_parents_own_checks(tmp_path: Path) -> N
     service = units(tmp_path, [(5288, "0.0.0.0")]) / "wsgw.service"
     [watchdog] = values(service, "WatchdogSec")
     assert watchdog == "2min"
-    assert max(LOOK_EVERY * LOOKS, START_TIMEOUT) < 120
+    assert max(LOOK_EVERY * LOOKS, TAKEOVER_TIMEOUT) < 120
 
 
 def test_there_is_no_socket_unit_unless_requested(tmp_path: Path) -> None:

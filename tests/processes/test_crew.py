@@ -15,7 +15,7 @@ from wsgw.gateway import Shared
 from wsgw.ops.history import History
 from wsgw.ops.state import StateFile
 from wsgw.processes.control import Channel
-from wsgw.processes.crew import START_TIMEOUT, Crew
+from wsgw.processes.crew import PREPARE_TIMEOUT, Crew
 from wsgw.processes.settings import Settings
 from wsgw.processes.watch import Watch
 
@@ -90,7 +90,7 @@ class TestHanging:
     def test_a_worker_that_does_not_start_is_killed(self, crew: Crew) -> None:
         self.look(crew, {})
         assert 2 not in self.killed
-        crew.members[2].started -= START_TIMEOUT
+        crew.members[2].started -= PREPARE_TIMEOUT
         self.killed.clear()
         crew.kill_hung_workers()
         assert 2 in self.killed

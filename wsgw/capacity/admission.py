@@ -22,7 +22,7 @@ from wsgw.errors.refusals import Refusal
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
-class Caps(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """The limits of one listener; without a limit ``math.inf`` or ``sys.maxsize``."""
 
     #: Connections at a time, including those still in a handshake.
@@ -50,13 +50,13 @@ class Admission:
         """The number of connections of the gateway, those of previous parents included."""
         return self.table.connections() + self._previous_connections()
 
-    def admit(self, caps: Caps) -> Ticket:
+    def admit(self, limits: ConnectionLimits) -> Ticket:
         """A ticket for a new connection. Raises HandshakeRefused (503) if ``max_sessions`` is reached."""
-        if not self.table.add_connection(self.slot, caps.max_sessions - self._previous_connections()):
+        if not self.table.add_connection(self.slot, limits.max_sessions - self._previous_connections()):
             raise self._refusal("too many sessions", 30, refusals.MAX_SESSIONS)
-        return Ticket(self, caps)
+        return Ticket(self, limits)
 
-    def charge(self, address: str, caps: Caps, now: float) -> int:
+    def charge(self, address: str, limits: ConnectionLimits, now: float) -> int:
         """Count a connection of ``address``; returns the entry of the address in the table, for ``remove``.
 
         Raises HandshakeRefused (503) if a limit of the address is reached. If the table has no room for
@@ -70,10 +70,10 @@ class Admission:
             found = [other.look_up(address) for other in self._previous]
             if entry is not None:
                 found.append((table.connections_from(entry), table.full_at(entry)))
-            if sum(connections for connections, _ in found) >= caps.max_sessions_per_ip:
+            if sum(connections for connections, _ in found) >= limits.max_sessions_per_ip:
                 raise self._refusal("too many sessions from your address", 30, refusals.MAX_SESSIONS_PER_IP)
             full_at = max((full_at for _, full_at in found), default=0.0)
-            charged = take_token(full_at, caps.rate, caps.burst, now)
+            charged = take_token(full_at, limits.rate, limits.burst, now)
             if charged is None:
                 raise self._refusal("too many connections from your address", 1, refusals.MAX_CONNECT_RATE)
             if entry is None:
@@ -105,18 +105,18 @@ class Admission:
 class Ticket:
     """The right of one connection to exist, which counts towards the limits until ``release``."""
 
-    __slots__ = ("_admission", "_caps", "_entry", "_released")
+    __slots__ = ("_admission", "_entry", "_limits", "_released")
 
-    def __init__(self, admission: Admission, caps: Caps) -> None:
+    def __init__(self, admission: Admission, limits: ConnectionLimits) -> None:
         self._admission = admission
-        self._caps = caps
+        self._limits = limits
         self._entry: int | None = None
         self._released = False
 
     def charge(self, address: str, now: float) -> None:
         """Count this connection for ``address``; further calls do nothing. Raises HandshakeRefused (503)."""
         if self._entry is None:
-            self._entry = self._admission.charge(accountable_address(address), self._caps, now)
+            self._entry = self._admission.charge(accountable_address(address), self._limits, now)
 
     def release(self) -> None:
         """Count the connection no longer; further calls do nothing."""

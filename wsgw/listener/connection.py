@@ -47,7 +47,7 @@ def serve_connection(
     """
     connection = SocketAsync(sock)
     try:
-        ticket = context.supervisor.admission.admit(context.sessions.caps)
+        ticket = context.supervisor.admission.admit(context.sessions.connection_limits)
     except HandshakeRefused as refusal:
         _turn_away(connection, context, refusal)
         return

@@ -36,7 +36,7 @@ FORK_PAUSE = 1.0
 #: A life below so many seconds is short.
 SHORT_LIFE = 10.0
 #: A worker must be prepared within so many seconds.
-START_TIMEOUT = 60.0
+PREPARE_TIMEOUT = 60.0
 #: The *n*th worker numbers its connections in the log from *n* times this number.
 IDS_OF_A_WORKER = 10_000_000
 
@@ -221,7 +221,7 @@ class Crew:
         """Kill workers whose loop has stopped or has not begun in time; call it every ``LOOK_EVERY``."""
         started = {slot: each for slot, each in self.members.items() if each.prepared and self.begun}
         hanging = [started[slot] for slot in self._pulse.stopped(started)]
-        expired = time.monotonic() - START_TIMEOUT
+        expired = time.monotonic() - PREPARE_TIMEOUT
         hanging += [each for each in self.members.values() if not each.prepared and each.started < expired]
         for member in hanging:
             log.error("worker %d (process %d) hangs: killing it", member.slot, member.pid)

@@ -28,7 +28,7 @@ from wsgw.processes.systemd import WATCHDOG_PID
 #: The successor's only message before it stops: it serves.
 SERVING = "serving"
 #: The successor must serve within so many seconds.
-START_TIMEOUT = 60.0
+TAKEOVER_TIMEOUT = 60.0
 
 
 class Successor:
@@ -58,7 +58,7 @@ class Successor:
             raise
         finally:
             theirs.close()
-        self.deadline = time.monotonic() + START_TIMEOUT
+        self.deadline = time.monotonic() + TAKEOVER_TIMEOUT
 
     @property
     def ended(self) -> bool:
