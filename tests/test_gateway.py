@@ -28,20 +28,13 @@ Write = Callable[..., Config]
 
 
 @pytest.fixture
-def server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def write(tmp_path: Path, server: XmppServer) -> Write:
+def write(tmp_path: Path, fresh_server: XmppServer) -> Write:
     """``write(listeners, hosts)``: settings from a file; ``listeners`` holds the options of each by port."""
 
     def write(listeners: dict[int, str], hosts: str = "localhost") -> Config:
         rows = "".join(
             f"- {{ip: 127.0.0.1, port: {port}, module: websocket_session,"
-            f" upstream: 'tcp://127.0.0.1:{server.port}', {options}}}\n"
+            f" upstream: 'tcp://127.0.0.1:{fresh_server.port}', {options}}}\n"
             for port, options in listeners.items()
         )
         path = tmp_path / "wsgw.yml"
@@ -97,8 +90,8 @@ def test_listeners_come_in_the_order_of_the_settings(write: Write, ports: list[i
         assert [answers(port) for port in ports] == [SWITCHING] * 2
 
 
-def test_nothing_is_accepted_before_the_start_and_after_the_end(server: XmppServer) -> None:
-    gateway = Gateway.alone(config_for(server.port))
+def test_nothing_is_accepted_before_the_start_and_after_the_end(fresh_server: XmppServer) -> None:
+    gateway = Gateway.alone(config_for(fresh_server.port))
     port = port_of(gateway)
     early = in_thread(socket.create_connection, ("127.0.0.1", port))
     gevent.sleep(0.05)
@@ -114,13 +107,15 @@ def test_nothing_is_accepted_before_the_start_and_after_the_end(server: XmppServ
 # -- new settings ----------------------------------------------------------------------------------------
 
 
-def test_new_settings_are_for_new_connections(write: Write, ports: list[int], server: XmppServer) -> None:
+def test_new_settings_are_for_new_connections(
+    write: Write, ports: list[int], fresh_server: XmppServer
+) -> None:
     """A session continues at its listener, even if that is removed."""
     old, new = ports
     with running(write({old: HANDLER}, "localhost")) as gateway:
         browser = in_thread(Browser, old)
         browser.text(OPENINGS["rfc7395"])
-        connection = in_thread(server.accept_stream)
+        connection = in_thread(fresh_server.accept_stream)
         apply(gateway, write({new: HANDLER}, "other.example"))
         assert gateway.config.hosts == ("other.example",)
         assert (answers(old), answers(new)) == ("ECONNREFUSED", SWITCHING)
@@ -164,13 +159,13 @@ def test_settings_with_an_unusable_certificate_change_nothing(
 
 
 def test_a_gateway_that_leaves_serves_its_sessions_and_frees_its_ports(
-    write: Write, ports: list[int], server: XmppServer
+    write: Write, ports: list[int], fresh_server: XmppServer
 ) -> None:
     port, _ = ports
     with running(write({port: HANDLER})) as gateway:
         browser = in_thread(Browser, port)
         browser.text(OPENINGS["rfc7395"])
-        connection = in_thread(server.accept_stream)
+        connection = in_thread(fresh_server.accept_stream)
         retired = gevent.spawn(gateway.retire)
         wait_here(lambda: not gateway.listeners, "leave")
         assert answers(port) == "ECONNREFUSED"
@@ -184,7 +179,7 @@ def test_a_gateway_that_leaves_serves_its_sessions_and_frees_its_ports(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_a_gateway_that_serves_forever(
-    write: Write, ports: list[int], server: XmppServer, number: signal.Signals
+    write: Write, ports: list[int], fresh_server: XmppServer, number: signal.Signals
 ) -> None:
     port, _ = ports
     gateway = Gateway.alone(write({port: HANDLER}))
@@ -200,8 +195,8 @@ def test_a_second_signal_ends_the_gateway_at_once(gateway_that_stops: Gateway) -
 
 
 @pytest.fixture
-def gateway_that_stops(server: XmppServer) -> Iterator[Gateway]:
-    with running(config_for(server.port)) as gateway:
+def gateway_that_stops(fresh_server: XmppServer) -> Iterator[Gateway]:
+    with running(config_for(fresh_server.port)) as gateway:
         gateway._signalled()
         yield gateway
 
@@ -219,10 +214,10 @@ def test_the_url_of_a_listener_is_that_for_clients(listen: str, url: str) -> Non
 
 
 def test_an_uncaught_fault_is_logged_with_its_traceback(
-    server: XmppServer, caplog: pytest.LogCaptureFixture
+    fresh_server: XmppServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """But a listener that may not accept tries again, and logs only the reason."""
-    with running(config_for(server.port)) as gateway:
+    with running(config_for(fresh_server.port)) as gateway:
         (listener,) = gateway.listeners
         for context, fault in (
             (listener, OSError(errno.EMFILE, "Too many open files")),

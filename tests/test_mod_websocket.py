@@ -19,15 +19,8 @@ from wsgw.mod_websocket import SWEEP_INTERVAL, SeeOther, SessionSettings, Superv
 
 
 @pytest.fixture
-def server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def gateway(server: XmppServer) -> Iterator[Gateway]:
-    with running(config_for(server.port, "localhost", "other.example")) as gateway:
+def gateway(fresh_server: XmppServer) -> Iterator[Gateway]:
+    with running(config_for(fresh_server.port, "localhost", "other.example")) as gateway:
         yield gateway
 
 
@@ -75,7 +68,7 @@ def counts(supervisor: Supervisor) -> dict[str, int]:
 
 
 def test_a_session_counts_from_its_101_and_at_its_host_from_its_header(
-    gateway: Gateway, server: XmppServer
+    gateway: Gateway, fresh_server: XmppServer
 ) -> None:
     supervisor = gateway.supervisor
     browser = in_thread(Browser, port_of(gateway))
@@ -83,7 +76,7 @@ def test_a_session_counts_from_its_101_and_at_its_host_from_its_header(
     assert counts(supervisor) == {"": 1}
     assert supervisor.admission.connections == 1
     browser.text(opening("OTHER.example"))
-    connection = in_thread(server.accept_stream)
+    connection = in_thread(fresh_server.accept_stream)
     wait_here(lambda: counts(supervisor)["other.example"], "session of the host")
     in_thread(Session(browser, connection).end)
     wait_here(lambda: not supervisor.sessions, "end")
@@ -93,10 +86,10 @@ def test_a_session_counts_from_its_101_and_at_its_host_from_its_header(
 
 
 def test_a_survey_counts_the_bytes_of_running_and_ended_sessions(
-    gateway: Gateway, server: XmppServer
+    gateway: Gateway, fresh_server: XmppServer
 ) -> None:
     supervisor = gateway.supervisor
-    sessions = [log_in(gateway, server) for _ in range(2)]
+    sessions = [log_in(gateway, fresh_server) for _ in range(2)]
     for session in sessions:
         session.browser.text(b"<presence xmlns='jabber:client'/>")
         in_thread(session.server.read_until, b"/>")
@@ -119,9 +112,11 @@ def test_a_survey_counts_the_bytes_of_running_and_ended_sessions(
 # -- domains served --------------------------------------------------------------------------------------
 
 
-def test_a_domain_that_is_no_longer_served_keeps_its_sessions(gateway: Gateway, server: XmppServer) -> None:
+def test_a_domain_that_is_no_longer_served_keeps_its_sessions(
+    gateway: Gateway, fresh_server: XmppServer
+) -> None:
     supervisor = gateway.supervisor
-    session = log_in(gateway, server, "other.example")
+    session = log_in(gateway, fresh_server, "other.example")
     supervisor.serve_hosts(["localhost", "new.example"])
     assert counts(supervisor) == {"other.example": 1}
     session.browser.text(b"<presence xmlns='jabber:client'/>")
@@ -132,12 +127,14 @@ def test_a_domain_that_is_no_longer_served_keeps_its_sessions(gateway: Gateway, 
     refused.close()
     in_thread(session.end)
     wait_here(lambda: not counts(supervisor)["other.example"], "end of the session")
-    in_thread(log_in(gateway, server, "new.example").end)
+    in_thread(log_in(gateway, fresh_server, "new.example").end)
 
 
-def test_a_domain_that_is_served_again_still_has_its_sessions(gateway: Gateway, server: XmppServer) -> None:
+def test_a_domain_that_is_served_again_still_has_its_sessions(
+    gateway: Gateway, fresh_server: XmppServer
+) -> None:
     supervisor = gateway.supervisor
-    session = log_in(gateway, server, "other.example")
+    session = log_in(gateway, fresh_server, "other.example")
     for hosts in (["localhost"], ["localhost", "other.example"]):
         supervisor.serve_hosts(hosts)
         assert counts(supervisor) == {"other.example": 1}
@@ -149,8 +146,8 @@ def test_a_domain_that_is_served_again_still_has_its_sessions(gateway: Gateway, 
 # -- sweep -----------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_ends_a_session_after_its_deadline(server: XmppServer) -> None:
-    config = config_for(server.port)
+def test_a_sweep_ends_a_session_after_its_deadline(fresh_server: XmppServer) -> None:
+    config = config_for(fresh_server.port)
     config = replace(config, listeners=(replace(config.listeners[0], open_timeout=SWEEP_INTERVAL / 2),))
     with running(config) as gateway:
         browser = in_thread(Browser, port_of(gateway))
@@ -182,7 +179,7 @@ def test_a_drain_without_sessions_takes_no_time(gateway: Gateway) -> None:
 
 
 def test_a_drain_ends_every_session_spread_over_its_time(
-    gateway: Gateway, server: XmppServer, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, fresh_server: XmppServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once, the last after four fifths of the time, so that it has time to close."""
     ended: list[float] = []
@@ -190,7 +187,7 @@ def test_a_drain_ends_every_session_spread_over_its_time(
     monkeypatch.setattr(
         gateway.supervisor, "_end", lambda relay: (ended.append(time.monotonic()), end(relay))
     )
-    sessions = [log_in(gateway, server) for _ in range(5)]
+    sessions = [log_in(gateway, fresh_server) for _ in range(5)]
     began = time.monotonic()
     drain = gevent.spawn(gateway.supervisor.drain, 2.0)
     for session in sessions:
@@ -205,10 +202,12 @@ def test_a_drain_ends_every_session_spread_over_its_time(
     assert ended[-1] - ended[0] > 0.8
 
 
-def test_a_session_whose_101_comes_during_a_drain_is_ended_too(gateway: Gateway, server: XmppServer) -> None:
+def test_a_session_whose_101_comes_during_a_drain_is_ended_too(
+    gateway: Gateway, fresh_server: XmppServer
+) -> None:
     """Its request had been judged before the drain began; later requests are refused."""
     supervisor = gateway.supervisor
-    sessions = [log_in(gateway, server) for _ in range(3)]
+    sessions = [log_in(gateway, fresh_server) for _ in range(3)]
     drain = gevent.spawn(supervisor.drain, 1.5)
     wait_here(lambda: supervisor.draining, "drain")
     supervisor.draining = False

@@ -32,15 +32,8 @@ OURS = (Relay, SocketAsync, WebSocketSession, WebSocketXmpp)
 
 
 @pytest.fixture
-def server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def gateway(server: XmppServer) -> Iterator[Gateway]:
-    with running(config_for(server.port)) as gateway:
+def gateway(fresh_server: XmppServer) -> Iterator[Gateway]:
+    with running(config_for(fresh_server.port)) as gateway:
         yield gateway
 
 
@@ -163,12 +156,13 @@ def parts_left() -> list[str]:
 
 @pytest.mark.rule("fault-08")
 @pytest.mark.parametrize("end", ENDS)
-def test_an_ended_session_leaves_nothing(gateway: Gateway, server: XmppServer, end: str) -> None:
+def test_an_ended_session_leaves_nothing(gateway: Gateway, fresh_server: XmppServer, end: str) -> None:
     port = port_of(gateway)
-    in_thread(live_and_die, port, server, ENDS[end])  # the first session makes the objects that are made once
+    # The first session makes the objects that are made once.
+    in_thread(live_and_die, port, fresh_server, ENDS[end])
     until_idle(gateway)
     before = left()
-    in_thread(live_and_die, port, server, ENDS[end])
+    in_thread(live_and_die, port, fresh_server, ENDS[end])
     assert nothing_more_than(before), (before, left())
     assert not gateway.supervisor.sessions
     assert gateway.supervisor.admission.connections == 0
@@ -176,14 +170,14 @@ def test_an_ended_session_leaves_nothing(gateway: Gateway, server: XmppServer, e
 
 @pytest.mark.parametrize("end", ENDS)
 def test_an_ended_session_does_not_wait_for_the_garbage_collector(
-    gateway: Gateway, server: XmppServer, end: str
+    gateway: Gateway, fresh_server: XmppServer, end: str
 ) -> None:
     """The objects of a session form no cycle, which would live until the oldest generation is collected."""
     port = port_of(gateway)
     gc.collect()
     gc.disable()
     try:
-        in_thread(live_and_die, port, server, ENDS[end])
+        in_thread(live_and_die, port, fresh_server, ENDS[end])
         until_idle(gateway)
         assert parts_left() == []
     finally:
@@ -225,11 +219,11 @@ def test_no_failure_keeps_its_session(play: Callable[[int], None]) -> None:
             gc.enable()
 
 
-def test_a_handshake_leaves_nothing(gateway: Gateway, server: XmppServer) -> None:
+def test_a_handshake_leaves_nothing(gateway: Gateway, fresh_server: XmppServer) -> None:
     port = port_of(gateway)
-    in_thread(half_open_and_refused, port, server, None)
+    in_thread(half_open_and_refused, port, fresh_server, None)
     until_idle(gateway)
     before = left()
-    in_thread(half_open_and_refused, port, server, None)
+    in_thread(half_open_and_refused, port, fresh_server, None)
     assert nothing_more_than(before), (before, left())
     assert gateway.supervisor.admission.connections == 0

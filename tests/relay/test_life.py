@@ -20,16 +20,9 @@ from wsgw.socket_async import PeerState, SocketAsync
 
 
 @pytest.fixture
-def server() -> Iterator[XmppServer]:
-    server = XmppServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def gateway(server: XmppServer) -> Iterator[Gateway]:
+def gateway(fresh_server: XmppServer) -> Iterator[Gateway]:
     """A gateway in this process; blocking peers run in native threads."""
-    with running(config_for(server.port)) as gateway:
+    with running(config_for(fresh_server.port)) as gateway:
         yield gateway
 
 

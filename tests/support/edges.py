@@ -64,6 +64,14 @@ def xmpp_server() -> Iterator[XmppServer]:
     server.close()
 
 
+@pytest.fixture
+def fresh_server() -> Iterator[XmppServer]:
+    """Another one, for one test alone: no connection of an earlier test waits there."""
+    server = XmppServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="module")
 def start_edge(
     xmpp_server: XmppServer, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
