@@ -21,6 +21,7 @@ TESTED_BY = {
     "config/model.py": "config/test_interpret.py",
     "config/option.py": "config/test_options.py",
     "config/placeholder_syntax.py": "config/test_placeholders.py",
+    "config/remark.py": "ops/test_findings.py",
     "config/session_options.py": "config/test_options.py",
     "config/upstream_options.py": "config/test_options.py",
     "demo/__main__.py": "demo/test_sleekxmpp.py",

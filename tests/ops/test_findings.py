@@ -11,7 +11,7 @@ from tests.support.certificates import Certificate
 from tests.support.fixtures import Make
 from wsgw.config import from_arguments, load
 from wsgw.config.pem import PemFiles
-from wsgw.errors import ConfigProblem
+from wsgw.config.remark import Remark
 from wsgw.net.certificate import certificates_in
 from wsgw.ops.findings import findings
 
@@ -36,7 +36,7 @@ def found(
     ip: str = "127.0.0.1",
     host: str = "example.org",
     days: float = 0.0,
-) -> list[ConfigProblem]:
+) -> list[Remark]:
     """The findings when the clock is so many days ahead."""
     path = folder / "ejabberd.cfg"
     if "{upstream," not in options:
@@ -44,13 +44,13 @@ def found(
     path.write_text(CONFIG.format(options=options, more=more, ip=ip, host=host, handlers=HANDLERS))
     config = load(path)
     problems = findings(config, PemFiles.of(config), time.time() + days * DAY)
-    assert all(problem.file == str(path) for problem in problems)
+    assert all(problem.mark.file == str(path) for problem in problems)
     return problems
 
 
-def the_one(problems: list[ConfigProblem]) -> tuple[int, str]:
+def the_one(problems: list[Remark]) -> tuple[int, str]:
     (problem,) = problems
-    return problem.line, problem.reason
+    return problem.mark.line, problem.reason
 
 
 def tls(certfile: Path) -> str:
@@ -90,7 +90,7 @@ def test_a_certificate_that_should_have_been_renewed_is_a_finding(
 ) -> None:
     """Its remaining time is below a tenth of its life, or two weeks."""
     problems = found(tmp_path, tls(make(days=life).pem), days=days)
-    assert [problem.line for problem in problems] == [4] * expected
+    assert [problem.mark.line for problem in problems] == [4] * expected
     for problem in problems:
         assert problem.reason.startswith(f"certfile: {make(days=life).pem} expires on 20")
         assert problem.reason.endswith(" UTC: clients of example.org will refuse it: renew it")
@@ -110,7 +110,7 @@ def test_each_certificate_by_name_is_looked_at(tmp_path: Path, make: Make) -> No
     more = f'{{certfiles, [\n"{good.pem}",\n"{mail.pem}"]}}.'
     assert found(tmp_path, "tls, ", more) == []
     problems = found(tmp_path, "tls, ", more, days=40)
-    assert [(problem.line, problem.reason.split(" on 20")[0]) for problem in problems] == [
+    assert [(problem.mark.line, problem.reason.split(" on 20")[0]) for problem in problems] == [
         (7, f"certfile: {good.pem} has expired"),
         (8, f"certfile: {mail.pem} has expired"),
     ]
@@ -183,7 +183,7 @@ def hosts_of(folder: Path, hosts: str, certificates: list[Certificate], more: st
     path.write_text(f"hosts: [{hosts}]\ncertfiles: [{named}]\nlisten:\n- {listener}\n{more}")
     config = load(path)
     problems = findings(config, PemFiles.of(config), time.time())
-    assert all((problem.file, problem.line) == (str(path), 1) for problem in problems)
+    assert all((problem.mark.file, problem.mark.line) == (str(path), 1) for problem in problems)
     return [problem.reason for problem in problems]
 
 

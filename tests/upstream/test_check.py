@@ -491,6 +491,7 @@ def test_the_text_of_an_error_does_not_change_the_advice(
 ) -> None:
     error = kind.__new__(kind, 0, "other words")
     setattr(error, "verify_code", code)  # noqa: B010 - OpenSSL's errors have it
-    (listener,) = from_arguments("127.0.0.1:5288", ["localhost"], ["tls://127.0.0.1:1"]).listeners
-    check = _RunningCheck(listener, PemFiles(), "localhost")
+    config = config_of("tls://127.0.0.1:1")
+    (listener,) = config.listeners
+    check = _RunningCheck(listener, PemFiles(), "localhost", config.nowhere)
     assert check._advice(listener.upstream[0], error).startswith(way_out)

@@ -21,6 +21,7 @@
                      the option table
     precedence, cross_checks, origins, interpret, advice
                      from terms to settings; all errors are collected
+    remark           what an admin should change in settings that can be used
     describe         the output of ``wsgw check`` and ``wsgw options``
 
 The room raises ``ConfigError`` and opens no socket.

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles
+from wsgw.config.remark import Remark
 from wsgw.config.terms import Mark
-from wsgw.errors import ConfigProblem
 from wsgw.net.certificate import Certificate, certificates_in
 from wsgw.net.key_pairs import KeyPair, key_pairs, wildcard_of
 
@@ -24,38 +24,38 @@ from wsgw.net.key_pairs import KeyPair, key_pairs, wildcard_of
 _SOON: Final = timedelta(days=14)
 
 
-def findings(config: Config, files: PemFiles, now: float) -> list[ConfigProblem]:
+def findings(config: Config, files: PemFiles, now: float) -> list[Remark]:
     """The warnings about ``config`` and the certificates in ``files``; ``now``: seconds since the epoch."""
     moment = datetime.fromtimestamp(now, timezone.utc)
     return list(dict.fromkeys([*_open_listeners(config), *_certificates(config, files, moment)]))
 
 
-def _problem(mark: Mark, reason: str) -> ConfigProblem:
-    return ConfigProblem(mark.file, mark.line, reason)
-
-
 # Listeners
 
 
-def _open_listeners(config: Config) -> Iterator[ConfigProblem]:
+def _open_listeners(config: Config) -> Iterator[Remark]:
     """Listeners without TLS that other machines can reach, unless a proxy, which may end TLS, is trusted."""
     if config.trust_all_proxies or config.trusted_proxies:
         return
     for listener in config.listeners:
         if listener.tls or is_loopback(listener.ip):
             continue
-        yield _problem(
+        yield Remark(
+            "listener.open",
             config.mark(listener, "ip"),
-            f"the listener on port {listener.port} is open to other machines ({listener.ip}) without TLS, "
-            "and no proxy is trusted: passwords cross the network in clear: give it tls and a certfile, or "
-            "the ip 127.0.0.1 behind a proxy on this machine, or name the proxy in trusted_proxies",
+            f"the listener on port {listener.port}",
+            f"is open to other machines ({listener.ip}) without TLS, and no proxy is trusted: "
+            "passwords cross the network in clear",
+            "give it tls and a certfile, or the ip 127.0.0.1 behind a proxy on this machine, or name the "
+            "proxy in trusted_proxies",
+            fatal=False,
         )
 
 
 # Certificates
 
 
-def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[ConfigProblem]:
+def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[Remark]:
     shown: set[Path] = set()
     for listener in config.listeners:
         pairs = key_pairs(listener.certfiles, files)
@@ -82,24 +82,25 @@ def _judges_the_server(listener: ListenerConfig) -> bool:
     return secured and listener.upstream_verify
 
 
-def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime) -> Iterator[ConfigProblem]:
+def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime) -> Iterator[Remark]:
     """Errors of a certificate that wsgw shows to clients, and of its chain."""
     clients = f"clients of {_listed(chain[0].names)}" if chain and chain[0].names else "clients"
     for number, certificate in enumerate(chain):
         which = "" if number == 0 else f" (certificate {number + 1} of it)"
+        subject = f"certfile: {path}{which}"
         dates = _dates(certificate, now, "renew it")
         if dates:
-            yield _problem(mark, f"certfile: {path}{which} {dates[0]}: {clients} refuse it: {dates[1]}")
+            what = f"{dates[0]}: {clients} refuse it"
+            yield Remark("certificate.dates", mark, subject, what, dates[1])
         elif _expires_soon(certificate, now):
-            moment = _shown(certificate.not_after)
-            reason = f"expires on {moment}: {clients} will refuse it: renew it"
-            yield _problem(mark, f"certfile: {path}{which} {reason}")
+            what = f"expires on {_shown(certificate.not_after)}: {clients} will refuse it"
+            yield Remark("certificate.soon", mark, subject, what, "renew it", fatal=False)
     if chain and not chain[0].names:
-        reason = "has no subjectAltName: clients refuse it: get one that names the host of their URL in it"
-        yield _problem(mark, f"certfile: {path} {reason}")
-    missing = _about_chain(chain) if chain else ""
-    if missing:
-        yield _problem(mark, f"certfile: {path} {missing}")
+        fix = "get one that names the host of their URL in it"
+        what = "has no subjectAltName: clients refuse it"
+        yield Remark("certificate.names", mark, f"certfile: {path}", what, fix)
+    if chain:
+        yield from _about_chain(mark, path, chain)
 
 
 def _expires_soon(certificate: Certificate, now: datetime) -> bool:
@@ -110,29 +111,36 @@ def _expires_soon(certificate: Certificate, now: datetime) -> bool:
 
 def _no_certificate_for_the_hosts(
     config: Config, listener: ListenerConfig, pairs: Sequence[KeyPair]
-) -> Iterator[ConfigProblem]:
+) -> Iterator[Remark]:
     """The warning that all certificates of a listener are for names far from the hosts."""
     names = _names(pairs)
     if names and config.hosts and not _covered(config, names):
         path = pairs[0].path
-        yield _problem(
+        yield Remark(
+            "certificate.names",
             config.certificate_mark(listener, path),
-            f"certfile: {path} names {_listed(sorted(names))}, but neither one of the hosts nor a name below "
-            f"one ({_listed(config.hosts)}): clients whose URL has another name refuse it: get one for the "
-            "host of their URL",
+            f"certfile: {path}",
+            f"names {_listed(sorted(names))}, but neither one of the hosts nor a name below one "
+            f"({_listed(config.hosts)}): clients whose URL has another name refuse it",
+            "get one for the host of their URL",
+            fatal=False,
         )
 
 
-def _hosts_without_a_certificate(config: Config, files: PemFiles) -> Iterator[ConfigProblem]:
+def _hosts_without_a_certificate(config: Config, files: PemFiles) -> Iterator[Remark]:
     """The warning that the certificates of all listeners are for some of the hosts only."""
     pairs = [pair for listener in config.listeners for pair in key_pairs(listener.certfiles, files)]
     covered = _covered(config, _names(pairs))
     missing = [host for host in config.hosts if host not in (*covered, "localhost")]
     if covered and missing:
-        yield _problem(
+        yield Remark(
+            "certificate.names",
             config.origins.options.get("hosts", config.nowhere),
-            f"no certificate of a listener names {_listed(missing)}, or a name below: clients whose URL has "
-            "such a name refuse the connection: get a certificate for the host of their URL",
+            "no certificate of a listener",
+            f"names {_listed(missing)}, or a name below: clients whose URL has such a name refuse "
+            "the connection",
+            "get a certificate for the host of their URL",
+            fatal=False,
         )
 
 
@@ -164,32 +172,30 @@ def _and_parents(name: str) -> Iterator[str]:
         name = name.partition(".")[2]
 
 
-def _of_the_server(
-    config: Config, shown: set[Path], files: PemFiles, now: datetime
-) -> Iterator[ConfigProblem]:
+def _of_the_server(config: Config, shown: set[Path], files: PemFiles, now: datetime) -> Iterator[Remark]:
     """Expired certificates that wsgw trusts at the XMPP server because the configuration names them."""
     named = [path for listener in config.listeners for path in listener.upstream_certfiles]
     for path in dict.fromkeys([*named, *config.certfiles]):
         for certificate in _read(path, files)[:1] if path not in shown else ():
             dates = _dates(certificate, now, "renew it, restart the XMPP server and reload wsgw")
             if dates:
-                yield _problem(
+                yield Remark(
+                    "certificate.server",
                     config.origins.files.get(path, config.nowhere),
-                    f"{path} {dates[0]}: wsgw still trusts it at the XMPP server, but other "
-                    f"clients of the server do not: {dates[1]}",
+                    str(path),
+                    f"{dates[0]}: wsgw still trusts it at the XMPP server, but other clients of the server "
+                    "do not",
+                    dates[1],
+                    fatal=False,
                 )
 
 
-def _of_authorities(
-    mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime
-) -> Iterator[ConfigProblem]:
+def _of_authorities(mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime) -> Iterator[Remark]:
     """A file of authorities of which none is valid at ``now``; ``effect`` says what follows from that."""
     found = [_dates(certificate, now, "use a newer file") for certificate in _read(path, files)]
     if found and found[0] is not None and None not in found:
-        yield _problem(
-            mark,
-            f"upstream_cafile: {path} {found[0][0]}: {effect}: {found[0][1]}",
-        )
+        what = f"{found[0][0]}: {effect}"
+        yield Remark("certificate.authorities", mark, f"upstream_cafile: {path}", what, found[0][1])
 
 
 def _read(path: Path, files: PemFiles) -> list[Certificate]:
@@ -222,8 +228,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _about_chain(chain: list[Certificate]) -> str:
-    """The warning if the file lacks the issuer's certificate; empty otherwise.
+def _about_chain(mark: Mark, path: Path, chain: list[Certificate]) -> Iterator[Remark]:
+    """The warning if the file lacks the issuer's certificate.
 
     A file with one certificate that names no URL of its issuer is taken for one of a private authority,
     whose certificate the clients have.
@@ -231,9 +237,12 @@ def _about_chain(chain: list[Certificate]) -> str:
     leaf, *others = chain
     issued = leaf.is_its_own_issuer or any(other.subject_key == leaf.issuer_key for other in others)
     if issued or not (others or leaf.issuer_urls):
-        return ""
+        return
     source = f" ({leaf.issuer_urls[0]})" if leaf.issuer_urls else ""
-    return (
-        f"lacks the certificate of its issuer, {leaf.issuer}: clients without it refuse the "
-        f"connection: append it{source}; authorities call the whole file fullchain"
+    yield Remark(
+        "certificate.chain",
+        mark,
+        f"certfile: {path}",
+        f"lacks the certificate of its issuer, {leaf.issuer}: clients without it refuse the connection",
+        f"append it{source}; authorities call the whole file fullchain",
     )

@@ -2,8 +2,7 @@
 
 A check connects to a server as for a client, sends a stream header, and reads the stream features or the
 stream error. It takes some milliseconds and ``connect_timeout`` at most; all servers are checked at the same
-time. The results are warnings for the admin, each with its file and line and with what to do; the gateway
-does not depend on them.
+time. The gateway does not depend on the answers: they are remarks for the admin, and what the server offers.
 """
 
 from __future__ import annotations
@@ -13,16 +12,18 @@ import os
 import pwd
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import gevent
+from gevent.pool import Pool
 
 from wsgw.config.model import Config, ListenerConfig, UpstreamAddress
 from wsgw.config.pem import PemFiles
+from wsgw.config.remark import Remark
 from wsgw.config.terms import Mark
-from wsgw.errors import ConfigProblem, StreamError
+from wsgw.errors import StreamError
 from wsgw.net.certificate import certificate_of
 from wsgw.socket_async import SocketAsync
 from wsgw.stanzas.element import Element, read_element
@@ -30,11 +31,17 @@ from wsgw.stanzas.parser import STREAM, expanded_name, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Tally
 from wsgw.upstream.connect import Failure, NoStartTls, OtherCertificate, OtherName, Upstream
-from wsgw.xmpp.features import FEATURES, STARTTLS
-from wsgw.xmpp.header import ERROR, starttls_header
+from wsgw.xmpp.features import FEATURES, STARTTLS, offers_channel_binding
+from wsgw.xmpp.header import ERROR, condition_of, starttls_header
+
+#: The topics of remarks about a server: it cannot be reached, its TLS or its certificate cannot be used, it
+#: requires TLS, it does not serve the domain, or it does not speak XMPP.
+REACH, TLS, CERTIFICATE = "upstream.reach", "upstream.tls", "upstream.certificate"
+WANTS_TLS, HOST, XMPP = "upstream.starttls", "upstream.host", "upstream.xmpp"
 
 _REQUIRED = expanded_name(split_name(STARTTLS)[0], "required")
-_MECHANISMS = (
+#: The features that list mechanisms.
+_LISTS = (
     expanded_name("urn:ietf:params:xml:ns:xmpp-sasl", "mechanisms"),
     expanded_name("urn:xmpp:sasl:2", "authentication"),
 )
@@ -43,6 +50,9 @@ _LIMIT = 64 * 1024
 #: Seconds that a check waits for the server to close the connection (``SocketAsync.linger``).
 _LINGERS = 0.1
 _END = b"</stream:stream>"
+#: Checks that run at the same time.
+_AT_ONCE = 50
+_SILENT = "does not answer"
 
 
 class Check(NamedTuple):
@@ -58,11 +68,32 @@ class Check(NamedTuple):
     domain: str
 
 
-def checks_of(config: Config) -> dict[Check, tuple[ListenerConfig, Mark]]:
+class Offer(NamedTuple):
+    """What a server offers for a login."""
+
+    #: SASL mechanisms (RFC 6120 section 6), and those of SASL2 (XEP-0388).
+    mechanisms: tuple[str, ...]
+    sasl2: tuple[str, ...]
+    #: Whether a mechanism binds to the server's TLS, which fails through a gateway.
+    binds_channel: bool
+
+
+class Answer(NamedTuple):
+    """What a check found out: a remark about a server that cannot be used, or the offer of one that can."""
+
+    check: Check
+    #: The first listener with this check; it has only the addresses of the check.
+    listener: ListenerConfig
+    remark: Remark | None
+    offer: Offer | None
+
+
+def checks_of(config: Config, hosts: Sequence[str] = ()) -> dict[Check, tuple[ListenerConfig, Mark]]:
     """The checks of a configuration, each with its first listener and the place of the addresses in the file.
 
-    The addresses of the option ``upstream`` are checked one by one. The default addresses are several
-    ways to one listener of the XMPP server, so they are checked together: one that works is enough.
+    ``hosts``: the domains to ask each server for; empty for the first one. The addresses of the option
+    ``upstream`` are checked one by one. The default addresses are several ways to one listener of the XMPP
+    server, so they are checked together: one that works is enough.
     """
     found: dict[Check, tuple[ListenerConfig, Mark]] = {}
     for listener in config.listeners:
@@ -70,8 +101,9 @@ def checks_of(config: Config) -> dict[Check, tuple[ListenerConfig, Mark]]:
         together = config.origins.server is not None and mark == config.origins.server
         groups = [listener.upstream] if together else [(address,) for address in listener.upstream]
         for addresses in groups:
-            check = _check_of(listener, addresses, config.hosts[0])
-            found.setdefault(check, (replace(listener, upstream=addresses), mark))
+            for host in hosts or config.hosts[:1]:
+                check = _check_of(listener, addresses, host)
+                found.setdefault(check, (replace(listener, upstream=addresses), mark))
     return found
 
 
@@ -85,46 +117,67 @@ def _check_of(listener: ListenerConfig, addresses: tuple[UpstreamAddress, ...], 
     return Check(addresses, cafile, listener.upstream_verify, certfiles, proxy_protocol, domain)
 
 
-def check_upstreams(config: Config, files: PemFiles) -> list[ConfigProblem]:
-    """Check all XMPP servers in parallel; returns the warnings in the order of the configuration."""
+def check_upstreams(config: Config, files: PemFiles) -> list[Remark]:
+    """Check all XMPP servers in parallel; returns the remarks in the order of the configuration."""
+    return [answer.remark for answer in answers(config, files) if answer.remark is not None]
+
+
+def answers(config: Config, files: PemFiles, hosts: Sequence[str] = ()) -> Iterator[Answer]:
+    """Check all XMPP servers in parallel; yields the answers in the order of the configuration."""
+    pool = Pool(_AT_ONCE)
     running = [
-        (mark, gevent.spawn(_RunningCheck(listener, files, check.domain).answer))
-        for check, (listener, mark) in checks_of(config).items()
+        (check, listener, pool.spawn(_RunningCheck(listener, files, check.domain, mark).answer))
+        for check, (listener, mark) in checks_of(config, hosts).items()
     ]
-    found = [(mark, greenlet.get()) for mark, greenlet in running]
-    return [ConfigProblem(mark.file, mark.line, reason) for mark, reason in found if reason]
+    for check, listener, greenlet in running:
+        yield Answer(check, listener, *greenlet.get())
+
+
+def one_answer(listener: ListenerConfig, files: PemFiles, domain: str, mark: Mark) -> Answer:
+    """The answer for the addresses of ``listener`` together; ``mark`` is their place in the configuration."""
+    check = _check_of(listener, listener.upstream, domain)
+    return Answer(check, listener, *_RunningCheck(listener, files, domain, mark).answer())
+
+
+_Found = tuple[Remark | None, Offer | None]
 
 
 class _RunningCheck:
     """Carries out one check."""
 
-    def __init__(self, listener: ListenerConfig, files: PemFiles, domain: str) -> None:
+    def __init__(self, listener: ListenerConfig, files: PemFiles, domain: str, mark: Mark) -> None:
         """``listener`` has only the addresses to check; ``domain`` is the domain of the stream header."""
         self._listener = listener
         self._files = files
         self._domain = domain
-        self._name = ", ".join(map(str, listener.upstream))
-        #: What the server has done so far, as the end of a sentence, for the warning after the timeout.
-        self._state = "does not answer"
+        self._mark = mark
+        #: What the server has done so far, as the end of a sentence, for the remark after the timeout.
+        self._state = _SILENT
 
-    def answer(self) -> str:
-        """The warning: what is wrong, and what to do. Empty if the check found nothing."""
+    def answer(self) -> _Found:
+        """What is wrong, and what the server offers if it can be used."""
         seconds = self._listener.connect_timeout
         with gevent.Timeout(seconds, False):  # type: ignore[arg-type]
             return self._ask()
-        return f"upstream {self._name} {self._state} within {seconds:g} s: {self._advice_for_silence()}"
+        topic = REACH if self._state == _SILENT else XMPP
+        return self._fault(topic, f"{self._state} within {seconds:g} s", self._advice_for_silence())
 
-    def _ask(self) -> str:
+    def _fault(self, topic: str, what: str, fix: str) -> _Found:
+        name = ", ".join(map(str, self._listener.upstream))
+        return Remark(topic, self._mark, f"upstream {name}", what, fix), None
+
+    def _ask(self) -> _Found:
         connection, failures = Upstream(self._listener, self._files, Tally()).try_out(self._domain)
         if connection is None:
             reasons = "; ".join(self._shown(failure) for failure in failures)
-            return f"upstream {self._name} cannot be used: {reasons}: {self._advice(*failures[-1])}"
+            topic = _topic_of(failures[-1][1])
+            return self._fault(topic, f"cannot be used: {reasons}", self._advice(*failures[-1]))
         self._state = "accepts connections but does not answer a stream header"
         try:
             return self._judge(connection)
         except OSError as error:
             reason = error.strerror or str(error)
-            return f"upstream {self._name} resets the connection: {reason}: {self._advice_for_silence()}"
+            return self._fault(XMPP, f"resets the connection: {reason}", self._advice_for_silence())
         finally:
             connection.linger(0.0, _LINGERS)
 
@@ -140,33 +193,41 @@ class _RunningCheck:
 
     # -- the server's answer ---------------------------------------------------------------------
 
-    def _judge(self, connection: SocketAsync) -> str:
+    def _judge(self, connection: SocketAsync) -> _Found:
         connection.sendall(starttls_header(self._domain))
-        for element in _elements(connection):
-            if element is None:
+        for header, element in _elements(connection):
+            if not element:
                 self._state = "answers with a stream header but sends no features"
                 continue
             connection.sendall(_END)
             if isinstance(element, str):
-                return f"upstream {self._name} does not speak XMPP ({element}): {_NO_XMPP}"
-            return self._about(element)
-        return f"upstream {self._name} ends the connection without an answer: {self._advice_for_silence()}"
+                return self._fault(XMPP, f"does not speak XMPP ({element})", _NO_XMPP)
+            try:
+                return self._about(header, element)
+            except StreamError as error:  # the element exceeds a limit of the parser
+                return self._fault(XMPP, f"does not speak XMPP ({error.text})", _NO_XMPP)
+        return self._fault(XMPP, "ends the connection without an answer", self._advice_for_silence())
 
-    def _about(self, element: Element) -> str:
+    def _about(self, header: bytes, data: bytes) -> _Found:
+        """What the server's first element says. Raises StreamError if it costs too much to read."""
+        element = read_element(header, data)
         if element.name == ERROR:
-            condition = next((split_name(child.name)[1] for child in element.children), "undefined-condition")
-            return f"upstream {self._name} refuses the stream to {self._domain}: {condition}: " + (
+            condition, _ = condition_of(header, data)
+            unknown = condition in ("host-unknown", "host-gone", "improper-addressing")
+            return self._fault(
+                HOST if unknown else XMPP,
+                f"refuses the stream to {self._domain}: {condition}",
                 "hosts must name a domain that the XMPP server serves"
-                if condition in ("host-unknown", "host-gone", "improper-addressing")
-                else "the XMPP server's log has the reason"
+                if unknown
+                else "the XMPP server's log has the reason",
             )
         if element.name != FEATURES:
-            return ""
+            return None, None
         if self._is_plain and _wants_starttls(element):
             host = self._listener.upstream[0]
             form = f"starttls://{host.host}:{host.port}" if host.scheme == "tcp" else "starttls://HOST:PORT"
-            return f"upstream {self._name} requires STARTTLS: write it as {form}"
-        return ""
+            return self._fault(WANTS_TLS, "requires STARTTLS", f"write it as {form}")
+        return None, _offer(element, offers_channel_binding(header, data))
 
     @property
     def _is_plain(self) -> bool:
@@ -239,24 +300,33 @@ _OF_FILES = {
 }
 
 
+def _topic_of(error: OSError) -> str:
+    if isinstance(error, OtherName | OtherCertificate | ssl.SSLCertVerificationError):
+        return CERTIFICATE
+    return TLS if isinstance(error, ssl.SSLError | NoStartTls) else REACH
+
+
 def _wants_starttls(features: Element) -> bool:
     """Whether STARTTLS is required (RFC 6120 section 5.3.1), or is offered without any SASL mechanism."""
     offers = [child for child in features.children if child.name == STARTTLS]
     required = any(inner.name == _REQUIRED for offer in offers for inner in offer.children)
-    return required or (bool(offers) and all(child.name not in _MECHANISMS for child in features.children))
+    return required or (bool(offers) and all(child.name not in _LISTS for child in features.children))
 
 
-def _read(header: bytes, element: bytes) -> Element | str:
-    try:
-        return read_element(header, element)
-    except StreamError as error:  # the element exceeds a limit of the parser
-        return error.text
+def _offer(features: Element, binds_channel: bool) -> Offer:
+    lists: dict[str, list[str]] = {name: [] for name in _LISTS}
+    for child in features.children:
+        for inner in child.children if child.name in lists else ():
+            if split_name(inner.name)[1] == "mechanism":
+                lists[child.name].append(inner.text.strip())
+    sasl, sasl2 = map(tuple, lists.values())
+    return Offer(sasl, sasl2, binds_channel)
 
 
-def _elements(connection: SocketAsync) -> Iterator[Element | str | None]:
-    """Yield None after the server's stream header, then its first element or the reason why it is invalid.
+def _elements(connection: SocketAsync) -> Iterator[tuple[bytes, bytes | str]]:
+    """Yield (the server's stream header, an empty element), then (the header, its first element).
 
-    Yield nothing more if the connection ends before.
+    Instead of an invalid element yield the reason. Yield nothing more if the connection ends before.
     """
     stream = ServerStream(_LIMIT)
     header = b""
@@ -267,12 +337,12 @@ def _elements(connection: SocketAsync) -> Iterator[Element | str | None]:
         for name, element in events:
             if name == STREAM:
                 header = element
-                yield None
+                yield header, b""
             elif name:
-                yield _read(header, element)
+                yield header, element
                 return
             else:
                 return
         if stream.failure is not None:
-            yield stream.failure.text
+            yield header, stream.failure.text
             return
