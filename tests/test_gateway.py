@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -228,3 +230,34 @@ def test_an_uncaught_fault_is_logged_with_its_traceback(
     assert accepting.getMessage().endswith(": Too many open files")
     assert accepting.exc_info is None
     assert other.exc_info is not None
+
+
+def client_hello(name: str) -> bytes:
+    sent = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name).do_handshake()
+    return sent.read()
+
+
+def answer_to(server: ssl.SSLContext, hello: bytes) -> None:
+    received = ssl.MemoryBIO()
+    received.write(hello)
+    server.wrap_bio(received, ssl.MemoryBIO(), server_side=True).do_handshake()
+
+
+def test_a_server_name_that_is_not_ascii_is_no_fault(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any client can send one; its handshake fails. Other exceptions in callbacks of C code are logged."""
+    monkeypatch.setattr(sys, "unraisablehook", module._log_unraisable)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate.pem)
+    server.sni_callback = lambda *_: None
+    hello = client_hello("abc")
+    with pytest.raises(ssl.SSLError, match="CALLBACK_FAILED"):
+        answer_to(server, hello.replace(b"\0\3abc", b"\0\3\xff\xfe\xfd"))
+    assert caplog.records == []
+    server.sni_callback = lambda *_: 1 // 0
+    with pytest.raises(ssl.SSLError):
+        answer_to(server, hello)
+    assert [record.getMessage() for record in caplog.records] == ["fault in the gateway"]

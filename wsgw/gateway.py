@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -235,6 +236,16 @@ def listener_url(config: ListenerConfig) -> str:
 def log_unhandled() -> None:
     """Log the exceptions that no code catches; gevent would write them to standard error, which may block."""
     gevent.get_hub().print_exception = _log_unhandled  # type: ignore[method-assign,assignment]
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Log an exception in a callback of C code.
+
+    A client's server name that is not ASCII gives one in ``ssl``: its handshake fails, and has a log line.
+    """
+    if not (isinstance(found.exc_value, UnicodeDecodeError) and isinstance(found.object, bytes)):
+        _log_unhandled(None, found.exc_type, found.exc_value, found.exc_traceback)
 
 
 def _log_unhandled(source: object, kind: Any, value: Any, traceback: Any) -> None:

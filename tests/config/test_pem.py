@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -43,6 +44,29 @@ def test_a_file_is_kept_as_it_was_read(tmp_path: Path) -> None:
     assert files.read(there) == b"old"
     with pytest.raises(FileNotFoundError):
         files.read(later)
+
+
+def test_only_regular_files_of_some_megabytes_are_read(tmp_path: Path) -> None:
+    """A pipe would block the parent, and a device has no end."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with (huge := tmp_path / "huge").open("wb") as file:
+        file.truncate(8 * 1024 * 1024 + 1)
+    for path, reason in (
+        (pipe, "Not a regular file"),
+        (Path("/dev/zero"), "Not a regular file"),
+        (huge, "File too large"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file"),
+    ):
+        with pytest.raises(OSError, match=reason):
+            PemFiles([path]).read(path)
+        with pytest.raises(ValueError, match=r"cannot be read|does not exist"):
+            check_certificates(path)
+
+
+def test_a_file_without_an_end_is_searched_in_one_pass() -> None:
+    """It took hours when each beginning was followed to the end of the file."""
+    assert pem_certificates(b"-----BEGIN CERTIFICATE-----\nMAA=\n" * 200_000) == []
 
 
 def test_a_bad_pem_file_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,13 @@ from tests.net.test_tls import handshake
 from tests.support.certificates import Certificate, make_certificate
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigError
-from wsgw.net.key_pairs import by_name, key_pairs
+from wsgw.net.key_pairs import _matched, by_name, key_pairs
 from wsgw.net.tls import browser_context
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], capture_output=True, check=True)
+
 
 INTERNATIONAL = "xn--bcher-kva.example"
 
@@ -100,6 +106,50 @@ def test_certificate_and_key_may_be_in_separate_files(made: dict[str, Certificat
     parts = [path for one in made.values() for path in (one.key, one.chain)]
     for name, expected in (("a.example", "first"), ("x.b.example", "wild")):
         assert is_of(made[expected], shown(parts, name))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "form"),
+    [
+        (("rsa:2048",), ("rsa", "-traditional")),
+        (("rsa:2048",), ("pkcs8", "-topk8", "-nocrypt")),
+        (("ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"), ("ec",)),
+        (("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), ("ec", "-no_public")),
+        (("ed25519",), ("pkey",)),
+    ],
+    ids=["RSA, PKCS 1", "RSA, PKCS 8", "ECDSA", "ECDSA without its public key", "Ed25519"],
+)
+def test_a_key_is_found_in_any_form(
+    made: dict[str, Certificate], tmp_path: Path, algorithm: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    """OpenSSL tries the last two, whose public key cannot be read from them."""
+    chain, key, other = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "other.pem"
+    openssl("req", "-x509", "-newkey", *algorithm, "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", chain)
+    openssl(*form, "-in", key, "-out", other)
+    keys = [one.key for one in made.values()]
+    (pair,) = key_pairs([*keys, chain, other], PemFiles())
+    assert pair.path == chain
+    browser_context([chain, other])
+
+
+def test_keys_are_not_tried_one_by_one(
+    made: dict[str, Certificate], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Five hundred certificates with as many keys took minutes, in each worker."""
+    monkeypatch.setattr("wsgw.net.key_pairs._fit", lambda *_: pytest.fail("a trial"))
+    _matched.cache_clear()
+    parts = [path for one in made.values() for path in (one.key, one.chain, one.ca)]
+    assert len(key_pairs(parts, PemFiles())) == len(made)
+
+
+def test_the_certificate_comes_before_its_chain(made: dict[str, Certificate], tmp_path: Path) -> None:
+    one, wrong = made["first"], tmp_path / "wrong.pem"
+    wrong.write_text(one.ca.read_text() + one.pem.read_text())
+    with pytest.raises(ConfigError, match="the file needs the key of its first certificate"):
+        browser_context([wrong])
+    first = tmp_path / "key-first.pem"
+    first.write_text(one.key.read_text() + one.chain.read_text() + one.ca.read_text())
+    assert is_of(one, shown([first], None))
 
 
 def test_of_certbots_files_the_one_with_the_chain_is_shown(

@@ -19,7 +19,9 @@ from tests.support.processes import ReservedPort, wait_until
 from tests.support.traffic import Traffic, assert_whole
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
-from wsgw.processes.renewal import Renewal
+from wsgw.config.source import Source
+from wsgw.errors import ConfigError
+from wsgw.processes.renewal import Renewal, _check_that_none_is_lost
 from wsgw.processes.settings import Settings
 
 #: Seconds between two looks in these tests.
@@ -120,3 +122,21 @@ def test_a_parent_that_does_not_serve_reads_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         renewal.look(serving=True)  # this configuration has no listeners, so that any use of it fails
     assert not renewal.is_current
+
+
+def test_a_chain_that_has_lost_its_issuer_is_not_used(
+    certificate: Certificate, renewed: Certificate, tmp_path: Path
+) -> None:
+    """A chain without it stays allowed where it was before: clients of a private authority have it."""
+    pem, config = tmp_path / "served.pem", tmp_path / "wsgw.yml"
+    listener = f"port: 5288, module: websocket_session, tls: true, certfile: {pem}"
+    config.write_text(f"hosts: [localhost]\nlisten:\n- {{{listener}, upstream: 'tcp://127.0.0.1'}}\n")
+    pem.write_bytes(certificate.pem.read_bytes() + certificate.ca.read_bytes())
+    whole = Settings.read(Source(str(config)))
+    pem.write_bytes(renewed.pem.read_bytes())
+    torn = whole.with_files(whole.files.read_again())
+    with pytest.raises(ConfigError, match="no certificate of the issuer any more"):
+        _check_that_none_is_lost(whole, torn)
+    _check_that_none_is_lost(torn, torn)
+    pem.write_bytes(renewed.pem.read_bytes() + renewed.ca.read_bytes())
+    _check_that_none_is_lost(whole, whole.with_files(whole.files.read_again()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import grp
+import os
 import pwd
 import stat
 from collections.abc import Mapping
@@ -54,6 +56,20 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(why_unreadable(path, error)) from error
     if len(content) > _MAX_SIZE:
         raise ValueError(f"is longer than {_MAX_SIZE} bytes")
+    return content
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of the regular file ``path``. Raises OSError, also for a pipe and for too long a file.
+
+    It never waits: the parent reads certificates while it serves.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        content = file.read(_MAX_SIZE + 1)
+    if len(content) > _MAX_SIZE:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
 
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsgw.config.files import read_bytes
+from wsgw.config.files import read_regular, why_unreadable
 from wsgw.config.model import Config
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----")
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _KEY = b" KEY-----"
 _ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
@@ -79,7 +79,7 @@ def leaf_certificate(path: Path, files: PemFiles) -> bytes | None:
 
 def check_certificates(path: Path) -> None:
     """Raise ValueError unless ``path`` is a readable PEM file with a certificate in it."""
-    if _BEGIN not in read_bytes(path):
+    if _BEGIN not in _read(path):
         raise ValueError("holds no PEM certificate")
 
 
@@ -91,11 +91,18 @@ def check_certificate_and_key(path: Path) -> None:
 
 def check_key(path: Path) -> None:
     """Raise ValueError unless the PEM file ``path`` holds a private key, not encrypted."""
-    content = read_bytes(path)
+    content = _read(path)
     if _KEY not in content:
         raise ValueError("holds a certificate but no private key")
     if any(sign in content for sign in _ENCRYPTED):
         raise ValueError(f"holds a private key under a passphrase: remove it with openssl pkey -in {path}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise ValueError(why_unreadable(path, error)) from error
 
 
 def _same(one: bytes | OSError, other: bytes | OSError | None) -> bool:
@@ -106,6 +113,6 @@ def _same(one: bytes | OSError, other: bytes | OSError | None) -> bool:
 
 def _content(path: Path) -> bytes | OSError:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         return error

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from asn1crypto import x509
+from asn1crypto import keys, x509
 
 from wsgw.config.pem import der_of, pem_certificates
+
+#: What a private key and its certificate have in common: the modulus of RSA, or the octets of another key.
+PublicPart = int | bytes
+_OF_ALGORITHM: Final = {"RSA PRIVATE KEY": keys.RSAPrivateKey, "EC PRIVATE KEY": keys.ECPrivateKey}
+#: What asn1crypto raises for content that it cannot read.
+_UNREADABLE: Final = (TypeError, KeyError, AttributeError, OverflowError, ValueError)
 
 
 class Certificate(NamedTuple):
@@ -46,6 +54,12 @@ def certificates_in(pem: bytes) -> list[Certificate]:
     return found
 
 
+def has_its_issuer(chain: Sequence[Certificate]) -> bool:
+    """Whether the issuer of the first certificate in ``chain`` is in it too, or is the certificate itself."""
+    leaf, *others = chain
+    return leaf.is_its_own_issuer or any(other.subject_key == leaf.issuer_key for other in others)
+
+
 def certificate_of(der: bytes) -> Certificate:
     """The fields of a certificate in DER. Raises ValueError if they cannot be read."""
     try:
@@ -64,6 +78,34 @@ def certificate_of(der: bytes) -> Certificate:
         )
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"no certificate: {error}") from error
+
+
+def public_part_of_certificate(certificate: str) -> PublicPart | None:
+    """The public key of ``certificate``, one of ``pem_certificates``; None if it cannot be read."""
+    try:
+        return _public_part(x509.Certificate.load(der_of(certificate)).public_key["public_key"].native)
+    except _UNREADABLE:
+        return None
+
+
+def public_part_of_key(label: str, key: bytes) -> PublicPart | None:
+    """The public key that belongs to a private one; None if it is unknown, as with EdDSA and passphrases.
+
+    ``label`` and ``key``: the label and the base64 of a PEM file (RFC 7468).
+    """
+    try:
+        der = base64.decodebytes(key)
+        if label == "PRIVATE KEY":
+            found = keys.PrivateKeyInfo.load(der)["private_key"].parsed
+        else:
+            found = _OF_ALGORITHM[label].load(der)
+        return _public_part(found.native.get("public_key") or found.native)
+    except _UNREADABLE:
+        return None
+
+
+def _public_part(native: bytes | Mapping[str, Any]) -> PublicPart | None:
+    return native if isinstance(native, bytes) else native.get("modulus")
 
 
 def _names(parsed: x509.Certificate) -> list[str]:

@@ -1,7 +1,7 @@
 """The certificates that wsgw shows to browsers: finds their keys, and the names that they are valid for.
 
-A certificate and its key can be in separate files, as certbot writes them. No name says which key belongs to
-which certificate, so OpenSSL tries the pairs. ``net.tls`` makes contexts of them.
+A certificate and its key can be in separate files, as certbot writes them. Both contain the public key, which
+shows the pairs; where it cannot be read, OpenSSL tries them. ``net.tls`` makes contexts of the pairs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsgw.config.pem import PemFiles, pem_certificates
-from wsgw.net.certificate import Certificate, certificates_in
+from wsgw.net.certificate import (
+    Certificate,
+    PublicPart,
+    certificates_in,
+    public_part_of_certificate,
+    public_part_of_key,
+)
 from wsgw.net.memory_file import as_file
 
-_PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----((?:(?!-----).)+)-----END \1-----", re.DOTALL
+)
 
 
 class KeyPair(NamedTuple):
@@ -38,8 +46,8 @@ def key_pairs(paths: Iterable[Path], files: PemFiles) -> tuple[KeyPair, ...]:
     """The certificates in ``paths`` whose key is in the same or in another file of ``paths``, in order.
 
     Of files that begin with the same certificate (certbot's cert.pem and fullchain.pem) the one with the
-    longest chain counts. A file with certificate and key is a pair without a trial, so that its use reports
-    an error. Unreadable files are omitted.
+    longest chain counts. A file with certificate and key is always a pair, so that its use reports an error.
+    Unreadable files are omitted.
     """
     contents = []
     for path in dict.fromkeys(paths):
@@ -53,37 +61,63 @@ def key_pairs(paths: Iterable[Path], files: PemFiles) -> tuple[KeyPair, ...]:
 @lru_cache(maxsize=8)
 def _matched(contents: tuple[tuple[Path, bytes], ...]) -> tuple[KeyPair, ...]:
     keys = {path: key for path, content in contents if (key := _private_key(content)) is not None}
+    known = {key.public_part: key for key in keys.values() if key.public_part is not None}
     found: dict[str, tuple[int, KeyPair]] = {}
     for path, content in contents:
         chain = pem_certificates(content)
-        pem = content if path in keys else _with_its_key(path, content, keys)
-        if not chain or pem is None:
+        if not chain:
             continue
+        pem: bytes | None = content
+        if path not in keys:
+            part = public_part_of_certificate(chain[0])
+            key = known.get(part) if part in known else _found_by_trial(path, content, part, keys)
+            pem = _together(content, key) if key is not None else None
         leaf = "".join(chain[0].split())
-        if leaf not in found or len(chain) > found[leaf][0]:
+        if pem is not None and (leaf not in found or len(chain) > found[leaf][0]):
             found[leaf] = len(chain), KeyPair(path, pem)
     return tuple(pair for _, pair in found.values())
 
 
-def _private_key(content: bytes) -> bytes | None:
-    key = _PRIVATE_KEY.search(content)
-    return key.group() if key else None
+class _Key(NamedTuple):
+    """A private key."""
+
+    pem: bytes
+    #: None if it cannot be read.
+    public_part: PublicPart | None
 
 
-def _with_its_key(path: Path, chain: bytes, keys: Mapping[Path, bytes]) -> bytes | None:
-    """``chain`` followed by its key; None without one. Keys in the directory of ``path`` come first."""
-    if not pem_certificates(chain):
+def _private_key(content: bytes) -> _Key | None:
+    found = _PRIVATE_KEY.search(content)
+    if found is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    return _Key(found[0], public_part_of_key(found[1].decode("ascii"), found[2]))
+
+
+def _found_by_trial(
+    path: Path, chain: bytes, part: PublicPart | None, keys: Mapping[Path, _Key]
+) -> _Key | None:
+    """The key of ``chain``, the content of ``path``, whose public key ``part`` is that of no key.
+
+    Keys in the directory of ``path`` are tried first.
+    """
     for place in sorted(keys, key=lambda place: place.parent != path.parent):
-        pem = chain + b"\n" + keys[place] + b"\n"
-        try:
-            with as_file(pem) as name:
-                context.load_cert_chain(name, password="")
-        except OSError:
-            continue
-        return pem
+        if (part is None or keys[place].public_part is None) and _fit(chain, keys[place]):
+            return keys[place]
     return None
+
+
+def _together(chain: bytes, key: _Key) -> bytes:
+    return chain + b"\n" + key.pem + b"\n"
+
+
+def _fit(chain: bytes, key: _Key) -> bool:
+    """Whether OpenSSL takes ``chain`` with ``key``."""
+    try:
+        with as_file(_together(chain, key)) as name:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(name, password="")
+    except OSError:
+        return False
+    return True
 
 
 def by_name(pairs: Iterable[KeyPair]) -> dict[str, tuple[KeyPair, ...]]:

@@ -22,7 +22,7 @@ from wsgw.net.tls_policy import TlsPolicy
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
-_OTHER_KEY = ": the key belongs to another certificate; the file needs the key that this one was made for"
+_OTHER_KEY = ": the key belongs to another certificate; the file needs the key of its first certificate"
 _SMALL_KEY = ": get one with RSA of 2048 bits or more, or with ECDSA"
 #: What an admin can do, by OpenSSL's reason code (``SSLError.reason``).
 _ADVICE = {

@@ -17,7 +17,7 @@ from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.config.remark import Remark
 from wsgw.config.terms import Mark
-from wsgw.net.certificate import Certificate, certificates_in
+from wsgw.net.certificate import Certificate, certificates_in, has_its_issuer
 from wsgw.net.key_pairs import KeyPair, key_pairs, wildcard_of
 
 #: A certificate with less time than this, or than a tenth of its life, should have been renewed.
@@ -235,8 +235,7 @@ def _about_chain(mark: Mark, path: Path, chain: list[Certificate]) -> Iterator[R
     whose certificate the clients have.
     """
     leaf, *others = chain
-    issued = leaf.is_its_own_issuer or any(other.subject_key == leaf.issuer_key for other in others)
-    if issued or not (others or leaf.issuer_urls):
+    if has_its_issuer(chain) or not (others or leaf.issuer_urls):
         return
     source = f" ({leaf.issuer_urls[0]})" if leaf.issuer_urls else ""
     yield Remark(

@@ -14,7 +14,8 @@ from pathlib import Path
 from wsgw.config.pem import PemFiles
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigError, ConfigProblem
-from wsgw.net.key_pairs import key_pairs
+from wsgw.net.certificate import certificates_in, has_its_issuer
+from wsgw.net.key_pairs import KeyPair, key_pairs
 from wsgw.processes.crew import Crew
 from wsgw.processes.settings import Settings
 from wsgw.processes.worker import SETTINGS
@@ -80,12 +81,16 @@ class Renewal:
 
 
 def _check_that_none_is_lost(previous: Settings, renewed: Settings) -> None:
-    """Raise ConfigError if a certificate has disappeared, or has another key in a half-done renewal."""
-    problems = [
-        ConfigProblem(mark.file, mark.line, f"{path} has no certificate with its key any more")
-        for path, mark in _shown(previous).items()
-        if path not in _shown(renewed)
-    ]
+    """Raise ConfigError if a renewal is half-done: a certificate has lost its key, or its issuer's."""
+    problems = []
+    after = _shown(renewed)
+    for path, (mark, pair) in _shown(previous).items():
+        if path not in after:
+            reason = f"{path} has no certificate with its key any more"
+            problems.append(ConfigProblem(mark.file, mark.line, reason))
+        elif _is_whole(pair) and not _is_whole(after[path][1]):
+            reason = f"{path} has no certificate of the issuer any more: clients cannot verify its chain"
+            problems.append(ConfigProblem(mark.file, mark.line, reason))
     for path in renewed.files.changed(previous.files):
         try:
             renewed.files.read(path)
@@ -96,11 +101,17 @@ def _check_that_none_is_lost(previous: Settings, renewed: Settings) -> None:
         raise ConfigError(sorted(problems))
 
 
-def _shown(settings: Settings) -> dict[Path, Mark]:
-    """The files whose certificates browsers get, with their places in the configuration."""
+def _is_whole(pair: KeyPair) -> bool:
+    """Whether the issuer's certificate follows, so that clients can verify the chain."""
+    chain = certificates_in(pair.pem)
+    return bool(chain) and has_its_issuer(chain)
+
+
+def _shown(settings: Settings) -> dict[Path, tuple[Mark, KeyPair]]:
+    """The files whose certificates browsers get: the place in the configuration, and the certificate."""
     config = settings.config
     return {
-        pair.path: config.certificate_mark(listener, pair.path)
+        pair.path: (config.certificate_mark(listener, pair.path), pair)
         for listener in config.listeners
         for pair in key_pairs(listener.certfiles, settings.files)
     }
