@@ -208,7 +208,7 @@ def test_metrics_and_options_on_the_page_exist() -> None:
 
 COMMANDS = [
     line
-    for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    for block in re.findall(r"^```sh[^\n]*\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
 ]
 #: Commands for systemd and its journal, which are not run here.

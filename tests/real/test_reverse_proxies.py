@@ -1,22 +1,37 @@
-"""nginx and haproxy in front of wsgw, configured as docs/proxies.md and docs/discovery.md say."""
+"""The proxies of docs/proxies.md in front of wsgw, with the configurations of that page and of docs/discovery.md."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks_of
 from tests.listener.heads import answer, request
+from tests.support.certificates import Certificate
 from tests.support.edges import StartEdge
-from tests.support.fixtures import missing
+from tests.support.fixtures import Account
 from tests.support.gateway import Gateway
-from tests.support.processes import ROOT, Child, ReservedPort
-from tests.support.wire import CLOSE_7395, END, OPENINGS, Browser, XmppServer
+from tests.support.processes import ROOT, ReservedPort
+from tests.support.servers import Server
+from tests.support.web_servers import WEB_SERVERS
+from tests.support.wire import (
+    CLOSE_7395,
+    END,
+    OPENINGS,
+    SECONDS,
+    Browser,
+    Connection,
+    XmppServer,
+    upgrade_request,
+)
+from wsgw.probe import prove
 
 WSGW = """\
 {{hosts, ["localhost"]}}.
@@ -31,82 +46,108 @@ WSGW = """\
 ]}}.
 {{modules, [{{mod_host_meta, [{{websocket_url, "wss://@HOST@/ws-xmpp"}}]}}]}}.
 """
-NGINX = """\
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/nginx; proxy_temp_path {folder}/nginx; scgi_temp_path {folder}/nginx;
-    fastcgi_temp_path {folder}/nginx; uwsgi_temp_path {folder}/nginx;
-    server {{
-        listen 127.0.0.1:{port};
-        {site}
-    }}
-}}
-"""
-HAPROXY = """\
-defaults
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-{site}
-"""
 
 
 def block(page: str, start: str) -> str:
     """The code block of a page in ``docs`` that begins with ``start``."""
-    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
-    found = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    (only,) = [code for code in found if code.lstrip().startswith(start)]
-    return str(only)
+    blocks = blocks_of(ROOT / "docs" / f"{page}.md")
+    (only,) = [block.text for block in blocks if block.text.lstrip().startswith(start)]
+    return only
 
 
-def nginx(folder: Path, port: int) -> str:
-    request_id = block("proxies", "proxy_set_header X-Request-ID")
-    site = block("proxies", "location").replace("}", request_id + "}") + block("discovery", "location")
-    return NGINX.format(folder=folder, port=port, site=site)
+#: Name → the whole part for the WebSocket.
+PROXIES = {
+    "nginx": block("proxies", "location"),
+    "haproxy": block("proxies", "frontend"),
+    "caddy": block("proxies", "reverse_proxy"),
+    "apache": block("proxies", "ProxyPreserveHost"),
+}
+#: Name → (place of the part, the parts for the request ID and for host-meta).
+MORE = {
+    "nginx": ("}", block("proxies", "proxy_set_header X-Request-ID") + "}" + block("discovery", "location")),
+    "haproxy": (
+        "\n\nbackend",
+        "\n" + block("proxies", "unique-id-format") + block("discovery", "use_backend") + "\nbackend",
+    ),
+}
 
 
-def haproxy(_folder: Path, port: int) -> str:
-    discovery = (ROOT / "docs" / "discovery.md").read_text("utf-8")
-    host_meta = re.search(r"^    use_backend .*host-meta.*\n", discovery, re.MULTILINE)
-    assert host_meta is not None
-    lines = block("proxies", "unique-id-format") + host_meta[0]
-    https = ":443 ssl crt /etc/haproxy/example.org.pem alpn http/1.1"
-    site = block("proxies", "frontend").replace(https, f"127.0.0.1:{port}")
-    return HAPROXY.format(site=site.replace("\n\nbackend", f"\n{lines}\nbackend"))
-
-
-#: Name → (its command up to the file of the configuration, the content of that file).
-PROXIES = {"nginx": (["nginx", "-c"], nginx), "haproxy": (["haproxy", "-db", "-f"], haproxy)}
+@pytest.fixture
+def port() -> Iterator[int]:
+    reserved = ReservedPort()
+    yield reserved.number
+    reserved.release()
 
 
 @contextmanager
-def proxy(folder: Path, gateway: Gateway, name: str) -> Iterator[int]:
-    """The port of a proxy in front of ``gateway``."""
-    (program, *options), configuration = PROXIES[name]
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
-    if found is None:
-        missing(f"{program} is not installed")
-    reserved, file = ReservedPort(), folder / f"{name}.conf"
-    text = configuration(folder, reserved.number)
-    file.write_text(text.replace("127.0.0.1:5288", f"127.0.0.1:{gateway.ws_port}"))
-    child = Child([found, *options, str(file)], folder / f"{name}.log")
+def proxy(
+    name: str, folder: Path, port: int, wsgw_port: int, more: tuple[str, str] = ("", "")
+) -> Iterator[None]:
+    """The proxy of the page on ``port``, without TLS, in front of ``wsgw_port``."""
+    folder.chmod(0o755)
+    part = PROXIES[name].replace(*more) if more[0] else PROXIES[name]
+    part = part.replace("127.0.0.1:5288", f"127.0.0.1:{wsgw_port}")
+    part = re.sub(r"bind :443 ssl .*", f"bind 127.0.0.1:{port}", part)
+    running = WEB_SERVERS[name].start(folder, part, port)
     try:
-        child.wait_for_ports(reserved.number)
-        yield reserved.number
+        yield
     finally:
-        child.kill()
-        reserved.release()
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def demo(start_server: Callable[[str], Server]) -> Server:
+    return start_server("demo")
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate, demo: Server
+) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path_factory.mktemp("wsgw"), certificate, demo.c2s_port, domain=demo.domain)
+    try:
+        yield gateway.start()
+        assert gateway.stop() == 0
+    finally:
+        gateway.close()
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_two_accounts_log_in_through_a_proxy_of_the_documentation(
+    name: str,
+    gateway: Gateway,
+    demo: Server,
+    new_account: Callable[[Server], Account],
+    tmp_path: Path,
+    port: int,
+) -> None:
+    alice, bob = ((each.user, each.password) for each in (new_account(demo), new_account(demo)))
+    with proxy(name, tmp_path, port, gateway.ws_port):
+        prove(f"ws://127.0.0.1:{port}/ws-xmpp", demo.domain, alice, bob, SECONDS)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_a_proxy_of_the_documentation_sends_the_address_of_the_client(
+    name: str, tmp_path: Path, port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
+        with proxy(name, tmp_path, port, listening.getsockname()[1]):
+            browser = socket.create_connection(("127.0.0.1", port), SECONDS)
+            browser.sendall(upgrade_request())
+            with browser, contextlib.closing(listening.accept()[0]) as accepted:
+                head = Connection(accepted).read_until(b"\r\n\r\n").decode()
+    assert head.startswith("GET /ws-xmpp HTTP/1.1\r\n")
+    assert re.search(r"^X-Forwarded-For: 127\.0\.0\.1\r$", head, re.MULTILINE | re.IGNORECASE)
 
 
 @pytest.mark.rule("xep-0156", "xep-0156-cors")
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
 def test_a_proxy_of_the_documentation_forwards_websocket_and_host_meta(
-    start_edge: StartEdge, xmpp_server: XmppServer, tmp_path: Path, name: str
+    start_edge: StartEdge, xmpp_server: XmppServer, tmp_path: Path, name: str, port: int
 ) -> None:
     gateway = start_edge(config=WSGW, arguments=("--log-format", "json"), fresh=True)
-    with proxy(tmp_path, gateway, name) as port:
+    with proxy(name, tmp_path, port, gateway.ws_port, more=MORE[name]):
         lines = ("GET /.well-known/host-meta HTTP/1.1", "Host: localhost", "Connection: close")
         page = answer(port, request(*lines)).decode()
         assert page.startswith("HTTP/1.1 200 OK\r\n")

@@ -39,7 +39,9 @@ it contains ejabberd's options. `hosts` given twice in one file is always an err
 _LISTENER_HEADING: Final = """\
 ## In a `websocket_session` listener
 
-    {5288, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}, {max_sessions, 500}]}
+```erlang check
+{5288, websocket_session, [{request_handlers, [{["ws-xmpp"], mod_websocket}]}, {max_sessions, 500}]}
+```
 
 The port may include an address: `{{5288, {127,0,0,1}}, websocket_session, [...]}`. `ejabberd_websocket` is
 the older name of the module and works too. Options of ejabberd's own listeners (`captcha`, `http_bind`,
@@ -49,7 +51,9 @@ such listeners; the value in a listener overrides it.
 _ADMIN: Final = """\
 ## In a `wsgw_admin` listener
 
-    {5289, wsgw_admin, [{ip, {127,0,0,1}}]}
+```erlang check
+{5289, wsgw_admin, [{ip, {127,0,0,1}}]}
+```
 
 Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/status`, `/status.json`; see
 [metrics.md](metrics.md). Its only option is `ip`, the address to listen on, by default `127.0.0.1`.
@@ -59,7 +63,9 @@ _MODULES: Final = """\
 
 ## In `modules`
 
-    {modules, [{mod_websocket, []}, {mod_host_meta, [{websocket_url, "wss://@HOST@:5443/ws-xmpp"}]}]}
+```erlang check
+{modules, [{mod_websocket, []}, {mod_host_meta, [{websocket_url, "wss://@HOST@:5443/ws-xmpp"}]}]}
+```
 
 `mod_host_meta` has the options `websocket_url` and `bosh_service_url`: the addresses that clients find by the
 domain, by default `auto`; see [discovery.md](discovery.md)."""
