@@ -1,4 +1,4 @@
-"""The proxies of docs/proxies.md in front of wsgw, with the configurations of that page and of docs/discovery.md."""
+"""Proxies in front of wsgw, with the configurations of docs/proxies.md and docs/discovery.md."""
 
 from __future__ import annotations
 
