@@ -61,8 +61,8 @@ def test_each_host_gets_its_page(pages: Gateway, host: str, version: str) -> Non
         == request(
             "HTTP/1.1 200 OK",
             "Access-Control-Allow-Origin: *",
-            "Content-Type: application/xrd+xml",
             "Cache-Control: public, max-age=3600",
+            "Content-Type: application/xrd+xml",
             "X-Content-Type-Options: nosniff",
             f"Content-Length: {len(body)}",
             "Connection: close",
@@ -107,7 +107,7 @@ def test_the_page_in_json(pages: Gateway) -> None:
 def test_other_requests_of_the_page(
     pages: Gateway, lines: tuple[str, ...], status: int, phrase: str, headers: tuple[str, ...]
 ) -> None:
-    expected = refusal(status, phrase, "Access-Control-Allow-Origin: *", *headers)
+    expected = refusal(status, phrase, "Access-Control-Allow-Origin: *", "Cache-Control: no-store", *headers)
     assert answer(pages.ws_port, request(*lines)) == expected
 
 

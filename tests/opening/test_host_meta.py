@@ -111,3 +111,20 @@ def test_a_page_has_its_type_and_may_be_kept(path: tuple[str, ...], media: str) 
     headers = BOTH.answer(PageRequest("GET", "/" + "/".join(path), path, [("Host", "example.org")])).headers
     assert ("Content-Type", media) in headers
     assert ("Cache-Control", "public, max-age=3600") in headers
+
+
+@pytest.mark.rule("xep-0156-host")
+@pytest.mark.parametrize(
+    ("method", "target", "host"),
+    [
+        ("GET", "/.well-known/host-meta", "example.org:x"),
+        ("HEAD", "/.well-known/host-meta", "example.org, example.org"),
+        ("POST", "/.well-known/host-meta", "example.org"),
+        ("GET", "http://example.org/.well-known/host-meta", "xn--bcher-kva.example"),
+        ("GET", "http://example.org/.well-known/host-meta", "example.org:x"),
+    ],
+)
+def test_no_odd_request_fills_a_cache(method: str, target: str, host: str) -> None:
+    """A cache might give the answer to clients that ask for the page of ``host``."""
+    headers = BOTH.answer(PageRequest(method, target, PAGE, [("Host", host)])).headers
+    assert [value for name, value in headers if name == "Cache-Control"] == ["no-store"]

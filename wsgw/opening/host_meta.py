@@ -26,6 +26,7 @@ JSON_TYPE: Final = "application/json"
 FOLDER: Final = ".well-known"
 #: Seconds for which clients and proxies may keep a page.
 MAX_AGE: Final = 3600
+_NO_CACHE: Final = "no-store"
 _BOSH: Final = "urn:xmpp:alt-connections:xbosh"
 _WEBSOCKET: Final = "urn:xmpp:alt-connections:websocket"
 _METHODS: Final = "GET, HEAD, OPTIONS"
@@ -96,17 +97,29 @@ class HostMeta:
         if request.method not in ("GET", "HEAD"):
             return _answer(405, "Method Not Allowed", [("Allow", _METHODS)])
         name = self._places[request.segments]
-        body = self._bodies.get((_host(request.target, hosts[0]), name))
+        host = _host(request.target, hosts[0])
+        body = self._bodies.get((host, name))
         if body is None:
             return _answer(404, "Not found")
-        headers = [("Content-Type", PAGES[name][0]), ("Cache-Control", f"public, max-age={MAX_AGE}")]
-        return _answer(200, "OK", headers, body)
+        # A cache may file the answer under the Host header, although an absolute target names another host.
+        cache = f"public, max-age={MAX_AGE}" if host == _host("/", hosts[0]) else _NO_CACHE
+        return _answer(200, "OK", [("Content-Type", PAGES[name][0])], body, cache)
 
 
-def _answer(status: int, phrase: str, headers: Sequence[tuple[str, str]] = (), body: str = "") -> PageAnswer:
-    """An answer that any web page may read, whatever it is."""
-    allow = ("Access-Control-Allow-Origin", "*")
-    return PageAnswer(refusals.HOST_META, status, phrase, [allow, *headers], body)
+def _answer(
+    status: int,
+    phrase: str,
+    headers: Sequence[tuple[str, str]] = (),
+    body: str = "",
+    cache: str = _NO_CACHE,
+) -> PageAnswer:
+    """An answer that any web page may read, whatever it is.
+
+    Caches may keep a 404 and a 405 unless the answer forbids it (RFC 9110 section 15.1): an odd request
+    would hide the page from all clients of that cache.
+    """
+    common = [("Access-Control-Allow-Origin", "*"), ("Cache-Control", cache)]
+    return PageAnswer(refusals.HOST_META, status, phrase, [*common, *headers], body)
 
 
 def _host(target: str, header: str) -> str:
