@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The heavy tests in their full form, of which the suite runs a small one: a minute of steady load, memory under ten
-# thousand handshakes, eight hundred peers that vanish, real clients by every transport and mechanism. Arguments go to
-# pytest: scripts/heavy.sh -s -k memory.
+# thousand handshakes, certificates renewed again and again, eight hundred peers that vanish, real clients by every
+# transport and mechanism. Arguments go to pytest: scripts/heavy.sh -s -k memory.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

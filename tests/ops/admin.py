@@ -33,10 +33,10 @@ class Metrics(dict[tuple[str, frozenset[tuple[str, str]]], float]):
             }
         )
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         return self[name, frozenset(labels.items())]
 
-    def sum(self, name: str, **labels: str) -> float:
+    def sum(self, name: str, /, **labels: str) -> float:
         """The sum of all samples that have these labels at least."""
         wanted = frozenset(labels.items())
         return sum(value for (found, having), value in self.items() if found == name and wanted <= having)

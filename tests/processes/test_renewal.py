@@ -1,4 +1,4 @@
-"""Renewed certificates are used without a signal, and no session is lost."""
+"""Renewed certificates are used without a signal; ``tests/load`` shows it under load."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.ops.admin import Admin
+from tests.load.renewals import der
 from tests.processes.conftest import Start
 from tests.processes.test_reload import change, shown_certificate
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.gateway import Gateway
 from tests.support.observe import PATIENCE, said
-from tests.support.processes import ReservedPort, wait_until
-from tests.support.traffic import Traffic, assert_whole
+from tests.support.processes import wait_until
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
@@ -26,10 +25,6 @@ from wsgw.processes.settings import Settings
 
 #: Seconds between two looks in these tests.
 OFTEN = {"wsgw.processes.renewal.LOOK_EVERY": 0.2}
-
-
-def der(certificate: Certificate) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(certificate.chain.read_text())
 
 
 def install(folder: Path, certificate: Certificate) -> None:
@@ -46,9 +41,9 @@ def point(link: Path, target: Path) -> None:
     new.replace(link)
 
 
-def started(start: Start, c2s_port: int, files: Path, own: Certificate, more: str = "") -> Gateway:
+def started(start: Start, c2s_port: int, files: Path, own: Certificate) -> Gateway:
     """A gateway that shows the certificates in the directory ``files``."""
-    gateway = start(c2s_port, top_level=f'{{certfiles, ["{files}/*.pem"]}}.\n{more}', constants=OFTEN)
+    gateway = start(c2s_port, top_level=f'{{certfiles, ["{files}/*.pem"]}}.\n', constants=OFTEN)
     change(gateway, f',\n    {{certfile, "{own.pem}"}}', "")
     expected = ssl.PEM_cert_to_DER_cert((files / "fullchain.pem").read_text())
     wait_until(lambda: shown_certificate(gateway.wss_port) == expected, PATIENCE, "the first certificate")
@@ -58,36 +53,6 @@ def started(start: Start, c2s_port: int, files: Path, own: Certificate, more: st
 @pytest.fixture
 def renewed(tmp_path: Path) -> Certificate:
     return make_certificate(tmp_path / "renewed")
-
-
-def test_a_renewal_as_by_certbot_is_used_under_load(
-    start: Start, traffic: Traffic, certificate: Certificate, renewed: Certificate, tmp_path: Path
-) -> None:
-    """The links change one after the other; in between certificate and key do not match."""
-    live, archive = tmp_path / "live", tmp_path / "archive"
-    install(archive / "1", certificate)
-    install(archive / "2", renewed)
-    live.mkdir()
-    for name in ("fullchain.pem", "privkey.pem"):
-        point(live / name, archive / "1" / name)
-    port = ReservedPort()
-    admin_listener = f"{{listen, [{{{port.number}, wsgw_admin, []}}]}}.\n"
-    gateway = started(start, traffic.port, live, certificate, admin_listener)
-    admin = Admin(port.number, gateway)
-    books = traffic.begin(gateway.wss_port, 10, 0.05, secure=True)
-    point(live / "fullchain.pem", archive / "2" / "fullchain.pem")
-    said(gateway, "the changed certificates cannot be used: the previous ones stay")
-    assert shown_certificate(gateway.wss_port) == der(certificate)
-    wait_until(lambda: admin.metrics().value("wsgw_certificates_current") == 0, PATIENCE, "the metric")
-    point(live / "privkey.pem", archive / "2" / "privkey.pem")
-    wait_until(lambda: shown_certificate(gateway.wss_port) == der(renewed), PATIENCE, "the new certificate")
-    traffic.moves(books)
-    traffic.finish()
-    assert_whole(books)
-    said(gateway, "new certificates in use: ")
-    wait_until(lambda: admin.metrics().value("wsgw_certificates_current") == 1, PATIENCE, "the metric")
-    assert gateway.stop() == 0
-    port.release()
 
 
 def test_a_renewal_as_by_kubernetes_is_used(

@@ -26,6 +26,12 @@ def held(gateway: Gateway, port: int) -> list[int]:
     return [len(inodes & _sockets_of(pid)) for pid in sorted(gateway.workers)]
 
 
+def worker_of(gateway: Gateway, port: int, client_port: int) -> int | None:
+    """The worker that holds the connection of ``client_port`` to ``port``; None if none does."""
+    inodes = {inode for found, inode in _at(port, client_port) if found == ESTABLISHED}
+    return next((pid for pid in gateway.workers if inodes & _sockets_of(pid)), None)
+
+
 def listening(pids: Iterable[int], *ports: int) -> list[int]:
     """The processes that hold a socket listening at one of ``ports``."""
     inodes = {inode for port in ports for inode in _inodes(port, LISTEN)}
@@ -45,10 +51,11 @@ def _inodes(port: int, state: str) -> set[str]:
     return {inode for found, inode in _at(port) if found == state}
 
 
-def _at(port: int) -> list[tuple[str, str]]:
-    """(state, inode) of every socket at ``port``."""
+def _at(port: int, peer: int | None = None) -> list[tuple[str, str]]:
+    """(state, inode) of every socket at ``port``, with ``peer`` only of those connected to that port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
-    return [(row[3], row[9]) for row in rows if row[1].endswith(f":{port:04X}")]
+    other = "" if peer is None else f":{peer:04X}"
+    return [(row[3], row[9]) for row in rows if row[1].endswith(f":{port:04X}") and row[2].endswith(other)]
 
 
 def _sockets_of(pid: int) -> set[str]:
