@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +14,7 @@ from tests.support.gateway import Gateway
 
 #: For a step that works, on a busy machine, in seconds.
 PATIENCE = 30.0
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -53,11 +56,13 @@ class Admin:
         self.port = port
         self.gateway = gateway
 
-    def ask(self, path: str, method: str = "GET", host: str | None = None) -> Answer:
+    def ask(
+        self, path: str, method: str = "GET", host: str | None = None, headers: Mapping[str, str] = EMPTY
+    ) -> Answer:
         """One request on its own connection. Raises OSError."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, headers={} if host is None else {"Host": host})
+            connection.request(method, path, headers={**headers, **({} if host is None else {"Host": host})})
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read().decode())

@@ -1,11 +1,11 @@
-"""The output of ``wsgw check`` and ``wsgw options``, made from the option table."""
+"""The settings in words, made from the option table: for ``check``, for ``options``, for the status page."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import (
@@ -18,7 +18,7 @@ from wsgw.config.model import (
     Traced,
 )
 from wsgw.config.option import Computed, Option, Scope
-from wsgw.config.options import GATEWAY_WIDE, OPTIONS
+from wsgw.config.options import BY_NAME, GATEWAY_WIDE, OPTIONS
 
 _INTRODUCTION: Final = """\
 # Options
@@ -107,21 +107,72 @@ def _default(option: Option) -> str:
 
 def describe(config: Config) -> str:
     """The settings in force, one in a line; without the warnings, which are in ``config.warnings``."""
-    values = {
-        "hosts": config.hosts,
-        "trusted_proxies": "all" if config.trust_all_proxies else config.trusted_proxies,
-        "certfiles": config.certfiles,
-        **{name: getattr(config, name) for name in (*GATEWAY_WIDE, *_TOP_SHOWN)},
-    }
     given = config.origins.options
     lines = [
         f"configuration: {config.source or 'the command line'}",
-        *(_line(name, value, name not in given) for name, value in values.items()),
+        *(_line(name, value, name not in given) for name, value in _gateway_values(config)),
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener, config)]
     lines += [f"\nadmin listener on {_place(listener)}" for listener in config.admin_listeners]
     return "\n".join(lines)
+
+
+class Change(NamedTuple):
+    """An option whose value is not its default; value and default as ``check`` prints them."""
+
+    #: The address and port of the listener; empty for an option of the whole gateway.
+    listener: str
+    option: str
+    value: str
+    default: str
+
+
+def changed(config: Config) -> list[Change]:
+    """The options that the configuration sets to another value than the default.
+
+    The option ``trace``, which names users and their addresses, has only the number of them.
+    """
+    found = [("", name, value, config.origins.options) for name, value in _gateway_values(config)]
+    for listener in config.listeners:
+        given = config.origin(listener).options
+        found += [(_place(listener), name, value, given) for name, value in _listener_values(listener)]
+    changes = [
+        Change(place, name, _without_names(name, value), _default_in_words(BY_NAME[name]))
+        for place, name, value, given in found
+        if name in given
+    ]
+    return [one for one in changes if one.value != one.default]
+
+
+def _without_names(name: str, value: Any) -> str:
+    if isinstance(value, Traced):
+        return f"{len(value.jids)} JIDs, {len(value.networks)} networks"
+    return _shown(name, value)
+
+
+def _default_in_words(option: Option) -> str:
+    return option.default.text if isinstance(option.default, Computed) else _default(option)
+
+
+def _gateway_values(config: Config) -> Iterator[tuple[str, Any]]:
+    yield "hosts", config.hosts
+    yield "trusted_proxies", "all" if config.trust_all_proxies else config.trusted_proxies
+    yield "certfiles", config.certfiles
+    for name in (*GATEWAY_WIDE, *_TOP_SHOWN):
+        yield name, getattr(config, name)
+
+
+def _listener_values(listener: ListenerConfig) -> Iterator[tuple[str, Any]]:
+    for option in OPTIONS:
+        if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
+            continue
+        value: Any = getattr(listener, option.name)
+        if option.name == "certfile":
+            value = listener.certfiles
+        if option.name == "max_connect_rate_per_ip":
+            value = (value, listener.max_connect_burst_per_ip)
+        yield option.name, value
 
 
 def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
@@ -159,16 +210,9 @@ def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
     if listener.paths_of(HOST_META):
         lines.append(f"  {'host-meta':<25} {_addresses(config)}")
     given = config.origin(listener).options
-    for option in OPTIONS:
-        if option.name in ("inet6", *GATEWAY_WIDE) or option.scope is Scope.TOP:
-            continue
-        value: Any = getattr(listener, option.name)
-        if option.name == "certfile":
-            value = listener.certfiles
-        if option.name == "max_connect_rate_per_ip":
-            value = (value, listener.max_connect_burst_per_ip)
-        lines.append(_line(option.name, value, option.name not in given))
-        if option.name == "upstream_cafile":
+    for name, value in _listener_values(listener):
+        lines.append(_line(name, value, name not in given))
+        if name == "upstream_cafile":
             lines.append(_line("upstream_certfiles", listener.upstream_certfiles))
     return lines
 

@@ -8,8 +8,12 @@
                      the state that each process publishes, and the sum of all
     history, recorder
                      the samples of the last hour: their memory, and each worker's part
-    administration, http_server, status_page
-                     the ``wsgw_admin`` listener and its pages
+    administration, http_server, admin_pages
+                     the ``wsgw_admin`` listener and its answers
+    status_document, status_page, last_hour
+                     the state as a document, as a page, and the last hour as a table
+    markup, page_frame
+                     HTML, and what all pages have in common
     announcement     the lines with which a gateway starts
     expiry           when certificates expire
     findings         settings that work but are probably not intended

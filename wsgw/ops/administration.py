@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import time
@@ -16,23 +15,20 @@ from gevent.pool import Pool
 from wsgw.config.model import AdminListener, Config
 from wsgw.config.pem import PemFiles
 from wsgw.net.listen_sockets import Place, by_place
+from wsgw.ops.admin_pages import AdminPages
 from wsgw.ops.expiry import expiries
-from wsgw.ops.exposition import CONTENT_TYPE, exposition
-from wsgw.ops.history import History, history_document
-from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer, Answer, Pages, Request
+from wsgw.ops.history import History
+from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer
 from wsgw.ops.logs import lost_lines
 from wsgw.ops.overview import Overview, read_workers
 from wsgw.ops.publisher import Publisher
 from wsgw.ops.state import StateFile
-from wsgw.ops.status_page import page, status
 from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to connect to an XMPP server that does not answer.
 PROBE_PAUSE = 5.0
-#: ``/readyz`` waits at most so many seconds for the first attempt to connect to each XMPP server.
-FIRST_ATTEMPTS_TIMEOUT = 5.0
 #: A worker that ends waits at most so many seconds until the admin's requests are answered.
 LAST_ANSWERS_TIMEOUT = 2.0
 #: A worker that has published nothing for so many seconds counts as hung: another worker probes.
@@ -69,7 +65,7 @@ class Administration:
         self._folder = folder
         self._slot = slot
         self._parent = parent
-        self._history = history
+        self._pages = AdminPages(self.overview, history, folder)
         self._served = served
         self._config = config
         self._expiries = expiries(config, files)
@@ -95,7 +91,7 @@ class Administration:
         for place, listener in by_place(config).items():
             if not isinstance(listener, AdminListener):
                 continue
-            self._servers[place] = AdminServer(sockets[place], place, self.pages, self._answering)
+            self._servers[place] = AdminServer(sockets[place], place, self._pages.all, self._answering)
             self._servers[place].start()
         for place in previous.keys() - self._servers.keys():
             previous[place].close()
@@ -131,50 +127,6 @@ class Administration:
             self._served.draining(),
             self._expiries,
         )
-
-    @property
-    def pages(self) -> Pages:
-        """The function that answers each path of the listener."""
-        return {
-            "/metrics": self._metrics,
-            "/healthz": lambda _request: Answer(200, b"ok\n"),
-            "/readyz": self._readiness,
-            "/status": self._status_page,
-            "/status.json": self._status,
-            "/history.json": self._samples,
-        }
-
-    def _metrics(self, _request: Request) -> Answer:
-        overview = self.overview()
-        # It takes some milliseconds per worker. In a native thread it does not delay the sessions.
-        body = gevent.get_hub().threadpool.apply(exposition, (overview, self._folder))
-        return Answer(200, body, CONTENT_TYPE)
-
-    def _readiness(self, _request: Request) -> Answer:
-        deadline = time.monotonic() + FIRST_ATTEMPTS_TIMEOUT
-        overview = self.overview()
-        while None in overview.attempts.values() and overview.unreachable and time.monotonic() < deadline:
-            gevent.sleep(0.1)
-            overview = self.overview()
-        reasons = overview.why_not_ready()
-        return Answer(503 if reasons else 200, ("\n".join(reasons or ["ready"]) + "\n").encode())
-
-    def _status(self, _request: Request) -> Answer:
-        found = status(self.overview(), time.time())
-        return Answer(200, json.dumps(found, indent=1).encode(), "application/json")
-
-    def _samples(self, request: Request) -> Answer:
-        """The samples of the last hour, or those since the time ``after`` of the query."""
-        try:
-            after = float(request.query.get("after", 0))
-        except ValueError:
-            return Answer(400, b"after: expected seconds since the epoch\n")
-        found = history_document(self._history, time.time(), after)
-        return Answer(200, json.dumps(found, separators=(",", ":")).encode(), "application/json")
-
-    def _status_page(self, _request: Request) -> Answer:
-        now = time.time()
-        return Answer(200, page(status(self.overview(), now), now).encode(), "text/html; charset=utf-8")
 
     # -- whether the XMPP servers answer ---------------------------------------------------------
 

@@ -24,6 +24,7 @@ from gevent.pool import Pool
 from wsgw.errors import HandshakeRefused
 from wsgw.net.listen_sockets import Place
 from wsgw.opening.head_reader import StrictHeadReader
+from wsgw.pages.assets import Fields, security_fields
 from wsgw.socket_async import SocketAsync
 
 log = logging.getLogger("wsgw.ops.admin")
@@ -37,22 +38,11 @@ MAX_HEAD = 8192
 #: Seconds that wsgw waits for the peer to take the answer and to close (``SocketAsync.linger``).
 LINGER = 0.5
 
-_HEADERS = [
-    ("Cache-Control", "no-store"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none'",
-    ),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Connection", "close"),
-]
 #: ``Host`` (RFC 9110 section 7.2): an IPv6 address in brackets or a name or IPv4 address, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::\d*)?", re.ASCII)
 _WORDS = {
     200: "OK",
+    304: "Not Modified",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -69,11 +59,12 @@ class Request(NamedTuple):
 
     #: The parameters of the query; of several with one name the last.
     query: Mapping[str, str]
+    if_none_match: str = ""
 
     @classmethod
     def of(cls, environ: Mapping[str, Any]) -> Request:
         """The request with the WSGI environment ``environ``."""
-        return cls(dict(parse_qsl(environ["QUERY_STRING"])))
+        return cls(dict(parse_qsl(environ["QUERY_STRING"])), environ.get("HTTP_IF_NONE_MATCH", ""))
 
 
 class Answer(NamedTuple):
@@ -82,10 +73,25 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    #: The header fields of a file that a browser may keep, with its media type, instead of ``content_type``.
+    file_fields: Fields | None = None
+
+    @classmethod
+    def of_page(cls, markup: str) -> Answer:
+        """A page."""
+        return cls(200, markup.encode(), "text/html; charset=utf-8")
+
+    @property
+    def fields(self) -> Fields:
+        """The header fields of this answer alone."""
+        if self.file_fields is not None:
+            return self.file_fields
+        return [("Content-Type", self.content_type), ("Cache-Control", "no-store")]
 
 
-#: The function that answers each path; each request calls it in a separate greenlet.
-Pages = Mapping[str, Callable[[Request], Answer]]
+#: Answers one path; each request calls it in a separate greenlet.
+Page = Callable[[Request], Answer]
+Pages = Mapping[str, Page]
 
 
 class AdminServer(pywsgi.WSGIServer):
@@ -129,10 +135,12 @@ class AdminServer(pywsgi.WSGIServer):
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         answer = self._judge(environ)
-        headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+        headers = [*answer.fields, *security_fields(), ("Connection", "close")]
+        if answer.status != 304:  # it has no body and must not have another length (RFC 9110 section 8.6)
+            headers.append(("Content-Length", str(len(answer.body))))
         if answer.status == 405:
             headers.append(("Allow", "GET, HEAD"))
-        start_response(f"{answer.status} {_WORDS[answer.status]}", headers + _HEADERS)
+        start_response(f"{answer.status} {_WORDS[answer.status]}", headers)
         return [answer.body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
     def _judge(self, environ: dict[str, Any]) -> Answer:

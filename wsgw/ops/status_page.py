@@ -1,206 +1,237 @@
-"""``/status.json`` and ``/status``: the state of the gateway, for programs and for people."""
+"""``/status``: the state of the gateway as a page for people.
+
+It is complete without scripts: tables, and the last hour in steps. ``pages/status/status.js`` adds the plots,
+and replaces what has changed every five seconds.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
-from html import escape
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
-from wsgw.config.model import HANDLER, AdminListener, ListenerConfig
-from wsgw.ops.overview import Overview
+from wsgw.ops.history import History
+from wsgw.ops.last_hour import recent, steps
+from wsgw.ops.markup import Html, element, joined, pairs, table
+from wsgw.ops.page_frame import FOLDER, ago, clock, duration, frame, milliseconds, moment, rate
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em;color:#222;"
-    "background:#fff}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:1.6em}table{border-collapse:collapse}"
-    "td,th{text-align:left;padding:.2em 1.2em .2em 0;border-bottom:1px solid #ddd;vertical-align:top}"
-    ".bad{color:#b00020;font-weight:bold}.good{color:#1b7a34;font-weight:bold}"
-    "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}td,th{border-color:#444}"
-    ".bad{color:#ff8a80}.good{color:#81c784}}"
-)
+#: Rows of a table at most.
+MOST_ROWS: Final = 50
+#: A certificate that expires within so many days is pointed out, as by the alerts.
+SOON_DAYS: Final = 14
+_DAY: Final = 86400
 _Row = Sequence[object]
 
 
-def status(overview: Overview, now: float) -> dict[str, Any]:
-    """The document of ``/status.json``; ``now`` and all times in it are seconds since the epoch."""
-    parent, config = overview.parent, overview.config
-    hosts: Counter[str] = Counter(dict.fromkeys(config.hosts, 0))
-    for (host, _framing, _state), count in overview.sessions.items():
-        hosts[host] += count
-    without_host = hosts.pop("", 0)
-    started_at = parent.get("started_at", now)
-    return {
-        "version": parent.get("version", ""),
-        "ready": not overview.why_not_ready(),
-        "why_not_ready": overview.why_not_ready(),
-        "started_at": started_at,
-        "uptime": round(now - started_at, 1),
-        "config": {
-            "source": config.source,
-            "warnings": list(config.warnings),
-            "last_reload": parent.get("last_reload"),
-        },
-        "draining": bool(overview.draining or parent.get("draining")),
-        "connections": overview.connections,
-        "sessions": sum(overview.sessions.values()),
-        "sessions_logged_in": overview.sum("logged_in"),
-        "sessions_without_host": without_host,
-        "hosts": dict(sorted(hosts.items())),
-        "restarts": parent.get("restarts", 0),
-        "workers": [_worker(overview, worker) for worker in parent.get("workers", ())],
-        "listeners": [_listener(listener) for listener in config.all_listeners],
-        "upstreams": [
-            {
-                "address": address,
-                "ok": made.ok if made is not None else None,
-                "at": made.at if made is not None else None,
-                "error": made.error if made is not None else "",
-            }
-            for address, made in overview.attempts.items()
-        ],
-        "limits_hit": {
-            limit: {"count": count, "at": at} for limit, (count, at) in sorted(overview.limits.items())
-        },
-        **_certificates(overview),
-    }
+def page(found: dict[str, Any], history: History, now: float) -> Html:
+    """The page for the document ``found`` of ``status``; ``now``: seconds since the epoch."""
+    content = joined(
+        [
+            _notices(found, now),
+            _tiles(found, history, now),
+            _hour(history, now),
+            element("div", *_cards(found, now), class_="cards"),
+        ]
+    )
+    title = f"wsgw: {'ready' if found['ready'] else 'not ready'}"
+    return frame(title, _bar(found, now), content, version=found["version"], script="status.js")
 
 
-def _certificates(overview: Overview) -> dict[str, Any]:
-    files, names = overview.expiries
-    return {
-        "certificates": files,
-        "certificate_names": [
-            {"name": name, "certificates": [one._asdict() for one in shown]} for name, shown in names.items()
-        ],
-        "certificates_current": overview.parent.get("certificates_current", True),
-    }
+def _bar(found: dict[str, Any], now: float) -> Html:
+    name = element(
+        "h1", element("img", src=f"{FOLDER}icon.svg", alt=""), "wsgw ", element("small", found["version"])
+    )
+    mark = _badge("good", "ready") if found["ready"] else _badge("bad", "not ready")
+    fresh = element("p", "State of ", moment(now), id="fresh", class_="muted")
+    return joined([name, element("p", mark, id="ready"), fresh])
 
 
-def _worker(overview: Overview, worker: dict[str, Any]) -> dict[str, Any]:
-    published = overview.workers.get(worker["slot"], {})
-    return {
-        **worker,
-        "sessions": sum(count for *_, count in published.get("sessions", ())),
-        "memory": published.get("memory"),
-        "published_at": published.get("at"),
-    }
+def _badge(kind: str, text: object) -> Html:
+    return element("span", text, class_=f"badge {kind}")
 
 
-def _listener(listener: ListenerConfig | AdminListener) -> dict[str, Any]:
-    found: dict[str, Any] = {"ip": listener.ip, "port": listener.port}
-    if isinstance(listener, AdminListener):
-        return {**found, "module": "wsgw_admin"}
-    return {
-        **found,
-        "module": "websocket_session",
-        "tls": listener.tls,
-        "paths": listener.paths_of(HANDLER),
-        "upstream": [str(address) for address in listener.upstream],
-        "max_sessions": listener.max_sessions,
-    }
+# What needs attention
 
 
-# The page
-
-
-def page(found: dict[str, Any], now: float) -> str:
-    """The document ``found`` of ``status`` as an HTML page, without scripts and without other resources.
-
-    ``now``: seconds since the epoch.
-    """
-    ready = "<span class=good>ready</span>" if found["ready"] else "<span class=bad>not ready</span>"
-    parts = [
-        "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>wsgw</title>",
-        "<meta name=viewport content='width=device-width'>",
-        f"<style>{_STYLE}</style><h1>wsgw {escape(found['version'])}: {ready}</h1>",
-        *(f"<p class=bad>{escape(reason)}</p>" for reason in found["why_not_ready"]),
-        _table("", (), _summary(found, now)),
-        _table("Hosts", ("host", "sessions"), _hosts(found)),
-        _table("XMPP servers", ("address", "state", "when", "error"), _upstreams(found, now)),
-        _table(
-            "Workers",
-            ("slot", "process", "sessions", "MiB", "running for", "replaced", ""),
-            _workers(found, now),
-        ),
-        _table("Listeners", ("address", "module", "paths", "TLS"), map(_listener_row, found["listeners"])),
-        _table(
-            "Limits hit",
-            ("option", "times", "last"),
-            ((limit, hit["count"], _ago(hit["at"], now)) for limit, hit in found["limits_hit"].items()),
-        ),
-        _table(
-            "Certificates",
-            ("file", "expires"),
-            ((file, _date(expires)) for file, expires in found["certificates"].items()),
-        ),
-        _table("Warnings about the configuration", (), ((one,) for one in found["config"]["warnings"])),
-    ]
-    return "\n".join(filter(None, parts)) + "\n</html>\n"
-
-
-def _summary(found: dict[str, Any], now: float) -> list[_Row]:
+def _notices(found: dict[str, Any], now: float) -> Html:
+    notices = [element("p", text, class_=f"notice {kind}") for kind, text in _warnings(found, now)]
     reload = found["config"]["last_reload"]
-    last_reload = "never" if reload is None else _ago(reload["at"], now)
-    if reload is not None:
-        errors = "; ".join(reload["errors"])
-        last_reload += ", valid" if reload["ok"] else f", INVALID, nothing was changed: {errors}"
-    return [
-        ("running for", _duration(found["uptime"])),
-        ("sessions", f"{found['sessions']}, logged in {found['sessions_logged_in']}"),
-        ("connections", found["connections"]),
-        ("configuration", found["config"]["source"] or "the command line"),
-        ("last reload", last_reload),
-        ("workers replaced", found["restarts"]),
+    if reload is not None and not reload["ok"]:
+        told = f"The last reload, {ago(reload['at'], now)}, changed nothing: the configuration has errors."
+        notices.append(element("div", element("p", told), _bullets(reload["errors"]), class_="notice bad"))
+    return element("div", *notices, id="notices")
+
+
+def _bullets(texts: Sequence[str]) -> Html:
+    return element("ul", *(element("li", text) for text in texts[:MOST_ROWS]), class_="bullets")
+
+
+def _warnings(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    for reason in found["why_not_ready"]:
+        yield "bad", reason
+    for one in found["upstreams"] if found["ready"] else ():
+        if one["ok"] is False:
+            yield "warn", f"The XMPP server {one['address']} does not answer: {one['error']}."
+    if not found["certificates_current"]:
+        yield "bad", "Changed certificate files cannot be used, and the previous ones stay. The log says why."
+    for one in found["certificate_names"]:
+        expires = min(each["expires"] for each in one["certificates"])
+        if expires - now < SOON_DAYS * _DAY:
+            yield "warn", f"The certificate for {_name(one['name'])} {_until(expires, now)}."
+
+
+# The present, and the last hour
+
+
+def _tiles(found: dict[str, Any], history: History, now: float) -> Html:
+    last = recent(history, now)
+    stanzas = last.stanzas_from_client + last.stanzas_to_client
+    tiles = [
+        ("Sessions", found["sessions"], f"{found['sessions_logged_in']} logged in"),
+        ("Connections", found["connections"], "with those in a handshake"),
+        ("Logins a second", rate(last.logins), "in the last minute"),
+        ("Stanzas a second", rate(stanzas), f"{rate(last.stanzas_from_client)} from clients"),
+        ("Loop delay", milliseconds(last.lag), "longest in the last minute"),
+        ("Connect time", milliseconds(last.connect), "mean, to the XMPP server"),
+        ("Running for", duration(found["uptime"]), _replaced(found["restarts"])),
     ]
+    shown = [
+        element("div", element("dt", name), element("dd", value), element("dd", note, class_="muted"))
+        for name, value, note in tiles
+    ]
+    heading = element("h2", "Now", class_="visually-hidden", id="now-heading")
+    return element("section", heading, element("dl", *shown, class_="tiles"), id="now")
 
 
-def _hosts(found: dict[str, Any]) -> Iterable[_Row]:
-    yield from found["hosts"].items()
-    if found["sessions_without_host"]:
-        yield "none yet", found["sessions_without_host"]
+def _replaced(restarts: int) -> str:
+    return f"{restarts} workers replaced" if restarts else "no worker replaced"
 
 
-def _upstreams(found: dict[str, Any], now: float) -> Iterable[_Row]:
-    words = {True: "answers", False: "FAILS", None: "not tried"}
+def _hour(history: History, now: float) -> Html:
+    since = "" if history.since < now - 3600 else ", since wsgw was started or upgraded at "
+    begun = clock(history.since) if since else None
+    note = element("p", "A sample every five seconds", since, begun, ".", class_="muted", id="since")
+    heads = (
+        "until",
+        "#sessions",
+        "#logins a second",
+        "#stanzas a second from clients",
+        "#to clients",
+        "#longest loop delay",
+        "#mean time to connect",
+        "#sessions ended",
+        "#connections refused",
+    )
+    rows = [
+        (
+            clock(step.at),
+            step.sessions,
+            *map(rate, (step.logins, step.stanzas_from_client, step.stanzas_to_client)),
+            *map(milliseconds, (step.lag, step.connect)),
+            step.ended,
+            step.refused,
+        )
+        for step in steps(history, now)
+    ]
+    hour = table("The last hour in steps of five minutes", heads, rows)
+    shown = hour if rows else element("p", "No sample yet: the first one follows within seconds.")
+    return element(
+        "section",
+        element("div", element("h2", "Last hour"), note, class_="heading"),
+        element("div", id="plots", class_="plots", data_kept=True),
+        element("details", element("summary", "As a table"), shown, id="steps", class_="card", open=True),
+        id="hour",
+    )
+
+
+# The tables
+
+
+def _cards(found: dict[str, Any], now: float) -> Iterator[Html]:
+    servers = _upstreams(found, now)
+    yield _card("hosts", "Hosts", ("host", "#sessions"), _hosts(found))
+    yield _card("upstreams", "XMPP servers", ("address", "state", "last attempt", "~error"), servers)
+    heads: Sequence[str] = ("worker", "#process", "#sessions", "#memory", "running for", "#replaced")
+    yield _card("workers", "Workers", heads, _workers(found, now))
+    listeners = map(_listener_row, found["listeners"])
+    yield _card("listeners", "Listeners", ("address", "module", "~paths", "TLS"), listeners)
+    hits = [(name, hit["count"], ago(hit["at"], now)) for name, hit in found["limits_hit"].items()]
+    yield _card("limits", "Limits reached", ("option", "#times", "last"), hits, "wide")
+    heads = ("name", "left", "expires", "key", "~file")
+    yield _card("certificates", "Certificates", heads, _certificates(found, now), "wide")
+    yield _configuration(found, now)
+    warnings = found["config"]["warnings"]
+    parts = element("h2", "Warnings about the configuration"), _bullets(warnings)
+    yield element("section", *parts, id="warnings", class_="card wide", hidden=not warnings)
+
+
+def _card(name: str, title: str, heads: Sequence[str], rows: Iterable[_Row], kind: str = "") -> Html:
+    """A box with a table, hidden without rows: a page always has the same boxes, at the same places."""
+    shown = list(rows)
+    more = len(shown) - MOST_ROWS
+    rest = element("p", f"and {more} more, in /status.json", class_="muted") if more > 0 else None
+    content = table(title, heads, shown[:MOST_ROWS])
+    parts = element("h2", title), content, rest
+    return element("section", *parts, id=name, class_=f"card {kind}".strip(), hidden=not shown)
+
+
+def _configuration(found: dict[str, Any], now: float) -> Html:
+    config, reload = found["config"], found["config"]["last_reload"]
+    last = "never"
+    if reload is not None:
+        last = f"{ago(reload['at'], now)}, {'valid' if reload['ok'] else 'INVALID'}"
+    source = config["source"] or "none: the command line"
+    facts = pairs([("file", source), ("last reload", last)], class_="facts")
+    rows = [
+        (one["option"], one["listener"] or "the gateway", one["value"], one["default"].replace("`", ""))
+        for one in config["changed"]
+    ]
+    heads = ("option", "of", "~value", "~default")
+    changed = table("Settings that are not the default", heads, rows[: 2 * MOST_ROWS])
+    title = element("h2", "Configuration: what is not the default")
+    return element("section", title, facts, changed if rows else None, id="configuration", class_="card wide")
+
+
+def _hosts(found: dict[str, Any]) -> list[_Row]:
+    hosts: dict[str, int] = found["hosts"]
+    without = found["sessions_without_host"]
+    rows = sorted(hosts.items(), key=lambda item: -item[1])
+    return [*rows, *([("none yet", without)] if without else [])]
+
+
+def _upstreams(found: dict[str, Any], now: float) -> Iterator[_Row]:
+    states = {True: _badge("good", "answers"), False: _badge("bad", "fails"), None: _badge("", "not tried")}
     for one in found["upstreams"]:
-        at = _ago(one["at"], now) if one["at"] is not None else ""
-        yield one["address"], words[one["ok"]], at, one["error"]
+        at = ago(one["at"], now) if one["at"] is not None else ""
+        yield one["address"], states[one["ok"]], at, one["error"]
 
 
-def _workers(found: dict[str, Any], now: float) -> Iterable[_Row]:
+def _workers(found: dict[str, Any], now: float) -> Iterator[_Row]:
     for one in found["workers"]:
-        memory = "?" if one["memory"] is None else one["memory"] >> 20
-        leaving = "leaving" if one["leaving"] else ""
-        age = _duration(now - one["started_at"])
-        yield one["slot"], one["pid"], one["sessions"], memory, age, one["restarts"], leaving
+        memory = "?" if one["memory"] is None else f"{one['memory'] >> 20} MiB"
+        name = joined([str(one["slot"]), " ", _badge("warn", "leaving")]) if one["leaving"] else one["slot"]
+        age = duration(now - one["started_at"])
+        yield name, one["pid"], one["sessions"], memory, age, one["restarts"]
+
+
+def _certificates(found: dict[str, Any], now: float) -> Iterator[_Row]:
+    for one in found["certificate_names"]:
+        for each in one["certificates"]:
+            days = (each["expires"] - now) / _DAY
+            kind = "bad" if days < 3 else "warn" if days < SOON_DAYS else "good"
+            left = _badge(kind, f"{days:.0f} days" if days > 0 else "expired")
+            yield _name(one["name"]), left, moment(each["expires"]), each["key_type"], each["file"]
+
+
+def _name(name: str) -> str:
+    return "all other names" if name == "*" else name
+
+
+def _until(expires: float, now: float) -> str:
+    left = expires - now
+    return f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
 
 
 def _listener_row(one: dict[str, Any]) -> _Row:
     host = f"[{one['ip']}]" if ":" in one["ip"] else one["ip"]
     tls = "yes" if one.get("tls") else "no"
     return f"{host}:{one['port']}", one["module"], ", ".join(one.get("paths", ())), tls
-
-
-def _table(title: str, heads: Sequence[str], rows: Iterable[_Row]) -> str:
-    """An HTML table; empty without rows. Every cell is escaped."""
-    body = ["<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in row) for row in rows]
-    if not body:
-        return ""
-    head = "<tr>" + "".join(f"<th>{escape(cell)}" for cell in heads) if heads else ""
-    return (f"<h2>{escape(title)}</h2>" if title else "") + f"<table>{head}{''.join(body)}</table>"
-
-
-def _date(at: float) -> str:
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _ago(at: float, now: float) -> str:
-    return f"{_duration(max(0.0, now - at))} ago"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,0 +1,68 @@
+"""The samples of the last hour in steps of some minutes: a table for readers without plots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from wsgw.ops.history import ENDED, FIGURES, INTERVAL, History, Sample
+
+#: Seconds of a step, and of the time before a page of which it shows the rates.
+STEP: Final = 300
+_RECENT: Final = 60
+_COLUMN: Final = {name: place for place, name in enumerate(FIGURES)}
+_ENDED: Final = slice(len(FIGURES), len(FIGURES) + len(ENDED))
+_REFUSED: Final = slice(len(FIGURES) + len(ENDED), None)
+
+
+class Step(NamedTuple):
+    """Several samples together."""
+
+    #: The end of the last one, in seconds since the epoch; 0 without samples.
+    at: float
+    #: Sessions at the end.
+    sessions: int
+    #: A second.
+    logins: float
+    stanzas_from_client: float
+    stanzas_to_client: float
+    #: The longest delay of an event loop, and the mean time to connect to the XMPP server; both in seconds.
+    lag: float
+    connect: float | None
+    #: Numbers of sessions and connections.
+    ended: int
+    refused: int
+
+
+def recent(history: History, now: float) -> Step:
+    """The last minute before ``now`` (seconds since the epoch)."""
+    return _together(history.read(now, now - _RECENT))
+
+
+def steps(history: History, now: float) -> Iterator[Step]:
+    """The last hour, the latest step first. Steps begin at whole multiples of ``STEP``."""
+    samples = reversed(history.read(now))
+    for _, group in groupby(samples, lambda sample: (sample.number * INTERVAL - 1) // STEP):
+        yield _together(list(group)[::-1])
+
+
+def _together(samples: Sequence[Sample]) -> Step:
+    seconds = max(1, len(samples)) * INTERVAL
+
+    def total(name: str) -> float:
+        return sum(sample.values[_COLUMN[name]] for sample in samples)
+
+    connects = total("connects")
+    last = samples[-1] if samples else None
+    return Step(
+        at=last.number * INTERVAL if last else 0,
+        sessions=int(last.values[_COLUMN["sessions"]]) if last else 0,
+        logins=total("logins") / seconds,
+        stanzas_from_client=total("stanzas_from_client") / seconds,
+        stanzas_to_client=total("stanzas_to_client") / seconds,
+        lag=max((sample.values[_COLUMN["lag"]] for sample in samples), default=0.0),
+        connect=total("connect_seconds") / connects if connects else None,
+        ended=int(sum(sum(sample.values[_ENDED]) for sample in samples)),
+        refused=int(sum(sum(sample.values[_REFUSED]) for sample in samples)),
+    )
