@@ -208,7 +208,7 @@ class Gateway:
     def _context(
         self, listener: ListenerConfig, config: Config, trusted: TrustedProxies, files: PemFiles
     ) -> ListenerContext:
-        tls = listener_context(listener, files)
+        tls = listener_context(listener, config, files)
         pages = pages_of(listener, config)
         return ListenerContext.of(listener, tls, trusted, pages, files, self.supervisor)
 

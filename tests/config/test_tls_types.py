@@ -62,7 +62,7 @@ def test_options_of_tls_that_have_no_effect_are_a_warning(tmp_path: Path) -> Non
     write(tmp_path / "both.pem", CERTIFICATE + KEY)
     text = text.replace("{ciphers", '{tls, true}, {certfile, "both.pem"}, {ciphers')
     (warning,) = load_text(tmp_path, text).warnings
-    assert "ignores ciphers: they are those of TLS 1.2, which no_tlsv1_2 forbids." in warning
+    assert "ignores ciphers: they are those of TLS 1.2, which no_tlsv1_2 excludes." in warning
     assert load_text(tmp_path, text.replace("no_tlsv1_2", "no_tlsv1_3")).warnings == ()
 
 
@@ -70,3 +70,38 @@ def test_the_place_of_a_wrong_value_is_shown(tmp_path: Path) -> None:
     text = listener('\n{protocol_options,\n ["no_tlsv1_2",\n "no_tlsv4"]}')
     (found,) = mistakes(tmp_path, text)
     assert found.startswith('4: protocol_options: wsgw has no "no_tlsv4"')
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            '{tls_verify, true}, {cafile, "both.pem"}',
+            "2: tls_verify needs tls: without it no client can show",
+        ),
+        ("tls, {tls_verify, true}", "2: tls_verify needs a cafile: a PEM file with the authorities"),
+        ('tls, {tls_verify, true}, {cafile, "no.pem"}', "2: cafile: {dir}/no.pem does not exist"),
+        ('tls, {tls_verify, true}, {cafile, "key.pem"}', "2: cafile: {dir}/key.pem holds no PEM certificate"),
+        ("tls, {tls_verify, true}, {cafile, true}", "2: cafile: expected a file name, found true"),
+        (
+            'tls, {tls_verify, true}, {cafile, "both.pem"}, {protocol_options, ["no_tlsv1_3"]}',
+            "2: no_tlsv1_3 leaves no version: a listener with tls_verify has TLS 1.3 only",
+        ),
+    ],
+)
+def test_tls_verify_needs_tls_1_3_and_a_cafile(tmp_path: Path, options: str, problem: str) -> None:
+    write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    write(tmp_path / "key.pem", KEY)
+    (found,) = mistakes(tmp_path, listener(f'{{certfile, "both.pem"}},\n{options}'))
+    assert found.startswith(problem.replace("{dir}", str(tmp_path)))
+
+
+def test_a_cafile_without_tls_verify_and_ciphers_with_it_are_a_warning(tmp_path: Path) -> None:
+    write(tmp_path / "both.pem", CERTIFICATE + KEY)
+    text = listener(f'{HANDLER}, tls, {{certfile, "both.pem"}}, {{cafile, "both.pem"}}, {{ciphers, "HIGH"}}')
+    (warning,) = load_text(tmp_path, text).warnings
+    assert (
+        "has a cafile and no tls_verify: clients need no certificate; add {tls_verify, true}, or" in warning
+    )
+    (warning,) = load_text(tmp_path, text.replace("{cafile", "tls_verify, {cafile")).warnings
+    assert "ignores ciphers: they are those of TLS 1.2, which tls_verify excludes." in warning

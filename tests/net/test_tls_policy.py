@@ -12,7 +12,7 @@ from tests.net.test_tls import handshake
 from tests.support.certificates import Certificate, make_certificate
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigError
-from wsgw.net.tls import browser_context, check_tls
+from wsgw.net.tls import browser_context, check_tls, listener_context
 from wsgw.net.tls_policy import TlsPolicy
 
 NAMES = ("a.example", "b.example")
@@ -112,3 +112,96 @@ def test_ciphers_that_openssl_does_not_know_are_an_error_with_their_line(
     (problem,) = caught.value.problems
     assert problem.line == 2
     assert problem.reason.startswith(f"ciphers: OpenSSL has no cipher of TLS 1.2 for {ciphers!r}: openssl ")
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Certificate]:
+    """Certificates of two authorities, one that has expired, and one for servers only."""
+    folder = tmp_path_factory.mktemp("clients")
+    return {
+        "good": make_certificate(folder / "good", "good"),
+        "other": make_certificate(folder / "other", "other"),
+        "expired": make_certificate(folder / "expired", "expired", days="0"),
+        "server": make_certificate(folder / "server", "server", more="extendedKeyUsage=serverAuth\n"),
+    }
+
+
+def verifying(made: list[Certificate], *authorities: Certificate) -> ssl.SSLContext:
+    """The context of a listener with ``tls_verify``."""
+    content = b"".join(one.ca.read_bytes() for one in authorities)
+    return browser_context(files_of(made), policy=TlsPolicy(authorities=content))
+
+
+def client_of(certificate: Certificate | None, version: str = "TLSv1.3") -> ssl.SSLContext:
+    client = client_with(version)
+    if certificate is not None:
+        client.load_cert_chain(certificate.pem)
+    return client
+
+
+@pytest.mark.parametrize("name", [*NAMES, "unknown.example", None])
+def test_a_client_of_a_named_authority_is_accepted(
+    made: list[Certificate], clients: dict[str, Certificate], name: str | None
+) -> None:
+    context = verifying(made, clients["good"])
+    assert handshake(client_of(clients["good"]), context, name).version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize("name", [*NAMES, "unknown.example", None])
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        (None, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        ("other", "unable to get local issuer certificate|certificate signature failure"),
+        ("expired", "certificate has expired"),
+        ("server", "unsuitable certificate purpose|unsupported certificate purpose"),
+    ],
+)
+def test_any_other_client_is_refused_under_each_name(
+    made: list[Certificate], clients: dict[str, Certificate], name: str | None, shown: str | None, reason: str
+) -> None:
+    context = verifying(made, clients["good"], clients["expired"], clients["server"])
+    with pytest.raises(ssl.SSLError, match=reason):
+        handshake(client_of(clients[shown] if shown else None), context, name)
+
+
+def test_a_client_of_tls_1_2_shows_no_certificate(
+    made: list[Certificate], clients: dict[str, Certificate]
+) -> None:
+    with pytest.raises(ssl.SSLError, match=r"(?i)unsupported.protocol|protocol.version"):
+        handshake(client_of(clients["good"], "TLSv1.2"), verifying(made, clients["good"]))
+
+
+def test_the_authorities_are_part_of_the_key_of_a_context(
+    made: list[Certificate], clients: dict[str, Certificate]
+) -> None:
+    assert verifying(made, clients["good"]) is verifying(made, clients["good"])
+    assert verifying(made, clients["good"]) is not verifying(made, clients["other"])
+
+
+def test_a_cafile_that_openssl_cannot_use_is_an_error_with_its_line(
+    made: list[Certificate], tmp_path: Path
+) -> None:
+    cafile = tmp_path / "ca.pem"
+    cafile.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    text = listener(f'tls, {{certfile, "{made[0].pem}"}}, tls_verify,\n{{cafile, "{cafile}"}}')
+    config = load_text(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        check_tls(config, PemFiles())
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.reason.partition(" cannot be used: ")[0]) == (2, f"cafile: {cafile}")
+    cafile.unlink()
+    with pytest.raises(ConfigError, match=r"ca\.pem cannot be used: No such file"):
+        check_tls(config, PemFiles.of(config))
+
+
+def test_workers_inherit_the_context_of_the_check(made: list[Certificate], tmp_path: Path) -> None:
+    """So that all of them accept the tickets of one another, also with options of TLS."""
+    text = listener(
+        f'tls, {{certfile, "{made[0].pem}"}}, {{ciphers, "ECDHE"}}, {{protocol_options, no_sslv3}}'
+    )
+    config = load_text(tmp_path, text)
+    check_tls(config, PemFiles())
+    policy = TlsPolicy(("no_sslv3",), "ECDHE")
+    made_by_check = browser_context(files_of(made)[:1], policy=policy)
+    assert listener_context(config.listeners[0], config, PemFiles()) is made_by_check

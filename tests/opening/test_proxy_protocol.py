@@ -184,11 +184,63 @@ def test_tls_without_names_is_tls() -> None:
     assert found[0] == CLIENT._replace(tls=("", ""))
 
 
+#: The TLV of haproxy 2.6 for a client whose certificate it has verified, by ``proxy-v2-options
+#: ssl,ssl-cipher,cert-cn``; ``tests/real/test_proxy_header.py`` compares it with haproxy itself.
+VERIFIED = b"\x07\0\0\0\0" + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"J\xc3\xbcrgen") + tlv(0x23, b"TLS_X")
+
+
+def test_the_name_in_a_verified_certificate_is_read_and_written() -> None:
+    client = CLIENT._replace(tls=("TLSv1.3", "TLS_X"), common_name="J\u00fcrgen")
+    header = v2(0x21, 0x11, FOUR + tlv(0x20, VERIFIED))
+    assert parse(header) == (client, len(header))
+    written = header_v2(client, SERVER)
+    assert parse(written) == (client, len(header))
+    assert sorted(written) == sorted(header), "the TLVs have another order"
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "expected"),
+    [
+        (b"\x07\0\0\0\0", None, ""),
+        (b"\x05\0\0\0\0", b"a", "a"),  # presented when the session began, which was resumed
+        (b"\x03\0\0\0\0", b"a", "a"),
+        (b"\x01\0\0\0\0", b"a", None),  # haproxy's, for a client without a certificate
+        (b"\x07\0\0\0\x0a", b"a", None),  # not verified, here since it has expired
+        (b"\x07\x0a\0\0\0", b"a", None),
+        (b"\x06\0\0\0\0", b"a", None),
+        (b"\x07\0\0\0\0", b"x" * 65, ""),
+        (b"\x07\0\0\0\0", b"a\nb", ""),
+        (b"\x07\0\0\0\0", "\u00fc".encode() * 64, "\u00fc" * 64),
+    ],
+)
+def test_a_name_counts_only_in_a_verified_certificate(
+    head: bytes, name: bytes | None, expected: str | None
+) -> None:
+    data = head + (tlv(0x22, name) if name is not None else b"")
+    found = parse(v2(0x21, 0x11, FOUR + tlv(0x20, data)))
+    assert found is not None
+    assert found[0] is not None
+    assert found[0].common_name == expected
+    if found[0].tls is not None:
+        again = parse(header_v2(found[0], SERVER))
+        assert again is not None
+        assert again[0] == found[0]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb"])
+def test_a_name_that_fits_no_header_is_left_out(name: str) -> None:
+    client = CLIENT._replace(tls=("TLSv1.3", "TLS_X"), common_name=name)
+    found = parse(header_v2(client, SERVER))
+    assert found is not None
+    assert found[0] == client._replace(common_name="")
+
+
 def test_the_longest_header_fits_into_one_segment() -> None:
-    longest = Client((LONGEST, 65535), "x" * 255, "x" * 128, ("x" * 40, "x" * 40))
+    """Of IPv6, which carries 1280 bytes with 60 of headers (RFC 8200 section 5)."""
+    longest = Client((LONGEST, 65535), "x" * 255, "x" * 128, ("x" * 40, "x" * 40), "\U00010000" * 64)
     written = header_v2(longest, SERVER_6)
     assert parse(written) == (longest, len(written))
-    assert len(written) <= 536
+    assert len(written) <= 795 < 1220
 
 
 endpoints = st.tuples(st.ip_addresses().map(str), st.integers(0, 65535))

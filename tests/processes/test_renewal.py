@@ -13,9 +13,10 @@ from tests.load.renewals import der
 from tests.processes.conftest import Start
 from tests.processes.test_reload import change, shown_certificate
 from tests.support.certificates import Certificate, make_certificate
-from tests.support.gateway import Gateway
+from tests.support.gateway import ERLANG_CONFIG, Gateway
 from tests.support.observe import PATIENCE, said
 from tests.support.processes import wait_until
+from tests.support.wire import Browser
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
@@ -72,6 +73,36 @@ def test_a_renewal_as_by_kubernetes_is_used(
     said(gateway, "privkey.pem cannot be used as certfile: No such file or directory")
     assert shown_certificate(gateway.wss_port) == der(renewed)
     assert gateway.stop() == 0
+
+
+def test_new_authorities_of_clients_are_used(start: Start, certificate: Certificate, tmp_path: Path) -> None:
+    clients = [make_certificate(tmp_path / name, name) for name in ("first", "second")]
+    cafile = tmp_path / "clients.pem"
+    cafile.write_bytes(clients[0].ca.read_bytes())
+    verify = f'{{{{tls, true}}}}, {{{{tls_verify, true}}}}, {{{{cafile, "{cafile}"}}}}'
+    text = ERLANG_CONFIG.replace("{{tls, true}}", verify)
+    gateway = start(1, config=text, constants=OFTEN)
+    assert [is_accepted(gateway, certificate, one) for one in clients] == [True, False]
+    (tmp_path / "new.pem").write_bytes(clients[1].ca.read_bytes())
+    (tmp_path / "new.pem").replace(cafile)
+    wait_until(lambda: is_accepted(gateway, certificate, clients[1]), PATIENCE, "the new authority")
+    assert not is_accepted(gateway, certificate, clients[0])
+    cafile.write_text("nothing")
+    said(gateway, "clients.pem cannot be used: no certificate")
+    assert [is_accepted(gateway, certificate, one) for one in clients] == [False, True]
+    assert gateway.stop() == 0
+
+
+def is_accepted(gateway: Gateway, certificate: Certificate, client: Certificate) -> bool:
+    """Whether a WebSocket opens for a client that shows ``client``."""
+    context = ssl.create_default_context(cafile=certificate.ca)
+    context.load_cert_chain(client.pem)
+    try:
+        browser = Browser(gateway.wss_port, context=context)
+    except OSError:
+        return False
+    browser.close()
+    return True
 
 
 def test_a_parent_that_does_not_serve_reads_nothing(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def make_certificate(
     # Python 3.13 and newer refuse a CA without a key usage (RFC 5280 section 4.2.1.3).
     ca_subject = ("-subj", "/CN=wsgw test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _openssl("req", "-x509", *new_key, "-days", _DAYS, *ca_subject, "-keyout", ca_key, "-out", ca)
-    _openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+    _openssl("req", "-utf8", *new_key, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
     signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", days, "-extfile", extensions)
     _openssl("x509", "-req", "-in", request, *signing, "-out", chain)
     pem = folder / "chain-and-key.pem"

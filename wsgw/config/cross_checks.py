@@ -14,7 +14,7 @@ from wsgw.config.model import HANDLER, HOST_META, AdminListener, ListenerConfig
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
-from wsgw.config.tls_types import NO_TLS_1_2
+from wsgw.config.tls_types import NO_TLS_1_2, NO_TLS_1_3
 from wsgw.errors import ConfigProblem
 
 #: Descriptors that are kept for listening sockets, logs and the event loop.
@@ -44,6 +44,8 @@ def check_listener(
     """
     if listener.tls:
         _check_tls(listener, choices, keyless, problems)
+    if listener.tls_verify:
+        _check_tls_verify(listener, choices, problems)
     if listener.upstream_cafile is not None:
         mark = choices.mark("upstream_cafile")
         _check_file(listener.upstream_cafile, mark, "upstream_cafile", problems, key=False)
@@ -76,6 +78,19 @@ def _check_tls(
         problems.add(
             choices.mark("see_other_uri"), "see_other_uri sends clients from TLS to ws://; use wss://"
         )
+
+
+def _check_tls_verify(listener: ListenerConfig, choices: Choices, problems: Problems) -> None:
+    mark = choices.mark("tls_verify")
+    if not listener.tls:
+        problems.add(mark, "tls_verify needs tls: without it no client can show a certificate")
+    if listener.cafile is not None:
+        _check_file(listener.cafile, choices.mark("cafile"), "cafile", problems, key=False)
+    elif not choices.names("cafile"):
+        problems.add(mark, "tls_verify needs a cafile: a PEM file with the authorities of the clients")
+    if NO_TLS_1_3 in listener.protocol_options:
+        reason = f"{NO_TLS_1_3} leaves no version: a listener with tls_verify has TLS 1.3 only"
+        problems.add(choices.mark("protocol_options"), reason)
 
 
 def _check_file(path: Path, mark: Mark, name: str, problems: Problems, key: bool) -> None:
@@ -121,12 +136,17 @@ def warnings_about(
 
 def _of_tls(where: str, listener: ListenerConfig, choices: Choices) -> list[str]:
     """Warnings about options of TLS that have no effect."""
-    if listener.tls:
-        if listener.ciphers is None or NO_TLS_1_2 not in listener.protocol_options:
-            return []
-        reason = f"{where} ignores ciphers: they are those of TLS 1.2, which {NO_TLS_1_2} forbids."
-        return [_at(choices.mark("ciphers"), reason)]
     found = []
+    if listener.cafile is not None and not listener.tls_verify:
+        form = in_syntax_of(choices.mark("cafile"), "{tls_verify, true}", "tls_verify: true")
+        reason = f"{where} has a cafile and no tls_verify: clients need no certificate"
+        found.append(_at(choices.mark("cafile"), f"{reason}; add {form}, or remove the cafile."))
+    if listener.tls:
+        if listener.ciphers is not None and (listener.tls_verify or NO_TLS_1_2 in listener.protocol_options):
+            cause = "tls_verify" if listener.tls_verify else NO_TLS_1_2
+            reason = f"{where} ignores ciphers: they are those of TLS 1.2, which {cause} excludes."
+            found.append(_at(choices.mark("ciphers"), reason))
+        return found
     form = in_syntax_of(choices.mark("certfile"), "{tls, true}", "tls: true")
     if choices.names("certfile"):
         lacks = f"{where} has a certfile and no tls: clients get ws:// without encryption"

@@ -72,7 +72,6 @@ LISTENERS: Final = _words(
 )
 
 _ELSEWHERE: Final = "ejabberd answers for it itself, in an ejabberd_http listener on another port"
-_SERVERS_TLS: Final = "wsgw checks the server's certificate with upstream_verify and upstream_cafile"
 _USERS: Final = "the rules of the XMPP server's ejabberd_c2s listener count for web users too"
 _NO_COMPRESSION: Final = "wsgw compresses nothing"
 _NOT_NEEDED: Final = "nothing replaces it; remove it"
@@ -81,7 +80,6 @@ _NOT_NEEDED: Final = "nothing replaces it; remove it"
 LISTENER_OPTIONS: Final = {
     **dict.fromkeys(("captcha", "http_bind", "http_poll", "register", "web_admin"), _ELSEWHERE),
     **dict.fromkeys(("access_commands", "commands_admin_access", "docroot", "xmlrpc"), _ELSEWHERE),
-    **dict.fromkeys(("cafile", "tls_verify", "verify"), _SERVERS_TLS),
     **dict.fromkeys(("access", "shaper_rule", "max_user_sessions"), _USERS),
     **dict.fromkeys(("tls_compression", "zlib"), _NO_COMPRESSION),
     **dict.fromkeys(("starttls", "starttls_required"), "browsers have TLS from the first byte: write tls"),
@@ -89,6 +87,7 @@ LISTENER_OPTIONS: Final = {
     **dict.fromkeys(("password", "service_check_from"), _NOT_NEEDED),
     **dict.fromkeys(("allow_unencrypted_sasl2", "auth_type", "sock_peer_name"), _NOT_NEEDED),
     "dhfile": "wsgw exchanges keys by elliptic curves, which need no file",
+    "verify": "the option for certificates of clients is tls_verify, for that of the server upstream_verify",
     "inet": "wsgw listens on IPv4 unless ip or inet6 is set",
     "default_host": "clients name their domain in the stream header; the domains served are in hosts",
     "custom_headers": "let a proxy in front add headers",

@@ -67,6 +67,21 @@ LISTENING_OPTIONS: Final[tuple[Option, ...]] = (
         "ejabberd",
     ),
     Option(
+        "tls_verify",
+        Flag(),
+        False,
+        "Clients must show a certificate of an authority in `cafile`, otherwise their TLS handshake fails. "
+        "The listener has TLS 1.3 only, and no TLS session is resumed.",
+        "ejabberd; nginx's ssl_verify_client",
+    ),
+    Option(
+        "cafile",
+        FilePath(),
+        None,
+        "The PEM file with the authorities of the clients' certificates, for `tls_verify`.",
+        "ejabberd, which falls back on the system's authorities",
+    ),
+    Option(
         "use_proxy_protocol",
         Flag(),
         False,

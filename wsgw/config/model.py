@@ -72,6 +72,9 @@ class ListenerConfig:
     protocol_options: tuple[str, ...]
     #: A list of ciphers in OpenSSL's form; None for the system's.
     ciphers: str | None
+    #: Whether clients must show a certificate of an authority in ``cafile``.
+    tls_verify: bool
+    cafile: Path | None
     request_handlers: tuple[RequestHandler, ...]
     #: Tried in order.
     upstream: tuple[UpstreamAddress, ...]

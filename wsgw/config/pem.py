@@ -35,6 +35,7 @@ class PemFiles:
         named: list[Path | None] = [*config.certfiles]
         for listener in config.listeners:
             named += [*listener.certfiles, listener.upstream_cafile, *listener.upstream_certfiles]
+            named += [listener.cafile] if listener.tls_verify else []
         return cls(path for path in named if path is not None)
 
     def read_again(self) -> PemFiles:

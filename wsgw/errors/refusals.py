@@ -26,6 +26,8 @@ MAX_HEADER_SIZE = Refusal("max_header_size", (414, 431), is_limit=True)
 #: Without a response if the time ends in the PROXY header, before wsgw reads the request.
 HANDSHAKE_TIMEOUT = Refusal("handshake_timeout", (0, 408), is_limit=True)
 TLS_HANDSHAKE_TIMEOUT = Refusal("tls_handshake_timeout", (0,), is_limit=True)
+#: The client has shown no certificate, or one that is not valid.
+TLS_VERIFY = Refusal("tls_verify", (0,))
 #: The client closed the connection or broke the rules before wsgw could respond.
 NO_REQUEST = Refusal("no_request", (0,))
 #: A request that asks for no WebSocket, as health checks do.

@@ -28,6 +28,8 @@ log = logging.getLogger("wsgw.listener")
 
 #: Seconds that ``linger`` takes for a connection that is refused before its first byte.
 TURN_AWAY_WAIT = 0.1
+#: OpenSSL's reasons for which a handshake fails under ``tls_verify``.
+_UNVERIFIED = frozenset({"CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"})
 
 
 class Deadline(gevent.Timeout):
@@ -105,8 +107,14 @@ def _log_no_request(client: str, context: ListenerContext, error: BaseException)
     fields = {"path": session_log.shown_path(error.path) or None} if isinstance(error, NoTls) else {}
     level = logging.DEBUG if isinstance(error, NoBytes) else logging.INFO
     log.log(level, "%(client)s ! no upgrade: %(cause)s", known, extra={"fields": fields})
-    cause = error.cause if isinstance(error, Deadline) else refusals.NO_REQUEST
-    context.supervisor.tally.connection_refused(cause, 0)
+    context.supervisor.tally.connection_refused(_cause_of(error), 0)
+
+
+def _cause_of(error: BaseException) -> Refusal:
+    if isinstance(error, Deadline):
+        return error.cause
+    is_unverified = isinstance(error, ssl.SSLError) and error.reason in _UNVERIFIED
+    return refusals.TLS_VERIFY if is_unverified else refusals.NO_REQUEST
 
 
 def _turn_away(connection: SocketAsync, context: ListenerContext, refusal: HandshakeRefused) -> None:
@@ -120,6 +128,8 @@ def _turn_away(connection: SocketAsync, context: ListenerContext, refusal: Hands
 def _describe(error: BaseException) -> str:
     if isinstance(error, gevent.Timeout):
         return f"nothing within {error.seconds:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: the client's certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return str(error) or type(error).__name__

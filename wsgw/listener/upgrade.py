@@ -96,8 +96,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         specification of the protocol names SNI for TLS; a browser writes the same name into both.
         """
         request_id, traceparent = self._request_ids()
-        authority = self._proxied.authority
-        if self._context.config.upstream_proxy_protocol == "v2":
+        authority, config = self._proxied.authority, self._context.config
+        if config.upstream_proxy_protocol == "v2":
             authority = authority or host_name(self._reader.fields)
             request_id = request_id or os.urandom(16).hex()
         return Peer(
@@ -108,6 +108,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
             traceparent,
             authority or None,
             self._connection.tls_parameters or self._proxied.tls,
+            self._connection.verified_name if config.tls_verify else self._proxied.common_name,
         )
 
     def _judge(self, session: WebSocketSession) -> str:

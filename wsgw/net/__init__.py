@@ -3,7 +3,7 @@
     listen_sockets   opens the listening sockets, and keeps them at a reload
     port_holder      which process uses a port
     tls              TLS contexts
-    tls_policy       versions and ciphers for browsers
+    tls_policy       versions and ciphers for browsers, certificates of clients
     key_pairs        the certificates for browsers: their keys and names
     memory_file      bytes under a file name, for OpenSSL
     certificate      the names, dates and issuer of a certificate

@@ -18,7 +18,7 @@ from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.net.key_pairs import KeyPair, by_name, default_pairs, key_pairs, wildcard_of
 from wsgw.net.memory_file import as_file
-from wsgw.net.tls_policy import TlsPolicy
+from wsgw.net.tls_policy import TlsPolicy, why
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
@@ -39,12 +39,15 @@ def check_tls(config: Config, files: PemFiles) -> None:
     """Raise ConfigError with the line of every PEM file and option that OpenSSL cannot use."""
     problems: set[ConfigProblem] = set()
     for listener in config.listeners:
-        for option, reason in TlsPolicy.of(listener).problems() if listener.tls else ():
-            mark = config.mark(listener, option)
-            problems.add(ConfigProblem(mark.file, mark.line, f"{option}: {reason}"))
+        policy = TlsPolicy()
+        try:
+            if listener.tls:
+                policy = TlsPolicy.of(listener, config, files)
+        except ConfigError as error:
+            problems.update(error.problems)
         try:
             if listener.certfiles:
-                browser_context(listener.certfiles, files)
+                browser_context(listener.certfiles, files, policy)
         except ConfigError as error:
             for problem in error.problems:
                 mark = config.certificate_mark(listener, Path(problem.file))
@@ -60,9 +63,11 @@ def check_tls(config: Config, files: PemFiles) -> None:
         raise ConfigError(sorted(problems))
 
 
-def listener_context(listener: ListenerConfig, files: PemFiles) -> ssl.SSLContext | None:
-    """The context of ``listener``, None without ``tls``. Raises ConfigError as ``browser_context``."""
-    return browser_context(listener.certfiles, files, TlsPolicy.of(listener)) if listener.tls else None
+def listener_context(listener: ListenerConfig, config: Config, files: PemFiles) -> ssl.SSLContext | None:
+    """The context of ``listener``, one of ``config``; None without ``tls``. Raises ConfigError."""
+    if not listener.tls:
+        return None
+    return browser_context(listener.certfiles, files, TlsPolicy.of(listener, config, files))
 
 
 def browser_context(
@@ -94,7 +99,7 @@ def _browser_context(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLCo
     """The context that negotiates every connection; OpenSSL takes only the certificate from the others.
 
     It also keeps the keys of session tickets, so a ticket got under one name is valid under another. That is
-    harmless only because no client shows a certificate: a context that asks for one must issue no tickets.
+    harmless because a policy by which clients show certificates issues none.
     """
     named = by_name(pairs)
     default = default_pairs(pairs, named)
@@ -138,7 +143,7 @@ def _select(
 
 
 def _unusable(certfile: Path, error: OSError) -> ConfigError:
-    reason = f"cannot be used as certfile: {_why(error)}{_advice(error)}"
+    reason = f"cannot be used as certfile: {why(error)}{_advice(error)}"
     return ConfigError([ConfigProblem(str(certfile), 0, reason)])
 
 
@@ -203,13 +208,6 @@ def _verifying_context(cafile: Path | None, files: PemFiles | None) -> ssl.SSLCo
             with as_file((files or PemFiles()).read(cafile)) as name:
                 context.load_verify_locations(name)
     except OSError as error:
-        reason = f"cannot be used as upstream_cafile: {_why(error)}"
+        reason = f"cannot be used as upstream_cafile: {why(error)}"
         raise ConfigError([ConfigProblem(str(cafile), 0, reason)]) from error
     return context
-
-
-def _why(error: OSError) -> str:
-    """The reason that OpenSSL or the system gives, without the line of its source code."""
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "no certificate in it").replace("_", " ").lower()
-    return error.strerror or str(error)

@@ -1,7 +1,8 @@
 """The PROXY protocol, versions 1 and 2: a header before the client's first byte that describes the client.
 
 Both versions give its address. Version 2 may also have TLVs (type, length, value), of which wsgw knows three:
-the host name that the client asked for, an ID of the connection, and the client's TLS. A TLV that is not of
+the host name that the client asked for, an ID of the connection, and the client's TLS with the name in its
+certificate. A TLV that is not of
 these or breaks its grammar is ignored, and so is a truncated one: they decide nothing.
 
 Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_protocol`` writes it
@@ -11,6 +12,7 @@ Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_prot
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
@@ -26,13 +28,17 @@ _V2_LIMIT = 16 + 4096
 _V2_ADDRESS_SIZES = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6
 #: Types of TLVs (section 2.2). ``_TLS`` contains the two below it, after the fields of ``_TLS_HEAD``.
 _AUTHORITY, _UNIQUE_ID, _TLS = 0x02, 0x05, 0x20
-_TLS_VERSION, _TLS_CIPHER = 0x21, 0x23
-#: The client uses TLS; it has presented no certificate that was verified.
-_TLS_HEAD = b"\x01" + (1).to_bytes(4, "big")
+_TLS_VERSION, _COMMON_NAME, _TLS_CIPHER = 0x21, 0x22, 0x23
+#: The fields before the TLVs in ``_TLS``: bits about the client, and 0 if its certificate was verified. The
+#: bits: the client uses TLS; it has presented a certificate in this connection; in this TLS session.
+_USES_TLS, _HAS_CERTIFICATE = 0x01, 0x02 | 0x04
+_TLS_HEAD = struct.Struct("!BL")
 #: A host name, without port, at most as long as DNS allows.
 HOST_NAME = re.compile(r"[0-9A-Za-z._-]{1,255}")
 #: The name of a TLS version or of a cipher suite.
 _TLS_NAME = re.compile(r"[0-9A-Za-z._-]{1,40}")
+#: At most as long as X.520 allows, without control characters.
+_ANY_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}")
 
 
 class Client(NamedTuple):
@@ -45,6 +51,8 @@ class Client(NamedTuple):
     unique_id: str = ""
     #: Version and cipher suite of the client's TLS, None without TLS.
     tls: tuple[str, str] | None = None
+    #: The Common Name of the client's certificate, which was verified; may be empty. None without one.
+    common_name: str | None = None
 
 
 class ProxyProtocolError(WsgwError):
@@ -115,16 +123,28 @@ def _parse_v2(data: bytes) -> tuple[Client | None, int] | None:
 
 def _described(endpoint: Endpoint, data: bytes) -> Client:
     values = dict(_tlvs(data))
-    tls = values.get(_TLS, b"")
-    inside = dict(_tlvs(tls[len(_TLS_HEAD) :]))
+    tls, common_name = _described_tls(values.get(_TLS, b""))
     return Client(
         endpoint,
         _text(values.get(_AUTHORITY), HOST_NAME),
         _text(values.get(_UNIQUE_ID), ID),
-        (_text(inside.get(_TLS_VERSION), _TLS_NAME), _text(inside.get(_TLS_CIPHER), _TLS_NAME))
-        if tls[:1] and tls[0] & _TLS_HEAD[0]
-        else None,
+        tls,
+        common_name,
     )
+
+
+def _described_tls(data: bytes) -> tuple[tuple[str, str] | None, str | None]:
+    """(``tls``, ``common_name``) of a client."""
+    if len(data) < _TLS_HEAD.size:
+        return None, None
+    bits, unverified = _TLS_HEAD.unpack_from(data)
+    if not bits & _USES_TLS:
+        return None, None
+    inside = dict(_tlvs(data[_TLS_HEAD.size :]))
+    tls = (_text(inside.get(_TLS_VERSION), _TLS_NAME), _text(inside.get(_TLS_CIPHER), _TLS_NAME))
+    if unverified or not bits & _HAS_CERTIFICATE:
+        return tls, None
+    return tls, _text(inside.get(_COMMON_NAME), _ANY_NAME)
 
 
 def _tlvs(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -138,7 +158,7 @@ def _tlvs(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _text(value: bytes | None, grammar: re.Pattern[str]) -> str:
-    text = (value or b"").decode("ascii", "replace")
+    text = (value or b"").decode("utf-8", "replace")
     return text if grammar.fullmatch(text) else ""
 
 
@@ -154,7 +174,7 @@ def header_v1(source: Endpoint, destination: Endpoint) -> bytes:
 def header_v2(client: Client, destination: Endpoint) -> bytes:
     """Return the header of version 2, which is binary; ``LOCAL`` if an address is no IP address.
 
-    It has at most 536 bytes, which every network carries in one segment.
+    It has at most 795 bytes, which every network of today carries in one segment.
     """
     source = client.endpoint
     from_address, to_address = _same_family(source[0], destination[0])
@@ -169,7 +189,12 @@ def header_v2(client: Client, destination: Endpoint) -> bytes:
         body += _tlv(_UNIQUE_ID, client.unique_id.encode("ascii"))
     if client.tls is not None:
         version, cipher = (text.encode("ascii") for text in client.tls)
-        body += _tlv(_TLS, _TLS_HEAD + _tlv(_TLS_VERSION, version) + _tlv(_TLS_CIPHER, cipher))
+        inside = _tlv(_TLS_VERSION, version) + _tlv(_TLS_CIPHER, cipher)
+        if client.common_name and _ANY_NAME.fullmatch(client.common_name):
+            inside += _tlv(_COMMON_NAME, client.common_name.encode("utf-8"))
+        verified = client.common_name is not None
+        head = _TLS_HEAD.pack(_USES_TLS | (_HAS_CERTIFICATE if verified else 0), not verified)
+        body += _tlv(_TLS, head + inside)
     return _V2_SIGNATURE + bytes((0x21, family)) + len(body).to_bytes(2, "big") + body
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from typing import Any
 
 #: The most plain bytes of one TLS record (RFC 8446 section 5.1).
 _RECORD = 16 * 1024
@@ -38,6 +39,19 @@ class TlsEngine:
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate as DER, None if it sent none."""
         return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def verified_name(self) -> str | None:
+        """The Common Name of the peer's certificate, empty without one; None without a verified certificate.
+
+        Of several it is the first, as in haproxy's PROXY header.
+        """
+        certificate = self._tls.getpeercert()
+        if not certificate:
+            return None
+        subject: Any = certificate["subject"]
+        names = [value for parts in subject for kind, value in parts if kind == "commonName"]
+        return names[0] if names else ""
 
     def do_handshake(self, data: bytes) -> bool:
         """Take bytes of the network; return whether the handshake is complete. Raises SSLError."""

@@ -91,6 +91,11 @@ class SocketAsync:
         return self._tls.peer_certificate if self._tls else None
 
     @property
+    def verified_name(self) -> str | None:
+        """The Common Name of the peer's verified certificate, empty without one; None without TLS or it."""
+        return self._tls.verified_name if self._tls else None
+
+    @property
     def armed(self) -> bool:
         """Whether ``active_once`` waits for bytes."""
         return self._armed

@@ -21,6 +21,9 @@ class Peer(NamedTuple):
     authority: str | None = None
     #: Version and cipher suite of the browser's TLS, which wsgw or a balancer ends; None without TLS.
     tls: tuple[str, str] | None = None
+    #: The Common Name of the browser's certificate, which wsgw or a balancer has verified, empty without one;
+    #: None without a verified certificate.
+    common_name: str | None = None
 
     @property
     def endpoint(self) -> tuple[str, int]:

@@ -203,6 +203,7 @@ def _edge(peer: Peer, port: int) -> dict[str, object]:
         "port": port,
         "tls": version,
         "cipher": cipher,
+        "common_name": peer.common_name,
         "authority": peer.authority,
         "request_id": peer.request_id,
         "traceparent": peer.traceparent,

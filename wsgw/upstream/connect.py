@@ -91,7 +91,8 @@ class Upstream:
         It tries one address after the other, each within ``connect_timeout``. Raises UpstreamFailed if none
         can be used.
         """
-        client = Client(peer.endpoint, peer.authority or "", peer.request_id or "", peer.tls)
+        authority, request_id = peer.authority or "", peer.request_id or ""
+        client = Client(peer.endpoint, authority, request_id, peer.tls, peer.common_name)
         problems: list[Failure] = []
         for configured, address in self._addresses(problems):
             began = monotonic()
