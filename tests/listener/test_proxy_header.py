@@ -76,6 +76,7 @@ def test_the_proxy_header_names_the_client(
     assert told_upstream(behind_proxy, xmpp_server, header).startswith(told)
 
 
+@pytest.mark.rule("7239")
 @pytest.mark.parametrize(
     ("source", "forwarded", "client"),
     [
@@ -94,6 +95,7 @@ def test_forwarded_for_counts_behind_a_proxy_header(
     assert told.split(b" ")[2] == client
 
 
+@pytest.mark.rule("proxy-read")
 @pytest.mark.parametrize("header", [V1, v2(IPV4_BODY)], ids=["v1", "v2"])
 def test_a_proxy_header_is_read_at_every_split_point(behind_proxy: Gateway, header: bytes) -> None:
     data = header + request(*GOOD)
@@ -109,6 +111,7 @@ def test_a_proxy_header_is_read_at_every_split_point(behind_proxy: Gateway, head
         connection.close()
 
 
+@pytest.mark.rule("proxy-read")
 @pytest.mark.parametrize("header", [V1, v2(IPV4_BODY)], ids=["v1", "v2"])
 def test_tls_begins_after_the_proxy_header(
     behind_proxy: Gateway, context: ssl.SSLContext, header: bytes
@@ -139,6 +142,7 @@ def test_tls_begins_after_the_proxy_header(
     connection.close()
 
 
+@pytest.mark.rule("proxy-read")
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -165,6 +169,7 @@ def test_a_slow_proxy_header_is_ended(start_edge: StartEdge) -> None:
     assert answer(hasty.ws_port, V1[:20]) == b""
 
 
+@pytest.mark.rule("proxy-write")
 def test_the_server_gets_a_proxy_header_of_version_2(start_edge: StartEdge, xmpp_server: XmppServer) -> None:
     gateway = start_edge(ws_options="{upstream_proxy_protocol, v2}, ")
     browser = Browser(gateway.ws_port, headers=from_("192.0.2.7"), first=frame(OPEN))
@@ -189,6 +194,7 @@ def test_the_server_gets_a_proxy_header_of_version_2(start_edge: StartEdge, xmpp
     browser.close()
 
 
+@pytest.mark.rule("proxy-tlv")
 def test_version_2_has_the_tls_that_wsgw_ends(
     start_edge: StartEdge, xmpp_server: XmppServer, context: ssl.SSLContext
 ) -> None:

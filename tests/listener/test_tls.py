@@ -17,6 +17,7 @@ def test_plain_http_to_a_tls_port_is_closed(edge: Gateway) -> None:
     assert not answer(edge.wss_port, request(*GOOD)).startswith(b"HTTP")
 
 
+@pytest.mark.rule("8996")
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_tls_1_2_and_1_3_are_accepted(edge: Gateway, certificate: Certificate, version: str) -> None:
     context = ssl.create_default_context(cafile=certificate.ca)
@@ -26,6 +27,7 @@ def test_tls_1_2_and_1_3_are_accepted(edge: Gateway, certificate: Certificate, v
     browser.close()
 
 
+@pytest.mark.rule("8996")
 def test_tls_1_1_is_refused(edge: Gateway) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

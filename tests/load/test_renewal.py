@@ -130,6 +130,7 @@ class Trial:
         self._traffic.moves(self._books)
 
 
+@pytest.mark.rule("tls-renewal")
 @pytest.mark.timeout(form(small=120, full=1200))
 def test_renewals_under_load_lose_no_session_and_no_handshake(
     start: Callable[..., Admin], traffic: Traffic, renewers: list[Renewer], issue: Issue

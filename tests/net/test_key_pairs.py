@@ -52,6 +52,7 @@ def is_of(certificate: Certificate, der: bytes | None) -> bool:
     return der == ssl.PEM_cert_to_DER_cert(certificate.chain.read_text())
 
 
+@pytest.mark.rule("6066-3")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -92,6 +93,7 @@ def test_a_client_gets_the_type_of_key_that_it_knows(
     assert is_of(made[expected], shown(files_of(made), name, client))
 
 
+@pytest.mark.rule("7301")
 def test_every_name_has_alpn_and_the_oldest_version(made: dict[str, Certificate]) -> None:
     context = browser_context(files_of(made))
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -178,6 +180,7 @@ def test_each_file_with_a_key_must_be_usable(made: dict[str, Certificate], tmp_p
         browser_context([made["first"].pem, mixed])
 
 
+@pytest.mark.rule("6066-3")
 def test_a_certificate_without_names_is_a_default_only(made: dict[str, Certificate], tmp_path: Path) -> None:
     old = make_certificate(tmp_path, "a.example", alternative=False)
     assert by_name(key_pairs([old.pem], PemFiles())) == {}

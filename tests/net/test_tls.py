@@ -68,6 +68,7 @@ def test_the_key_may_come_before_the_chain(certificate: Certificate, tmp_path: P
     handshake(ssl.create_default_context(cafile=certificate.ca), browser_context([pem]))
 
 
+@pytest.mark.rule("7301")
 @pytest.mark.parametrize("offered", [["h2"], ["h2", "http/1.1"], ["http/1.1"]])
 def test_alpn_of_browsers_is_http_1_1(certificate: Certificate, offered: list[str]) -> None:
     client = ssl.create_default_context(cafile=certificate.ca)
@@ -179,6 +180,7 @@ def edge(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> 
         server.close()
 
 
+@pytest.mark.rule("8446-4.4.2")
 def test_the_whole_chain_is_sent(edge: Gateway) -> None:
     shown = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.wss_port}", "-showcerts"],
@@ -190,6 +192,7 @@ def test_the_whole_chain_is_sent(edge: Gateway) -> None:
     assert shown.stdout.count(b"-----BEGIN CERTIFICATE-----") == 2
 
 
+@pytest.mark.rule("9325-3.5")
 def test_a_renegotiation_is_refused(edge: Gateway, certificate: Certificate) -> None:
     """A client that asks for it in TLS 1.2 gets an alert, and costs no CPU time."""
     shown = subprocess.run(
@@ -202,6 +205,7 @@ def test_a_renegotiation_is_refused(edge: Gateway, certificate: Certificate) -> 
     assert b"no renegotiation" in shown.stderr + shown.stdout
 
 
+@pytest.mark.rule("8446-2.2")
 def test_a_tls_session_is_resumed_at_every_worker(edge: Gateway, certificate: Certificate) -> None:
     """Every worker accepts the tickets of the others: a reconnecting client saves the signature."""
     assert len(edge.workers) == 2

@@ -91,7 +91,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.rule("fault-02", "fault-03")
+@pytest.mark.rule("fault-02", "fault-03", "7239")
 @pytest.mark.parametrize(("peer", "headers", "trusted", "client"), CASES.values(), ids=CASES)
 def test_the_client_is_the_first_untrusted_hop_from_the_right(
     peer: str, headers: list[tuple[str, str]], trusted: TrustedProxies, client: str

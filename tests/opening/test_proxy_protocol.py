@@ -47,6 +47,7 @@ HEADERS: dict[str, tuple[bytes, Client | None]] = {
 }
 
 
+@pytest.mark.rule("proxy-read")
 @pytest.mark.parametrize(("header", "client"), HEADERS.values(), ids=HEADERS)
 def test_a_header_is_read_in_any_pieces_with_trailing_data(header: bytes, client: Client | None) -> None:
     assert parse(header) == (client, len(header))
@@ -88,12 +89,14 @@ MALFORMED = {
 }
 
 
+@pytest.mark.rule("proxy-read")
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_header_is_an_error(data: bytes) -> None:
     with pytest.raises(ProxyProtocolError):
         parse(data)
 
 
+@pytest.mark.rule("proxy-write")
 @pytest.mark.parametrize(
     ("client", "destination", "one", "two"),
     [
@@ -146,6 +149,7 @@ DESCRIBED = CLIENT._replace(
 )
 
 
+@pytest.mark.rule("proxy-tlv")
 def test_the_tlvs_are_read_and_written() -> None:
     """wsgw writes the bytes of haproxy, and that no client certificate was verified (2.2.5)."""
     assert parse(HAPROXYS) == (DESCRIBED, len(HAPROXYS))
@@ -156,6 +160,7 @@ def test_the_tlvs_are_read_and_written() -> None:
     assert header_v2(DESCRIBED._replace(endpoint=("", 0)), SERVER) == v2(0x20, 0x00)
 
 
+@pytest.mark.rule("proxy-tlv")
 @pytest.mark.parametrize(
     "data",
     [

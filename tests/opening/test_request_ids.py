@@ -14,6 +14,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HEADERS = [("x-request-ID", "a1"), ("Traceparent", TRACE)]
 
 
+@pytest.mark.rule("trace-context")
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "192.0.2.7", "::ffff:192.0.2.7", ""])
 def test_a_trusted_proxy_names_the_request(peer: str) -> None:
     """Also one on a Unix socket, which has no address."""
@@ -21,6 +22,7 @@ def test_a_trusted_proxy_names_the_request(peer: str) -> None:
     assert request_ids(peer, [], TRUSTED) == (None, None)
 
 
+@pytest.mark.rule("trace-context")
 @pytest.mark.parametrize("peer", ["192.0.2.200", "2001:db8::7"])
 def test_an_untrusted_peer_does_not(peer: str) -> None:
     assert request_ids(peer, HEADERS, TRUSTED) == (None, None)
@@ -41,6 +43,7 @@ def test_the_ids_in_use_are_taken(value: str) -> None:
     assert request_ids("::1", [("X-Request-ID", value)], TRUSTED) == (value, None)
 
 
+@pytest.mark.rule("trace-context")
 @pytest.mark.parametrize(
     "value",
     ["", "x" * 129, "a b", 'a"', "a\n", "a\x1b[31m", "a=1;b", "a,b", "{a}", "\xe9", "\u202e", "\u0661"],
@@ -50,6 +53,7 @@ def test_other_values_are_ignored(value: str) -> None:
     assert request_ids("::1", headers, TRUSTED) == (None, TRACE)
 
 
+@pytest.mark.rule("trace-context")
 def test_a_header_that_is_sent_twice_is_ignored() -> None:
     """Nothing tells which of the two is the proxy's."""
     headers = [("X-Request-ID", "client"), ("x-request-id", "proxy"), ("traceparent", TRACE)]

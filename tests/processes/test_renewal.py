@@ -56,6 +56,7 @@ def renewed(tmp_path: Path) -> Certificate:
     return make_certificate(tmp_path / "renewed")
 
 
+@pytest.mark.rule("tls-renewal")
 def test_a_renewal_as_by_kubernetes_is_used(
     start: Start, certificate: Certificate, renewed: Certificate, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_parent_that_does_not_serve_reads_nothing(tmp_path: Path) -> None:
     assert not renewal.is_current
 
 
+@pytest.mark.rule("tls-renewal")
 def test_a_chain_that_has_lost_its_issuer_is_not_used(
     certificate: Certificate, renewed: Certificate, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def connected_users(ejabberd: Server) -> list[dict[str, Any]]:
         return list(json.load(answer))
 
 
+@pytest.mark.rule("proxy-write")
 def test_ejabberd_reports_the_address_that_the_balancer_saw(
     ejabberd: Server, new_account: Callable[[Server], Account], chain: Callable[..., Chain]
 ) -> None:
@@ -133,6 +134,7 @@ def test_ejabberd_reports_the_address_that_the_balancer_saw(
     assert session["port"] == 4711
 
 
+@pytest.mark.rule("proxy-tlv")
 def test_haproxy_reads_the_header_of_wsgw(ejabberd: Server, chain: Callable[..., Chain]) -> None:
     """Host name and ID are the balancer's. wsgw logs them too, with the TLS that the balancer ended."""
     here = chain(ejabberd.c2s_port, received=True)

@@ -155,6 +155,7 @@ def test_a_refusal_is_logged(edge: Gateway) -> None:
     assert refused["message"] == f"{CLIENT} ! upgrade refused: {refused['reason']}"
 
 
+@pytest.mark.rule("trace-context")
 def test_the_lines_have_the_request_ids_of_a_trusted_proxy(edge: Gateway, xmpp_server: XmppServer) -> None:
     played = Played(edge, xmpp_server, "rfc7395", headers=NAMED)
     played.close()
@@ -168,6 +169,7 @@ def test_the_lines_have_the_request_ids_of_a_trusted_proxy(edge: Gateway, xmpp_s
     assert not IDS.keys() & other.keys()
 
 
+@pytest.mark.rule("trace-context")
 def test_no_line_has_the_request_ids_of_an_untrusted_peer(
     start_edge: StartEdge, xmpp_server: XmppServer
 ) -> None:
