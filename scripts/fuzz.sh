@@ -34,14 +34,24 @@ fuzz_one() {
     [ $status -eq 0 ] || touch "$folder/failed"
 }
 
+# progress: prints the targets that run and the time, every ten seconds.
+progress() {
+    while sleep 10; do
+        note "... $SECONDS s: $(find "$folder" -maxdepth 1 -name '*.log' -newermt '-5 seconds' -printf '%f ' | sed 's/\.log//g')"
+    done
+}
+
 say "fuzzing ${targets[*]} for $seconds seconds each, in $folder"
 rm -f "$folder/failed"
 trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
+progress &
+ticker=$!
 for target in "${targets[@]}"; do
-    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    while [ "$(jobs -rp | wc -l)" -gt "$(nproc)" ]; do wait -n || true; done
     fuzz_one "$target" &
 done
-wait
+while [ "$(jobs -rp | wc -l)" -gt 1 ]; do wait -n || true; done
+kill "$ticker"
 if [ -e "$folder/failed" ]; then
     say "FAILED; the inputs are:"
     ls "$folder"/*-crash-* "$folder"/*-timeout-* "$folder"/*-oom-* "$folder"/*-leak-* 2>/dev/null || true

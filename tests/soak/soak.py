@@ -11,8 +11,11 @@ import json
 import resource
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -358,10 +361,29 @@ def soak(seconds: float, folder: Path) -> Result:
     return Soak(folder, certificate).run(Plan.of(seconds))
 
 
+@contextmanager
+def progress(seconds: float) -> Iterator[None]:
+    """Print every ten seconds how long the soak has run; its start and its checks take some time more."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(10.0):
+            print(f"   ... {time.monotonic() - began:.0f} s of {seconds:g}", file=sys.stderr, flush=True)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
 def main(arguments: list[str]) -> int:
     seconds = float(arguments[0]) if arguments else 600.0
     folder = Path(arguments[1] if len(arguments) > 1 else tempfile.mkdtemp(prefix="wsgw-soak-"))
-    result = soak(seconds, folder)
+    with progress(seconds):
+        result = soak(seconds, folder)
     print(report(result, seconds))
     for fault in result.faults[:20]:
         print(f"FAULT {fault}")
