@@ -36,7 +36,8 @@ handle {path} {{
     file_server
 }}
 """
-#: Apache has two tables of headers, and sends a header that is in both twice.
+#: Apache has two tables of headers, and sends a header that is in both twice. ``ProxyPass`` of the whole site
+#: would precede the ``Alias``.
 _APACHE: Final = """\
 Alias {path} {file}
 <Location {path}>
@@ -45,6 +46,9 @@ Alias {path} {file}
     Header always unset Access-Control-Allow-Origin
     Header set Access-Control-Allow-Origin "*"
     Header set Cache-Control "{cache}"
+    <IfModule mod_proxy.c>
+        ProxyPass "!"
+    </IfModule>
 </Location>
 """
 #: nginx and Apache replace variables in a quoted name, Caddy placeholders, and all three read escapes.
