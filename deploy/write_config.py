@@ -107,7 +107,7 @@ def _settings(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
     _add_certificates(settings, config, reader, chosen)
     settings["listen"].append(ADMIN_LISTENER)
     for served in config.listeners:
-        _say(f"upstream of port {served.port}: {', '.join(map(str, served.upstream))}")
+        _say(f"upstream of port {served.port}: {', '.join(map(str, served.upstream)) or 'none'}")
         for certfile in served.certfiles:
             if not reader.may_read(certfile):
                 _say(f"to do: let {chosen.user} read {certfile}: {reader.permission(certfile)}")
@@ -199,7 +199,8 @@ def carried_over(
         if _given(name, document, own):
             settings[name] = _value(getattr(config, name))
     for entry, listener in zip(entries, config.listeners, strict=True):
-        entry["upstream"] = [str(address) for address in listener.upstream]
+        if listener.upstream:
+            entry["upstream"] = [str(address) for address in listener.upstream]
         entry["max_stanza_size"] = _value(listener.max_stanza_size)
         if listener.upstream_proxy_protocol != "off":
             entry["upstream_proxy_protocol"] = listener.upstream_proxy_protocol
@@ -218,6 +219,8 @@ def _listener(document: Document, raw: RawListener, listener: ListenerConfig) ->
         if not _given(option.name, document, [raw]):
             continue
         value = getattr(listener, option.name)
+        if value is None:
+            continue
         if option.name == "max_connect_rate_per_ip" and value != math.inf:
             value = {"rate": value, "burst": listener.max_connect_burst_per_ip}
         entry[option.name] = _value(value)
@@ -237,7 +240,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, Traced):
         return [*sorted(value.jids), *map(str, value.networks)]
     if isinstance(value, tuple):
-        return [str(item) for item in value] or "any"
+        return [str(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int | float | str | dict) else str(value)

@@ -16,7 +16,7 @@ fi
 
 quick_selection="not real and not slow and not root and not perf"
 quick_seconds=60
-debian_packages=(ejabberd prosody prosody-modules chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus nginx-light apache2-bin caddy)
+debian_packages=(ejabberd prosody prosody-modules python3-certbot chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus nginx-light apache2-bin caddy)
 xml_tests=(tests/stanzas tests/xmpp)
 # Neighbours stay together, which share servers; a worker that has nothing left takes half of what the other has.
 at_once=(-n "${WORKERS:-2}" --dist worksteal)

@@ -40,6 +40,12 @@ from wsgw.errors import ConfigError
             "\n{max_stanza_size_preauth, 300000}",
             "2: max_stanza_size_preauth (300000) is above max_stanza_size (262144)",
         ),
+        (
+            'tls, {certfile, "both.pem"},\n{acme_challenge_dir, "a"}',
+            "2: acme_challenge_dir: a certificate authority asks on port 80, without tls: move it to a "
+            "listener without tls",
+        ),
+        ('{acme_challenge_dir, ""}', '1: acme_challenge_dir: expected a directory, found ""'),
         ("{ip, {127,0,0,1}}, inet6", "1: inet6 contradicts the IPv4 address 127.0.0.1"),
         (
             "{max_stanza_size, 5000}",

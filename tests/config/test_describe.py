@@ -65,6 +65,18 @@ def test_the_table_has_a_row_for_every_option() -> None:
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
 
 
+def test_a_listener_without_a_websocket_is_shown_without_a_url(tmp_path: Path) -> None:
+    shown = describe(load_text(tmp_path, listener('{acme_challenge_dir, "acme"}', "{5289, wsgw_admin, []}")))
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    for line in (
+        "URL for clients none: no request_handlers with mod_websocket",
+        f"acme_challenge_dir {tmp_path}/acme",
+        "request_handlers [] (default)",
+        "upstream none (default)",
+    ):
+        assert line in lines
+
+
 GIVEN = """\
 {hosts, ["example.org", "other.example"]}.
 {listen, [

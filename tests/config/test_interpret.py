@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.snippets import C2S, HOSTS, listener, load_text, mistakes
+from tests.support.certificates import Certificate
 from wsgw.errors import ConfigError
 
 OURS = "{5288, websocket_session, []}"
@@ -169,3 +170,27 @@ def test_a_named_upstream_takes_no_settings_of_the_c2s_listener(tmp_path: Path) 
 def test_a_shaper_is_found_by_its_name(tmp_path: Path) -> None:
     text = listener("{shaper, fast}") + "{shaper, fast, {maxrate, 50000}}. {shaper, 5}. {shaper, a, b, c}."
     assert load_text(tmp_path, text).listeners[0].shaper == 50000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{acme_challenge_dir, "acme"}',
+        '{request_handlers, [{"/.well-known", mod_host_meta}]}',
+        '{acme_challenge_dir, "acme"}, {upstream, "tcp://192.0.2.1"}',
+        '{acme_challenge_dir, "acme"}, {request_handlers, [{"/admin", mod_http_api}]}',
+    ],
+)
+def test_a_listener_without_a_websocket_needs_no_server(tmp_path: Path, options: str) -> None:
+    (found,) = load_text(tmp_path, listener(options, "{5289, wsgw_admin, []}")).listeners
+    assert (found.has_websocket, found.upstream) == (False, ())
+
+
+def test_the_directory_of_the_top_level_is_for_all_listeners_without_tls(
+    tmp_path: Path, certificate: Certificate
+) -> None:
+    tls = f'{{5443, websocket_session, [tls, {{certfile, "{certificate.pem}"}}]}}'
+    own = '{5290, websocket_session, [{acme_challenge_dir, "/own"}]}'
+    text = _file(f"{C2S}, {OURS}, {tls}, {own}", '{acme_challenge_dir, "all"}.')
+    found = [one.acme_challenge_dir for one in load_text(tmp_path, text).listeners]
+    assert found == [tmp_path / "all", None, Path("/own")]

@@ -24,6 +24,17 @@ from wsgw.ops.state import read_document
 #: The time until a server that did not answer is asked again.
 SOON = {"wsgw.ops.administration.PROBE_PAUSE": 0.5}
 
+#: The second listener serves no WebSocket.
+WITH_PAGES = """\
+{{hosts, ["{domain}"]}}.
+{{workers, 1}}.
+{{listen, [
+  {{{c2s_port}, ejabberd_c2s, []}},
+  {{{ws_port}, websocket_session, [{{request_handlers, [{{"ws-xmpp", mod_websocket}}]}}]}},
+  {{{wss_port}, websocket_session, [{{acme_challenge_dir, "/var/empty"}}]}}
+]}}.
+{top_level}"""
+
 
 @pytest.fixture
 def traffic() -> Traffic:
@@ -153,6 +164,20 @@ def test_a_gateway_is_not_ready_until_a_server_answers(start: StartAdmin) -> Non
         with socket.create_server(("127.0.0.1", port.number)):
             wait_until(lambda: admin.ask("/readyz").status == 200, PATIENCE, "the gateway to see the server")
             assert admin.metrics().value("wsgw_upstream_up", upstream=upstream) == 1
+    finally:
+        port.release()
+
+
+def test_a_listener_without_a_websocket_needs_no_server_to_be_ready(start: StartAdmin) -> None:
+    port = ReservedPort()
+    try:
+        admin = start(port.number, config=WITH_PAGES, constants=SOON)
+        answer = admin.ask("/readyz")
+        assert answer.text.count("\n") == 1
+        assert f"the listener on port {admin.gateway.ws_port}: " in answer.text
+        assert [one["upstream"] for one in admin.status()["listeners"][1:2]] == [[]]
+        with socket.create_server(("127.0.0.1", port.number)):
+            wait_until(lambda: admin.ask("/readyz").status == 200, PATIENCE, "the gateway to see the server")
     finally:
         port.release()
 

@@ -57,6 +57,15 @@ def test_a_listener_with_tls_says_how_long_its_certificate_is_valid(
     assert re.match(r"port 5288: TLS, certificate valid until \d{4}-\d\d-\d\d; for all web pages; ", lines[1])
 
 
+def test_a_listener_without_a_websocket_has_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages = "{port: 80, module: websocket_session, acme_challenge_dir: acme}"
+    lines = lines_of(tmp_path, caplog, pages)
+    assert re.fullmatch(r"wsgw \S+ listens on port 80, without a WebSocket", lines[0])
+    assert len(lines) == 2
+
+
 @pytest.mark.parametrize(
     ("top", "shown"),
     [

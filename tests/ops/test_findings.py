@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.snippets import C2S, HOSTS, load_text
 from tests.support.certificates import Certificate
 from tests.support.fixtures import Make
 from wsgw.config import from_arguments, load
@@ -14,6 +15,7 @@ from wsgw.config.pem import PemFiles
 from wsgw.config.remark import Remark
 from wsgw.net.certificate import certificates_in
 from wsgw.ops.findings import findings
+from wsgw.upstream.check import checks_of
 
 DAY = 86_400.0
 HANDLERS = '{request_handlers, [{"ws", mod_websocket}]}'
@@ -245,6 +247,24 @@ def test_a_plain_listener_open_to_other_machines_is_a_finding(tmp_path: Path, ip
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.3.2.1", "::1"])
 def test_a_plain_listener_on_loopback_is_no_finding(tmp_path: Path, ip: str) -> None:
     assert found(tmp_path, ip=ip) == []
+
+
+@pytest.mark.parametrize("server", ["", f"{C2S}, "])
+def test_a_plain_listener_without_a_websocket_is_no_finding(tmp_path: Path, server: str) -> None:
+    """It has no XMPP server to check either."""
+    pages = f'{{80, websocket_session, [{{acme_challenge_dir, "{tmp_path}"}}]}}'
+    config = load_text(tmp_path, f"{HOSTS} {{listen, [{server}{pages}]}}.")
+    assert findings(config, PemFiles.of(config), time.time()) == []
+    assert checks_of(config) == {}
+
+
+def test_a_missing_directory_of_acme_challenges_is_a_finding(tmp_path: Path) -> None:
+    options = '{acme_challenge_dir, "missing"}, '
+    assert the_one(found(tmp_path, options)) == (
+        4,
+        f"acme_challenge_dir: {tmp_path}/missing is not a directory: certificate authorities get 404: "
+        "create it, readable for the account of the workers",
+    )
 
 
 @pytest.mark.parametrize("trusted", ["all", '["10.0.0.0/8"]'])

@@ -44,6 +44,9 @@ def check_listener(
     """
     if listener.tls:
         _check_tls(listener, choices, keyless, problems)
+        if choices.names("acme_challenge_dir"):
+            reason = "a certificate authority asks on port 80, without tls: move it to a listener without tls"
+            problems.add(choices.mark("acme_challenge_dir"), f"acme_challenge_dir: {reason}")
     if listener.tls_verify:
         _check_tls_verify(listener, choices, problems)
     if listener.upstream_cafile is not None:
@@ -110,7 +113,7 @@ def warnings_about(
     """
     where = f"The listener on port {listener.port}"
     found = _of_ejabberds_own(where, choices)
-    if not listener.request_handlers:
+    if not listener.request_handlers and listener.acme_challenge_dir is None:
         mark = choices.mark("request_handlers")
         found.append(_at(mark, f"{where} has no request_handlers: it answers every request with 404."))
     found += _of_tls(where, listener, choices)

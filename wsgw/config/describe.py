@@ -190,7 +190,7 @@ def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
 def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
     """The URLs; for a plain listener on loopback also the URL through a proxy with TLS."""
     urls = client_urls(listener, hosts)
-    shown = ", ".join(urls) or "none: there are no request_handlers"
+    shown = ", ".join(urls) or f"none: no request_handlers with {HANDLER}"
     if urls and not listener.tls and is_loopback(listener.ip) and hosts:
         path = urls[0].partition("://")[2].partition("/")[2]
         shown += f"  (through a proxy with TLS: wss://{hosts[0]}/{path})"

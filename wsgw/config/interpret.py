@@ -195,16 +195,16 @@ def _listener(
     raw: RawListener, choices: Choices, facts: ServerFacts, room: int, problems: Problems
 ) -> ListenerConfig:
     """One listener with its computed defaults. ``room``: the sessions that the limit of open files allows."""
+    handlers = tuple(one for one in choices["request_handlers"] if one.module in (HANDLER, HOST_META))
     computed: dict[str, Any] = {
         "ip": _ip(raw, choices, problems),
-        "request_handlers": tuple(
-            one for one in choices["request_handlers"] if one.module in (HANDLER, HOST_META)
-        ),
+        "request_handlers": handlers,
+        "acme_challenge_dir": None if choices["tls"] else choices["acme_challenge_dir"],
         "certfile": choices.get("certfile", None) if choices["tls"] else None,
         "ciphers": choices.get("ciphers", None),
         "max_stanza_size": choices.get("max_stanza_size", facts.max_stanza_size),
         "max_sessions": choices.get("max_sessions", room),
-        "upstream": _upstream(raw, choices, facts, problems),
+        "upstream": () if _has_pages_only(choices) else _upstream(raw, choices, facts, problems),
         "upstream_proxy_protocol": _upstream_proxy_protocol(choices, facts),
     }
     table = {
@@ -302,6 +302,13 @@ def _upstream(
         )
         problems.add_missing(raw.mark, reason)
     return upstream
+
+
+def _has_pages_only(choices: Choices) -> bool:
+    """Whether the listener serves pages and no WebSocket, so that it needs no XMPP server."""
+    modules = {handler.module for handler in choices["request_handlers"]}
+    has_pages = HOST_META in modules or (choices["acme_challenge_dir"] is not None and not choices["tls"])
+    return has_pages and HANDLER not in modules
 
 
 def _upstream_proxy_protocol(choices: Choices, facts: ServerFacts) -> str:

@@ -82,6 +82,16 @@ LISTENING_OPTIONS: Final[tuple[Option, ...]] = (
         "ejabberd, which falls back on the system's authorities",
     ),
     Option(
+        "acme_challenge_dir",
+        FilePath("a directory"),
+        None,
+        "The directory of the files that a certificate authority requests at "
+        "`/.well-known/acme-challenge/TOKEN` (HTTP-01). Each is directly in it, with the token as its name. "
+        "Served without `tls`, for any host. See [certificates.md](certificates.md).",
+        "RFC 8555 section 8.3",
+        Scope.BOTH,
+    ),
+    Option(
         "use_proxy_protocol",
         Flag(),
         False,

@@ -76,13 +76,15 @@ class ListenerConfig:
     tls_verify: bool
     cafile: Path | None
     request_handlers: tuple[RequestHandler, ...]
-    #: Tried in order.
+    #: Tried in order; empty if the listener serves pages only.
     upstream: tuple[UpstreamAddress, ...]
     upstream_cafile: Path | None
     upstream_verify: bool
     #: PEM files of the same configuration; the server may present any certificate in them.
     upstream_certfiles: tuple[Path, ...]
     upstream_proxy_protocol: Literal["off", "v1", "v2"]
+    #: The directory of the answers to a certificate authority; None with ``tls``.
+    acme_challenge_dir: Path | None
     use_proxy_protocol: bool
     #: Allowed values of ``Origin``, in lower case; empty allows any.
     websocket_origin: tuple[str, ...]
@@ -121,6 +123,11 @@ class ListenerConfig:
             if segments[: len(handler.path)] == handler.path and handler.module == HANDLER:
                 return True
         return False
+
+    @property
+    def has_websocket(self) -> bool:
+        """Whether the listener serves a WebSocket."""
+        return any(handler.module == HANDLER for handler in self.request_handlers)
 
     def paths_of(self, module: str) -> list[str]:
         """The paths of the request handlers with this module, each as ``/a/b``."""

@@ -34,6 +34,8 @@ NO_REQUEST = Refusal("no_request", (0,))
 PLAIN_REQUEST = Refusal("plain_request", (200,))
 #: A request for the addresses of a domain (XEP-0156), answered or not.
 HOST_META = Refusal("host_meta", (200, 400, 404, 405))
+#: A request of a certificate authority (RFC 8555 section 8.3), answered or not.
+ACME_CHALLENGE = Refusal("acme_challenge", (200, 404, 405))
 #: Any other error in the request.
 HANDSHAKE = Refusal("handshake", (400, 403, 404, 426))
 

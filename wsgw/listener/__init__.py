@@ -3,6 +3,7 @@
     accept       accepts this worker's share of the new connections
     context      the settings and services that all connections of a listener share
     pages        the pages that a listener serves next to its WebSocket
+    acme_challenge  the answers to a certificate authority (RFC 8555)
     connection   one connection up to the 101: admission, PROXY header, TLS, request
     first_bytes  the steps before the request: PROXY header and TLS handshake
     upgrade      the request: pywsgi reads it, gevent-websocket writes the 101

@@ -115,7 +115,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         """Return the client's key or raise HandshakeRefused."""
         config = self._context.config
         self._charge_client()
-        self._answer_pages()
+        if self._context.pages:
+            self._answer_pages()
         major, minor = self._reader.version.removeprefix("HTTP/").split(".")
         session.http_request(self._reader.method, self._reader.target, (int(major), int(minor)))
         for name, value in self._reader.fields:

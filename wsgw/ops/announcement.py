@@ -27,10 +27,13 @@ def log_start(config: Config, files: PemFiles) -> None:
         log.warning("%s", warning)
     certificates = expiries(config, files).files
     for listener in config.listeners:
+        if not listener.has_websocket:
+            log.info("wsgw %s listens on port %d, without a WebSocket", __version__, listener.port)
+            continue
         log.info(
             "wsgw %s listens on %s, upstream %s, hosts %s",
             __version__,
-            ", ".join(client_urls(listener, config.hosts)) or f"port {listener.port}",
+            ", ".join(client_urls(listener, config.hosts)),
             ", ".join(map(str, listener.upstream)),
             ", ".join(config.hosts),
         )

@@ -27,7 +27,11 @@ _SOON: Final = timedelta(days=14)
 def findings(config: Config, files: PemFiles, now: float) -> list[Remark]:
     """The warnings about ``config`` and the certificates in ``files``; ``now``: seconds since the epoch."""
     moment = datetime.fromtimestamp(now, timezone.utc)
-    return list(dict.fromkeys([*_open_listeners(config), *_certificates(config, files, moment)]))
+    return list(
+        dict.fromkeys(
+            [*_open_listeners(config), *_challenge_directories(config), *_certificates(config, files, moment)]
+        )
+    )
 
 
 # Listeners
@@ -38,7 +42,7 @@ def _open_listeners(config: Config) -> Iterator[Remark]:
     if config.trust_all_proxies or config.trusted_proxies:
         return
     for listener in config.listeners:
-        if listener.tls or is_loopback(listener.ip):
+        if listener.tls or is_loopback(listener.ip) or not listener.has_websocket:
             continue
         yield Remark(
             "listener.open",
@@ -50,6 +54,21 @@ def _open_listeners(config: Config) -> Iterator[Remark]:
             "proxy in trusted_proxies",
             fatal=False,
         )
+
+
+def _challenge_directories(config: Config) -> Iterator[Remark]:
+    """Directories of ``acme_challenge_dir`` that do not exist."""
+    for listener in config.listeners:
+        path = listener.acme_challenge_dir
+        if path is not None and not path.is_dir():
+            yield Remark(
+                "listener.challenges",
+                config.mark(listener, "acme_challenge_dir"),
+                f"acme_challenge_dir: {path}",
+                "is not a directory: certificate authorities get 404",
+                "create it, readable for the account of the workers",
+                fatal=False,
+            )
 
 
 # Certificates

@@ -75,7 +75,9 @@ class Overview:
     @property
     def unreachable(self) -> list[int]:
         """The positions in the configuration of the listeners of which no upstream is known to answer."""
-        return [number for number, answering in enumerate(self._answering) if not any(answering)]
+        return [
+            number for number, answering in enumerate(self._answering) if answering and not any(answering)
+        ]
 
     @property
     def doubtful(self) -> list[int]:

@@ -100,7 +100,7 @@ def checks_of(config: Config, hosts: Sequence[str] = ()) -> dict[Check, tuple[Li
         mark = config.mark(listener, "upstream")
         together = config.origins.server is not None and mark == config.origins.server
         groups = [listener.upstream] if together else [(address,) for address in listener.upstream]
-        for addresses in groups:
+        for addresses in filter(None, groups):  # a listener with pages only has none
             for host in hosts or config.hosts[:1]:
                 check = _check_of(listener, addresses, host)
                 found.setdefault(check, (replace(listener, upstream=addresses), mark))
