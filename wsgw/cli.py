@@ -86,6 +86,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
     add("--account", metavar="JID", help="log in too; the password is asked for, or in WSGW_PASSWORD")
     add("--url", metavar="URL", help="where clients connect, wss://HOST/PATH (default: as host-meta says)")
+    add("--origin", metavar="URL", help="origin of the web client (default: https://DOMAIN)")
     add("--resolver", metavar="HOST[:PORT]", help="DNS server to ask (default: those of the system)")
     add("--cafile", metavar="FILE", help="PEM file of authorities to trust in addition to the system's")
     add("--quick", action="store_true", help="leave out the checks that wait, for about a minute")
@@ -201,6 +202,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             _source(arguments),
             domain=arguments.asked,
             url=arguments.url,
+            origin=arguments.origin,
             resolver=arguments.resolver,
             cafile=arguments.cafile,
             account=arguments.account,

@@ -77,6 +77,7 @@ def test_a_connection_with_tls_to_another_address_and_with_an_origin(certificate
         with WebSocketClient(url, connect=connect, context=context, origin="https://a.example") as client:
             assert client.receive() == "https://a.example"
             assert client.pings == 1
+            assert client.response.status == 101
     assert asked == [("localhost", 443)]
 
 
@@ -126,5 +127,5 @@ def test_a_cut_head_and_one_without_end_are_no_response() -> None:
 
 
 def test_the_values_of_a_header_that_is_sent_twice() -> None:
-    response = Response("HTTP/1.1 200 OK", 200, (("a", "1"), ("b", "2"), ("a", "3")))
+    response = Response("HTTP/1.1 200 OK", 200, "OK", (("a", "1"), ("b", "2"), ("a", "3")))
     assert response.values("a") == ["1", "3"]

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 
-import dns.flags
-import dns.message
-import dns.rrset
 import pytest
 
+from tests.support.name_server import NameServer
 from wsgw.net import srv
-
-
-class NameServer(threading.Thread):
-    """Answers SRV queries over UDP with the ``records`` of the name."""
-
-    def __init__(self, records: dict[str, list[str]]) -> None:
-        super().__init__(daemon=True)
-        self.records = records
-        self.asked: list[str] = []
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-
-    def run(self) -> None:
-        while True:
-            data, client = self._socket.recvfrom(4096)
-            if not data:
-                self._socket.close()
-                return
-            question = dns.message.from_wire(data)
-            name = question.question[0].name
-            self.asked.append(name.to_text(omit_final_dot=True))
-            reply = dns.message.make_response(question)
-            reply.flags |= dns.flags.RA
-            found = self.records.get(self.asked[-1])
-            if found:
-                reply.answer.append(dns.rrset.from_text(name, 300, "IN", "SRV", *found))
-            self._socket.sendto(reply.to_wire(), client)
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"", ("127.0.0.1", self.port))
-        self.join()
 
 
 @pytest.fixture
 def name_server() -> Iterator[NameServer]:
     server = NameServer(
         {
-            "_xmpps-client._tcp.both.example": ["20 0 5223 tls.example."],
-            "_xmpp-client._tcp.both.example": ["10 0 5222 first.example.", "30 0 5222 last.example."],
-            "_xmpp-client._tcp.none.example": ["0 0 0 ."],
-            "_xmpps-client._tcp.half.example": ["0 0 0 ."],
-            "_xmpp-client._tcp.half.example": ["0 0 5222 only.example."],
+            "_xmpps-client._tcp.both.example SRV": ["20 0 5223 tls.example."],
+            "_xmpp-client._tcp.both.example SRV": ["10 0 5222 first.example.", "30 0 5222 last.example."],
+            "_xmpp-client._tcp.none.example SRV": ["0 0 0 ."],
+            "_xmpps-client._tcp.half.example SRV": ["0 0 0 ."],
+            "_xmpp-client._tcp.half.example SRV": ["0 0 5222 only.example."],
         }
     )
     server.start()

@@ -6,6 +6,17 @@
     report         findings as lines for people, or as JSON
 
     configuration  the errors and warnings of the configuration
+    domains        the addresses and SRV records of a domain
+    host_meta      the page by which clients find the WebSocket
+    websocket      the WebSocket, directly and by its public address, and a stream in it
+
+    names          asks DNS
+    reach          connects to hosts within a bounded time
+    https          asks for a page as a browser does
+    tls            judges the certificate of a server, as clients see it
+    upgrade        opens a WebSocket, or says why it is refused
+    stream         opens a stream in it
+    proxies        the directives of proxies, by the fault
 
 A check is a function that yields findings as they come. It has a bounded time, and asks no other hosts than
 those of the inquiry. ``docs/doctor.md`` describes the checks for admins.

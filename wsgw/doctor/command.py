@@ -16,9 +16,12 @@ import gevent
 from wsgw.config import find_config
 from wsgw.config.source import Source
 from wsgw.doctor.configuration import CONFIGURATION, errors, missing
+from wsgw.doctor.domains import DNS
 from wsgw.doctor.finding import Finding, Verdict
+from wsgw.doctor.host_meta import HOST_META
 from wsgw.doctor.inquiry import Account, Check, Inquiry
 from wsgw.doctor.report import Json, Lines, Report
+from wsgw.doctor.websocket import WEBSOCKET
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.xmpp.domain import normalise_domain
 
@@ -26,7 +29,7 @@ from wsgw.xmpp.domain import normalise_domain
 FINE, FAILED, UNUSABLE = 0, 1, 2
 PASSWORD = "WSGW_PASSWORD"
 #: All checks, in their order: from the cause to the consequence.
-CHECKS: tuple[Check, ...] = (CONFIGURATION,)
+CHECKS: tuple[Check, ...] = (CONFIGURATION, DNS, HOST_META, WEBSOCKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Arguments:
     source: Source
     domain: str | None = None
     url: str | None = None
+    origin: str | None = None
     resolver: str | None = None
     cafile: str | None = None
     account: str | None = None
@@ -105,6 +109,7 @@ def _asked(arguments: Arguments) -> Inquiry:
         () if domain is None else (domain,),
         arguments.source,
         url=arguments.url,
+        origin=arguments.origin,
         resolver=None if arguments.resolver is None else _address(arguments.resolver),
         cafile=None if arguments.cafile is None else Path(arguments.cafile),
         account=None if arguments.account is None else _account(arguments.account),

@@ -38,6 +38,8 @@ class Inquiry:
     config: Config | None = None
     #: ``ws://`` or ``wss://``: where clients find the WebSocket; None to ask host-meta.
     url: str | None = None
+    #: The origin of the web page that opens the WebSocket; None for ``https://`` and the domain.
+    origin: str | None = None
     #: The address and port of the DNS server to ask; None for those of the system.
     resolver: tuple[str, int] | None = None
     #: Authorities to trust like the system's, for servers that clients see.

@@ -1,4 +1,7 @@
-"""The causes for which connections are refused: one table with the labels and statuses of the counters."""
+"""The causes for which connections are refused: one table with the labels and statuses of the counters.
+
+Also the phrases of the refusals by which a client can tell what a proxy has changed.
+"""
 
 from __future__ import annotations
 
@@ -41,3 +44,11 @@ HANDSHAKE = Refusal("handshake", (400, 403, 404, 426))
 
 #: All refusals.
 REFUSALS = tuple(value for value in list(globals().values()) if isinstance(value, Refusal))
+
+#: The phrase of every refusal with the status 400 begins with this.
+BAD_REQUEST = "Bad request: "
+#: The rest of it if mostly a proxy is the cause: browsers send these parts of a request unchanged.
+OLD_VERSION = "need HTTP/1.1 or higher"
+NO_UPGRADE = "'Upgrade' header doesn't include 'websocket'"
+NO_CONNECTION = "'Connection' header doesn't include 'upgrade'"
+NO_SUBPROTOCOL = "'Sec-WebSocket-Protocol' doesn't include 'xmpp'"

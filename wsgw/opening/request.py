@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from wsgw.errors import HandshakeRefused, PlainRequest
+from wsgw.errors.refusals import BAD_REQUEST, NO_CONNECTION, NO_SUBPROTOCOL, NO_UPGRADE, OLD_VERSION
 from wsgw.opening.advice import SUBPROTOCOL_LOST, UPGRADE_LOST, WELCOME
 from wsgw.opening.proxy_protocol import HOST_NAME
 
@@ -60,7 +61,7 @@ def judge(
     if _is_plain(request) and is_served(path_segments(request.target)):
         raise PlainRequest(WELCOME)
     _require(request.method == "GET", "invalid method", hint=_BOSH if request.method in _BOSH_METHODS else "")
-    _require(request.version >= (1, 1), "need HTTP/1.1 or higher", _lost(request))
+    _require(request.version >= (1, 1), OLD_VERSION, _lost(request))
     _require(len(request.values("host")) == 1, "need exactly one 'Host' header")
     _check_upgrade(request)
     _check_subprotocol(request)
@@ -120,7 +121,7 @@ def path_is_served(target: str, serves: Callable[[tuple[str, ...]], bool]) -> bo
 
 def _require(condition: bool, phrase: str, body: str = "", hint: str = "") -> None:
     if not condition:
-        raise HandshakeRefused(400, f"Bad request: {phrase}", body=body, hint=hint)
+        raise HandshakeRefused(400, f"{BAD_REQUEST}{phrase}", body=body, hint=hint)
 
 
 def _is_plain(request: UpgradeRequest) -> bool:
@@ -141,9 +142,8 @@ def _lost(request: UpgradeRequest) -> str:
 
 
 def _check_upgrade(request: UpgradeRequest) -> None:
-    for header, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
-        found = _has_token(request, header.lower(), token)
-        _require(found, f"'{header}' header doesn't include '{token}'", UPGRADE_LOST)
+    _require(_has_token(request, "upgrade", "websocket"), NO_UPGRADE, UPGRADE_LOST)
+    _require(_has_token(request, "connection", "upgrade"), NO_CONNECTION, UPGRADE_LOST)
 
 
 def _check_subprotocol(request: UpgradeRequest) -> None:
@@ -152,7 +152,7 @@ def _check_subprotocol(request: UpgradeRequest) -> None:
         token.lower().startswith("permessage-") for token in offered
     )
     body = SUBPROTOCOL_LOST if spoilt else ""
-    _require(SUBPROTOCOL in offered, "'Sec-WebSocket-Protocol' doesn't include 'xmpp'", body)
+    _require(SUBPROTOCOL in offered, NO_SUBPROTOCOL, body)
 
 
 def _has_token(request: UpgradeRequest, header: str, token: str) -> bool:

@@ -34,6 +34,8 @@ class Response(NamedTuple):
     status_line: str
     #: 0 if the status line is not a line of HTTP.
     status: int
+    #: The text after the status; it may be empty.
+    phrase: str
     #: (lower-case name, value) in order.
     headers: tuple[tuple[str, str], ...]
 
@@ -159,7 +161,8 @@ class WebSocketClient:
             f"{origin_line}Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: xmpp\r\n\r\n".encode()
         )
-        response = self._read_head()
+        #: The answer to the upgrade request.
+        self.response = response = self._read_head()
         if response.status != 101:
             raise UpgradeRefused(f"the upgrade was refused: {response.status_line!r}", response)
         accept = b64encode(sha1(key + _ACCEPT_GUID).digest()).decode()
@@ -171,7 +174,7 @@ class WebSocketClient:
     def _read_head(self) -> Response:
         status_line = self._read_line()
         version, _, rest = status_line.partition(" ")
-        code = rest.partition(" ")[0]
+        code, _, phrase = rest.partition(" ")
         status = int(code) if version.startswith("HTTP/") and code.isdecimal() else 0
         headers = []
         while line := self._read_line():
@@ -179,7 +182,7 @@ class WebSocketClient:
             headers.append((name.strip().lower(), value.strip()))
             if len(headers) > _MAX_LINES:
                 raise WebSocketFailed("the answer to the upgrade has too many headers")
-        return Response(status_line, status, tuple(headers))
+        return Response(status_line, status, phrase, tuple(headers))
 
     def _read_line(self) -> str:
         line = self._reader.readline(_MAX_LINE)

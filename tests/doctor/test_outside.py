@@ -1,0 +1,169 @@
+"""The domain as a browser sees it: the command, through real proxies, with one fault each."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doctor.world import (
+    HAPROXY,
+    NOWHERE,
+    SILENT_IP,
+    Site,
+    World,
+    nginx_pages,
+    nginx_websocket,
+)
+from tests.support.fixtures import missing
+
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
+
+#: The checks of the outside, by the first part of their names.
+OUTSIDE = {"dns", "tls", "host-meta", "websocket"}
+HIDE = "proxy_hide_header Access-Control-Allow-Origin;"
+SITES = {
+    "nginx": Site(),
+    "haproxy": Site("haproxy"),
+    "nowhere": Site(address=NOWHERE),
+    "silent": Site(address=SILENT_IP),
+    "target": Site(more={"_xmpp-client._tcp.target.wsgw.test SRV": ["0 0 5222 gone.wsgw.test."]}),
+    "alias": Site(
+        more={
+            "_xmpp-client._tcp.alias.wsgw.test SRV": ["0 0 5222 www.wsgw.test."],
+            "www.wsgw.test CNAME": ["alias.wsgw.test."],
+        }
+    ),
+    "nocors": Site(host_meta=nginx_pages(HIDE)),
+    "twice": Site(host_meta=nginx_pages('add_header Access-Control-Allow-Origin "*" always;')),
+    "type": Site(
+        host_meta=nginx_pages("proxy_hide_header Content-Type; add_header Content-Type text/plain;")
+    ),
+    "missing": Site(host_meta="location /.well-known { return 404; }"),
+    "path": Site(websocket=nginx_websocket().replace("@BACKEND@;", "@BACKEND@/xmpp;")),
+    "noplace": Site(websocket="location /other { return 404; }"),
+    "old": Site(websocket=nginx_websocket(upgrade="")),
+    "noupgrade": Site(websocket=nginx_websocket(upgrade="proxy_http_version 1.1;")),
+    "deleted": Site("haproxy", websocket=f"{HAPROXY}    http-request del-header Upgrade\n"),
+    "subprotocol": Site(websocket=nginx_websocket("proxy_hide_header Sec-WebSocket-Protocol;")),
+    "down": Site(websocket=nginx_websocket().replace("@BACKEND@", "127.0.0.1:1")),
+    "origin": Site(gateway="strict"),
+    "expired": Site(certificate="expired"),
+    "othername": Site(certificate="other"),
+    "incomplete": Site(certificate="incomplete"),
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    for program in ("ip", "nginx", "haproxy", "openssl"):
+        if shutil.which(program) is None:
+            missing(f"{program} is not installed")
+    try:
+        found = World(tmp_path_factory.mktemp("world"), SITES)
+    except OSError as error:
+        missing(f"no network namespaces here: {error}")
+    except subprocess.CalledProcessError as error:
+        missing(f"no network namespaces here: {error.stderr}")
+    yield found
+    found.close()
+
+
+def of_outside(findings: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [finding for finding in findings if finding["check"].partition(".")[0] in OUTSIDE]
+
+
+@pytest.mark.parametrize("site", ["nginx", "haproxy"])
+def test_a_healthy_domain_has_no_fault(world: World, site: str) -> None:
+    found = of_outside(world.doctor(site, "--quick"))
+    assert {finding["verdict"] for finding in found} == {"ok"}, found
+    assert [finding["check"] for finding in found] == [
+        "dns.address",
+        "dns.srv",
+        "dns.srv",
+        "tls.certificate",
+        "host-meta.xrd",
+        "host-meta.json",
+        "websocket.direct",
+        "websocket.public",
+        "websocket.stream",
+    ]
+
+
+#: Site → (check, a part of the text, a part of the fix): each is the only fault of the site.
+FAULTS = {
+    "nowhere": ("dns.address", "NXDOMAIN", "add an A or AAAA record for nowhere.wsgw.test"),
+    "silent": ("dns.address", f"{SILENT_IP} refuses the connection on port 443", "correct the record"),
+    "target": ("dns.srv", "its target gone.wsgw.test does not exist", "record for gone.wsgw.test"),
+    "nocors": ("host-meta.xrd", "no header Access-Control-Allow-Origin", "add_header"),
+    "twice": (
+        "host-meta.xrd",
+        "Access-Control-Allow-Origin more than once",
+        "a proxy in front of wsgw adds none",
+    ),
+    "type": ("host-meta.xrd", "type text/plain instead of application/xrd+xml", "nginx: types"),
+    "missing": ("host-meta.xrd", "answers 404", "python -m wsgw host-meta missing.wsgw.test"),
+    "path": ("websocket.public", "no WebSocket at the path /ws-xmpp", "without a path after the port"),
+    "noplace": ("websocket.public", "no WebSocket at the path /ws-xmpp", "location /ws-xmpp { proxy_pass"),
+    "old": ("websocket.public", "the proxy speaks HTTP/1.0", "nginx: in the location"),
+    "noupgrade": ("websocket.public", "removes the header Upgrade", "proxy_set_header Upgrade $http_upgrade"),
+    "deleted": ("websocket.public", "removes the header Upgrade", "haproxy: no http-request del-header"),
+    "subprotocol": ("websocket.public", "without the subprotocol xmpp", "proxy_hide_header"),
+    "down": (
+        "websocket.public",
+        "answers 502: it gets no answer from wsgw",
+        "proxy_pass http://127.0.0.1:5288;",
+    ),
+    "origin": (
+        "websocket.origin",
+        "refuses web pages of the origin https://origin.wsgw.test",
+        "websocket_origin",
+    ),
+    "expired": ("tls.certificate", "has expired on", "renew it"),
+    "othername": ("tls.certificate", "is for www.example.org", "get one for othername.wsgw.test"),
+    "incomplete": ("tls.certificate", "chain is incomplete", "http://ca.wsgw.test/intermediate.der"),
+}
+
+
+@pytest.mark.parametrize("site", FAULTS)
+def test_a_fault_is_named_with_what_to_do_and_no_other(world: World, site: str) -> None:
+    check, what, fix = FAULTS[site]
+    found = of_outside(world.doctor(site, "--quick"))
+    faults = [one for one in found if one["verdict"] not in ("ok", "skipped")]
+    assert faults, found
+    assert (faults[0]["check"], faults[0]["verdict"]) == (check, "failed")
+    assert what in faults[0]["what"], faults
+    assert fix in faults[0]["fix"], faults
+    # Both forms of host-meta have the fault.
+    assert [one["fix"] for one in faults[1:]] in (
+        [],
+        ["as for host-meta"],
+        [faults[-1]["fix"]] * (site == "type"),
+    )
+
+
+def test_a_target_that_is_an_alias_is_noted(world: World) -> None:
+    (note,) = (one for one in of_outside(world.doctor("alias", "--quick")) if one["verdict"] != "ok")
+    assert (note["check"], note["verdict"]) == ("dns.srv", "note")
+    assert note["fix"] == "name alias.wsgw.test there"
+
+
+def test_without_a_configuration_the_outside_is_checked(world: World) -> None:
+    found = world.doctor("haproxy", "--quick", config=False)
+    assert {one["verdict"] for one in of_outside(found)} == {"ok"}, found
+    assert not any(one["check"] == "websocket.direct" for one in found)
+    found = of_outside(world.doctor("old", "--quick", config=False))
+    assert ["HTTP/1.0" in one["what"] for one in found if one["verdict"] == "failed"] == [True]
+
+
+def test_the_url_and_the_origin_of_the_question(world: World) -> None:
+    """With a URL, clients need no host-meta; with another origin, the page is another one."""
+    url = "wss://nginx.wsgw.test/ws-xmpp"
+    found = of_outside(world.doctor("missing", "--quick", "--url", url))
+    assert [one["check"] for one in found if one["verdict"] == "note"] == ["host-meta.xrd"]
+    assert [one["subject"] for one in found if one["check"] == "websocket.public"] == [url]
+    assert {one["verdict"] for one in found} == {"ok", "note"}
+    found = of_outside(world.doctor("origin", "--quick", "--origin", "https://other.example"))
+    assert {one["verdict"] for one in found} == {"ok"}
