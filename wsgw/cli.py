@@ -161,7 +161,6 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from wsgw.net.listen_sockets import unavailable
     from wsgw.processes.settings import Settings
 
     settings = Settings.read(_source(arguments))
@@ -169,10 +168,7 @@ def _check(arguments: argparse.Namespace) -> int:
     print(describe(config), flush=True)
     _warn(config.warnings)
     if not arguments.offline:
-        from wsgw.upstream.check import check_upstreams
-
-        _warn(unavailable(config))
-        _warn(check_upstreams(settings.config, settings.files))
+        _warn(settings.obstacles())
     return 0
 
 

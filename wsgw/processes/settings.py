@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
+from wsgw.config.remark import Remark
 from wsgw.config.source import Source
+from wsgw.errors import ConfigProblem
+from wsgw.net.listen_sockets import unavailable
 from wsgw.net.tls import check_tls
 from wsgw.ops.findings import findings
+from wsgw.upstream.check import check_upstreams
 
 
 class Settings(NamedTuple):
@@ -35,3 +40,8 @@ class Settings(NamedTuple):
         check_tls(self.config, files)
         found = map(str, findings(self.config, files, time.time()))
         return Settings(replace(self.config, warnings=(*self.warnings, *found)), files, self.warnings)
+
+    def obstacles(self) -> Iterator[ConfigProblem | Remark]:
+        """The addresses that another program uses, then the XMPP servers that cannot be used: as of now."""
+        yield from unavailable(self.config)
+        yield from check_upstreams(self.config, self.files)
