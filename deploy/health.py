@@ -20,7 +20,7 @@ from pathlib import Path
 from wsgw.config import find_config, load
 from wsgw.config.document import read_document
 from wsgw.config.listeners import port_number, raw_listeners
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import HANDLER, ListenerConfig
 from wsgw.config.network_types import parse_address
 from wsgw.config.terms import Problems
 from wsgw.errors import ConfigError
@@ -65,8 +65,8 @@ def reachable(ip: str) -> str:
 def _upgrade_fault(listener: ListenerConfig) -> str | None:
     """The reason why the listener does not answer a WebSocket upgrade correctly, or None."""
     where = f"the WebSocket on {_bracketed(listener.ip)}:{listener.port}"
-    path = "/".join(listener.request_handlers[0].path) if listener.request_handlers else ""
-    expected = "101" if listener.request_handlers else "404"
+    path = next(iter(listener.paths_of(HANDLER)), "/")
+    expected = "101" if listener.has_websocket else "404"
     try:
         status, answer = _upgrade(listener, path)
     except (OSError, ValueError) as error:
@@ -77,7 +77,7 @@ def _upgrade_fault(listener: ListenerConfig) -> str | None:
 def _upgrade(listener: ListenerConfig, path: str) -> tuple[str, str]:
     """(status, head of the answer) of an upgrade request; raises OSError, or ValueError for no HTTP."""
     request = (
-        f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {b64encode(os.urandom(16)).decode()}\r\n"
         "Sec-WebSocket-Protocol: xmpp\r\n\r\n"
     )

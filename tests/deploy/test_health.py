@@ -25,6 +25,17 @@ class Handler(socketserver.StreamRequestHandler):
 socketserver.TCPServer.allow_reuse_address = True
 socketserver.TCPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+#: The first handler is no WebSocket; the second listener has none.
+WITH_PAGES = """\
+{{hosts, ["{domain}"]}}.
+{{listen, [
+  {{{c2s_port}, ejabberd_c2s, []}},
+  {{{ws_port}, websocket_session, [
+    {{request_handlers, [{{"/.well-known", mod_host_meta}}, {{"/ws", mod_websocket}}]}}
+  ]}},
+  {{{wss_port}, websocket_session, [{{acme_challenge_dir, "/var/empty"}}]}}
+]}}.
+"""
 
 
 def health(config: Path, *arguments: str, program: str = "health.py") -> tuple[int, str]:
@@ -57,6 +68,10 @@ def test_a_gateway_that_serves_on_both_ports_is_healthy(
     gateway: Callable[..., Gateway], ws_options: str
 ) -> None:
     assert health(gateway(ws_options=ws_options).config) == (0, "")
+
+
+def test_a_listener_whose_pages_come_first_or_alone_is_healthy(gateway: Callable[..., Gateway]) -> None:
+    assert health(gateway(config=WITH_PAGES).config) == (0, "")
 
 
 def test_a_stopped_gateway_is_not_healthy(gateway: Callable[..., Gateway]) -> None:
