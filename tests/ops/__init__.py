@@ -1,1 +1,1 @@
-"""Metrics, readiness, status, logs and findings for the admin."""
+"""Metrics, readiness, status and logs for the admin."""

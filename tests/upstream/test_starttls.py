@@ -41,7 +41,7 @@ from tests.upstream.scripted import (
         (
             b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
             b"",
-            "unexpected",
+            "the server refuses the stream: host-unknown",
         ),
         (b"<x>" * 70_000, b"", "."),
         (b"</nonsense>", b"", "."),

@@ -30,6 +30,11 @@ def cpus() -> int:
 def session_limit(workers: int = 1) -> int:
     """The connections that ``workers`` processes can hold within the limit of open files; each needs two."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sessions_within(limit, workers)
+
+
+def sessions_within(limit: int, workers: int) -> int:
+    """The connections that ``workers`` processes can hold with ``limit`` open files each."""
     if limit == resource.RLIM_INFINITY:
         limit = _MANY_DESCRIPTORS
     return workers * max(1, (limit - _RESERVED_DESCRIPTORS) // 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from wsgw.config.terms import Mark
 from wsgw.errors import ConfigProblem
@@ -22,6 +23,8 @@ class Remark:
     fix: str
     #: Whether clients cannot log in, or some cannot; otherwise it works, but probably not as intended.
     fatal: bool = True
+    #: The PEM file that it is about; None for any other subject.
+    path: Path | None = None
 
     @property
     def reason(self) -> str:

@@ -6,6 +6,11 @@
     report         findings as lines for people, or as JSON
 
     configuration  the errors and warnings of the configuration
+    certificates   the certificates that it names
+    ports          the ports of its listeners, and the gateway that uses them now
+    limits         open files, local ports and other limits of the machine
+    clock          whether the clock is right
+    upstreams      each XMPP server, and its features
     domains        the addresses and SRV records of a domain
     host_meta      the page by which clients find the WebSocket
     websocket      the WebSocket, directly and by its public address, and a stream in it

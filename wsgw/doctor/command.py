@@ -14,13 +14,19 @@ from time import monotonic
 import gevent
 
 from wsgw.config import find_config
+from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
+from wsgw.doctor.certificates import CERTIFICATES
+from wsgw.doctor.clock import CLOCK
 from wsgw.doctor.configuration import CONFIGURATION, errors, missing
 from wsgw.doctor.domains import DNS
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.host_meta import HOST_META
 from wsgw.doctor.inquiry import Account, Check, Inquiry
+from wsgw.doctor.limits import LIMITS
+from wsgw.doctor.ports import PORTS
 from wsgw.doctor.report import Json, Lines, Report
+from wsgw.doctor.upstreams import UPSTREAMS
 from wsgw.doctor.websocket import WEBSOCKET
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.xmpp.domain import normalise_domain
@@ -29,7 +35,17 @@ from wsgw.xmpp.domain import normalise_domain
 FINE, FAILED, UNUSABLE = 0, 1, 2
 PASSWORD = "WSGW_PASSWORD"
 #: All checks, in their order: from the cause to the consequence.
-CHECKS: tuple[Check, ...] = (CONFIGURATION, DNS, HOST_META, WEBSOCKET)
+CHECKS: tuple[Check, ...] = (
+    CONFIGURATION,
+    CERTIFICATES,
+    PORTS,
+    LIMITS,
+    CLOCK,
+    UPSTREAMS,
+    DNS,
+    HOST_META,
+    WEBSOCKET,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,8 @@ def doctor(arguments: Arguments) -> int:
     usable = True
     try:
         config = inquiry.source.read()
-        inquiry = replace(inquiry, config=config, domains=inquiry.domains or config.hosts)
+        domains = inquiry.domains or config.hosts
+        inquiry = replace(inquiry, config=config, files=PemFiles.of(config), domains=domains)
     except ConfigError as error:
         usable = bool(inquiry.domains) and _none_was_expected(inquiry.source)
         for finding in missing(error) if usable else errors(error):

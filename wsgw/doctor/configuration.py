@@ -14,9 +14,14 @@ _NAME = "configuration"
 
 def errors(error: ConfigError) -> Iterator[Finding]:
     """The findings about a configuration that cannot be used."""
+    return findings_of(f"{_NAME}.valid", error)
+
+
+def findings_of(check: str, error: ConfigError) -> Iterator[Finding]:
+    """Each error, with its place in the configuration; it says itself what to do."""
     for problem in error.problems:
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        yield Finding(f"{_NAME}.valid", place, Verdict.FAILED, problem.reason)
+        yield Finding(check, place, Verdict.FAILED, problem.reason)
 
 
 def missing(error: ConfigError) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsgw.config.model import Config
+from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
 from wsgw.doctor.finding import Finding
 
@@ -36,6 +37,8 @@ class Inquiry:
     source: Source
     #: None without a configuration, or if it has errors: only the outside is checked.
     config: Config | None = None
+    #: The present content of its PEM files.
+    files: PemFiles = field(default_factory=PemFiles)
     #: ``ws://`` or ``wss://``: where clients find the WebSocket; None to ask host-meta.
     url: str | None = None
     #: The origin of the web page that opens the WebSocket; None for ``https://`` and the domain.

@@ -6,6 +6,7 @@
     tls_policy       versions and ciphers for browsers, certificates of clients
     key_pairs        the certificates for browsers: their keys and names
     memory_file      bytes under a file name, for OpenSSL
+    findings         settings that work but are probably not intended
     certificate      the names, dates and issuer of a certificate
     srv              SRV records
 

@@ -78,6 +78,11 @@ def _matched(contents: tuple[tuple[Path, bytes], ...]) -> tuple[KeyPair, ...]:
     return tuple(pair for _, pair in found.values())
 
 
+def has_key(content: bytes) -> bool:
+    """Whether a PEM file with this content has a private key."""
+    return _private_key(content) is not None
+
+
 class _Key(NamedTuple):
     """A private key."""
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from wsgw.config.model import AdminListener, Config, ListenerConfig
 from wsgw.errors import ConfigError, ConfigProblem
-from wsgw.net.port_holder import holder_of
+from wsgw.net.port_holder import Holder, holder_of
 
 
 class Place(NamedTuple):
@@ -58,21 +58,35 @@ def bind_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Pl
     return found
 
 
-def unavailable(config: Config) -> list[ConfigProblem]:
-    """Why listeners of ``config`` could not be opened now: another program, the system or a wrong address.
+class Use(NamedTuple):
+    """Whether a listener could be opened now."""
 
-    A port that a running wsgw uses, or that systemd holds for it, is not reported.
+    listener: ListenerConfig | AdminListener
+    #: The program that uses the port; None if the port is free, or that cannot be seen.
+    holder: Holder | None = None
+    #: Why it could not be opened: another program, the system or a wrong address.
+    problems: tuple[ConfigProblem, ...] = ()
+
+
+def uses(config: Config) -> Iterator[Use]:
+    """Whether each listener of ``config`` could be opened now.
+
+    A port that a running wsgw uses, or that systemd holds for it, is no problem.
     """
-    problems: list[ConfigProblem] = []
-    with ExitStack() as undo:
-        for listener in config.all_listeners:
-            try:
-                undo.enter_context(_bind(listener, config, ()))
-            except ConfigError as error:
-                holder = holder_of(listener.ip, listener.port)
-                if holder is None or not (holder.is_wsgw or holder.is_systemd):
-                    problems.extend(error.problems)
-    return problems
+    for listener in config.all_listeners:
+        try:
+            _bind(listener, config, ()).close()
+        except ConfigError as error:
+            holder = holder_of(listener.ip, listener.port)
+            known = holder is not None and (holder.is_wsgw or holder.is_systemd)
+            yield Use(listener, holder, () if known else error.problems)
+        else:
+            yield Use(listener)
+
+
+def unavailable(config: Config) -> list[ConfigProblem]:
+    """The problems of all ``uses``."""
+    return [problem for use in uses(config) for problem in use.problems]
 
 
 def open_sockets(config: Config, held: Mapping[Place, socket.socket]) -> dict[Place, socket.socket]:

@@ -1,4 +1,4 @@
-"""What an admin sees of a gateway: the log, the metrics, the admin listener and warnings.
+"""What an admin sees of a gateway: the log, the metrics and the admin listener.
 
     logs, log_formats
                      the log of a process, written by a thread
@@ -16,7 +16,6 @@
                      HTML, and what all pages have in common
     announcement     the lines with which a gateway starts
     expiry           when certificates expire
-    findings         settings that work but are probably not intended
     host_meta_files  the files of ``wsgw host-meta`` for another web server
 
 ``docs/logs.md``, ``docs/metrics.md`` and ``docs/operations.md`` describe them for admins.

@@ -12,9 +12,9 @@ from wsgw.config.pem import PemFiles
 from wsgw.config.remark import Remark
 from wsgw.config.source import Source
 from wsgw.errors import ConfigProblem
+from wsgw.net.findings import findings
 from wsgw.net.listen_sockets import unavailable
 from wsgw.net.tls import check_tls
-from wsgw.ops.findings import findings
 from wsgw.upstream.check import check_upstreams
 
 

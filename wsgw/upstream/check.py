@@ -30,7 +30,7 @@ from wsgw.stanzas.element import Element, read_element
 from wsgw.stanzas.parser import STREAM, expanded_name, split_name
 from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.tally import Tally
-from wsgw.upstream.connect import Failure, NoStartTls, OtherCertificate, OtherName, Upstream
+from wsgw.upstream.connect import Failure, NoStartTls, OtherCertificate, OtherName, StreamRefused, Upstream
 from wsgw.xmpp.features import FEATURES, STARTTLS, offers_channel_binding
 from wsgw.xmpp.header import ERROR, condition_of, starttls_header
 
@@ -183,7 +183,7 @@ class _RunningCheck:
 
     def _shown(self, failure: Failure) -> str:
         address, error = failure
-        reason = error.strerror or str(error)
+        reason = _words(error)
         (first, *others) = self._listener.upstream
         if address == first and not others:
             return reason
@@ -213,14 +213,8 @@ class _RunningCheck:
         element = read_element(header, data)
         if element.name == ERROR:
             condition, _ = condition_of(header, data)
-            unknown = condition in ("host-unknown", "host-gone", "improper-addressing")
-            return self._fault(
-                HOST if unknown else XMPP,
-                f"refuses the stream to {self._domain}: {condition}",
-                "hosts must name a domain that the XMPP server serves"
-                if unknown
-                else "the XMPP server's log has the reason",
-            )
+            what = f"refuses the stream to {self._domain}: {condition}"
+            return self._fault(_topic_of_refusal(condition), what, _advice_for_refusal(condition))
         if element.name != FEATURES:
             return None, None
         if self._is_plain and _wants_starttls(element):
@@ -243,6 +237,8 @@ class _RunningCheck:
 
     def _advice(self, address: UpstreamAddress, error: OSError) -> str:
         """What the admin can do about ``error``, the failure of the last attempt, at ``address``."""
+        if isinstance(error, StreamRefused):
+            return _advice_for_refusal(error.condition)
         if isinstance(error, ssl.SSLError):
             return self._advice_for_tls(address, error)
         if isinstance(error, socket.gaierror):
@@ -268,6 +264,8 @@ class _RunningCheck:
             return "name the authority with upstream_cafile, or the certificate itself in certfiles"
         if isinstance(error, OtherCertificate):
             return "name its current certificate in certfiles, or its authority with upstream_cafile"
+        if _reason_of(error) == _UNKNOWN_NAME:
+            return _SERVED
         other = "starttls" if address.scheme == "tls" else "tls"
         return f"if it has no such TLS write {other}:// or, on loopback, tcp://"
 
@@ -292,6 +290,10 @@ class _RunningCheck:
 _WRONG_TIME = (9, 10)
 #: The most frequent correction of a wrong address.
 _NO_XMPP = "name the port for XMPP clients (ejabberd_c2s, Prosody's c2s_ports)"
+_SERVED = "hosts must name a domain that the XMPP server serves"
+_UNKNOWN_HOST = ("host-unknown", "host-gone", "improper-addressing")
+#: OpenSSL's reason for the alert of a server without a certificate for the name (RFC 6066 section 3).
+_UNKNOWN_NAME = "TLSV1_UNRECOGNIZED_NAME"
 _OF_FILES = {
     errno.ENOENT: "start the XMPP server, or correct the path",
     errno.EACCES: "let the account {account} enter its directories and write to the socket",
@@ -300,7 +302,31 @@ _OF_FILES = {
 }
 
 
+def _words(error: OSError) -> str:
+    """What went wrong, without the places in the source code of OpenSSL."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    return _reason_of(error).replace("_", " ").lower() or error.strerror or str(error)
+
+
+def _reason_of(error: OSError) -> str:
+    """OpenSSL's name for the reason, as ``WRONG_VERSION_NUMBER``; empty if it has none."""
+    return getattr(error, "reason", "") or "" if isinstance(error, ssl.SSLError) else ""
+
+
+def _topic_of_refusal(condition: str) -> str:
+    return HOST if condition in _UNKNOWN_HOST else XMPP
+
+
+def _advice_for_refusal(condition: str) -> str:
+    return _SERVED if condition in _UNKNOWN_HOST else "the XMPP server's log has the reason"
+
+
 def _topic_of(error: OSError) -> str:
+    if isinstance(error, StreamRefused):
+        return _topic_of_refusal(error.condition)
+    if _reason_of(error) == _UNKNOWN_NAME:
+        return HOST
     if isinstance(error, OtherName | OtherCertificate | ssl.SSLCertVerificationError):
         return CERTIFICATE
     return TLS if isinstance(error, ssl.SSLError | NoStartTls) else REACH

@@ -32,7 +32,7 @@ from wsgw.stanzas.server import ServerStream
 from wsgw.telemetry.peer import Peer
 from wsgw.telemetry.tally import Attempt, Tally
 from wsgw.xmpp.features import FEATURES, STARTTLS, STARTTLS_PROCEED
-from wsgw.xmpp.header import starttls_header
+from wsgw.xmpp.header import ERROR, condition_of, starttls_header
 
 log = logging.getLogger("wsgw.upstream")
 
@@ -72,6 +72,14 @@ class OtherCertificate(ssl.SSLError):
 
 class NoStartTls(ConnectionError):
     """The server does not offer STARTTLS, or does not complete its negotiation."""
+
+
+class StreamRefused(ConnectionError):
+    """The server answers the stream header with a stream error before TLS."""
+
+    def __init__(self, condition: str) -> None:
+        super().__init__(f"the server refuses the stream: {condition}")
+        self.condition = condition
 
 
 class Upstream:
@@ -206,6 +214,9 @@ class Upstream:
         if version == "off":
             return
         name = sock.getpeername()
+        if client is _NO_CLIENT and isinstance(name, tuple):
+            # ejabberd 23 refuses UNKNOWN (v1), and does not answer after LOCAL (v2).
+            client = client._replace(endpoint=sock.getsockname()[:2])
         server = (name[0], name[1]) if isinstance(name, tuple) else ("", 0)
         header = header_v1(client.endpoint, server) if version == "v1" else header_v2(client, server)
         connection.sendall(header)
@@ -301,7 +312,7 @@ def _negotiate_starttls(sock: SocketAsync, domain: str) -> None:
 def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes, bytes]:
     """Return (the stream header, empty if none was received; the element with the expanded name ``wanted``).
 
-    Raises OSError, and NoStartTls for any other element.
+    Raises OSError: StreamRefused for a stream error, NoStartTls for any other element.
     """
     header = b""
     while True:
@@ -315,7 +326,16 @@ def _expect(sock: SocketAsync, stream: ServerStream, wanted: str) -> tuple[bytes
             raise ConnectionError(str(stream.failure))
         if events:
             name, element = events[0]
+            if name == ERROR:
+                raise _refused(header, element)
             if name != wanted or len(events) > 1:
                 local = split_name(name)[1][:_SHOWN]  # not the namespace, which may contain any text
                 raise NoStartTls(f"unexpected {local or 'end of stream'} during STARTTLS")
             return header, element
+
+
+def _refused(header: bytes, error: bytes) -> ConnectionError:
+    try:
+        return StreamRefused(condition_of(header, error)[0][:_SHOWN])
+    except StreamError as fault:  # the error costs too much to read
+        return ConnectionError(str(fault))

@@ -14,7 +14,7 @@ from wsgw.config import from_arguments, load
 from wsgw.config.pem import PemFiles
 from wsgw.config.remark import Remark
 from wsgw.net.certificate import certificates_in
-from wsgw.ops.findings import findings
+from wsgw.net.findings import findings
 from wsgw.upstream.check import checks_of
 
 DAY = 86_400.0

@@ -110,14 +110,14 @@ def _of_browsers(mark: Mark, path: Path, chain: list[Certificate], now: datetime
         dates = _dates(certificate, now, "renew it")
         if dates:
             what = f"{dates[0]}: {clients} refuse it"
-            yield Remark("certificate.dates", mark, subject, what, dates[1])
+            yield Remark("certificate.dates", mark, subject, what, dates[1], path=path)
         elif _expires_soon(certificate, now):
             what = f"expires on {_shown(certificate.not_after)}: {clients} will refuse it"
-            yield Remark("certificate.soon", mark, subject, what, "renew it", fatal=False)
+            yield Remark("certificate.soon", mark, subject, what, "renew it", fatal=False, path=path)
     if chain and not chain[0].names:
         fix = "get one that names the host of their URL in it"
         what = "has no subjectAltName: clients refuse it"
-        yield Remark("certificate.names", mark, f"certfile: {path}", what, fix)
+        yield Remark("certificate.names", mark, f"certfile: {path}", what, fix, path=path)
     if chain:
         yield from _about_chain(mark, path, chain)
 
@@ -143,6 +143,7 @@ def _no_certificate_for_the_hosts(
             f"({_listed(config.hosts)}): clients whose URL has another name refuse it",
             "get one for the host of their URL",
             fatal=False,
+            path=path,
         )
 
 
@@ -263,4 +264,5 @@ def _about_chain(mark: Mark, path: Path, chain: list[Certificate]) -> Iterator[R
         f"certfile: {path}",
         f"lacks the certificate of its issuer, {leaf.issuer}: clients without it refuse the connection",
         f"append it{source}; authorities call the whole file fullchain",
+        path=path,
     )
