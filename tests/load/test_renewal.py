@@ -1,7 +1,7 @@
 """Certificates renewed under load, as by certbot and Kubernetes: no session and no handshake is lost.
 
 In the small form the gateway looks at its files five times a second. In the full form (``scripts/heavy.sh``)
-it looks every 20 seconds, as it does in use; that takes some six minutes.
+it looks every 20 seconds, as it does in use; that takes some eight minutes.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ class Trial:
 
     def refused(self) -> None:
         """Wait until the gateway has refused a renewal."""
-        said(self._admin.gateway, "the changed certificates cannot be used: the previous ones stay")
         wait_until(
             lambda: self._admin.metrics().value("wsgw_certificates_current") == 0, WITHIN, "the metric"
         )
+        said(self._admin.gateway, "the changed certificates cannot be used: the previous ones stay")
         self._traffic.moves(self._books)
 
 

@@ -196,3 +196,21 @@ def test_a_session_is_resumed_under_its_name(made: dict[str, Certificate]) -> No
     context = browser_context(files_of(made))
     first = handshake(client, context, "b.example")
     assert handshake(client, context, "b.example", first.session).session_reused
+
+
+def test_a_session_is_resumed_after_a_renewal(made: dict[str, Certificate], tmp_path: Path) -> None:
+    """Also if the new certificate has another type of key."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    pem = tmp_path / "served.pem"
+    pem.write_bytes(made["first"].pem.read_bytes())
+    first = handshake(client, browser_context([pem]), "a.example")
+    pem.write_bytes(made["rsa"].pem.read_bytes())
+    context = browser_context([pem])
+    assert handshake(client, context, "a.example", first.session).session_reused
+    assert is_of(made["rsa"], handshake(client, context, "a.example").getpeercert(binary_form=True))
+    pem.write_bytes(made["first"].chain.read_bytes() + made["rsa"].key.read_bytes())
+    with pytest.raises(ConfigError):
+        browser_context([pem])
+    assert is_of(made["rsa"], handshake(client, context, "a.example").getpeercert(binary_form=True))

@@ -202,6 +202,6 @@ def test_workers_inherit_the_context_of_the_check(made: list[Certificate], tmp_p
     )
     config = load_text(tmp_path, text)
     check_tls(config, PemFiles())
-    policy = TlsPolicy(("no_sslv3",), "ECDHE")
-    made_by_check = browser_context(files_of(made)[:1], policy=policy)
+    policy, place = TlsPolicy(("no_sslv3",), "ECDHE"), ("0.0.0.0", 5288)
+    made_by_check = browser_context(files_of(made)[:1], policy=policy, place=place)
     assert listener_context(config.listeners[0], config, PemFiles()) is made_by_check

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from tests.processes.conftest import Start
 from tests.processes.test_reload import change, shown_certificate
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.gateway import ERLANG_CONFIG, Gateway
-from tests.support.observe import PATIENCE, said
+from tests.support.observe import PATIENCE, said, worker_of
 from tests.support.processes import wait_until
 from tests.support.wire import Browser
 from wsgw.config.model import Config
@@ -104,6 +106,45 @@ def is_accepted(gateway: Gateway, certificate: Certificate, client: Certificate)
         return False
     browser.close()
     return True
+
+
+def test_all_workers_accept_a_session_ticket_after_a_renewal(
+    start: Start, certificate: Certificate, renewed: Certificate, tmp_path: Path
+) -> None:
+    """Also one from before; each worker would have new keys for tickets with a new context."""
+    files = tmp_path / "files"
+    install(files, certificate)
+    gateway = started(start, 1, files, certificate)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = ssl.TLSVersion.TLSv1_2  # the session is there at once
+
+    def handshake(session: ssl.SSLSession | None) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", gateway.wss_port), PATIENCE)
+        return client.wrap_socket(plain, server_hostname="localhost", session=session)
+
+    with handshake(None) as tls:
+        before = tls.session
+    for name, content in (("privkey.pem", renewed.key), ("fullchain.pem", renewed.chain)):
+        (files / name).write_bytes(content.read_bytes())
+    said(gateway, "new certificates in use: ")
+    wait_until(lambda: shown_certificate(gateway.wss_port) == der(renewed), PATIENCE, "the new certificate")
+    with handshake(None) as tls:
+        after = tls.session
+    with ExitStack() as stack:
+        reached: set[tuple[int | None, bool]] = set()
+
+        def all_are_reached() -> bool:
+            for session in (before, after, None):  # three, as the workers take connections alternately
+                tls = stack.enter_context(handshake(session))
+                assert tls.session_reused is (session is not None)
+                if session is not None:
+                    worker = worker_of(gateway, gateway.wss_port, tls.getsockname()[1])
+                    reached.add((worker, session is after))
+            return len(reached) == 2 * len(gateway.workers)
+
+        wait_until(all_are_reached, PATIENCE, "both tickets at each worker")
+    assert gateway.stop() == 0
 
 
 def test_a_parent_that_does_not_serve_reads_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from wsgw.net.tls_policy import TlsPolicy, why
 
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
+_ALPN = ["http/1.1"]
 _OTHER_KEY = ": the key belongs to another certificate; the file needs the key of its first certificate"
 _SMALL_KEY = ": get one with RSA of 2048 bits or more, or with ECDSA"
 #: What an admin can do, by OpenSSL's reason code (``SSLError.reason``).
@@ -47,7 +48,7 @@ def check_tls(config: Config, files: PemFiles) -> None:
             problems.update(error.problems)
         try:
             if listener.certfiles:
-                browser_context(listener.certfiles, files, policy)
+                browser_context(listener.certfiles, files, policy, (listener.ip, listener.port))
         except ConfigError as error:
             for problem in error.problems:
                 mark = config.certificate_mark(listener, Path(problem.file))
@@ -67,19 +68,23 @@ def listener_context(listener: ListenerConfig, config: Config, files: PemFiles) 
     """The context of ``listener``, one of ``config``; None without ``tls``. Raises ConfigError."""
     if not listener.tls:
         return None
-    return browser_context(listener.certfiles, files, TlsPolicy.of(listener, config, files))
+    policy = TlsPolicy.of(listener, config, files)
+    return browser_context(listener.certfiles, files, policy, (listener.ip, listener.port))
 
 
 def browser_context(
-    certfiles: Sequence[Path], files: PemFiles | None = None, policy: TlsPolicy | None = None
+    certfiles: Sequence[Path],
+    files: PemFiles | None = None,
+    policy: TlsPolicy | None = None,
+    place: tuple[str, int] | None = None,
 ) -> ssl.SSLContext:
     """The context of a ``tls`` listener that shows the certificates in ``certfiles``.
 
     ``certfiles``: files with chains and keys, the default certificate first; ``files``: their content. The
-    server name that the client sends (RFC 6066 section 3) selects the certificate. The same content and
-    the same ``policy`` give the same context. Workers that are forked after the parent's check share its
-    context, so that all of them accept a client's session ticket. Raises ConfigError if a file cannot be
-    used.
+    server name that the client sends (RFC 6066 section 3) selects the certificate. ``place``: the listener's
+    address and port. The same place (without one: the same ``certfiles``) and the same ``policy`` give the
+    same context, which shows from then on the certificates given last. Raises ConfigError, before any change,
+    if a file cannot be used.
     """
     files = files or PemFiles()
     for path in certfiles:
@@ -91,16 +96,32 @@ def browser_context(
     if not pairs:
         reason = "cannot be used as certfile: no file has a certificate and its key"
         raise ConfigError([ConfigProblem(str(certfiles[0]), 0, reason)])
-    return _browser_context(pairs, policy or TlsPolicy())
+    policy = policy or TlsPolicy()
+    default, named = _contexts(pairs, policy)
+    base = _base(place or tuple(certfiles), policy)
+    base.sni_callback = partial(_select, default, named)
+    return base
+
+
+@lru_cache(maxsize=64)
+def _base(owner: tuple[object, ...], policy: TlsPolicy) -> ssl.SSLContext:
+    """The context in which every connection of a listener begins; it has no certificate.
+
+    It has the keys of session tickets. It outlives the certificates, and workers that are forked after the
+    parent's check share it: so a ticket is valid at each of them, also after a renewal, and under each name.
+    The last is harmless because a policy by which clients show certificates issues none.
+    """
+    del owner  # only a part of the key
+    context = policy.context()
+    context.set_alpn_protocols(_ALPN)
+    return context
 
 
 @lru_cache(maxsize=8)
-def _browser_context(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLContext:
-    """The context that negotiates every connection; OpenSSL takes only the certificate from the others.
-
-    It also keeps the keys of session tickets, so a ticket got under one name is valid under another. That is
-    harmless because a policy by which clients show certificates issues none.
-    """
+def _contexts(
+    pairs: tuple[KeyPair, ...], policy: TlsPolicy
+) -> tuple[ssl.SSLContext, Mapping[str, ssl.SSLContext]]:
+    """The default context and those by name; OpenSSL takes only the certificate from them."""
     named = by_name(pairs)
     default = default_pairs(pairs, named)
     shown = dict.fromkeys([default, *named.values()])
@@ -108,16 +129,13 @@ def _browser_context(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLCo
     for pair in pairs:  # one that no name selects must be usable too: a reload can make it the first
         if not any(pair in group for group in shown):
             _context_with((pair,), policy)
-    base = contexts[default]
-    if len(contexts) > 1:
-        base.sni_callback = partial(_select, {name: contexts[group] for name, group in named.items()})
-    return base
+    return contexts[default], {name: contexts[group] for name, group in named.items()}
 
 
 def _context_with(pairs: Sequence[KeyPair], policy: TlsPolicy) -> ssl.SSLContext:
     """A context with ``pairs``, one of each type of key; OpenSSL selects one that the client can verify."""
     context = policy.context()
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(_ALPN)
     for pair in pairs:
         try:
             # Without a password OpenSSL asks for one at the terminal; an empty one makes a locked key an
@@ -130,6 +148,7 @@ def _context_with(pairs: Sequence[KeyPair], policy: TlsPolicy) -> ssl.SSLContext
 
 
 def _select(
+    default: ssl.SSLContext,
     contexts: Mapping[str, ssl.SSLContext],
     connection: ssl.SSLSocket | ssl.SSLObject,
     name: str | None,
@@ -137,9 +156,7 @@ def _select(
 ) -> None:
     """Show the certificate for ``name``, the client's server name; the default for any other name."""
     wanted = (name or "").lower().removesuffix(".")
-    context = contexts.get(wanted) or contexts.get(wildcard_of(wanted))
-    if context is not None:
-        connection.context = context
+    connection.context = contexts.get(wanted) or contexts.get(wildcard_of(wanted)) or default
 
 
 def _unusable(certfile: Path, error: OSError) -> ConfigError:
