@@ -13,7 +13,8 @@ from tests.support.certificates import Certificate, make_certificate
 from wsgw.config.pem import PemFiles
 from wsgw.errors import ConfigError
 from wsgw.net.key_pairs import _matched, by_name, key_pairs
-from wsgw.net.tls import browser_context
+from wsgw.net.tls import _contexts, browser_context
+from wsgw.net.tls_policy import TlsPolicy
 
 
 def openssl(*arguments: str | Path) -> None:
@@ -196,6 +197,16 @@ def test_a_session_is_resumed_under_its_name(made: dict[str, Certificate]) -> No
     context = browser_context(files_of(made))
     first = handshake(client, context, "b.example")
     assert handshake(client, context, "b.example", first.session).session_reused
+
+
+def test_a_renewal_makes_the_contexts_of_changed_certificates_only(made: dict[str, Certificate]) -> None:
+    first, rsa, wild = (key_pairs([made[name].pem], PemFiles())[0] for name in ("first", "rsa", "wild"))
+    default, named = _contexts((first, wild), TlsPolicy())
+    renewed_default, renewed = _contexts((rsa, wild), TlsPolicy())
+    assert renewed_default is not default
+    assert renewed["b.example"] is named["b.example"]
+    with_policy = _contexts((rsa, wild), TlsPolicy(("no_tlsv1_2",)))[1]
+    assert with_policy["b.example"] is not named["b.example"]
 
 
 def test_a_session_is_resumed_after_a_renewal(made: dict[str, Certificate], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles, leaf_certificate
@@ -23,6 +24,9 @@ from wsgw.net.tls_policy import TlsPolicy, why
 #: The ALPN protocol of direct TLS to an XMPP server (XEP-0368).
 ALPN_XMPP_CLIENT = "xmpp-client"
 _ALPN = ["http/1.1"]
+#: The contexts in use: a renewal makes those of the changed certificates only, since a worker that made five
+#: hundred would stand still for half a second.
+_IN_USE: WeakValueDictionary[tuple[tuple[KeyPair, ...], TlsPolicy], ssl.SSLContext] = WeakValueDictionary()
 _OTHER_KEY = ": the key belongs to another certificate; the file needs the key of its first certificate"
 _SMALL_KEY = ": get one with RSA of 2048 bits or more, or with ECDSA"
 #: What an admin can do, by OpenSSL's reason code (``SSLError.reason``).
@@ -132,8 +136,15 @@ def _contexts(
     return contexts[default], {name: contexts[group] for name, group in named.items()}
 
 
-def _context_with(pairs: Sequence[KeyPair], policy: TlsPolicy) -> ssl.SSLContext:
+def _context_with(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLContext:
     """A context with ``pairs``, one of each type of key; OpenSSL selects one that the client can verify."""
+    context = _IN_USE.get((pairs, policy))
+    if context is None:
+        context = _IN_USE[pairs, policy] = _new_context_with(pairs, policy)
+    return context
+
+
+def _new_context_with(pairs: tuple[KeyPair, ...], policy: TlsPolicy) -> ssl.SSLContext:
     context = policy.context()
     context.set_alpn_protocols(_ALPN)
     for pair in pairs:
