@@ -89,6 +89,13 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     add("--origin", metavar="URL", help="origin of the web client (default: https://DOMAIN)")
     add("--resolver", metavar="HOST[:PORT]", help="DNS server to ask (default: those of the system)")
     add("--cafile", metavar="FILE", help="PEM file of authorities to trust in addition to the system's")
+    add(
+        "--idle",
+        metavar="SECONDS",
+        type=float,
+        default=65.0,
+        help="how long a connection stays quiet, to find an idle cut (default: 65)",
+    )
     add("--quick", action="store_true", help="leave out the checks that wait, for about a minute")
     add("--json", action="store_true", help="print a list of objects instead of lines")
     parser.set_defaults(run=_doctor)
@@ -202,6 +209,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             resolver=arguments.resolver,
             cafile=arguments.cafile,
             account=arguments.account,
+            idle=arguments.idle,
             quick=arguments.quick,
             json=arguments.json,
         )

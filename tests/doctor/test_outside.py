@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tests.support.fixtures import missing
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
 #: The checks of the outside, by the first part of their names.
-OUTSIDE = {"dns", "tls", "host-meta", "websocket"}
+OUTSIDE = {"dns", "tls", "host-meta", "websocket", "idle"}
 HIDE = "proxy_hide_header Access-Control-Allow-Origin;"
 SITES = {
     "nginx": Site(),
@@ -49,6 +50,9 @@ SITES = {
     "deleted": Site("haproxy", websocket=f"{HAPROXY}    http-request del-header Upgrade\n"),
     "subprotocol": Site(websocket=nginx_websocket("proxy_hide_header Sec-WebSocket-Protocol;")),
     "down": Site(websocket=nginx_websocket().replace("@BACKEND@", "127.0.0.1:1")),
+    "cut": Site(websocket=nginx_websocket("proxy_read_timeout 1s;")),
+    "tunnel": Site("haproxy", websocket=HAPROXY.replace("2m", "1s")),
+    "pinged": Site("haproxy", websocket=HAPROXY.replace("2m", "2s"), gateway="pinging"),
     "origin": Site(gateway="strict"),
     "expired": Site(certificate="expired"),
     "othername": Site(certificate="other"),
@@ -167,3 +171,24 @@ def test_the_url_and_the_origin_of_the_question(world: World) -> None:
     assert {one["verdict"] for one in found} == {"ok", "note"}
     found = of_outside(world.doctor("origin", "--quick", "--origin", "https://other.example"))
     assert {one["verdict"] for one in found} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("site", "fix"),
+    [("cut", "nginx: proxy_read_timeout 2m"), ("tunnel", "haproxy: timeout tunnel 2m")],
+)
+def test_a_proxy_that_cuts_quiet_connections_is_named(world: World, site: str, fix: str) -> None:
+    *others, cut = of_outside(world.doctor(site, "--idle", "30"))
+    assert {one["verdict"] for one in others} == {"ok"}, others
+    assert (cut["check"], cut["verdict"]) == ("idle.cut", "failed")
+    assert cut["what"] == "the proxy cuts a connection after 1 s without traffic; wsgw pings after 30 s"
+    assert fix in cut["fix"]
+    assert "websocket_ping_interval below 1 s" in cut["fix"]
+
+
+def test_pings_keep_a_connection_open(world: World) -> None:
+    found = of_outside(world.doctor("pinged", "--idle", "2.5"))
+    assert {one["verdict"] for one in found} == {"ok"}, found
+    assert re.fullmatch(
+        r"a quiet connection is open after 2\.5 s, with \d pings? answered", found[-1]["what"]
+    )

@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.support.wire import CLOSE_7395, frame
+from tests.doctor.played import ACCEPTED, ERROR, FEATURES, OPEN, SWITCHING, replies, says, serving
+from tests.support.wire import CLOSE_7395
 from wsgw.config.source import Source
 from wsgw.doctor import stream, websocket
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.inquiry import Inquiry
-
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-OPEN = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0'/>"
-FEATURES = b"<stream:features xmlns:stream='http://etherx.jabber.org/streams'/>"
-ERROR = (
-    b"<stream:error xmlns:stream='http://etherx.jabber.org/streams'>"
-    b"<%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-)
-
-
-@contextmanager
-def serving(answer: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
-    """The URL of a server that gives each connection, and the head of its request, to ``answer``."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                connection, _ = listening.accept()
-                with connection:
-                    head = b""
-                    while data := connection.recv(65536):
-                        head += data
-                        if b"\r\n\r\n" in head:
-                            answer(connection, head)
-                            break
-                    else:
-                        if ends.is_set():
-                            return
-
-        ends = threading.Event()
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"ws://127.0.0.1:{listening.getsockname()[1]}/ws-xmpp"
-        ends.set()
-        with closing(socket.create_connection(listening.getsockname())):
-            pass
-        thread.join()
-
-
-def replies(head: str) -> Callable[[socket.socket, bytes], None]:
-    """Answers each request with ``head``, in which ``ACCEPT`` is the right header of that name."""
-
-    def answer(connection: socket.socket, request: bytes) -> None:
-        key = next(line for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))[19:]
-        accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-        connection.sendall(head.replace("ACCEPT", f"Sec-WebSocket-Accept: {accept}").encode() + b"\r\n")
-
-    return answer
-
-
-SWITCHING = "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-OPENED = f"{SWITCHING}ACCEPT\r\nSec-WebSocket-Protocol: xmpp\r\n"
-
-
-def says(*messages: bytes) -> Callable[[socket.socket, bytes], None]:
-    """Opens the WebSocket, answers the first message with these, and the second with the end."""
-
-    def answer(connection: socket.socket, request: bytes) -> None:
-        replies(OPENED)(connection, request)
-        connection.recv(65536)
-        for message in messages:
-            connection.sendall(frame(message, masked=False))
-        connection.recv(65536)
-
-    return answer
 
 
 def findings(url: str) -> list[Finding]:
@@ -106,7 +37,7 @@ def findings(url: str) -> list[Finding]:
         ("HTTP/1.1 500 Oh\r\n", "answers 500", "log of the proxy"),
         ("SSH-2.0-OpenSSH\r\n", "does not answer in HTTP", "haproxy: mode http"),
         (f"{SWITCHING}Sec-WebSocket-Accept: x\r\n", "answers for another request", "no cache"),
-        (f"{SWITCHING}ACCEPT\r\n", "without the subprotocol xmpp", "haproxy: remove http-request"),
+        (f"{SWITCHING}{ACCEPTED}\r\n", "without the subprotocol xmpp", "haproxy: remove http-request"),
     ],
 )
 def test_a_refused_upgrade_names_its_cause(head: str, what: str, fix: str) -> None:

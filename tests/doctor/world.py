@@ -50,6 +50,7 @@ class Gateway:
 GATEWAYS = {
     "main": Gateway(),
     "strict": Gateway(port=5289, options='websocket_origin: ["https://other.example"]'),
+    "pinging": Gateway(port=5291, options="websocket_ping_interval: 1"),
     # Its proxies are on another address than loopback, and not in trusted_proxies.
     "far": Gateway(ip=GATEWAY_IP, port=5290),
 }

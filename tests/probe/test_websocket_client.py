@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import gevent
 import pytest
 from gevent import socket as gevent_socket
 from gevent import ssl
@@ -19,9 +20,11 @@ from wsgw.probe.websocket_client import (
     UpgradeFailed,
     UpgradeRefused,
     WebSocketClient,
+    WebSocketClosed,
     WebSocketFailed,
     WrongAccept,
     WrongSubprotocol,
+    tls_context,
 )
 
 SWITCHING = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -32,6 +35,7 @@ def tell_origin(websocket: ServerConnection) -> None:
     websocket.ping().wait(5)
     assert websocket.request is not None
     websocket.send(str(websocket.request.headers.get("Origin")))
+    websocket.recv()
 
 
 @contextmanager
@@ -72,13 +76,31 @@ def test_a_connection_with_tls_to_another_address_and_with_an_origin(certificate
             asked.append((host, asked_port))
             return gevent_socket.create_connection(("127.0.0.1", port))
 
-        context = ssl.create_default_context(cafile=str(certificate.ca))
+        context = tls_context()
+        context.load_verify_locations(certificate.ca)
         url = "wss://localhost/ws"
         with WebSocketClient(url, connect=connect, context=context, origin="https://a.example") as client:
             assert client.receive() == "https://a.example"
-            assert client.pings == 1
+            assert len(client.pings) == 1
+            client.send("")
+            with pytest.raises(WebSocketClosed):
+                client.receive()
             assert client.response.status == 101
     assert asked == [("localhost", 443)]
+
+
+def test_a_deadline_ends_the_wait_for_a_message_over_tls(certificate: Certificate) -> None:
+    """Which needs a socket of gevent."""
+    tls = plain_ssl.SSLContext(plain_ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate.pem)
+    context = tls_context()
+    context.load_verify_locations(certificate.ca)
+    with serving(tls) as port, WebSocketClient(f"wss://localhost:{port}/ws", context=context) as client:
+        assert client.receive()
+        deadline = gevent.Timeout(0.05)
+        with pytest.raises(gevent.Timeout) as caught, deadline:
+            client.receive()
+        assert caught.value is deadline
 
 
 def test_no_origin_by_default() -> None:

@@ -14,6 +14,7 @@
     domains        the addresses and SRV records of a domain
     host_meta      the page by which clients find the WebSocket
     websocket      the WebSocket, directly and by its public address, and a stream in it
+    idle           whether a proxy cuts a quiet connection
 
     names          asks DNS
     reach          connects to hosts within a bounded time

@@ -22,6 +22,7 @@ from wsgw.doctor.configuration import CONFIGURATION, errors, missing
 from wsgw.doctor.domains import DNS
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.host_meta import HOST_META
+from wsgw.doctor.idle import IDLE
 from wsgw.doctor.inquiry import Account, Check, Inquiry
 from wsgw.doctor.limits import LIMITS
 from wsgw.doctor.ports import PORTS
@@ -45,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     DNS,
     HOST_META,
     WEBSOCKET,
+    IDLE,
 )
 
 
@@ -59,6 +61,7 @@ class Arguments:
     resolver: str | None = None
     cafile: str | None = None
     account: str | None = None
+    idle: float = 65.0
     quick: bool = False
     json: bool = False
 
@@ -130,6 +133,7 @@ def _asked(arguments: Arguments) -> Inquiry:
         resolver=None if arguments.resolver is None else _address(arguments.resolver),
         cafile=None if arguments.cafile is None else Path(arguments.cafile),
         account=None if arguments.account is None else _account(arguments.account),
+        idle=arguments.idle,
         quick=arguments.quick,
     )
 

@@ -48,6 +48,8 @@ class Inquiry:
     #: Authorities to trust like the system's, for servers that clients see.
     cafile: Path | None = None
     account: Account | None = None
+    #: Seconds that a connection stays quiet in the check for an idle cut.
+    idle: float = 65.0
     #: Leave out the checks that wait.
     quick: bool = False
 

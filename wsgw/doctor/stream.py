@@ -19,7 +19,7 @@ from wsgw.probe.websocket_client import WebSocketClient, WebSocketFailed
 #: Seconds for the server's ``<open/>`` and its features.
 TIMEOUT = 15.0
 #: Seconds for the server's ``<close/>`` and its Close frame, which decide nothing.
-_LEAVING = 2.0
+LEAVING = 2.0
 _FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 _STREAMS = "http://etherx.jabber.org/streams"
 _OPEN, _CLOSE = f"{{{_FRAMING}}}open", f"{{{_FRAMING}}}close"
@@ -66,18 +66,19 @@ def open_stream(client: WebSocketClient, domain: str) -> Answer:
         return Answer(fault=str(error))
 
 
-def close_stream(client: WebSocketClient) -> None:
-    """Close the stream and the WebSocket in order, as far as the server takes part in it."""
+def close_stream(client: WebSocketClient, seconds: float = LEAVING) -> bool:
+    """Close the stream and the WebSocket; whether the server has taken part in it within ``seconds``."""
     try:
-        with at_most(_LEAVING):
+        with at_most(seconds):
             client.send(f"<close xmlns='{_FRAMING}'/>")
             while fromstring(client.receive(), forbid_dtd=True).tag != _CLOSE:
                 pass
             client.finish()
     except (ParseError, DefusedXmlException, ValueError, WebSocketFailed, OSError):
-        pass
+        return False
     finally:
         client.close()
+    return True
 
 
 def _condition(error: Element) -> str:

@@ -14,6 +14,7 @@ from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.https import Connect
 from wsgw.doctor.reach import at_most, reason, shown
 from wsgw.net.certificate import Certificate, certificate_of
+from wsgw.probe.websocket_client import tls_context
 
 #: Seconds for a handshake.
 _HANDSHAKE = 10.0
@@ -46,20 +47,18 @@ class _Offer(NamedTuple):
 @cache
 def verifying(cafile: Path | None) -> ssl.SSLContext:
     """A context that trusts the system's authorities and those of ``cafile``, as a client does."""
-    context = ssl.create_default_context()
+    context = tls_context()
     if cafile is not None:
         context.load_verify_locations(str(cafile))
-    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 @cache
 def trusting() -> ssl.SSLContext:
     """A context that trusts any certificate, so that the other checks can run in spite of a bad one."""
-    context = ssl.create_default_context()
+    context = tls_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
 from itertools import cycle
+from time import monotonic
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +27,10 @@ _PORTS = {"ws": 80, "wss": 443}
 
 class WebSocketFailed(Exception):
     """The peer does not behave like a WebSocket server; the message says how."""
+
+
+class WebSocketClosed(WebSocketFailed):
+    """The server has sent a Close frame."""
 
 
 class Response(NamedTuple):
@@ -64,6 +69,18 @@ class WrongSubprotocol(UpgradeFailed):
     """The answer does not select the subprotocol ``xmpp``."""
 
 
+def tls_context() -> ssl.SSLContext:
+    """A context that checks certificates by the system's authorities, as clients do.
+
+    ``gevent.ssl.create_default_context`` returns a context of the standard library, whose sockets block.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def _connect(host: str, port: int) -> socket.socket:
     return socket.create_connection((host, port))
 
@@ -100,10 +117,10 @@ class WebSocketClient:
             raise WebSocketFailed(f"{url} is not a ws:// or wss:// address")
         self._sock = connect(parts.hostname, parts.port or _PORTS[parts.scheme])
         if parts.scheme == "wss":
-            self._sock = _with_tls(self._sock, context or ssl.create_default_context(), parts.hostname)
+            self._sock = _with_tls(self._sock, context or tls_context(), parts.hostname)
         self._reader: BinaryIO = self._sock.makefile("rb")
-        #: The number of the server's pings so far.
-        self.pings = 0
+        #: The moments (seconds, monotonic) of the server's pings.
+        self.pings: list[float] = []
         try:
             self._shake_hands(parts.netloc.rpartition("@")[2], parts.path or "/", parts.query, origin)
         except BaseException:
@@ -128,10 +145,10 @@ class WebSocketClient:
         while True:
             final, opcode, payload = self._read_frame()
             if opcode == _PING:
-                self.pings += 1
+                self.pings.append(monotonic())
                 self._send_frame(_PONG, payload)
             elif opcode == _CLOSE:
-                raise WebSocketFailed(f"the WebSocket was closed: {_describe_close(payload)}")
+                raise WebSocketClosed(f"the WebSocket was closed: {_describe_close(payload)}")
             elif opcode in (_TEXT, _CONTINUATION):
                 message += payload
                 if len(message) > _MAX_MESSAGE:
