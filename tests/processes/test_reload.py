@@ -273,7 +273,7 @@ def test_a_reload_during_the_start_is_done_after_it(tmp_path: Path) -> None:
     config = tmp_path / "wsgw.yml"
     config.write_text(
         f"hosts: [before.example]\nlisten: [{{port: {port.number}, ip: 127.0.0.1, module: websocket_session,"
-        " upstream: 'tcp://127.0.0.1:1'}]\n"
+        " upstream: 'tcp://127.0.0.1:1', request_handlers: {/ws: mod_websocket}}]\n"
     )
     gate = Gate(config)
     gateway = Child([sys.executable, "-m", "wsgw", "--config", str(config)], tmp_path / "log")
