@@ -3,13 +3,17 @@
 FROM python:3.14-slim AS build
 WORKDIR /source
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY pyproject.toml requirements.txt requirements.lock requirements-build.lock README.md LICENSE ./
+COPY pyproject.toml setup.py requirements.txt requirements.lock requirements-build.lock README.md LICENSE ./
 COPY wsgw wsgw
 COPY deploy/health.py ./
+RUN apt-get -q update \
+ && apt-get -q -y --no-install-recommends install gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/wsgw \
  && /opt/wsgw/bin/pip install --require-hashes -r requirements-build.lock \
  && /opt/wsgw/bin/pip install --require-hashes --no-build-isolation -r requirements.lock \
  && /opt/wsgw/bin/pip install --no-deps --no-build-isolation . \
+ && /opt/wsgw/bin/python -I -m wsgw._native.choice \
  && install -m 644 health.py /opt/wsgw
 
 FROM python:3.14-slim

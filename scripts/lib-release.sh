@@ -7,9 +7,9 @@ unfinished="" # the folder of a release that is being built
 
 # source_files: prints the files that a release is built from.
 source_files() {
-    (cd "$tree" && find wsgw deploy pyproject.toml requirements.txt requirements.lock requirements-build.lock \
+    (cd "$tree" && find wsgw deploy pyproject.toml setup.py requirements.txt requirements.lock requirements-build.lock \
         README.md LICENSE -type f \
-        -not -name '*.pyc' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
+        -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
 }
 
 # release_name: VERSION-HASH; the hash covers the tree and the version of Python.
@@ -77,6 +77,8 @@ build_release() {
     "$folder/bin/python" -m pip check >"$temporary/pip" 2>&1 ||
         die "requirements.lock does not match requirements.txt; scripts/lock.sh rewrites it:
 $(cat "$temporary/pip")"
+    # Isolated: the current folder may be a tree.
+    note "the release runs with $("$folder/bin/python" -I -m wsgw._native.choice)"
     mv "$temporary/source/deploy" "$folder/deploy"
     resolve_imports "$folder"
     if [ -n "$root" ]; then forget_root "$folder"; fi

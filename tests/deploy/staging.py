@@ -17,7 +17,8 @@ from tests.support.processes import ROOT
 
 #: The parts of the tree that a deployment needs.
 LOCKS = ("requirements-build.lock", "requirements.lock")
-PARTS = ("wsgw", "scripts", "deploy", "pyproject.toml", "requirements.txt", *LOCKS, "README.md", "LICENSE")
+BUILD = ("pyproject.toml", "setup.py", "requirements.txt", *LOCKS)
+PARTS = ("wsgw", "scripts", "deploy", *BUILD, "README.md", "LICENSE")
 SECONDS = 300
 _hashes: dict[tuple[int, int, int, int], str] = {}
 
@@ -27,7 +28,7 @@ def copy_tree(folder: Path, version: str = "") -> Path:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / part)

@@ -17,6 +17,9 @@ from tests.deploy.conftest import Built, only_one
 from tests.deploy.staging import copy_tree
 from tests.support.fixtures import missing
 from tests.support.processes import ROOT
+from wsgw._native.build import FILE_NAME
+from wsgw._native.build import missing as lacking_for_native
+from wsgw._native.sources import RECORD
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 
@@ -29,6 +32,7 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
     with only_one(folder):
         if not folder.exists():
             tree = copy_tree(shared / "wheel-tree")
+            (tree / "wsgw/_native/old.so").touch()
             subprocess.run([*argv, str(tree)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
     (path,) = folder.glob("*.whl")
     return path
@@ -57,8 +61,14 @@ def output(*argv: str | Path) -> str:
 def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("wsgw/")}
-    files = (path for path in (ROOT / "wsgw").rglob("*") if path.is_file())
-    assert packed == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    files = (path.relative_to(ROOT) for path in (ROOT / "wsgw").rglob("*") if path.is_file())
+    kept = {
+        str(path)
+        for path in files
+        if "__pycache__" not in path.parts and path.suffix not in (".c", ".h", ".so")
+    }
+    native = {f"wsgw/_native/{name}" for name in ((RECORD,) if lacking_for_native() else (RECORD, FILE_NAME))}
+    assert packed == kept | native
 
 
 def test_the_wheel_requires_the_packages_of_requirements_txt(wheel: Path) -> None:

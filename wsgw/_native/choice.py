@@ -1,0 +1,77 @@
+"""Decides once for each process whether it uses the extension. ``WSGW_NATIVE=0`` forces pure Python.
+
+Objects that serve a session ask ``core()`` when they are made, never a module when it is imported: the parent
+imports all modules before it forks, and a worker may start with the native functions turned off.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from types import ModuleType
+
+from wsgw._native.sources import source_files, sources_hash
+
+VARIABLE = "WSGW_NATIVE"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The extension, or the reason why this process runs in pure Python, as part of a sentence."""
+
+    core: ModuleType | None
+    reason: str = ""
+    #: Python was forced, by the variable or after a crash; any other reason lies in the installation.
+    forced: bool = False
+
+
+def choose() -> Choice:
+    """Load the extension if the environment allows it and if it was built from the present sources."""
+    if os.environ.get(VARIABLE) == "0":
+        return Choice(None, f"{VARIABLE}=0", forced=True)
+    try:
+        core = importlib.import_module("wsgw._native._core")
+    except ModuleNotFoundError:
+        return Choice(None, f"not built; {_advice()}")
+    except ImportError as error:
+        return Choice(None, f"the extension cannot be loaded: {error}; {_advice()}")
+    if getattr(core, "SOURCES_HASH", None) != sources_hash():
+        return Choice(None, f"the extension was built from other sources; {_advice()}")
+    return Choice(core)
+
+
+def _advice() -> str:
+    from wsgw._native import build  # only here: a gateway that needs no advice needs none of its modules
+
+    if lacking := build.missing():
+        return f"missing: {lacking}"
+    return "scripts/build.sh builds it" if source_files() else "install wsgw again"
+
+
+_choice = choose()
+
+
+def choice() -> Choice:
+    """What this process uses at present."""
+    return _choice
+
+
+def core() -> ModuleType | None:
+    """The extension, None in pure Python."""
+    return _choice.core
+
+
+def turn_off(reason: str) -> None:
+    """Use pure Python from now on, in this process; ``reason`` is part of a sentence."""
+    global _choice
+    _choice = Choice(None, reason, forced=True)
+
+
+def described() -> str:
+    """What this process uses, and why, in one line."""
+    return "native functions" if _choice.core else f"pure Python ({_choice.reason})"
+
+
+if __name__ == "__main__":
+    print(described())
