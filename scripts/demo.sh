@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs wsgw with an embedded XMPP server, for a first try with a browser.
 #
-#   scripts/demo.sh [--port PORT] [--log-level LEVEL] [--log-format plain|json]
+#   scripts/demo.sh [--port PORT] [--listen IP[:PORT]] [--log-level LEVEL] [--log-format plain|json]
 #
-# The default port is 5288.
+# The default is port 5288 on loopback. On any other address the page has https://.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -332,10 +335,13 @@ def test_host_meta_writes_the_pages_of_a_domain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", STOP, ids=["TERM", "INT"])
 def test_demo_serves_a_login(serve: Callable[..., Child], port: int, number: int) -> None:
-    child = serve("demo", "--port", str(port), "--log-level", "warning")
+    child = serve("demo", "--port", str(port))
     wait_until(lambda: "Ready: " in child.text() or child.returncode is not None, 30, "the demo")
+    assert child.text().startswith(f"Open http://127.0.0.1:{port}/ in ")
     assert f"ws://127.0.0.1:{port}/ws-xmpp" in child.text()
     assert "NOT FOR PRODUCTION" in child.text()
+    settings = json.load(urllib.request.urlopen(f"http://localhost:{port}/settings.json", timeout=SECONDS))
+    assert [one["jid"] for one in settings["accounts"]] == ["alice@localhost", "bob@localhost"]
     page = urllib.request.urlopen(f"http://localhost:{port}/.well-known/host-meta", timeout=SECONDS).read()
     assert f'href="ws://127.0.0.1:{port}/ws-xmpp"'.encode() in page
     browser = Browser(port, first=frame(OPENINGS["rfc7395"]))
@@ -346,6 +352,27 @@ def test_demo_serves_a_login(serve: Callable[..., Child], port: int, number: int
     browser.close()
     assert child.wait(SECONDS) == 0
     assert "Traceback" not in child.text()
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0", "[::]:{port}"])
+def test_a_demo_for_other_machines_has_a_certificate(
+    serve: Callable[..., Child], port: int, listen: str
+) -> None:
+    child = serve("demo", "--port", str(port), "--listen", listen.format(port=port))
+    wait_until(lambda: "Ready: " in child.text() or child.returncode is not None, 30, "the demo")
+    page = re.match(rf"Open https://(\S+):{port}/ in ", child.text())
+    assert page, child.text()
+    assert f"wss://{page[1]}:{port}/ws-xmpp\n" in child.text()
+    shown = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))
+    assert f"\n  {hashlib.sha256(shown).digest().hex(':').upper()}\n" in child.text()
+    assert child.terminate(SECONDS) == 0
+
+
+@pytest.mark.parametrize("listen", ["localhost", "10.0.0.1:x", "::1:80:x"])
+def test_the_demo_listens_on_an_address(listen: str) -> None:
+    done = run_wsgw("demo", "--listen", listen)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"--listen: {listen!r} is not IP[:PORT], an IPv6 address in brackets\n"
 
 
 def test_a_configuration_may_be_in_any_folder(certificate: Certificate, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ HOMES = {
     "asn1crypto": {"net"},
 }
 #: Imports from one room into another, counted once for each pair of rooms.
-MAX_ARROWS = 98
+MAX_ARROWS = 99
 #: Lines of a module and of a function, by the top folder. A longer one gives the reason in its docstring:
 #: "Longer than 400 lines because ...".
 MAX_LINES = {"wsgw": 400, "tests": 500}

@@ -7,15 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsgw import __version__
 from wsgw.config import describe, from_arguments, options_table
+from wsgw.config.command_line import COMMAND_LINE_PATH, DemoPages
+from wsgw.config.describe import in_url
 from wsgw.config.gateway_options import LOG_FORMATS, LOG_LEVELS
 from wsgw.config.source import Source
-from wsgw.errors import ConfigError
+from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.ops.logs import log_directly, start_logging
+
+if TYPE_CHECKING:
+    from wsgw.demo.certificate import SelfSigned
 
 #: The exit status if the configuration is invalid.
 EXIT_CONFIG = 2
@@ -23,14 +31,19 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds for the demo's proof: two logins and a message, on a busy machine.
 DEMO_PROOF_TIMEOUT = 30.0
 DEMO_READY = """\
-wsgw demo: the gateway and an embedded XMPP server on loopback. NOT FOR PRODUCTION: accounts and
-rosters live in memory, passwords are known, there is no TLS.
+Open {page} in two tabs of a browser, log in as alice in one and as bob in the other.
+
+wsgw demo: the gateway and an embedded XMPP server. NOT FOR PRODUCTION: the passwords are known, and
+accounts and rosters live in memory.
 
   WebSocket  {url}
-{accounts}
+{rest}
 
 Ready: both accounts have logged in through the gateway and one message has arrived. Ctrl-C stops it.
 """
+DEMO_TLS = """\
+The certificate was made for this start, so the browser warns of it. Compare its SHA-256 fingerprint:
+  {fingerprint}"""
 #: Seconds in which the demo ends its sessions: a user who stops it expects it to stop at once.
 DEMO_DRAIN_TIMEOUT = 1.0
 
@@ -66,11 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     options.set_defaults(run=_options)
     _add_host_meta(commands.add_parser("host-meta", help="write the pages by which clients find a WebSocket"))
     _add_doctor(commands.add_parser("doctor", help="find out why clients cannot log in, and what to do"))
-    demo = commands.add_parser("demo", help="gateway and embedded XMPP server on loopback, for a first try")
-    demo.add_argument("--port", type=int, default=5288, help="port of the WebSocket (default: %(default)s)")
-    _add_log(demo, suppress=True)
-    demo.set_defaults(run=_demo)
+    _add_demo(commands.add_parser("demo", help="gateway, embedded XMPP server and console, for a first try"))
     return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=5288, help="port of the page (default: %(default)s)")
+    parser.add_argument(
+        "--listen",
+        metavar="IP[:PORT]",
+        default="127.0.0.1",
+        help="address of the page, with https:// unless it is on loopback (default: %(default)s)",
+    )
+    _add_log(parser, suppress=True)
+    parser.set_defaults(run=_demo)
 
 
 def _add_host_meta(parser: argparse.ArgumentParser) -> None:
@@ -217,27 +239,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from wsgw.demo import DEMO_ACCOUNTS, DemoServer
-    from wsgw.gateway import Gateway, listener_url
-    from wsgw.probe import ProbeFailed, prove
+    from wsgw.probe import ProbeFailed
 
-    writer = start_logging(arguments.log_level or "info", arguments.log_format or "plain")
+    writer = start_logging(arguments.log_level or "warning", arguments.log_format or "plain")
     try:
-        with DemoServer() as server:
-            upstream = f"tcp://127.0.0.1:{server.port}"
-            listen = f"127.0.0.1:{arguments.port}"
-            config = from_arguments(listen, [server.domain], [upstream], with_host_meta=True)
-            gateway = Gateway.alone(replace(config, drain_timeout=DEMO_DRAIN_TIMEOUT))
-            url = listener_url(config.listeners[0])
-            alice, bob = DEMO_ACCOUNTS.items()
-
-            def prove_it() -> None:
-                prove(url, server.domain, alice, bob, DEMO_PROOF_TIMEOUT)
-                print(
-                    DEMO_READY.format(url=url, accounts=_accounts(server.domain, DEMO_ACCOUNTS)), flush=True
-                )
-
-            gateway.serve_forever(prove_it)
+        _serve_demo(*_demo_place(arguments.listen, arguments.port))
     except ProbeFailed as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
@@ -246,7 +252,49 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _accounts(domain: str, accounts: Mapping[str, str]) -> str:
-    return "\n".join(
-        f"  account    {name}@{domain}   password {password}" for name, password in accounts.items()
+def _demo_place(listen: str, port: int) -> tuple[str, int]:
+    """The address and the port of ``IP``, ``IP:PORT`` or ``[IP]:PORT``. Raises ConfigError."""
+    head, _, tail = listen.rpartition(":")
+    for ip, number in ((listen, str(port)), (head, tail)):
+        with suppress(ValueError):
+            return str(ip_address(ip.removeprefix("[").removesuffix("]"))), int(number)
+    raise ConfigError(
+        [ConfigProblem("--listen", 0, f"{listen!r} is not IP[:PORT], an IPv6 address in brackets")]
     )
+
+
+def _serve_demo(ip: str, port: int) -> None:
+    from wsgw.demo import DEMO_ACCOUNTS, DemoServer
+    from wsgw.demo.certificate import names_of, self_signed
+    from wsgw.gateway import Gateway
+    from wsgw.probe import prove
+
+    names = names_of(ip)
+    needs_tls = not ip_address(ip).is_loopback
+    url = f"{'wss' if needs_tls else 'ws'}://{in_url(names[0])}:{port}/{COMMAND_LINE_PATH}"
+    alice, bob = DEMO_ACCOUNTS.items()
+    with DemoServer() as server:
+        server.acquaint(*DEMO_ACCOUNTS)
+        accounts = {f"{name}@{server.domain}": password for name, password in DEMO_ACCOUNTS.items()}
+        with self_signed(names) if needs_tls else nullcontext() as certificate:
+            pages = DemoPages(url, str(certificate.pem) if certificate else "")
+            listen, upstream = f"{in_url(ip)}:{port}", f"tcp://127.0.0.1:{server.port}"
+            config = from_arguments(listen, [server.domain], [upstream], pages)
+            config = replace(config, drain_timeout=DEMO_DRAIN_TIMEOUT, demo_accounts=accounts)
+            gateway = Gateway.alone(config)
+
+        def prove_it() -> None:
+            authority = certificate.certificate if certificate else ""
+            prove(url, server.domain, alice, bob, DEMO_PROOF_TIMEOUT, authority)
+            print(_demo_ready(url, accounts, certificate), flush=True)
+
+        gateway.serve_forever(prove_it)
+
+
+def _demo_ready(url: str, accounts: Mapping[str, str], certificate: SelfSigned | None) -> str:
+    """The text that the demo prints when it is ready; its first line has the address to open."""
+    page = url.replace("ws", "http", 1).removesuffix(COMMAND_LINE_PATH)
+    lines = [f"  account    {jid}   password {password}" for jid, password in accounts.items()]
+    if certificate is not None:
+        lines += ["", DEMO_TLS.format(fingerprint=certificate.fingerprint)]
+    return DEMO_READY.format(page=page, url=url, rest="\n".join(lines))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.certificates import Certificate
 from wsgw.config import from_arguments
+from wsgw.config.command_line import DemoPages
 from wsgw.config.model import RequestHandler
 from wsgw.errors import ConfigError
 
@@ -30,6 +32,21 @@ def test_several_domains_and_upstreams_may_be_given() -> None:
     config = from_arguments("5288", ["a", "b"], [*UPSTREAM, "srv:a"])
     assert config.hosts == ("a", "b")
     assert [str(address) for address in config.listeners[0].upstream] == [*UPSTREAM, "srv:a"]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_demo_has_its_pages(certificate: Certificate, tls: bool) -> None:
+    url = "wss://10.0.0.1:5288/ws-xmpp"
+    pages = DemoPages(url, str(certificate.pem) if tls else "")
+    config = from_arguments("0.0.0.0:5288", ["a"], UPSTREAM, pages)
+    (found,) = config.listeners
+    assert {one.path: one.module for one in found.request_handlers} == {
+        ("ws-xmpp",): "mod_websocket",
+        (".well-known",): "mod_host_meta",
+        (): "wsgw_console",
+    }
+    assert [page.websocket for page in config.host_meta] == [url]
+    assert (found.tls, found.certfiles) == (tls, (certificate.pem,) if tls else ())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.config.snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 from wsgw.config import describe, from_arguments, load, options_table
+from wsgw.config.command_line import DemoPages
 from wsgw.config.model import HostAddresses, ListenerConfig
 from wsgw.config.options import OPTIONS
 
@@ -51,12 +52,22 @@ def test_the_command_line_is_shown_as_a_source() -> None:
 
 def test_the_addresses_of_host_meta_are_shown() -> None:
     """Only at a listener that serves the page."""
-    config = from_arguments("127.0.0.1:5288", ["a"], ["srv:a"], with_host_meta=True)
+    config = from_arguments("127.0.0.1:5288", ["a"], ["srv:a"], DemoPages("ws://127.0.0.1:5288/ws-xmpp"))
     assert "  host-meta                 a: ws://127.0.0.1:5288/ws-xmpp\n" in describe(config)
     pages = (HostAddresses("a", "wss://a/ws", "https://a/b"), HostAddresses("b", None, None))
     assert " a: https://a/b wss://a/ws, b: no address\n" in describe(replace(config, host_meta=pages))
     assert " none: no host has mod_host_meta in its modules\n" in describe(replace(config, host_meta=()))
     assert "host-meta" not in describe(from_arguments("127.0.0.1:5288", ["a"], ["srv:a"]))
+
+
+def test_the_address_of_the_console_is_shown(tmp_path: Path) -> None:
+    handlers = '{ip, "::1"}, {request_handlers, [{["a"], wsgw_console}, {[], mod_websocket}]}'
+    assert "\n  console                   http://[::1]:5288/a/\n" in describe(
+        load_text(tmp_path, listener(handlers))
+    )
+    config = from_arguments("127.0.0.1:5288", ["a"], ["srv:a"], DemoPages("ws://127.0.0.1:5288/ws-xmpp"))
+    assert "\n  console                   http://127.0.0.1:5288/\n" in describe(config)
+    assert "console" not in describe(from_arguments("127.0.0.1:5288", ["a"], ["srv:a"]))
 
 
 def test_the_table_has_a_row_for_every_option() -> None:

@@ -100,12 +100,13 @@ def test_a_handler_of_ejabberds_is_a_warning(tmp_path: Path, module: str, advice
         ("web_admin, {tsl, true}", "1: unknown option tsl; did you mean tls?"),
         (
             '{request_handlers, [{["a"], mod_websockt}]}',
-            "1: request_handlers: mod_websockt is not a request handler; known: mod_websocket, mod_host_meta",
+            "1: request_handlers: mod_websockt is not a request handler; "
+            "known: mod_websocket, mod_host_meta, wsgw_console",
         ),
         (
             '{request_handlers, [{["a"], ejabberd_websockets}]}',
             "1: request_handlers: ejabberd_websockets is not a request handler; "
-            "known: mod_websocket, mod_host_meta",
+            "known: mod_websocket, mod_host_meta, wsgw_console",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.demo.raw_client import RawClient
+from wsgw.demo import DemoServer
 
 Connect = Callable[[], RawClient]
 
@@ -80,6 +81,13 @@ def test_a_new_resource_gets_the_presence_of_others(
     assert "from='bob@localhost/test'" in welcome
     for client in (alice, bob):
         assert "from='alice@localhost/second'" in client.until("</presence>")
+
+
+def test_acquainted_accounts_are_contacts_from_the_start(server: DemoServer, connect: Connect) -> None:
+    server.acquaint("alice", "bob")
+    alice, bob = (connect().login(name).available() for name in ("alice", "bob"))
+    assert "from='bob@localhost/test'" in alice.until("</presence>")
+    assert "jid='alice@localhost' subscription='both'" in bob.roster()
 
 
 def test_a_subscription_request_waits_for_the_contact(connect: Connect) -> None:

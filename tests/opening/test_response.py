@@ -29,10 +29,13 @@ def test_a_response_with_upgrade_names_it_in_connection() -> None:
 
 def test_a_page_has_its_media_type_and_its_bytes() -> None:
     page = PageAnswer(HOST_META, 200, "OK", [("Content-Type", "image/png")], b"\x89\xff")
-    assert refusal_bytes(page) == (
+    expected = (
         b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nX-Content-Type-Options: nosniff\r\n"
         b"Content-Length: 2\r\nConnection: close\r\n\r\n\x89\xff"
     )
+    assert refusal_bytes(page) == expected
+    protected = [*page.headers, ("X-Content-Type-Options", "nosniff")]
+    assert refusal_bytes(PageAnswer(HOST_META, 200, "OK", protected, page.body)) == expected
 
 
 def test_a_page_that_has_not_changed_has_neither_body_nor_length() -> None:

@@ -56,3 +56,21 @@ def test_the_policy_allows_only_the_same_origin_and_nothing_inline() -> None:
     assert set(policy.values()) == {"'none'", "'self'"}
     assert "form-action 'self'" in dict(security_fields(has_form=True))["Content-Security-Policy"]
     assert fields["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".js"], ids=lambda path: path.name)
+def test_a_module_imports_only_files_of_its_page(path: Path) -> None:
+    named = re.findall(r"""(?:from |import\()['"`]\./([^'"`]+)""", path.read_text("utf-8"))
+    expected = {name.replace("${language}", language) for name in named for language in ("en", "ru")}
+    assert expected <= page_files(path.parent.name).keys()
+
+
+def test_both_languages_of_the_console_have_the_same_texts() -> None:
+    tables = [(ROOM / f"console/texts_{language}.js").read_text("utf-8") for language in ("en", "ru")]
+    entry = re.compile(r"^    (?:'([^']+)'|(\w+)):\s+'([^']*)',$", re.MULTILINE)
+    english, russian = (
+        {one or other: sorted(re.findall(r"\{\w+\}", text)) for one, other, text in entry.findall(table)}
+        for table in tables
+    )
+    assert english == russian
+    assert len(english) == tables[0].count("',\n")

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
-from wsgw.config.model import HANDLER, HOST_META, AdminListener, ListenerConfig
+from wsgw.config.model import OWN_HANDLERS, AdminListener, ListenerConfig
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
@@ -183,7 +183,7 @@ def _of_ejabberds_own(where: str, choices: Choices) -> list[str]:
         for advice, names in advised.items()
     ]
     for handler in choices["request_handlers"]:
-        if handler.module not in (HANDLER, HOST_META):
+        if handler.module not in OWN_HANDLERS:
             path = f"/{'/'.join(handler.path)}"
             advice = instead_of_handler(handler.module)
             reason = f"{where} does not serve {path}, whose handler is {handler.module}: {advice}."

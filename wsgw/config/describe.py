@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import (
+    CONSOLE,
     HANDLER,
     HOST_META,
     AdminListener,
@@ -181,10 +182,20 @@ def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
     The host in the URL is the listener's address. It is the first of ``hosts`` if the listener is on all
     addresses, or if TLS needs a name.
     """
-    scheme = "wss" if listener.tls else "ws"
+    return [f"ws{_after_the_scheme(listener, hosts)}{path}" for path in listener.paths_of(HANDLER)]
+
+
+def console_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
+    """The URLs of the console, as in ``client_urls``."""
+    start = f"http{_after_the_scheme(listener, hosts)}"
+    return [f"{start}{path.removesuffix('/')}/" for path in listener.paths_of(CONSOLE)]
+
+
+def _after_the_scheme(listener: ListenerConfig, hosts: Sequence[str]) -> str:
+    """``://host:port``, or ``s://host:port`` with TLS."""
     named = listener.tls or listener.ip in ("0.0.0.0", "::")
-    host = hosts[0] if named and hosts else _in_url(listener.ip)
-    return [f"{scheme}://{host}:{listener.port}{path}" for path in listener.paths_of(HANDLER)]
+    host = hosts[0] if named and hosts else in_url(listener.ip)
+    return f"{'s' if listener.tls else ''}://{host}:{listener.port}"
 
 
 def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
@@ -198,10 +209,11 @@ def _clients_line(listener: ListenerConfig, hosts: Sequence[str]) -> str:
 
 
 def _place(listener: ListenerConfig | AdminListener) -> str:
-    return f"{_in_url(listener.ip)}:{listener.port}"
+    return f"{in_url(listener.ip)}:{listener.port}"
 
 
-def _in_url(ip: str) -> str:
+def in_url(ip: str) -> str:
+    """An IP address as the host of a URL."""
     return f"[{ip}]" if ":" in ip else ip
 
 
@@ -209,6 +221,8 @@ def _listener_lines(listener: ListenerConfig, config: Config) -> list[str]:
     lines = [_clients_line(listener, config.hosts)]
     if listener.paths_of(HOST_META):
         lines.append(f"  {'host-meta':<25} {_addresses(config)}")
+    if urls := console_urls(listener, config.hosts):
+        lines.append(f"  {'console':<25} {', '.join(urls)}")
     given = config.origin(listener).options
     for name, value in _listener_values(listener):
         lines.append(_line(name, value, name not in given))

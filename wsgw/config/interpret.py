@@ -19,6 +19,7 @@ from wsgw.config.model import (
     HOST_META,
     LISTENER_MODULE,
     LISTENER_MODULES,
+    OWN_HANDLERS,
     AdminListener,
     Config,
     IPNetwork,
@@ -195,7 +196,7 @@ def _listener(
     raw: RawListener, choices: Choices, facts: ServerFacts, room: int, problems: Problems
 ) -> ListenerConfig:
     """One listener with its computed defaults. ``room``: the sessions that the limit of open files allows."""
-    handlers = tuple(one for one in choices["request_handlers"] if one.module in (HANDLER, HOST_META))
+    handlers = tuple(one for one in choices["request_handlers"] if one.module in OWN_HANDLERS)
     computed: dict[str, Any] = {
         "ip": _ip(raw, choices, problems),
         "request_handlers": handlers,

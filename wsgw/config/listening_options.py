@@ -16,7 +16,7 @@ LISTENING_OPTIONS: Final[tuple[Option, ...]] = (
         (),
         "Path prefixes, each with the module that handles requests below it; any other path is 404. A path "
         "is a string or a list of segments. The module is `mod_websocket`, or `ejabberd_websocket`, its "
-        "older name, or `mod_host_meta`; any other module is ignored with a warning.",
+        "older name, `mod_host_meta`, or `wsgw_console`; any other module is ignored with a warning.",
         "ejabberd",
     ),
     Option(

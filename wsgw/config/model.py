@@ -25,6 +25,10 @@ HANDLER: Final = "mod_websocket"
 HANDLER_NAMES: Final = (HANDLER, "ejabberd_websocket")
 #: The module of host-meta (XEP-0156) in ``request_handlers``.
 HOST_META: Final = "mod_host_meta"
+#: The module of the console in ``request_handlers``.
+CONSOLE: Final = "wsgw_console"
+#: All modules that wsgw serves in ``request_handlers``.
+OWN_HANDLERS: Final = (HANDLER, HOST_META, CONSOLE)
 UpstreamScheme = Literal["tcp", "starttls", "tls", "unix", "srv"]
 IPNetwork = IPv4Network | IPv6Network
 
@@ -213,6 +217,8 @@ class Config:
     admin_listeners: tuple[AdminListener, ...] = ()
     #: One for each host that has host-meta.
     host_meta: tuple[HostAddresses, ...] = ()
+    #: JID → password of the demo's accounts, which the console shows to every visitor.
+    demo_accounts: Mapping[str, str] = field(default_factory=dict)
     #: Not compared: two configurations can have the same settings in different places.
     origins: Origins = field(default=Origins(), compare=False)
 

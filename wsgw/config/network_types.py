@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from wsgw.config.model import (
     HANDLER,
     HANDLER_NAMES,
-    HOST_META,
+    OWN_HANDLERS,
     IPNetwork,
     RequestHandler,
     Traced,
@@ -217,9 +217,8 @@ class RequestHandlers:
         if module in HANDLER_NAMES:
             return HANDLER
         if module is None or not _MODULE_NAME.fullmatch(module) or _is_meant(module):
-            raise Misfit(
-                term.mark, f"{module or show(term)} is not a request handler; known: {HANDLER}, {HOST_META}"
-            )
+            known = ", ".join(OWN_HANDLERS)
+            raise Misfit(term.mark, f"{module or show(term)} is not a request handler; known: {known}")
         return module
 
     def _path(self, term: Term) -> tuple[str, ...]:
@@ -234,7 +233,7 @@ class RequestHandlers:
 
 def _is_meant(module: str) -> bool:
     """Whether ``module`` is probably a misspelled handler of wsgw."""
-    known = (*HANDLER_NAMES, HOST_META)
+    known = (*HANDLER_NAMES, *OWN_HANDLERS)
     return module not in known and (near(module, known) is not None or "websock" in module)
 
 

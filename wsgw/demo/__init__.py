@@ -16,6 +16,7 @@ greenlet for each connection.
     requests, roster_requests, routing, presence, subscriptions
                                           the handling of a stanza
     elements, stanzas                     build elements and stanzas
+    certificate                           the certificate of a demo that another machine opens
 """
 
 from wsgw.demo.server import DEMO_ACCOUNTS, DemoServer

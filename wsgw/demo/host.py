@@ -7,7 +7,7 @@ that it calls, so that ``Host.__init__`` shows the calls between them; none of t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
 
 from wsgw.demo.accounts import Accounts
@@ -51,6 +51,10 @@ class Host:
             return str(parse_jid(address)) == self.domain
         except StanzaError:
             return False
+
+    def acquaint(self, localparts: Iterable[str]) -> None:
+        """Make the accounts contacts of each other. The localparts are prepared."""
+        self._rosters.acquaint(localparts, self.domain)
 
     def bind(self, localpart: str, resource: str | None, wire: Wire) -> Session:
         """Bind ``resource``, or a random one; a session that holds it ends (RFC 6120 section 7.7.2.2).

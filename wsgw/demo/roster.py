@@ -5,7 +5,9 @@ It holds data only: ``subscriptions`` and ``roster_requests`` change the data an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import permutations
 from xml.etree.ElementTree import Element
 
 from sleekxmpp.stanza.roster import RosterItem as RosterItemStanza
@@ -83,6 +85,12 @@ class Rosters:
     def of(self, localpart: str) -> Roster:
         """The account's roster, made at its first use."""
         return self._by_account.setdefault(localpart, Roster())
+
+    def acquaint(self, localparts: Iterable[str], domain: str) -> None:
+        """Make the accounts contacts of each other, which see each other's presence."""
+        for one, other in permutations(localparts, 2):
+            item = self.of(one).item(f"{other}@{domain}")
+            item.to = item.from_ = True
 
     def remove(self, localpart: str) -> None:
         """Delete the account's roster."""

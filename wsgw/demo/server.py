@@ -59,6 +59,10 @@ class DemoServer:
         """The port it listens on."""
         return int(self._server.server_port or 0)
 
+    def acquaint(self, *localparts: str) -> None:
+        """Make accounts contacts of each other, as two clients find them that try a chat."""
+        self._host.acquaint(localparts)
+
     def start(self) -> None:
         """Listen and accept. Raises OSError if the port cannot be used."""
         self._server.start()

@@ -39,6 +39,8 @@ PLAIN_REQUEST = Refusal("plain_request", (200,))
 HOST_META = Refusal("host_meta", (200, 400, 404, 405))
 #: A request of a certificate authority (RFC 8555 section 8.3), answered or not.
 ACME_CHALLENGE = Refusal("acme_challenge", (200, 404, 405))
+#: A request for a file of the console.
+CONSOLE = Refusal("console", (200, 304, 307, 405))
 #: Any other error in the request.
 HANDSHAKE = Refusal("handshake", (400, 403, 404, 426))
 

@@ -4,6 +4,7 @@
     context      the settings and services that all connections of a listener share
     pages        the pages that a listener serves next to its WebSocket
     acme_challenge  the answers to a certificate authority (RFC 8555)
+    console      the console, one of these pages
     connection   one connection up to the 101: admission, PROXY header, TLS, request
     first_bytes  the steps before the request: PROXY header and TLS handshake
     upgrade      the request: pywsgi reads it, gevent-websocket writes the 101

@@ -18,7 +18,8 @@ def refusal_bytes(refusal: HandshakeRefused, method: str = "GET") -> bytes:
     if refusal.body:
         is_text = all(name != "Content-Type" for name, _ in refusal.headers)
         lines += ["Content-Type: text/plain; charset=utf-8"] * is_text
-        lines.append("X-Content-Type-Options: nosniff")
+        if all(name != "X-Content-Type-Options" for name, _ in refusal.headers):
+            lines.append("X-Content-Type-Options: nosniff")
     body = refusal.body.encode() if isinstance(refusal.body, str) else refusal.body
     if refusal.status != NOT_MODIFIED:  # its length would be that of the page (RFC 9110 section 8.6)
         lines.append(f"Content-Length: {len(body)}")

@@ -34,9 +34,10 @@ COUNTED: Final = (
         "Connections refused before a session, by reason and HTTP status. The reason is the option whose"
         " limit was reached, draining, plain_request (no WebSocket upgrade in the request, as in health"
         " checks), host_meta (a request for the page of XEP-0156, answered or not), acme_challenge (a request"
-        " of a certificate authority, answered or not), no_request, tls_verify (no valid certificate of the"
-        " client), or handshake (any other error of the request). The status is empty if there was no answer;"
-        " for a limit over TLS it is counted but not sent.",
+        " of a certificate authority, answered or not), console (a request for a file of the console),"
+        " no_request, tls_verify (no valid certificate of the client), or handshake (any other error of the"
+        " request). The status is empty if there was no answer; for a limit over TLS it is counted but not"
+        " sent.",
         ("reason", "status"),
     ),
     Metric(

@@ -13,12 +13,12 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
-from gevent import Timeout
+from gevent import Timeout, ssl
 from scramp import ScramClient, ScramException
 
 from wsgw.demo.elements import NS_BIND, NS_CLIENT, NS_SASL, NS_STREAM, make, quote_attribute, serialise
 from wsgw.errors import WsgwError
-from wsgw.probe.websocket_client import WebSocketClient, WebSocketFailed
+from wsgw.probe.websocket_client import WebSocketClient, WebSocketFailed, tls_context
 
 _NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-1")
@@ -28,17 +28,28 @@ class ProbeFailed(WsgwError):
     """The gateway failed a step; the message is a sentence with the step and the reason."""
 
 
-def prove(url: str, domain: str, sender: tuple[str, str], receiver: tuple[str, str], timeout: float) -> None:
+def prove(
+    url: str,
+    domain: str,
+    sender: tuple[str, str],
+    receiver: tuple[str, str],
+    timeout: float,
+    authority: str = "",
+) -> None:
     """Send a message from ``sender`` to ``receiver`` through the gateway; it must arrive unchanged.
 
-    ``url``: ``ws://HOST:PORT/PATH``. ``sender`` and ``receiver``: (localpart, password) of accounts of
-    ``domain``. ``timeout``: seconds for all steps together. Raises ProbeFailed.
+    ``url``: ``ws://HOST:PORT/PATH``, or ``wss://``. ``sender`` and ``receiver``: (localpart, password) of
+    accounts of ``domain``. ``timeout``: seconds for all steps together. ``authority``: the PEM text of the
+    certificate to trust, by default those of the system. Raises ProbeFailed.
     """
     steps = _Steps()
+    context = tls_context()
+    if authority:
+        context.load_verify_locations(cadata=authority)
     deadline = Timeout(timeout)
     try:
-        with deadline, _ProbeSession(url, domain, receiver, steps) as listening:
-            with _ProbeSession(url, domain, sender, steps) as speaking:
+        with deadline, _ProbeSession(url, domain, receiver, steps, context) as listening:
+            with _ProbeSession(url, domain, sender, steps, context) as speaking:
                 _carry_message(speaking, listening, steps)
                 speaking.leave()
             listening.leave()
@@ -68,13 +79,15 @@ class _Steps:
 class _ProbeSession:
     """The session of one account, logged in and with a bound resource, over RFC 7395 framing."""
 
-    def __init__(self, url: str, domain: str, account: tuple[str, str], steps: _Steps) -> None:
+    def __init__(
+        self, url: str, domain: str, account: tuple[str, str], steps: _Steps, context: ssl.SSLContext | None
+    ) -> None:
         self._domain = domain
         self._name, self._password = account
         self._steps = steps
         self.jid = f"{self._name}@{domain}"
         with self._step("opening the WebSocket"):
-            self._socket = WebSocketClient(url)
+            self._socket = WebSocketClient(url, context=context)
         try:
             self._log_in()
         except BaseException:
