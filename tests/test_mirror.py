@@ -71,6 +71,8 @@ TESTED_BY = {
     "ops/log_formats.py": "ops/test_logs.py",
     "ops/overview.py": "ops/test_administration.py",
     "ops/page_frame.py": "ops/test_status_page.py",
+    "ops/session_markup.py": "ops/test_session_pages.py",
+    "ops/session_queries.py": "ops/test_session_pages.py",
     "ops/status_document.py": "ops/test_administration.py",
     "processes/inherited.py": "processes/test_handover.py",
     "processes/parent.py": "processes/test_reload.py",
@@ -87,6 +89,7 @@ TESTED_BY = {
     "websocket_xmpp/sides.py": "websocket_xmpp",
     "websocket_xmpp/states.py": "test_state_machines.py",
     "xmpp/header.py": "xmpp/framing",
+    "telemetry/session_view.py": "ops/test_session_pages.py",
 }
 
 

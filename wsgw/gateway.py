@@ -222,6 +222,8 @@ class Gateway:
             draining=lambda: supervisor.draining,
             connections=lambda: supervisor.admission.connections,
             probes=lambda: [listener.context.upstream.probe for listener in self.listeners],
+            sessions=lambda: supervisor.sessions,
+            trace=supervisor.trace_session,
         )
         return Administration(shared.figures, slot, shared.state, shared.history, served, self.config, files)
 

@@ -152,6 +152,13 @@ class Supervisor:
         """Trace the sessions in ``targets``, also running ones; with ``everything`` all, at level debug."""
         self._tracing.change(targets, self.sessions, everything=everything)
 
+    def trace_session(self, connection: int, on: bool) -> None:
+        """Trace the running session with this connection, or no longer; nothing happens if it has ended."""
+        for relay in self.sessions:
+            if relay.peer.connection_id == connection:
+                self._tracing.choose(relay, on=on)
+                return
+
     def start(self) -> None:
         """Start sweeping, and take a share of the new connections."""
         self.accept_share.beat(monotonic())

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from tests.config.snippets import CERTIFICATE, FIXTURES, KEY, listener, load_text
 from wsgw.config import describe, from_arguments, load, options_table
+from wsgw.config.admin_options import ADMIN_OPTIONS
 from wsgw.config.command_line import DemoPages
 from wsgw.config.model import HostAddresses, ListenerConfig
+from wsgw.config.option import Scope
 from wsgw.config.options import OPTIONS
 
 
@@ -72,7 +74,10 @@ def test_the_address_of_the_console_is_shown(tmp_path: Path) -> None:
 
 def test_the_table_has_a_row_for_every_option() -> None:
     rows = [line for line in options_table().splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == [option.name for option in OPTIONS]
+    listeners = [option.name for option in OPTIONS if option.scope is not Scope.TOP]
+    tops = [option.name for option in OPTIONS if option.scope is Scope.TOP]
+    admin = [option.name for option in ADMIN_OPTIONS]
+    assert [row.split("`")[1] for row in rows] == [*listeners, *admin, *tops]
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
 
 

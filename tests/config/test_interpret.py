@@ -125,8 +125,14 @@ def test_an_admin_listener_open_to_all_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("listener", "reason"),
     [
-        ("{5289, wsgw_admin, [{tls, true}]}", "wsgw_admin has no option but ip"),
-        ("{5289, wsgw_admin, [ip]}", "wsgw_admin has no option but ip"),
+        (
+            "{5289, wsgw_admin, [{tls, true}]}",
+            "wsgw_admin has no option tls; the options are ip, serve, token",
+        ),
+        ("{5289, wsgw_admin, [{tokn, true}]}", "wsgw_admin has no option tokn; did you mean token?"),
+        ("{5289, wsgw_admin, [ip]}", "ip: "),
+        ("{5289, wsgw_admin, [{serve, some}]}", "serve: expected all or probes, found some"),
+        ("{5289, wsgw_admin, [{serve, all}, {serve, probes}]}", "serve is given twice"),
         ('{{5289, "::1"}, wsgw_admin, [{ip, "::1"}]}', "ip is given twice"),
         ("{5289, wsgw_admin, [{ip, none}]}", "ip: "),
         ("{{5289, udp}, wsgw_admin, []}", "wsgw_admin listens on tcp, not udp"),

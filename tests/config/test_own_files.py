@@ -447,9 +447,9 @@ def test_advice_for_yaml_is_in_yaml(tmp_path: Path, own: str, reason: str) -> No
     assert reason in found
 
 
-def test_advice_for_the_admins_listener_is_in_yaml(tmp_path: Path) -> None:
+def test_a_wrong_option_of_the_admins_listener_in_yaml(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, f"{OWN}  - {{port: 5289, module: wsgw_admin, tls: true}}\n", "wsgw.yml")
-    assert found == "8: wsgw_admin has no option but ip, ip: ADDRESS"
+    assert found == "8: wsgw_admin has no option tls; the options are ip, serve, token, allowed_hosts"
 
 
 @pytest.mark.parametrize(

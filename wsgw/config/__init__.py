@@ -19,6 +19,7 @@
                      the types of values, and the shape of an option
     listening_options, session_options, upstream_options, gateway_options, options
                      the option table
+    admin_options    the options of the admin listener
     precedence, cross_checks, origins, interpret, advice
                      from terms to settings; all errors are collected
     remark           what an admin should change in settings that can be used

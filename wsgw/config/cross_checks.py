@@ -214,15 +214,17 @@ def _upstream_warnings(
     return found
 
 
-def warning_about_admin(listener: AdminListener, mark: Mark) -> str | None:
-    """The warning about an admin listener that other machines can reach; None on loopback."""
-    if is_loopback(listener.ip):
-        return None
-    return _at(
-        mark,
-        f"The wsgw_admin listener on port {listener.port} is open to other machines ({listener.ip})"
-        ": any client that reaches it sees hosts, addresses of servers and figures.",
-    )
+def warnings_about_admin(listener: AdminListener, mark: Mark) -> list[str]:
+    """The warnings about an admin listener that other machines can reach, or whose token has no effect."""
+    where, found = f"The wsgw_admin listener on port {listener.port}", []
+    if not is_loopback(listener.ip):
+        reason = "any client that reaches it sees hosts, addresses of servers and figures."
+        if listener.token is not None:
+            reason = "the token, JIDs and addresses of clients cross the network in clear."
+        found.append(_at(mark, f"{where} is open to other machines ({listener.ip}): {reason}"))
+    if listener.token is not None and listener.serve == "probes":
+        found.append(_at(mark, f"{where} serves only probes: its token has no effect."))
+    return found
 
 
 def is_loopback(host: str) -> bool:

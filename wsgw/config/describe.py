@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from wsgw.config.admin_options import ADMIN_OPTIONS
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import (
     CONSOLE,
@@ -56,8 +57,8 @@ _ADMIN: Final = """\
 {5289, wsgw_admin, [{ip, {127,0,0,1}}]}
 ```
 
-Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/status`, `/status.json`; see
-[metrics.md](metrics.md). Its only option is `ip`, the address to listen on, by default `127.0.0.1`.
+Plain HTTP for the admin: `/metrics` for Prometheus, `/healthz`, `/readyz`, `/status`, `/status.json`,
+`/history.json`; see [metrics.md](metrics.md).
 """
 _TOP_HEADING: Final = "## At the top level\n"
 _MODULES: Final = """\
@@ -87,6 +88,9 @@ def options_table() -> str:
             *map(_row, rows),
             "",
             _ADMIN,
+            _COLUMNS,
+            *map(_row, ADMIN_OPTIONS),
+            "",
             _TOP_HEADING,
             _COLUMNS,
             *map(_row, tops),
@@ -115,8 +119,16 @@ def describe(config: Config) -> str:
     ]
     for listener in config.listeners:
         lines += ["", f"listener on {_place(listener)}", *_listener_lines(listener, config)]
-    lines += [f"\nadmin listener on {_place(listener)}" for listener in config.admin_listeners]
+    for admin in config.admin_listeners:
+        lines += ["", f"admin listener on {_place(admin)}", *_admin_lines(admin)]
     return "\n".join(lines)
+
+
+def _admin_lines(listener: AdminListener) -> Iterator[str]:
+    for option in ADMIN_OPTIONS:
+        value = getattr(listener, option.name)
+        is_default = value == option.default
+        yield _line(option.name, "given" if option.name == "token" and value else value, is_default)
 
 
 class Change(NamedTuple):

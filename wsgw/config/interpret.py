@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from wsgw.config.admin_options import admin_choices
 from wsgw.config.advice import missing_listener
-from wsgw.config.cross_checks import check_listener, cpus, session_limit, warning_about_admin, warnings_about
+from wsgw.config.cross_checks import check_listener, cpus, session_limit, warnings_about, warnings_about_admin
 from wsgw.config.document import Document
 from wsgw.config.ejabberd_names import LISTENER_OPTIONS, LISTENERS
 from wsgw.config.host_meta import host_addresses
@@ -36,7 +37,6 @@ from wsgw.config.server_facts import C2S, SERVER_OPTIONS, ServerFacts, server_fa
 from wsgw.config.spelling import near, nearest
 from wsgw.config.terms import Mark, Misfit, Problems, Term, TupleTerm, entries_of, in_syntax_of, name_of
 
-ADMIN_IP = "127.0.0.1"
 _PORT = Count(0, 65535)
 _OF_EJABBERD = ("ejabberd_", "mod_")
 _OUR_LISTENERS = (*LISTENER_MODULES, ADMIN_MODULE)
@@ -120,8 +120,7 @@ class _Listeners:
     def add_admin_listeners(self) -> None:
         """Add the ``wsgw_admin`` listeners of the document."""
         for raw, listener in _admin_listeners(self._document, self._places, self._problems):
-            warning = warning_about_admin(listener, raw.mark)
-            self.warnings += [warning] if warning is not None else []
+            self.warnings += warnings_about_admin(listener, raw.mark)
             self.admin.append(listener)
             self.origins.add_admin_listener(listener, raw)
 
@@ -228,21 +227,11 @@ def _listener(
 def _admin_listeners(
     document: Document, places: dict[tuple[str, int], int], problems: Problems
 ) -> Iterator[tuple[RawListener, AdminListener]]:
-    """The ``wsgw_admin`` listeners, by default on loopback; their only option is ``ip``."""
+    """The ``wsgw_admin`` listeners, by default on loopback."""
     for raw in raw_listeners(document):
         if raw.module != ADMIN_MODULE:
             continue
-        given = raw.ip
-        for key, value in raw.options:
-            if name_of(key) != "ip" or value is None:
-                form = in_syntax_of(key.mark, "{ip, Address}", "ip: ADDRESS")
-                problems.add(key.mark, f"{ADMIN_MODULE} has no option but ip, {form}")
-            elif given is not None:
-                problems.add(key.mark, "ip is given twice")
-            else:
-                given = value
-        ip = _address(given, problems) if given is not None else ADMIN_IP
-        listener = AdminListener(ip or ADMIN_IP, _port(raw, problems))
+        listener = AdminListener(port=_port(raw, problems), **admin_choices(raw, problems))
         _check_place(listener, raw, places, problems)
         yield raw, listener
 

@@ -153,6 +153,12 @@ class AdminListener:
 
     ip: str
     port: int
+    #: ``probes``: only the paths that programs ask for.
+    serve: Literal["all", "probes"] = "all"
+    #: The secret for the pages about sessions; None if the listener has no such pages.
+    token: str | None = field(default=None, repr=False)
+    #: Names, in addition to ``localhost``, that a request may have as its host: A-labels in lower case.
+    allowed_hosts: tuple[str, ...] = ()
     #: Few programs connect, and seldom.
     backlog: int = 16
 

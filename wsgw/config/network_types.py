@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -122,33 +123,35 @@ def _network(term: Term) -> IPNetwork:
 
 @dataclass(frozen=True, slots=True)
 class TraceTargets:
-    """JIDs, IP addresses and CIDR networks."""
+    """JIDs, IP addresses and CIDR networks.
+
+    No message shows one: the status page has the errors of a reload, and any user of the machine can read it.
+    """
 
     label: ClassVar[str] = "a list of JIDs, IP addresses and CIDR networks"
 
     def parse(self, term: Term, context: Context) -> Traced:
-        terms = one_or_more(term)
-        jids = [each for each in terms if "@" in (text_of(each) or "")]
-        networks = [each for each in terms if each not in jids]
+        places = list(enumerate(one_or_more(term), 1))
+        jids = [place for place in places if "@" in (text_of(place[1]) or "")]
+        networks = [place for place in places if place not in jids]
         return Traced(frozenset(parse_each(jids, self._jid)), parse_each(networks, self._network))
 
-    def _network(self, term: Term) -> IPNetwork:
+    def _network(self, place: tuple[int, Term]) -> IPNetwork:
+        number, term = place
         try:
             return _network(term)
-        except Misfit as misfit:
-            raise Misfit(
-                term.mark, f"expected a JID, an IP address or a network, found {show(term)}"
-            ) from misfit
+        except Misfit:
+            reason = f"item {number} is not a JID, an IP address or a network"
+            raise Misfit(term.mark, reason) from None
 
-    def _jid(self, term: Term) -> str:
+    def _jid(self, place: tuple[int, Term]) -> str:
+        number, term = place
         bare, slash, resource = (text_of(term) or "").partition("/")
         name, _, domain = bare.partition("@")
-        try:
-            if not name:
-                raise ValueError("expected a user's name before the @")
-            return f"{name.lower()}@{normalise_domain(domain)}{slash}{resource}"
-        except ValueError as error:
-            raise Misfit(term.mark, f"{show(term)} is not a JID: {error}") from error
+        with contextlib.suppress(ValueError):
+            if name:
+                return f"{name.lower()}@{normalise_domain(domain)}{slash}{resource}"
+        raise Misfit(term.mark, f"item {number} is not a JID, NAME@DOMAIN or NAME@DOMAIN/RESOURCE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from wsgw.config.terms import (
     text_of,
 )
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 #: Seconds in ejabberd's units of time.
@@ -74,7 +75,7 @@ def is_word(term: Term, *words: str) -> bool:
     return name_of(term) in words
 
 
-def parse_each(terms: Sequence[Term], parse: Callable[[Term], _T]) -> tuple[_T, ...]:
+def parse_each(terms: Sequence[_S], parse: Callable[[_S], _T]) -> tuple[_T, ...]:
     """The values of all ``terms``. Raises one Misfit with the errors of all of them."""
     values: list[_T] = []
     misfits: list[Misfit] = []

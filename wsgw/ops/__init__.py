@@ -12,6 +12,10 @@
                      the ``wsgw_admin`` listener and its answers
     status_document, status_page, last_hour
                      the state as a document, as a page, and the last hour as a table
+    session_pages, session_markup, token_access
+                     the pages about sessions, and who may see them
+    session_exchange, session_queries, trace_lines
+                     what each worker answers about its sessions and their traces
     markup, page_frame
                      HTML, and what all pages have in common
     announcement     the lines with which a gateway starts

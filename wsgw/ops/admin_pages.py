@@ -11,13 +11,17 @@ from typing import Any, Final
 
 import gevent
 
+from wsgw.config.model import AdminListener
 from wsgw.ops.exposition import CONTENT_TYPE, exposition
 from wsgw.ops.history import History, history_document
-from wsgw.ops.http_server import Answer, Pages, Request
+from wsgw.ops.http_server import Answer, Pages, Request, Route
 from wsgw.ops.overview import Overview
 from wsgw.ops.page_frame import FOLDER
+from wsgw.ops.session_exchange import SessionExchange
+from wsgw.ops.session_pages import SessionPages
 from wsgw.ops.status_document import status
 from wsgw.ops.status_page import page
+from wsgw.ops.token_access import Access, WrongTokens
 from wsgw.pages.assets import Asset, page_files
 
 #: ``/readyz`` waits at most so many seconds for the first attempt to connect to each XMPP server.
@@ -28,24 +32,42 @@ _JSON: Final = "application/json"
 class AdminPages:
     """The pages about one gateway."""
 
-    def __init__(self, overview: Callable[[], Overview], history: History, folder: Path) -> None:
+    def __init__(
+        self, overview: Callable[[], Overview], history: History, folder: Path, exchange: SessionExchange
+    ) -> None:
         """``overview`` returns the present state; ``folder`` holds the metrics files of all workers."""
         self._overview = overview
         self._history = history
         self._folder = folder
+        self._exchange = exchange
+        self._wrong_tokens = WrongTokens()
 
-    @property
-    def all(self) -> Pages:
-        """The function that answers each path."""
-        return {
-            "/metrics": self._metrics,
-            "/healthz": lambda _request: Answer(200, b"ok\n"),
-            "/readyz": self._readiness,
-            "/status": self._status_page,
-            "/status.json": self._status,
-            "/history.json": self._samples,
-            **{FOLDER + name: partial(_file, asset) for name, asset in page_files("status").items()},
+    def of(self, listener: AdminListener) -> Pages:
+        """The answers of ``listener`` to each path."""
+        probes = {
+            "/metrics": Route(self._metrics),
+            "/healthz": Route(lambda _request: Answer(200, b"ok\n")),
+            "/readyz": Route(self._readiness),
         }
+        if listener.serve == "probes":
+            return probes
+        files = {FOLDER + name: Route(partial(_file, asset)) for name, asset in page_files("status").items()}
+        return {
+            **probes,
+            "/status": Route(partial(self._status_page, has_sessions=listener.token is not None)),
+            "/status.json": Route(self._status),
+            "/history.json": Route(self._samples),
+            **files,
+            **self._about_sessions(listener),
+        }
+
+    def _about_sessions(self, listener: AdminListener) -> Pages:
+        if listener.token is None:
+            return {}
+        access = Access(listener.token, listener.port, self._wrong_tokens)
+        return SessionPages(
+            access, self._exchange, lambda: str(self._overview().parent.get("version", ""))
+        ).all
 
     def _metrics(self, _request: Request) -> Answer:
         overview = self._overview()
@@ -73,13 +95,14 @@ class AdminPages:
             return Answer(400, b"after: expected seconds since the epoch\n")
         return Answer(200, _compact(history_document(self._history, time.time(), after)), _JSON)
 
-    def _status_page(self, _request: Request) -> Answer:
+    def _status_page(self, _request: Request, *, has_sessions: bool) -> Answer:
         now = time.time()
-        return Answer.of_page(page(status(self._overview(), now), self._history, now))
+        found = status(self._overview(), now)
+        return Answer.of_page(page(found, self._history, now, has_sessions=has_sessions))
 
 
 def _file(asset: Asset, request: Request) -> Answer:
-    if asset.is_known(request.if_none_match):
+    if asset.is_known(request.field("If-None-Match")):
         return Answer(304, b"", file_fields=asset.fields)
     return Answer(200, asset.body, file_fields=asset.fields)
 

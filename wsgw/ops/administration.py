@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,10 @@ from wsgw.ops.http_server import MOST_CONNECTIONS, AdminServer
 from wsgw.ops.logs import lost_lines
 from wsgw.ops.overview import Overview, read_workers
 from wsgw.ops.publisher import Publisher
+from wsgw.ops.session_exchange import SessionExchange
+from wsgw.ops.session_queries import SessionQueries
 from wsgw.ops.state import StateFile
+from wsgw.telemetry.session_view import Session
 from wsgw.telemetry.tally import Survey, Tally
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,9 @@ class Served:
     connections: Callable[[], int]
     #: ``Upstream.probe`` of each listener, in the order of the configuration.
     probes: Callable[[], Sequence[Callable[[str], None]]]
+    #: The running sessions of this process, and the switch of the trace of a connection.
+    sessions: Callable[[], Iterable[Session]]
+    trace: Callable[[int, bool], None]
 
 
 class Administration:
@@ -65,7 +71,9 @@ class Administration:
         self._folder = folder
         self._slot = slot
         self._parent = parent
-        self._pages = AdminPages(self.overview, history, folder)
+        self._queries = SessionQueries(served.sessions, served.trace)
+        self._exchange = SessionExchange(folder, slot, parent, self._queries.answer)
+        self._pages = AdminPages(self.overview, history, folder, self._exchange)
         self._served = served
         self._config = config
         self._expiries = expiries(config, files)
@@ -91,10 +99,16 @@ class Administration:
         for place, listener in by_place(config).items():
             if not isinstance(listener, AdminListener):
                 continue
-            self._servers[place] = AdminServer(sockets[place], place, self._pages.all, self._answering)
+            self._servers[place] = AdminServer(
+                sockets[place], place, self._pages.of(listener), self._answering, listener.allowed_hosts
+            )
             self._servers[place].start()
         for place in previous.keys() - self._servers.keys():
             previous[place].close()
+        if any(listener.token is not None for listener in config.admin_listeners):
+            self._exchange.start()
+        else:
+            self._exchange.stop()
         if config.admin_listeners and self._prober is None:
             self._prober = gevent.spawn(self._probe_for_ever)
 
@@ -113,6 +127,8 @@ class Administration:
     def stop(self) -> None:
         """Close the listeners and publish for the last time."""
         self.stop_accepting()
+        self._exchange.stop()
+        self._queries.close()
         self._publisher.stop()
 
     def overview(self) -> Overview:

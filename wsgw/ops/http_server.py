@@ -1,21 +1,24 @@
 """The ``wsgw_admin`` listener: plain HTTP for the admin and the admin's programs.
 
-Its pages show the gateway and change nothing. It serves one request per connection and few connections at
-a time, with limits on the size of the head and on the time, so that a slow peer here costs users nothing.
-A web page in the admin's browser must not reach it under a domain that the page's owner points to this
-machine (DNS rebinding): on a loopback address, ``Host`` must be an IP address or ``localhost``.
+Its pages show the gateway; those about sessions need the listener's token (``session_pages``). It serves one
+request per connection and few connections at a time, with limits on the size of the request and on the time,
+so that a slow peer here costs users nothing. A web page in the admin's browser must not reach it under a
+domain that the page's owner points to this machine (DNS rebinding): on a loopback address, ``Host`` must be
+an IP address, ``localhost`` or one of ``allowed_hosts``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import gevent
 from gevent import pywsgi
@@ -35,36 +38,67 @@ MOST_CONNECTIONS = 4
 REQUEST_TIMEOUT = 10.0
 #: Bytes of a request's head at most.
 MAX_HEAD = 8192
+#: Bytes of the body of a POST at most.
+MAX_BODY = 4096
 #: Seconds that wsgw waits for the peer to take the answer and to close (``SocketAsync.linger``).
 LINGER = 0.5
 
 #: ``Host`` (RFC 9110 section 7.2): an IPv6 address in brackets or a name or IPv4 address, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::\d*)?", re.ASCII)
+#: The key of the WSGI environment for the connection.
+_CONNECTION = "wsgw.connection"
 _WORDS = {
     200: "OK",
+    303: "See Other",
     304: "Not Modified",
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    413: "Content Too Large",
     414: "URI Too Long",
     421: "Misdirected Request",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
 
 
-class Request(NamedTuple):
-    """A request for one of the pages."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for one of the pages. Of several parameters with one name, the last counts."""
 
-    #: The parameters of the query; of several with one name the last.
+    path: str
+    #: The query as it was sent, and its parameters.
+    query_string: str
     query: Mapping[str, str]
-    if_none_match: str = ""
+    #: The fields of the form in the body of a POST.
+    form: Mapping[str, str]
+    environ: Mapping[str, Any]
 
     @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> Request:
+    def of(cls, environ: Mapping[str, Any], body: bytes) -> Request:
         """The request with the WSGI environment ``environ``."""
-        return cls(dict(parse_qsl(environ["QUERY_STRING"])), environ.get("HTTP_IF_NONE_MATCH", ""))
+        query = environ["QUERY_STRING"]
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
+        return cls(environ["PATH_INFO"], query, dict(parse_qsl(query)), form, environ)
+
+    def field(self, name: str) -> str:
+        """The value of a header field, empty if it is missing; ``name`` as in ``If-None-Match``."""
+        return str(self.environ.get("HTTP_" + name.upper().replace("-", "_"), ""))
+
+    @property
+    def is_of_this_site(self) -> bool:
+        """Whether a page of this listener has caused the request, as far as a browser says so.
+
+        By ``Sec-Fetch-Site``, which browsers send on loopback and over TLS, otherwise by ``Origin``.
+        """
+        site = self.field("Sec-Fetch-Site")
+        if site:
+            return site == "same-origin"
+        return urlsplit(self.field("Origin")).netloc.lower() == self.field("Host").lower() != ""
 
 
 class Answer(NamedTuple):
@@ -73,37 +107,79 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    #: More header fields.
+    more: Sequence[tuple[str, str]] = ()
     #: The header fields of a file that a browser may keep, with its media type, instead of ``content_type``.
     file_fields: Fields | None = None
 
     @classmethod
-    def of_page(cls, markup: str) -> Answer:
+    def of_page(cls, markup: str, status: int = 200, more: Sequence[tuple[str, str]] = ()) -> Answer:
         """A page."""
-        return cls(200, markup.encode(), "text/html; charset=utf-8")
+        return cls(status, markup.encode(), "text/html; charset=utf-8", more)
+
+    @classmethod
+    def of_text(cls, status: int) -> Answer:
+        """The words of a status alone."""
+        return cls(status, f"{_WORDS[status]}\n".encode())
+
+    @classmethod
+    def see_other(cls, path: str, more: Sequence[tuple[str, str]] = ()) -> Answer:
+        """The page with the outcome of a POST is at ``path``."""
+        return cls(303, b"", more=[("Location", path), *more])
 
     @property
     def fields(self) -> Fields:
         """The header fields of this answer alone."""
         if self.file_fields is not None:
             return self.file_fields
-        return [("Content-Type", self.content_type), ("Cache-Control", "no-store")]
+        return [("Content-Type", self.content_type), ("Cache-Control", "no-store"), *self.more]
 
 
-#: Answers one path; each request calls it in a separate greenlet.
 Page = Callable[[Request], Answer]
-Pages = Mapping[str, Page]
+
+
+class Route(NamedTuple):
+    """The answers to a path. Each request calls one of them in a separate greenlet."""
+
+    #: For GET and HEAD, and for POST.
+    get: Page | None = None
+    post: Page | None = None
+    #: It concerns users: ``Host`` is checked on every listener, not only on loopback.
+    guarded: bool = False
+    #: The page has forms.
+    has_form: bool = False
+
+    @property
+    def methods(self) -> str:
+        """The value of ``Allow``."""
+        return ", ".join(["GET", "HEAD"] * (self.get is not None) + ["POST"] * (self.post is not None))
+
+
+Pages = Mapping[str, Route]
+_NO_ROUTE = Route()
 
 
 class AdminServer(pywsgi.WSGIServer):
     """Serves ``pages`` on a listening socket, which other workers may accept from too."""
 
-    def __init__(self, sock: socket.socket, place: Place, pages: Pages, answering: Pool) -> None:
-        """``answering``: the pool of ``MOST_CONNECTIONS`` greenlets, shared by all servers of this worker."""
+    def __init__(
+        self,
+        sock: socket.socket,
+        place: Place,
+        pages: Pages,
+        answering: Pool,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
+        """``answering``: the pool of ``MOST_CONNECTIONS`` greenlets, shared by all servers of this worker.
+
+        ``allowed_hosts``: the names, in lower case, that ``Host`` may have in addition to ``localhost``.
+        """
         super().__init__(sock, self._answer, spawn=answering, log=None, environ={"SERVER_NAME": place.ip})
         #: For the log.
         self.url = f"http://{place}/"
         self._pages = pages
-        self._only_local_names = ip_address(place.ip).is_loopback
+        self._is_on_loopback = ip_address(place.ip).is_loopback
+        self._allowed_hosts = ("localhost", *allowed_hosts)
 
     def do_read(self) -> tuple[socket.socket, Any] | None:  # type: ignore[override]
         """Accept one connection as a plain socket; gevent's own wrapper is not needed."""
@@ -134,32 +210,64 @@ class AdminServer(pywsgi.WSGIServer):
             connection.linger(LINGER, LINGER)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        answer = self._judge(environ)
-        headers = [*answer.fields, *security_fields(), ("Connection", "close")]
+        route = self._pages.get(environ["PATH_INFO"], _NO_ROUTE)
+        answer = self._judge(environ, route)
+        headers = [*answer.fields, *security_fields(has_form=route.has_form), ("Connection", "close")]
         if answer.status != 304:  # it has no body and must not have another length (RFC 9110 section 8.6)
             headers.append(("Content-Length", str(len(answer.body))))
         if answer.status == 405:
-            headers.append(("Allow", "GET, HEAD"))
+            headers.append(("Allow", route.methods))
         start_response(f"{answer.status} {_WORDS[answer.status]}", headers)
         return [answer.body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
-    def _judge(self, environ: dict[str, Any]) -> Answer:
-        page = self._pages.get(environ["PATH_INFO"])
-        if self._only_local_names and not _is_local(environ.get("HTTP_HOST", "localhost")):
-            return _plain(421)
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _plain(405)
-        if page is None:
-            return _plain(404)
+    def _judge(self, environ: dict[str, Any], route: Route) -> Answer:
+        is_checked = self._is_on_loopback or route.guarded
+        if is_checked and not self._is_expected(environ.get("HTTP_HOST", "localhost")):
+            return Answer.of_text(421)
+        if route is _NO_ROUTE:
+            return Answer.of_text(404)
+        is_post = environ["REQUEST_METHOD"] == "POST"
+        page = route.post if is_post else route.get
+        if page is None or not (is_post or environ["REQUEST_METHOD"] in ("GET", "HEAD")):
+            return Answer.of_text(405)
         try:
-            return page(Request.of(environ))
+            body = _body(environ) if is_post else b""
+            return page(Request.of(environ, body)) if body is not None else Answer.of_text(413)
         except Exception:
             log.exception("fault in the gateway")
-            return _plain(500)
+            return Answer.of_text(500)
+
+    def _is_expected(self, host: str) -> bool:
+        """Whether the ``Host`` header is an IP address or an allowed name; a rebound domain is neither."""
+        parts = _HOST.fullmatch(host)
+        name = (parts["address"] or parts["name"]) if parts is not None else ""
+        if name.lower() in self._allowed_hosts:
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _body(environ: Mapping[str, Any]) -> bytes | None:
+    """The body of a POST; None if it is no form of these pages: too large, without a length, or cut off."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if not length or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
+        return None
+    connection: SocketAsync = environ[_CONNECTION]
+    body = b""
+    with contextlib.suppress(OSError):
+        while len(body) < int(length):
+            more = connection.recv()
+            if not more:
+                break
+            body += more
+    return body[: int(length)] if len(body) >= int(length) else None
 
 
 class _Handler(pywsgi.WSGIHandler):
-    """Reads one request, within the limits, and never its body."""
+    """Reads the head of one request, within the limits."""
 
     def __init__(self, connection: SocketAsync, address: Any, server: AdminServer) -> None:
         reader = StrictHeadReader(connection, MAX_HEAD)
@@ -177,6 +285,10 @@ class _Handler(pywsgi.WSGIHandler):
             head = f"HTTP/1.1 {status} {words}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.socket.sendall(head.encode("ascii"))
 
+    def get_environ(self) -> dict[str, Any]:
+        """The WSGI environment; ``_body`` reads the rest of the connection."""
+        return {**super().get_environ(), _CONNECTION: self.socket}
+
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes] | None:
         """Return the status of the answer; pywsgi calls it for an exception raised while the head is read."""
         if isinstance(ex, OSError):
@@ -189,20 +301,3 @@ class _Handler(pywsgi.WSGIHandler):
 
     def log_request(self) -> None:
         """Do nothing: monitoring would cause a log line every few seconds."""
-
-
-def _plain(status: int) -> Answer:
-    return Answer(status, f"{_WORDS[status]}\n".encode())
-
-
-def _is_local(host: str) -> bool:
-    """Whether the ``Host`` header is ``localhost`` or an IP address; a rebound domain is neither."""
-    parts = _HOST.fullmatch(host)
-    name = (parts["address"] or parts["name"]) if parts is not None else ""
-    if name.lower() == "localhost":
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

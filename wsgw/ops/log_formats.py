@@ -90,6 +90,12 @@ def formatter_for(log_format: str, *, terminal: bool, environment: Mapping[str, 
     return TerminalFormatter(colours=not dull)
 
 
+def message_with_fields(record: logging.LogRecord) -> str:
+    """The message of a record and its fields, escaped."""
+    shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
+    return _escaped(" ".join([record.getMessage(), *shown]))
+
+
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return getattr(record, "fields", {})
 

@@ -32,20 +32,26 @@ def frame(title: str, bar: Html, content: Html, *, version: str, script: str | N
     return joined([Html("<!DOCTYPE html>\n"), element("html", head, body, lang="en"), Html("\n")])
 
 
-def moment(at: float, form: str = "%Y-%m-%d %H:%M:%S UTC", *, day: bool = True) -> Html:
-    """A time in seconds since the epoch; the script of a page shows it in the reader's time zone."""
+def moment(at: float, form: str = "%Y-%m-%d %H:%M:%S UTC", *, shown: str = "day") -> Html:
+    """A time in seconds since the epoch; the script of a page shows it in the reader's time zone.
+
+    ``shown``: with ``day``, as ``clock`` without seconds, or as ``seconds``.
+    """
     when = datetime.fromtimestamp(at, timezone.utc)
-    return element(
-        "time",
-        when.strftime(form),
-        datetime=when.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        data_form="day" if day else "clock",
-    )
+    exact = when.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return element("time", when.strftime(form), datetime=exact, data_form=shown)
 
 
-def clock(at: float) -> Html:
+def clock(at: float, *, seconds: bool = False) -> Html:
     """A time of today."""
-    return moment(at, "%H:%M UTC", day=False)
+    if seconds:
+        return moment(at, "%H:%M:%S UTC", shown="seconds")
+    return moment(at, "%H:%M UTC", shown="clock")
+
+
+def badge(kind: str, text: object) -> Html:
+    """A short mark; ``kind``: good, warn, bad or empty."""
+    return element("span", text, class_=f"badge {kind}".strip())
 
 
 def ago(at: float, now: float) -> str:

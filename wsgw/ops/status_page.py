@@ -12,7 +12,7 @@ from typing import Any, Final
 from wsgw.ops.history import History
 from wsgw.ops.last_hour import recent, steps
 from wsgw.ops.markup import Html, element, joined, pairs, table
-from wsgw.ops.page_frame import FOLDER, ago, clock, duration, frame, milliseconds, moment, rate
+from wsgw.ops.page_frame import FOLDER, ago, badge, clock, duration, frame, milliseconds, moment, rate
 
 #: Rows of a table at most.
 MOST_ROWS: Final = 50
@@ -22,8 +22,11 @@ _DAY: Final = 86400
 _Row = Sequence[object]
 
 
-def page(found: dict[str, Any], history: History, now: float) -> Html:
-    """The page for the document ``found`` of ``status``; ``now``: seconds since the epoch."""
+def page(found: dict[str, Any], history: History, now: float, *, has_sessions: bool = False) -> Html:
+    """The page for the document ``found`` of ``status``; ``now``: seconds since the epoch.
+
+    ``has_sessions``: the listener has the pages about sessions.
+    """
     content = joined(
         [
             _notices(found, now),
@@ -33,20 +36,17 @@ def page(found: dict[str, Any], history: History, now: float) -> Html:
         ]
     )
     title = f"wsgw: {'ready' if found['ready'] else 'not ready'}"
-    return frame(title, _bar(found, now), content, version=found["version"], script="status.js")
+    return frame(title, _bar(found, now, has_sessions), content, version=found["version"], script="status.js")
 
 
-def _bar(found: dict[str, Any], now: float) -> Html:
+def _bar(found: dict[str, Any], now: float, has_sessions: bool) -> Html:
     name = element(
         "h1", element("img", src=f"{FOLDER}icon.svg", alt=""), "wsgw ", element("small", found["version"])
     )
-    mark = _badge("good", "ready") if found["ready"] else _badge("bad", "not ready")
+    mark = badge("good", "ready") if found["ready"] else badge("bad", "not ready")
     fresh = element("p", "State of ", moment(now), id="fresh", class_="muted")
-    return joined([name, element("p", mark, id="ready"), fresh])
-
-
-def _badge(kind: str, text: object) -> Html:
-    return element("span", text, class_=f"badge {kind}")
+    links = element("nav", element("a", "Sessions", href=f"{FOLDER}sessions"), aria_label="Pages")
+    return joined([name, element("p", mark, id="ready"), fresh, links if has_sessions else None])
 
 
 # What needs attention
@@ -199,7 +199,7 @@ def _hosts(found: dict[str, Any]) -> list[_Row]:
 
 
 def _upstreams(found: dict[str, Any], now: float) -> Iterator[_Row]:
-    states = {True: _badge("good", "answers"), False: _badge("bad", "fails"), None: _badge("", "not tried")}
+    states = {True: badge("good", "answers"), False: badge("bad", "fails"), None: badge("", "not tried")}
     for one in found["upstreams"]:
         at = ago(one["at"], now) if one["at"] is not None else ""
         yield one["address"], states[one["ok"]], at, one["error"]
@@ -208,7 +208,7 @@ def _upstreams(found: dict[str, Any], now: float) -> Iterator[_Row]:
 def _workers(found: dict[str, Any], now: float) -> Iterator[_Row]:
     for one in found["workers"]:
         memory = "?" if one["memory"] is None else f"{one['memory'] >> 20} MiB"
-        name = joined([str(one["slot"]), " ", _badge("warn", "leaving")]) if one["leaving"] else one["slot"]
+        name = joined([str(one["slot"]), " ", badge("warn", "leaving")]) if one["leaving"] else one["slot"]
         age = duration(now - one["started_at"])
         yield name, one["pid"], one["sessions"], memory, age, one["restarts"]
 
@@ -218,7 +218,7 @@ def _certificates(found: dict[str, Any], now: float) -> Iterator[_Row]:
         for each in one["certificates"]:
             days = (each["expires"] - now) / _DAY
             kind = "bad" if days < 3 else "warn" if days < SOON_DAYS else "good"
-            left = _badge(kind, f"{days:.0f} days" if days > 0 else "expired")
+            left = badge(kind, f"{days:.0f} days" if days > 0 else "expired")
             yield _name(one["name"]), left, moment(each["expires"]), each["key_type"], each["file"]
 
 

@@ -58,7 +58,6 @@ class Relay:
         "_connecting",
         "_greenlet",
         "_owner",
-        "_started",
         "_state",
         "_upstream",
         "_upstream_end",
@@ -68,6 +67,7 @@ class Relay:
         "on_enter",
         "peer",
         "session",
+        "started",
         "up",
         "watch",
         "xmpp",
@@ -106,7 +106,23 @@ class Relay:
         self._upstream_end: gevent.Greenlet[..., None] | None = None
         self._wake = Event()
         self._greenlet: greenlet | None = None
-        self._started = monotonic()
+        #: When the session began (monotonic).
+        self.started = monotonic()
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state, from ``states``."""
+        return self._state.name.lower()
+
+    @property
+    def port(self) -> int:
+        """The port of the session's listener."""
+        return self._config.port
+
+    @property
+    def server(self) -> SocketAsync | None:
+        """The connection to the XMPP server; None before it is connected and after it has ended."""
+        return self.up.sink
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -140,7 +156,7 @@ class Relay:
             browser.read_size = max(MIN_READ_SIZE, min(browser.read_size, self._config.shaper))
         self.up.source = self.down.sink = browser
         browser.attach(self.up.received, self.down.resume, self._answers_taken)
-        self.session.attach(self.xmpp, self._started, browser.outbox)
+        self.session.attach(self.xmpp, self.started, browser.outbox)
         browser.active_once()
 
     def _connect(self, domain: str) -> None:
@@ -179,7 +195,7 @@ class Relay:
         self.settle()
         for part in (self.session, self.up, self.down, self.watch):
             part.detach()
-        session_log.closed(self, self._config.port, monotonic() - self._started)
+        session_log.closed(self, self._config.port, monotonic() - self.started)
         self._browser.linger(LINGER_TIMEOUT if self._flush_browser() else 0.0, LINGER_TIMEOUT)
         if self._upstream_end is not None:
             self._upstream_end.join()

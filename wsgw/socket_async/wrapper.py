@@ -81,6 +81,17 @@ class SocketAsync:
         return self._socket.fileno()
 
     @property
+    def peer_name(self) -> str:
+        """The peer's address and port, or the path of its Unix socket; empty if it is gone."""
+        try:
+            name = self._socket.getpeername()
+        except OSError:
+            return ""
+        if not isinstance(name, tuple):
+            return str(name)
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+    @property
     def tls_parameters(self) -> tuple[str, str] | None:
         """(version of TLS, name of the cipher), None without TLS."""
         return self._tls.parameters if self._tls else None

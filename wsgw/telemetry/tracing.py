@@ -5,11 +5,11 @@
     #2 203.0.113.9 = xmpp loop                    a state machine of the session has entered a state
     #2 203.0.113.9 ! ...                          an error
 
-Sessions that the option ``trace`` names have these lines at info; with ``log_level: debug`` all others have
-them at debug. A line shows the name, namespace and size of an element, the type of a stanza and, if ``trace``
-names the session, its id; never text, other attributes or content. A trace wraps the objects that a session's
-machines read from and write to; when it is no longer wanted, it removes the wrappers. A session without a
-trace has none, and costs no more.
+Sessions that the option ``trace`` names, or that an admin has chosen, have these lines at info; with
+``log_level: debug`` all others have them at debug. A line shows the name, namespace and size of an element,
+the type of a stanza and, at info, its id; never text, other attributes or content. A trace wraps the objects
+that a session's machines read from and write to; when it is no longer wanted, it removes the wrappers. A
+session without a trace has none, and costs no more.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ class Tracing:
         #: Whether a new session may have to be traced.
         self._any = False
         self._traces: dict[Session, _Trace] = {}
+        #: Running sessions that an admin has chosen.
+        self._chosen: set[Session] = set()
+
+    def choose(self, session: Session, *, on: bool) -> None:
+        """Trace the running ``session`` as if the option ``trace`` named it, or no longer."""
+        (self._chosen.add if on else self._chosen.discard)(session)
+        self._look_at(session)
 
     def change(self, targets: Traced, sessions: Iterable[Session], *, everything: bool = False) -> None:
         """Trace the sessions that ``targets`` names from now on: the running ``sessions`` and new ones.
@@ -90,6 +97,7 @@ class Tracing:
     def ended(self, session: Session) -> None:
         """Remove the trace of a session that has ended."""
         session.xmpp.login.when_over = None
+        self._chosen.discard(session)
         trace = self._traces.pop(session, None)
         if trace is not None:
             trace.remove()
@@ -107,7 +115,9 @@ class Tracing:
         session.xmpp.login.when_over = bound
 
     def _names(self, session: Session) -> bool:
-        """Whether the option ``trace`` names the session's user or the client's address."""
+        """Whether an admin has chosen the session, or the option ``trace`` names its user or address."""
+        if session in self._chosen:
+            return True
         user, slash, resource = session.xmpp.login.jid.partition("/")
         user = user.lower()
         if user and not self._targets.jids.isdisjoint((user, f"{user}{slash}{resource}")):

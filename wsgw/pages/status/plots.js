@@ -1,5 +1,7 @@
 // Plots of the last hour as SVG. All share one cursor: the moment that the pointer or the arrow keys choose.
 
+import { clock } from './times.js';
+
 const NAMESPACE = 'http://www.w3.org/2000/svg';
 const HOUR = 3600;
 const MARGIN = { top: 8, right: 6, bottom: 20, left: 44 };
@@ -19,12 +21,6 @@ function html(name, attributes, ...content) {
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     made.append(...content);
     return made;
-}
-
-export function clock(at, seconds = false) {
-    const form = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
-    if (seconds) form.second = '2-digit';
-    return new Date(at * 1000).toLocaleTimeString([], form);
 }
 
 export function short(value) {

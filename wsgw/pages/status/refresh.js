@@ -1,15 +1,6 @@
 // Replaces the parts of a page that have changed, by asking for the same page again.
 
-// The times of a page, which the gateway writes in UTC, in the time zone of the reader.
-export function localise(root) {
-    for (const time of root.querySelectorAll('time[data-form]')) {
-        const when = new Date(time.dateTime);
-        const clock = when.toLocaleTimeString([], { hourCycle: 'h23', timeStyle: time.dataset.form === 'clock' ? 'short' : 'medium' });
-        const day = `${when.getFullYear()}-${String(when.getMonth() + 1).padStart(2, '0')}-${String(when.getDate()).padStart(2, '0')}`;
-        time.textContent = time.dataset.form === 'clock' ? clock : `${day} ${clock}`;
-        time.title = time.dateTime;
-    }
-}
+import { localise } from './times.js';
 
 // Makes `old` equal to `fresh` and keeps every element that can stay: focus, selection and scrolling survive.
 function morph(old, fresh) {
@@ -47,7 +38,8 @@ const TIMEOUT = 4000;
 
 export async function ask(path) {
     const answer = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT) });
-    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    if (answer.status === 401) location.reload(); // the cookie is no longer valid: the login follows
+    if (!answer.ok && answer.status !== 404) throw new Error(`${path}: ${answer.status}`);
     return answer;
 }
 

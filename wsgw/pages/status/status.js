@@ -1,11 +1,13 @@
 // The status page: adds the plots of the last hour, and keeps the page up to date.
 
-import { Board, clock, Columns, Plot } from './plots.js';
-import { ask, localise, refresh, repeat } from './refresh.js';
+import { Board, Columns, Plot } from './plots.js';
+import { ask, refresh, repeat } from './refresh.js';
 import { Samples } from './samples.js';
+import { clock, localise } from './times.js';
+import { trouble } from './trouble.js';
 
 const EVERY = 5;
-// The page is old if the last sample is older than so many intervals.
+// The plots are old if the last sample is older than so many intervals.
 const OLD = 4;
 
 const samples = new Samples();
@@ -45,27 +47,13 @@ async function collect() {
     board.draw();
 }
 
-let answered = Date.now() / 1000;
-const trouble = document.createElement('p');
-trouble.className = 'notice bad';
-trouble.setAttribute('role', 'alert');
-
-// Says so when the page does not show the present.
-function tell(error) {
-    const now = Date.now() / 1000;
-    if (!error) answered = now;
+// Without a new sample the plots do not show the present, even if the gateway answers.
+function stale() {
     const last = samples.at.at(-1);
-    let text = '';
-    if (error) text = `The gateway has not answered since ${clock(answered, true)}: this page shows its state of then.`;
-    else if (last && samples.now - last > OLD * samples.interval) text = `No worker has taken a sample since ${clock(last, true)}.`;
-    document.body.classList.toggle('is-old', Boolean(error));
-    if (!text) trouble.remove();
-    else if (trouble.textContent !== text || !trouble.isConnected) {
-        trouble.textContent = text;
-        document.querySelector('main').before(trouble);
-    }
+    const isOld = last && samples.now - last > OLD * samples.interval;
+    return isOld ? `No worker has taken a sample since ${clock(last, true)}.` : '';
 }
 
 localise(document);
 document.getElementById('steps').open = false;
-repeat(() => Promise.all([collect(), refresh()]), EVERY, tell);
+repeat(() => Promise.all([collect(), refresh()]), EVERY, trouble(stale));
