@@ -176,6 +176,10 @@ def test_the_commands_work(page: str, tmp_path: Path) -> None:
     blocks = [block for block in WITH["run"] + WITH["serve"] if block.page == page]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    tree = tmp_path / "wsgw"  # a block can write files next to those of the tree
+    tree.mkdir()
+    for entry in ROOT.iterdir():
+        (tree / entry.name).symlink_to(entry)
     done = subprocess.run(
         SHELL, input=script(blocks), cwd=ROOT, env=environment, capture_output=True, text=True,
         check=False, timeout=SECONDS,
