@@ -25,11 +25,9 @@ from wsgw.config.model import HANDLER, Config, ListenerConfig
 from wsgw.config.pem import PemFiles
 from wsgw.listener.accept import Listener
 from wsgw.listener.context import ListenerContext
-from wsgw.listener.pages import pages_of
 from wsgw.mod_websocket import Supervisor
 from wsgw.net.listen_sockets import Place, by_place, open_sockets
 from wsgw.net.tls import check_tls, listener_context
-from wsgw.opening.client_address import TrustedProxies
 from wsgw.ops.administration import Administration, Served
 from wsgw.ops.announcement import log_start
 from wsgw.ops.history import History
@@ -198,19 +196,15 @@ class Gateway:
     def _make_listeners(
         self, config: Config, files: PemFiles, sockets: Mapping[Place, socket.socket]
     ) -> dict[Place, Listener]:
-        trusted = TrustedProxies(config.trusted_proxies, trust_all=config.trust_all_proxies)
         return {
-            place: Listener(sockets[place], self._context(listener, config, trusted, files))
+            place: Listener(sockets[place], self._context(listener, config, files))
             for place, listener in by_place(config).items()
             if isinstance(listener, ListenerConfig)
         }
 
-    def _context(
-        self, listener: ListenerConfig, config: Config, trusted: TrustedProxies, files: PemFiles
-    ) -> ListenerContext:
+    def _context(self, listener: ListenerConfig, config: Config, files: PemFiles) -> ListenerContext:
         tls = listener_context(listener, config, files)
-        pages = pages_of(listener, config)
-        return ListenerContext.of(listener, tls, trusted, pages, files, self.supervisor)
+        return ListenerContext.of(listener, config, tls, files, self.supervisor)
 
     def _make_administration(self, shared: Shared, slot: int, files: PemFiles) -> Administration | None:
         if shared.figures is None:

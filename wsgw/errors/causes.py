@@ -34,6 +34,8 @@ LABELS = {
     "bad_websocket": "the browser broke the rules of WebSocket",
     "other": "of another cause",
 }
+#: The labels of the counter of stanzas from which a part was removed: a bad name, or its bound.
+REPAIRS = NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = ("namespace", "depth", "names", "size", "memory")
 
 
 @dataclass(frozen=True, slots=True)

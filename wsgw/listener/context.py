@@ -5,8 +5,9 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from wsgw.config.model import ListenerConfig
+from wsgw.config.model import Config, ListenerConfig
 from wsgw.config.pem import PemFiles
+from wsgw.listener.pages import pages_of
 from wsgw.mod_websocket import SessionSettings, Supervisor
 from wsgw.opening.client_address import TrustedProxies
 from wsgw.opening.pages import Pages
@@ -32,15 +33,16 @@ class ListenerContext:
     def of(
         cls,
         config: ListenerConfig,
+        gateway: Config,
         tls: ssl.SSLContext | None,
-        trusted: TrustedProxies,
-        pages: tuple[Pages, ...],
         files: PemFiles,
         supervisor: Supervisor,
     ) -> ListenerContext:
-        """Make a listener's context. ``files`` are the certificates for the upstream.
+        """Make the context of a listener of ``gateway``. ``files`` are the certificates for the upstream.
 
         Raises ConfigError if one of them cannot be used.
         """
+        trusted = TrustedProxies(gateway.trusted_proxies, trust_all=gateway.trust_all_proxies)
+        pages = pages_of(config, gateway)
         upstream = Upstream(config, files, supervisor.tally)
         return cls(config, SessionSettings.of(config), tls, trusted, pages, upstream, supervisor)

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from prometheus_client import Counter, Histogram, values
 
-from wsgw.errors.causes import LABELS
+from wsgw.errors.causes import LABELS, REPAIRS
 from wsgw.errors.refusals import REFUSALS
 from wsgw.ops.catalogue import COUNTED
-from wsgw.stanzas.repair import REASONS
 from wsgw.telemetry.tally import LIMITS_HIT, Passed, Survey, Tally
 
 #: Bytes of a file. They are allocated at the start: writing to a mapped page that the disk has no space for
@@ -33,7 +32,7 @@ _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
     "wsgw_limits_hit_total": [(limit,) for limit in sorted(LIMITS_HIT)],
     "wsgw_logins_total": [("success",), ("failure",)],
     "wsgw_stanzas_total": [("from_client",), ("to_client",)],
-    "wsgw_stanzas_repaired_total": [(reason,) for reason in REASONS],
+    "wsgw_stanzas_repaired_total": [(reason,) for reason in REPAIRS],
     "wsgw_frames_total": [("from_browser",), ("to_browser",)],
     "wsgw_transferred_bytes_total": [(direction,) for direction in _BYTES],
 }

@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException
 
+from wsgw.errors.causes import DEPTH, MEMORY, NAMES, NAMESPACE, SIZE
 from wsgw.stanzas.cutter import LARGE, SMALL, SMALL_SIZE, TAG_LIMIT, Bounds
 from wsgw.stanzas.namespaces import Namespaces
 from wsgw.stanzas.parser import (
@@ -34,9 +35,6 @@ from wsgw.stanzas.parser import (
 )
 from wsgw.stanzas.stanza_tag import StanzaTag, read_tag, rewritten_tag
 from wsgw.stanzas.tag_counter import TagCounter
-
-#: The reasons for removing an element: a bad name, and each of the bounds that it exceeds.
-NAMESPACE, DEPTH, NAMES, SIZE, MEMORY = REASONS = ("namespace", "depth", "names", "size", "memory")
 
 #: Contains another stanza (XEP-0297): one of an archive (XEP-0313), or a carbon copy (XEP-0280).
 _FORWARD = "urn:xmpp:forward:0"
@@ -97,7 +95,7 @@ class StanzaRepair:
         self._bindings = bindings
         #: Bytes that the stanza may have; above, none of its content is kept.
         self._limit = limit
-        #: Why elements were removed, from ``REASONS``.
+        #: Why elements were removed, from ``REPAIRS``.
         self.reasons: set[str] = set()
         #: Bytes removed before the parser: elements too deep, or with a name too many.
         self._dropped = 0
@@ -336,7 +334,7 @@ class SkippedStanza:
         limit: int,
         reasons: frozenset[str] = frozenset((SIZE,)),
     ) -> None:
-        #: Why the content is skipped, from ``REASONS``.
+        #: Why the content is skipped, from ``REPAIRS``.
         self.reasons = reasons
         self._counter = TagCounter(depth)
         self._tag = read_tag(bindings, begun, min(limit, TAG_LIMIT))

@@ -31,7 +31,7 @@ _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 class Repair(NamedTuple):
     """One stanza of the server from which wsgw removed content."""
 
-    #: Why, from ``repair.REASONS``.
+    #: Why, from ``errors.causes.REPAIRS``.
     reasons: frozenset[str]
     #: The stanza's ``from``, as the server wrote it; empty if it has none.
     sender: str

@@ -82,7 +82,7 @@ class Tally:
         self.limits_hit: Counter[str] = Counter()
         #: Refused connections, by (reason, HTTP status); status 0 without an answer.
         self.refused: Counter[tuple[str, int]] = Counter()
-        #: Stanzas of XMPP servers from which a part was removed, by reason (``stanzas.repair.REASONS``).
+        #: Stanzas of XMPP servers from which a part was removed, by reason (``errors.causes.REPAIRS``).
         self.stanzas_repaired: Counter[str] = Counter()
         #: The traffic of the sessions that have ended.
         self.passed = Passed()
