@@ -181,7 +181,7 @@ def test_the_commands_work(page: str, tmp_path: Path) -> None:
     for entry in ROOT.iterdir():
         (tree / entry.name).symlink_to(entry)
     done = subprocess.run(
-        SHELL, input=script(blocks), cwd=ROOT, env=environment, capture_output=True, text=True,
+        SHELL, input=script(blocks), cwd=tree, env=environment, capture_output=True, text=True,
         check=False, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
