@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsgw.errors import HandshakeRefused
-from wsgw.opening.request import UpgradeRequest, host_name, judge, path_segments
+from wsgw.opening.request import UpgradeRequest, host_name, judge, path_is_served, path_segments
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 ORIGIN = "https://chat.example"
@@ -208,8 +208,6 @@ def test_only_an_allowed_origin_is_accepted(origins: list[str], allowed: bool) -
     ("target", "segments"),
     [
         ("/", ()),
-        ("", ()),
-        ("*", ()),
         ("/ws-xmpp", ("ws-xmpp",)),
         ("/ws-xmpp/", ("ws-xmpp",)),
         ("//ws-xmpp//a", ("ws-xmpp", "a")),
@@ -229,11 +227,35 @@ def test_only_an_allowed_origin_is_accepted(origins: list[str], allowed: bool) -
         ("/%zz", ("%zz",)),
         ("http://example.org/ws/xmpp?q", ("ws", "xmpp")),
         ("http://example.org", ()),
+        ("WSS://[::1]:5443/ws-xmpp", ("ws-xmpp",)),
         ("/a/http://b/c", ("a", "http:", "b", "c")),
     ],
 )
 def test_a_path_is_split_into_its_segments(target: str, segments: tuple[str, ...]) -> None:
     assert path_segments(target) == segments
+
+
+@pytest.mark.rule("9112-3.2")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "*",
+        "ws-xmpp",
+        "localhost/ws-xmpp",
+        "localhost:80",
+        "mailto:a@b",
+        "://h/ws-xmpp",
+        "http:///ws-xmpp",
+    ],
+)
+@pytest.mark.parametrize("headers", [GOOD, {"host": "localhost"}], ids=["upgrade", "plain"])
+def test_a_target_that_is_neither_path_nor_url_is_refused(target: str, headers: dict[str, str]) -> None:
+    """Also where the WebSocket has all paths."""
+    with pytest.raises(HandshakeRefused) as caught:
+        judge(UpgradeRequest("GET", target, (1, 1), list(headers.items())), lambda segments: True)
+    assert (caught.value.status, caught.value.phrase) == (400, BAD + "invalid target")
+    assert not path_is_served(target, lambda segments: True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -24,6 +25,8 @@ _BOSH_METHODS = frozenset({"POST", "OPTIONS"})
 _BOSH = "BOSH in the client? Its address must begin with ws:// or wss:// in place of http:// or https://"
 #: The only white space around a value (RFC 9110 section 5.6.3); proxies treat any other as part of the value.
 _BLANKS = " \t"
+#: Scheme and authority of a target in absolute form (RFC 9112 section 3.2.2, RFC 3986 section 3).
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/]+", re.ASCII | re.IGNORECASE)
 SWITCHING = "101 Switching protocol to XMPP over WebSocket"
 
 
@@ -88,11 +91,15 @@ def path_segments(target: str) -> tuple[str, ...]:
     """Return the decoded segments of a request target: query dropped, ``.`` and ``..`` resolved.
 
     The path is split on ``/`` before decoding, so that an encoded slash stays inside its segment. Raises
-    HandshakeRefused (400) for a NUL.
+    HandshakeRefused (400) for a NUL, and for a target of neither the origin form nor the absolute form
+    (RFC 9112 section 3.2): the others are for methods that wsgw does not answer.
     """
     path = target.partition("?")[0].partition("#")[0]
-    if not path.startswith("/"):  # absolute-form, RFC 9112 section 3.2.2
-        path = path.partition("://")[2].partition("/")[2]
+    if not path.startswith("/"):
+        absolute = _ABSOLUTE.match(path)
+        if absolute is None:
+            raise HandshakeRefused(400, f"{BAD_REQUEST}invalid target")
+        path = path[absolute.end() :]
     segments: list[str] = []
     for raw in path.split("/"):
         segment = unquote(raw)
