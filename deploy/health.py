@@ -16,6 +16,7 @@ from base64 import b64encode
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Final
 
 from wsgw.config import find_config, load
 from wsgw.config.document import read_document
@@ -27,6 +28,8 @@ from wsgw.errors import ConfigError
 
 #: Seconds for one answer; a machine that is busy with starting workers needs some.
 TIMEOUT = 5.0
+#: The alert of a listener with ``tls_verify`` to a client without a certificate, as OpenSSL's reason.
+_NEEDS_CERTIFICATE: Final = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
 
 def main() -> int:
@@ -63,14 +66,19 @@ def reachable(ip: str) -> str:
 
 
 def _upgrade_fault(listener: ListenerConfig) -> str | None:
-    """The reason why the listener does not answer a WebSocket upgrade correctly, or None."""
+    """The reason why the listener does not answer a WebSocket upgrade correctly, or None.
+
+    A listener with ``tls_verify`` must ask for the certificate that this program does not have.
+    """
     where = f"the WebSocket on {_bracketed(listener.ip)}:{listener.port}"
-    path = next(iter(listener.paths_of(HANDLER)), "/")
+    path = next(iter(listener.url_paths(HANDLER)), "/")
     expected = "101" if listener.has_websocket else "404"
+    expected = "an alert about the certificate" if listener.tls_verify else expected
     try:
         status, answer = _upgrade(listener, path)
     except (OSError, ValueError) as error:
-        return f"{where}: {error}"
+        alert = error.reason if isinstance(error, ssl.SSLError) else ""
+        return None if listener.tls_verify and alert == _NEEDS_CERTIFICATE else f"{where}: {error}"
     return None if status == expected else f"{where}: expected {expected}, got {answer}"
 
 

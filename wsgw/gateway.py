@@ -225,7 +225,7 @@ class Gateway:
 def listener_url(config: ListenerConfig) -> str:
     """The URL of a listener for clients; behind a proxy, clients may have another one."""
     host = f"[{config.ip}]" if ":" in config.ip else config.ip
-    path = next(iter(config.paths_of(HANDLER)), "/")
+    path = next(iter(config.url_paths(HANDLER)), "/")
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}{path}"
 
 

@@ -136,6 +136,15 @@ def test_the_url_for_clients_is_shown(tmp_path: Path) -> None:
     )
 
 
+def test_the_url_for_clients_is_encoded(tmp_path: Path) -> None:
+    """As in host-meta: a client can copy it."""
+    text = GIVEN.replace('"ws"', '"w s/?#%\u20ac"')
+    found = describe(load_text(tmp_path, text)).splitlines()
+    urls = [line.split()[3] for line in found if "URL for clients" in line]
+    places = ("example.org:5288", "127.0.0.1:5289")
+    assert urls == [f"ws://{place}/w%20s/%3F%23%25%E2%82%AC" for place in places]
+
+
 def test_the_url_for_clients_with_tls_is_shown(tmp_path: Path) -> None:
     pem = tmp_path / "both.pem"
     pem.write_text(CERTIFICATE + KEY)

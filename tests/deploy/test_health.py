@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Certificate
-from tests.support.gateway import Gateway
+from tests.support.gateway import ERLANG_CONFIG, Gateway
 from tests.support.processes import ROOT, Child, ReservedPort
 from tests.support.servers import Server
 
@@ -72,6 +72,21 @@ def test_a_gateway_that_serves_on_both_ports_is_healthy(
 
 def test_a_listener_whose_pages_come_first_or_alone_is_healthy(gateway: Callable[..., Gateway]) -> None:
     assert health(gateway(config=WITH_PAGES).config) == (0, "")
+
+
+@pytest.mark.parametrize("ws_options", ["", "{use_proxy_protocol, true}, "], ids=["direct", "proxy"])
+def test_a_listener_that_asks_for_certificates_is_healthy(
+    gateway: Callable[..., Gateway], certificate: Certificate, ws_options: str
+) -> None:
+    """The check has none, and gets the alert that says so."""
+    verified = f'{{{{tls, true}}}}, {{{{tls_verify, true}}}}, {{{{cafile, "{certificate.ca}"}}}}'
+    config = ERLANG_CONFIG.replace("{{tls, true}}", verified)
+    assert health(gateway(config=config, ws_options=ws_options).config) == (0, "")
+
+
+def test_a_path_that_needs_encoding_is_healthy(gateway: Callable[..., Gateway]) -> None:
+    config = ERLANG_CONFIG.replace('"ws-xmpp"', '"w s", "a/b", "\u20ac"')
+    assert health(gateway(config=config).config) == (0, "")
 
 
 def test_a_stopped_gateway_is_not_healthy(gateway: Callable[..., Gateway]) -> None:

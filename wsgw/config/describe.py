@@ -194,13 +194,13 @@ def client_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
     The host in the URL is the listener's address. It is the first of ``hosts`` if the listener is on all
     addresses, or if TLS needs a name.
     """
-    return [f"ws{_after_the_scheme(listener, hosts)}{path}" for path in listener.paths_of(HANDLER)]
+    return [f"ws{_after_the_scheme(listener, hosts)}{path}" for path in listener.url_paths(HANDLER)]
 
 
 def console_urls(listener: ListenerConfig, hosts: Sequence[str]) -> list[str]:
     """The URLs of the console, as in ``client_urls``."""
     start = f"http{_after_the_scheme(listener, hosts)}"
-    return [f"{start}{path.removesuffix('/')}/" for path in listener.paths_of(CONSOLE)]
+    return [f"{start}{path.removesuffix('/')}/" for path in listener.url_paths(CONSOLE)]
 
 
 def _after_the_scheme(listener: ListenerConfig, hosts: Sequence[str]) -> str:

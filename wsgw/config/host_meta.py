@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.document import Document
@@ -55,9 +55,9 @@ def _auto_address(listeners: Iterable[ListenerConfig]) -> str | None:
     A listener without TLS is behind a proxy with TLS on port 443.
     """
     for listener in sorted(listeners, key=lambda one: not one.tls):
-        for path in listener.paths_of(HANDLER):
+        for path in listener.url_paths(HANDLER):
             port = f":{listener.port}" if listener.tls and listener.port != _HTTPS_PORT else ""
-            return f"wss://@HOST@{port}{quote(path)}"
+            return f"wss://@HOST@{port}{path}"
     return None
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import quote
 
 from wsgw.config.terms import Mark
 
@@ -134,8 +135,12 @@ class ListenerConfig:
         return any(handler.module == HANDLER for handler in self.request_handlers)
 
     def paths_of(self, module: str) -> list[str]:
-        """The paths of the request handlers with this module, each as ``/a/b``."""
+        """The paths of the request handlers with this module, each as ``/a/b``, for people."""
         return ["/" + "/".join(handler.path) for handler in self.request_handlers if handler.module == module]
+
+    def url_paths(self, module: str) -> list[str]:
+        """The same paths as in a URL, percent-encoded."""
+        return [quote(path) for path in self.paths_of(module)]  # no segment contains a slash
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class _Domain:
         """All findings, the public ones last."""
         config = self._inquiry.config
         for listener in config.listeners if config is not None else ():
-            for path in listener.paths_of(HANDLER)[:1]:
+            for path in listener.url_paths(HANDLER)[:1]:
                 yield from self._examine_listener(listener, path)
         url = public_url(self._domain, self._inquiry)
         if url:
