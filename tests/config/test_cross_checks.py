@@ -133,6 +133,10 @@ def test_tls_without_a_usable_key_is_an_error(tmp_path: Path, key: str) -> None:
         ("{request_handlers, []}", "has no request_handlers"),
         ("{max_stanza_size, infinity}", "takes stanzas of any size"),
         ("{websocket_timeout, 10}", "websocket_timeout is too short"),
+        (
+            '{upstream, "tcp://127.0.0.1"}, {request_handlers, [{"p", mod_host_meta}]}',
+            "ignores upstream: it serves pages only; add a request handler with mod_websocket, or remove",
+        ),
         ("{max_sessions, 10000000}", "has max_sessions 10000000, but the limit of open files"),
     ],
 )

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from wsgw.config.ejabberd_names import instead_of_handler, instead_of_option
-from wsgw.config.model import OWN_HANDLERS, AdminListener, ListenerConfig
+from wsgw.config.model import HANDLER, OWN_HANDLERS, AdminListener, ListenerConfig
 from wsgw.config.pem import check_certificate_and_key, check_certificates
 from wsgw.config.precedence import Choices
 from wsgw.config.terms import Mark, Problems, in_syntax_of
@@ -139,6 +139,9 @@ def warnings_about(
             f"leaves room for {room}."
         )
         found.append(_at(choices.mark("max_sessions"), reason))
+    if choices.get("upstream", ()) and choices.names("upstream") and not listener.upstream:
+        reason = f"{where} ignores upstream: it serves pages only; add a request handler with {HANDLER}, or"
+        found.append(_at(choices.mark("upstream"), f"{reason} remove the upstream."))
     return found + _upstream_warnings(where, listener, choices, unusable)
 
 
