@@ -16,7 +16,7 @@ def pages_of(listener: ListenerConfig, config: Config) -> tuple[Pages, ...]:
         links = {one.host: links_of(one.websocket, one.bosh) for one in config.host_meta}
         pages.append(HostMeta(paths, links))
     if paths := _paths(listener, CONSOLE):
-        websocket = next(iter(listener.paths_of(HANDLER)), None)
+        websocket = next(iter(listener.url_paths(HANDLER)), None)
         pages.append(Console(paths, websocket, config.hosts, config.demo_accounts))
     if listener.acme_challenge_dir is not None:
         pages.append(AcmeChallenges(listener.acme_challenge_dir))
