@@ -126,7 +126,7 @@ def test_the_probe_proves_a_gateway(
 @pytest.mark.parametrize(
     ("receiver", "words"),
     [
-        (("bob", "wrong"), "logging in for bob: .*failure/not-authorized"),
+        (("bob", "wrong"), "logging in for bob: the server refuses the login: not-authorized"),
         (("nobody", "x"), "logging in for nobody"),
     ],
 )
@@ -159,7 +159,10 @@ def test_a_timeout_is_reported(gateway: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        (["<open xmlns='x'/>"], r"opening the stream for bob: expected \{urn:.*open, got <open>"),
+        (
+            ["<open xmlns='x'/>"],
+            "opening the stream for bob: expected the opening of the stream, got",
+        ),
         (["hello"], "opening the stream for bob: a message is not one XML document"),
         ([OPEN + OPEN], "opening the stream for bob: a message is not one XML document"),
         (["<!DOCTYPE x []><x/>"], "opening the stream for bob: DTDForbidden"),

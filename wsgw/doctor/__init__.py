@@ -16,6 +16,8 @@
     websocket      the WebSocket, directly and by its public address, and a stream in it
     idle           whether a proxy cuts a quiet connection
 
+    account        a login with an account, messages, and a resumed session
+
     names          asks DNS
     reach          connects to hosts within a bounded time
     https          asks for a page as a browser does

@@ -16,6 +16,7 @@ import gevent
 from wsgw.config import find_config
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
+from wsgw.doctor.account import ACCOUNT
 from wsgw.doctor.certificates import CERTIFICATES
 from wsgw.doctor.clock import CLOCK
 from wsgw.doctor.configuration import CONFIGURATION, errors, missing
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     DNS,
     HOST_META,
     WEBSOCKET,
+    ACCOUNT,
     IDLE,
 )
 

@@ -89,18 +89,18 @@ class _Domain:
     # -- directly --------------------------------------------------------------------------------
 
     def _examine_listener(self, listener: ListenerConfig, path: str) -> Iterator[Finding]:
-        address = _OF_ALL.get(listener.ip, listener.ip)
+        address = local_address(listener)
         place = shown(address, listener.port)
         name = f"{_NAME}.direct"
         backend = Backend(path, place, works=False)
-        absent = _no_gateway(listener)
+        absent = no_gateway(listener)
         if absent:
             self._backend = self._backend if self._backend.works else backend
             yield Finding(name, place, Verdict.SKIPPED, f"not tried: {absent}")
             return
         url = f"{'wss' if listener.tls else 'ws'}://{shown(self._domain, listener.port)}{path}"
         try:
-            entered = enter(url, self._origin, partial(_dial_listener, listener, address), trusting())
+            entered = enter(url, self._origin, partial(dial_listener, listener, address), trusting())
         except (OSError, WebSocketFailed) as error:
             yield Finding(name, place, Verdict.FAILED, *_why_not_directly(error))
             self._backend = self._backend if self._backend.works else backend
@@ -199,14 +199,20 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(unquote(segment) for segment in path.split("/") if segment)
 
 
-def _dial_listener(listener: ListenerConfig, address: str, _host: str, port: int) -> socket.socket:
+def local_address(listener: ListenerConfig) -> str:
+    """An address of this machine at which ``listener`` is reached."""
+    return _OF_ALL.get(listener.ip, listener.ip)
+
+
+def dial_listener(listener: ListenerConfig, address: str, _host: str, port: int) -> socket.socket:
+    """A connection to ``listener``, with the PROXY header that it expects. Raises OSError."""
     sock = dial(address, port)
     if listener.use_proxy_protocol:
         sock.sendall(_PROXY_HEADER)
     return sock
 
 
-def _no_gateway(listener: ListenerConfig) -> str:
+def no_gateway(listener: ListenerConfig) -> str:
     """Why no gateway can answer on the port, as a clause; another check says what to do. Empty if one may."""
     holder = holder_of(listener.ip, listener.port)
     if holder is None or not holder.listens:

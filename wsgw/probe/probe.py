@@ -1,27 +1,20 @@
 """Proves that a gateway works: logs in two accounts through its WebSocket, and sends a message between them.
 
-It speaks RFC 7395 over its own WebSocket client (``websocket_client``), and shares no codec with the gateway.
+Its sessions (``session``) share no codec with the gateway.
 """
 
 from __future__ import annotations
 
 import secrets
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from gevent import Timeout, ssl
-from scramp import ScramClient, ScramException
 
-from wsgw.demo.elements import NS_BIND, NS_CLIENT, NS_SASL, NS_STREAM, make, quote_attribute, serialise
+from wsgw.demo.elements import NS_CLIENT, make
 from wsgw.errors import WsgwError
+from wsgw.probe.session import Rfc7395, Session
 from wsgw.probe.websocket_client import WebSocketClient, WebSocketFailed, tls_context
-
-_NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
-_SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-1")
 
 
 class ProbeFailed(WsgwError):
@@ -70,26 +63,23 @@ class _Steps:
         self.current = name
         try:
             yield
-        except (WebSocketFailed, ScramException, DefusedXmlException, ValueError, OSError) as error:
+        except (WebSocketFailed, ValueError, OSError) as error:
             raise ProbeFailed(f"{name}: {error}.") from error
-        except ParseError as error:
-            raise ProbeFailed(f"{name}: a message is not one XML document ({error}).") from error
 
 
-class _ProbeSession:
+class _ProbeSession(Session):
     """The session of one account, logged in and with a bound resource, over RFC 7395 framing."""
 
     def __init__(
         self, url: str, domain: str, account: tuple[str, str], steps: _Steps, context: ssl.SSLContext | None
     ) -> None:
-        self._domain = domain
-        self._name, self._password = account
         self._steps = steps
-        self.jid = f"{self._name}@{domain}"
+        self._of = account[0]
         with self._step("opening the WebSocket"):
             self._socket = WebSocketClient(url, context=context)
+        super().__init__(self._socket, account, domain, Rfc7395())
         try:
-            self._log_in()
+            self._begin()
         except BaseException:
             self._socket.close()
             raise
@@ -100,78 +90,22 @@ class _ProbeSession:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, element: Element) -> None:
-        """Send one stanza or other first-level element."""
-        self._socket.send(serialise(element, default_namespace=""))
-
-    def expect(self, tag: str) -> Element:
-        """The next message as a tree, whose root must be ``tag``. Raises ValueError if it is not."""
-        element = self.receive()
-        if element.tag != tag:
-            raise ValueError(f"expected {tag}, got {_describe(element)}")
-        return element
-
-    def receive(self) -> Element:
-        """The next message as a tree."""
-        return fromstring(self._socket.receive(), forbid_dtd=True)
-
     def leave(self) -> None:
-        """Close the stream, then the WebSocket (RFC 7395 section 3.6)."""
         with self._step("closing the stream"):
-            self.send(make(_NS_FRAMING, "close"))
-            while self.receive().tag != f"{{{_NS_FRAMING}}}close":
-                pass
-            self._socket.finish()
+            super().leave()
 
     def _step(self, name: str) -> AbstractContextManager[None]:
-        return self._steps.step(f"{name} for {self._name}")
+        return self._steps.step(f"{name} for {self._of}")
 
-    def _log_in(self) -> None:
+    def _begin(self) -> None:
         with self._step("opening the stream"):
-            features = self._open()
+            features = self.open()
         with self._step("logging in"):
-            self._authenticate(
-                {(item.text or "").strip() for item in features.iter(f"{{{NS_SASL}}}mechanism")}
-            )
+            self.log_in(features)
         with self._step("opening the stream again after the login"):
-            self._open()
+            self.open()
         with self._step("binding a resource"):
-            self._bind()
-
-    def _open(self) -> Element:
-        self._socket.send(f"<open xmlns='{_NS_FRAMING}' to={quote_attribute(self._domain)} version='1.0'/>")
-        self.expect(f"{{{_NS_FRAMING}}}open")
-        return self.expect(f"{{{NS_STREAM}}}features")
-
-    def _authenticate(self, offered: set[str]) -> None:
-        scram = [name for name in _SCRAM if name in offered]
-        if scram:
-            self._authenticate_scram(scram[0])
-        elif "PLAIN" in offered:
-            credentials = f"\0{self._name}\0{self._password}".encode()
-            self._send_auth("auth", credentials, {"mechanism": "PLAIN"})
-            self.expect(f"{{{NS_SASL}}}success")
-        else:
-            raise ValueError(f"the server offers only {', '.join(sorted(offered)) or 'nothing'}")
-
-    def _authenticate_scram(self, mechanism: str) -> None:
-        client = ScramClient([mechanism], self._name, self._password)
-        self._send_auth("auth", client.get_client_first().encode(), {"mechanism": mechanism})
-        client.set_server_first(_octets(self.expect(f"{{{NS_SASL}}}challenge")))
-        self._send_auth("response", client.get_client_final().encode(), {})
-        client.set_server_final(_octets(self.expect(f"{{{NS_SASL}}}success")))
-
-    def _send_auth(self, name: str, data: bytes, attributes: dict[str, str]) -> None:
-        self.send(make(NS_SASL, name, attributes, text=b64encode(data).decode()))
-
-    def _bind(self) -> None:
-        request = make(NS_CLIENT, "iq", {"type": "set", "id": "probe-bind"}, make(NS_BIND, "bind"))
-        self.send(request)
-        reply = self.expect(f"{{{NS_CLIENT}}}iq")
-        jid = reply.findtext(f"{{{NS_BIND}}}bind/{{{NS_BIND}}}jid")
-        if reply.get("type") != "result" or not jid:
-            raise ValueError(f"no resource was bound: {_describe(reply)}")
-        self.jid = jid
+            self.bind()
 
 
 def _carry_message(speaking: _ProbeSession, listening: _ProbeSession, steps: _Steps) -> None:
@@ -193,13 +127,3 @@ def _carry_message(speaking: _ProbeSession, listening: _ProbeSession, steps: _St
             if arrived.get("from") != speaking.jid:
                 raise ValueError(f"the message claims to come from {arrived.get('from')}")
             return
-
-
-def _octets(element: Element) -> str:
-    return b64decode(element.text or "", validate=True).decode()
-
-
-def _describe(element: Element) -> str:
-    """An unexpected element: its name and those of its first descendants, never its text."""
-    names = [child.tag.rpartition("}")[2] for child in element.iter()]
-    return f"<{'/'.join(names[:3])}>"
