@@ -14,6 +14,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from wsgw.config.terms import Mark
+from wsgw.xmpp.domain import is_domain
 
 #: The module name of a listener for browsers.
 LISTENER_MODULE: Final = "websocket_session"
@@ -237,6 +238,10 @@ class Config:
     def all_listeners(self) -> tuple[ListenerConfig | AdminListener, ...]:
         """The listeners of both types: all that need a listening socket."""
         return (*self.listeners, *self.admin_listeners)
+
+    def host_meta_of(self, domain: str) -> HostAddresses | None:
+        """The addresses of the host ``domain``, in any spelling; None if it has no host-meta."""
+        return next((one for one in self.host_meta if is_domain(domain, one.host)), None)
 
     @property
     def nowhere(self) -> Mark:

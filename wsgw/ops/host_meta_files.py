@@ -14,7 +14,6 @@ from typing import Final
 from wsgw.config.model import Config
 from wsgw.errors import ConfigError, ConfigProblem
 from wsgw.opening.host_meta import FOLDER, MAX_AGE, PAGES, links_of
-from wsgw.xmpp.domain import is_domain
 
 _CACHE: Final = f"public, max-age={MAX_AGE}"
 _NGINX: Final = """\
@@ -70,7 +69,7 @@ def write_host_meta(config: Config, domain: str, folder: Path) -> str:
     Raises ConfigError if ``config`` has no page for the domain, the snippets cannot express the folder's
     name, or a file cannot be written.
     """
-    found = next((one for one in config.host_meta if is_domain(domain, one.host)), None)
+    found = config.host_meta_of(domain)
     if found is None:
         known = ", ".join(one.host for one in config.host_meta) or "none"
         raise _problem(f"no host-meta for {domain}; hosts that have it: {known}")
