@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-// {url, chromium, timeout, ...}; `https`: {host, port}, so that requests for https://host go to port on loopback
+// {url, chromium, timeout, ...}; `https`: {host, port}, so that requests for https://host go to port on loopback;
+// `hosts`: the hosts that pages may reach, next to 127.0.0.1
 export const parameters = JSON.parse(process.argv[2]);
 
 const quiet = [
@@ -20,8 +21,20 @@ const quiet = [
 ];
 const { https } = parameters;
 const rules = https ? [`MAP ${https.host}:443 127.0.0.1:${https.port}`, `MAP ${https.host} 127.0.0.1`] : [];
-quiet.push(`--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'].join(', ')}`);
+const known = ['127.0.0.1', ...(parameters.hosts ?? [])].map((host) => `EXCLUDE ${host}`);
+quiet.push(`--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', ...known].join(', ')}`);
 if (https) quiet.push('--ignore-certificate-errors');
+
+// Chromium's own sandbox does not work for root.
+const chromiumSandbox = process.getuid?.() !== 0;
+if (!chromiumSandbox) quiet.push('--no-sandbox');
+const options = {
+    executablePath: parameters.chromium,
+    headless: true,
+    args: quiet,
+    chromiumSandbox,
+    timeout: parameters.timeout * 1000,
+};
 
 export function step(name, details = {}) {
     console.log(JSON.stringify({ step: name, ...details }));
@@ -41,15 +54,7 @@ async function withPage(find, use) {
     });
     const port = await listening(server);
     const profile = mkdtempSync(path.join(tmpdir(), 'wsgw-chromium-'));
-    // Chromium's own sandbox does not work for root.
-    const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    const browser = await chromium.launchPersistentContext(profile, {
-        executablePath: parameters.chromium,
-        headless: true,
-        args: [...quiet, ...sandbox],
-        chromiumSandbox: sandbox.length === 0,
-        timeout: parameters.timeout * 1000,
-    });
+    const browser = await chromium.launchPersistentContext(profile, options);
     try {
         const page = await browser.newPage();
         page.on('pageerror', (error) => step('page error', { text: String(error).slice(0, 500) }));
@@ -63,13 +68,31 @@ async function withPage(find, use) {
     }
 }
 
-export async function run(find, use) {
+// Calls `use(browser)` with a browser that gives each context a separate profile.
+async function withBrowser(use) {
+    const browser = await chromium.launch(options);
+    try {
+        await use(browser);
+    } finally {
+        await browser.close();
+    }
+}
+
+export function run(find, use) {
+    return play(() => withPage(find, use));
+}
+
+export function runInBrowser(use) {
+    return play(() => withBrowser(use));
+}
+
+async function play(scene) {
     setTimeout(() => {
         step('failed', { error: `not done within ${parameters.timeout} s` });
         process.exit(1);
     }, parameters.timeout * 1000).unref();
     try {
-        await withPage(find, use);
+        await scene();
         step('done');
         process.exit(0);
     } catch (error) {

@@ -68,7 +68,7 @@ export class ChatView {
         this.#states.set(message.id, state);
         const line = make('p', { class: 'muted message-line' }, make('time', {}, clock(message.time)), ' ', state);
         const who = make('span', { class: 'visually-hidden' }, `${sender}: `);
-        LIST.add(make('li', { class: `message ${message.direction}` }, make('p', {}, who, message.text), line));
+        LIST.add(make('div', { class: `message ${message.direction}` }, make('p', {}, who, message.text), line));
         this.#mark(message);
         if (message.direction === 'up') LIST.follow();
     }

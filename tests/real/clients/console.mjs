@@ -1,0 +1,172 @@
+// The console in a real browser. {accounts: [{jid, password}, ...], scenes: [[name, url], ...], hosts}: each scene is a
+// function below, which plays on the page at `url`.
+
+import assert from 'node:assert/strict';
+import { fitsTheWindow, isAccessible } from './accessibility.mjs';
+import { parameters, runInBrowser, step } from './chromium.mjs';
+
+const [alice, bob] = parameters.accounts;
+const english = { locale: 'en-GB', viewport: { width: 1400, height: 900 } };
+const complaints = [];
+
+// A page in a separate profile; what the browser complains of, as of a broken policy, is kept.
+async function open(browser, url, options = english) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+    const page = await context.newPage();
+    page.setDefaultTimeout(10_000);
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    await page.goto(url);
+    await page.locator('#version').filter({ hasText: /\d/ }).waitFor();
+    return page;
+}
+
+const status = (page) => page.locator('#status');
+const message = (page, text) => page.locator('.message').filter({ hasText: text });
+const shows = (locator, text) => locator.filter({ hasText: text }).waitFor();
+
+// With the keyboard only.
+async function logIn(page, { jid, password }, labels = ['Address', 'Password']) {
+    await page.getByLabel(labels[0], { exact: true }).focus();
+    await page.keyboard.type(jid);
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(password);
+    await page.keyboard.press('Enter');
+    await shows(status(page), `${jid}/`);
+}
+
+async function chatWith(page, jid) {
+    await page.locator('.contact').filter({ hasText: jid }).focus();
+    await page.keyboard.press('Enter');
+}
+
+async function say(page, text) {
+    await page.locator('#message').focus();
+    await page.keyboard.type(text);
+    await page.keyboard.press('Enter');
+}
+
+// Two pages become contacts, chat, lose a connection and resume.
+async function chat(browser, url) {
+    const one = await open(browser, url);
+    const other = await open(browser, url);
+    await logIn(one, alice);
+    await logIn(other, bob);
+    await shows(one.locator('#round-trip'), /by ping/);
+    step('login', { mechanism: await one.locator('#mechanism').textContent() });
+
+    if (!(await one.locator('.contact').count())) {
+        await one.getByLabel('Add a contact').fill(bob.jid);
+        await one.getByLabel('Add a contact').press('Enter');
+        await other.getByRole('button', { name: 'Accept' }).click();
+        await one.getByRole('button', { name: 'Accept' }).click();
+        step('contacts');
+    }
+    await shows(one.locator('.contact-state'), /^online$/);
+    await chatWith(one, bob.jid);
+    await say(one, 'over <wsgw> & back');
+    await shows(other.getByLabel('1 unread'), '1');
+    await chatWith(other, alice.jid);
+    await shows(message(one, 'over <wsgw> & back'), '✓✓ delivered');
+    await say(other, 'heard');
+    await message(one, 'heard').waitFor();
+    step('chat');
+
+    await one.getByRole('button', { name: 'Cut the connection' }).click();
+    await shows(status(one), 'The connection is lost');
+    await say(other, 'while it was cut');
+    await say(one, 'written in the dark');
+    await shows(message(one, 'written in the dark'), 'waits for the connection');
+    await shows(message(other, 'while it was cut'), /✓ at the server/);
+    await isAccessible(one, 'interrupted');
+    await one.getByRole('button', { name: 'Resume now' }).click();
+    await shows(status(one), 'the session was resumed');
+    await message(one, 'while it was cut').waitFor();
+    await message(other, 'written in the dark').waitFor();
+    await shows(message(one, 'written in the dark'), '✓✓ delivered');
+    await shows(message(other, 'while it was cut'), '✓✓ delivered');
+    const resent = one.locator('#resumption div', { hasText: 'Sent again by this page' });
+    assert.match(await resent.textContent(), /[1-9]\d*$/);
+    step('resumed', { shown: await one.locator('#resumption').innerText() });
+
+    // The XML view has every message, and no secret.
+    const xml = await one.locator('#frames').innerText();
+    for (const part of ['<open', '<auth', 'mechanism=', '<resume', '<body>written in the dark</body>', '↑ to the server', '↓ from the server']) {
+        assert.ok(xml.includes(part), part);
+    }
+    assert.match(xml, /<auth [^>]*>\(\d+ characters hidden\)<\/auth>/);
+    assert.ok(!xml.includes(alice.password) && !xml.includes('n,,n='));
+    await isAccessible(one, 'online');
+    await one.getByRole('button', { name: 'Log out' }).click();
+    await shows(one.locator('#cause'), 'You have logged out');
+    await shows(other.locator('.contact-state'), /^offline$/);
+    step('left');
+}
+
+// Light and dark, Russian on a phone, a wrong password, a paused view.
+async function look(browser, url) {
+    const dark = await open(browser, url, { ...english, colorScheme: 'dark' });
+    await isAccessible(dark, 'dark, offline');
+    await logIn(dark, alice);
+    await isAccessible(dark, 'dark, online');
+    await dark.getByRole('button', { name: 'Pause' }).click();
+    await dark.getByRole('button', { name: 'Measure round trip' }).click();
+    await shows(dark.locator('#frame-count'), /^[1-9]\d* waiting$/);
+    await dark.getByRole('button', { name: 'Continue' }).click();
+    await shows(dark.locator('#frame-count'), 'shown');
+    step('dark');
+
+    const phone = await open(browser, url, { locale: 'ru-RU', viewport: { width: 360, height: 740 } });
+    assert.equal(await phone.locator('html').getAttribute('lang'), 'ru');
+    await fitsTheWindow(phone, 'the login');
+    await isAccessible(phone, 'light, offline');
+    await logIn(phone, bob, ['Адрес', 'Пароль']);
+    await shows(status(phone), 'В сети как');
+    await chatWith(phone, alice.jid);
+    await say(phone, 'Привет');
+    await shows(message(phone, 'Привет'), '✓✓ доставлено');
+    await fitsTheWindow(phone, 'the chat');
+    await isAccessible(phone, 'light, online');
+    step('phone');
+
+    const wrong = await open(browser, url);
+    await wrong.getByLabel('Address', { exact: true }).fill(alice.jid);
+    await wrong.getByLabel('Password', { exact: true }).fill('wrong');
+    await wrong.getByLabel('Password', { exact: true }).press('Enter');
+    await shows(wrong.locator('#cause'), 'Name or password are wrong.');
+    await isAccessible(wrong, 'refused');
+    step('refused');
+}
+
+// https:// from another machine: as on loopback.
+async function secure(browser, url) {
+    const page = await open(browser, url);
+    await page.getByRole('button', { name: 'Log in as alice' }).click();
+    await shows(status(page), `Online as ${alice.jid}/`);
+    await shows(page.locator('#mechanism'), 'SCRAM-SHA-256');
+    step('online');
+}
+
+// http:// from another machine: the page explains why it takes no password, and sends nothing.
+async function insecure(browser, url) {
+    const page = await open(browser, url);
+    let sockets = 0;
+    page.on('websocket', () => (sockets += 1));
+    await shows(page.locator('#insecure'), 'a password would cross the network unencrypted');
+    await shows(page.locator('#insecure-fix'), 'ssh -L');
+    for (const name of ['Address', 'Password']) assert.ok(await page.getByLabel(name, { exact: true }).isDisabled());
+    assert.ok(await page.getByRole('button', { name: 'Log in', exact: true }).isDisabled());
+    await isAccessible(page, 'insecure');
+    assert.equal(sockets, 0);
+    // The browser ignores this header where it trusts no origin, and says so.
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes('Cross-Origin-Opener-Policy')));
+    step('explained');
+}
+
+const scenes = { chat, look, secure, insecure };
+await runInBrowser(async (browser) => {
+    for (const [name, url] of parameters.scenes) {
+        await scenes[name](browser, url);
+        assert.deepEqual(complaints, [], name);
+    }
+});
