@@ -336,6 +336,7 @@ conclude_running() {
     local place=""
     if [ -n "$former" ] && [ "$former" != "$1" ]; then place=", in place of $former"; fi
     say "$1 runs and is healthy$place; its log: journalctl -u wsgw"
+    note "to check all that a login needs: $home/current/bin/python -m wsgw doctor"
     if [ -n "$handed_over" ]; then note "the old processes continue to serve their sessions"; fi
     if [ -e "$root$units/wsgw.socket" ]; then note "systemd opens its ports: systemctl status wsgw.socket"; fi
     if [ -z "$place" ]; then return; fi

@@ -61,7 +61,7 @@ def test_an_encoding_without_the_signs_gets_words(encoding: str) -> None:
 def test_only_a_terminal_gets_colours_and_wrapped_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = lines(Output(terminal=True), FAILED, TERM="xterm")
-    assert shown[:2] == ["\x1b[1;31m✘\x1b[0m tcp://127.0.0.1:5222: refused → start", "  the server"]
+    assert shown[:2] == ["\x1b[1;31m✘\x1b[0m tcp://127.0.0.1:5222: refused", "  → start the server"]
     for plain in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
         assert lines(Output(terminal=True), FAILED, **plain)[0].startswith("✘ tcp")
     assert lines(Output(), FAILED, TERM="xterm", COLUMNS="40")[0].endswith("start the server")

@@ -38,7 +38,7 @@ class Report:
 
 
 class Lines(Report):
-    """A line for each finding: a sign, what, what to do. For a terminal, long ones are wrapped."""
+    """A line for each finding: a sign, what, what to do. A terminal gets long ones in parts."""
 
     def __init__(self, out: TextIO, environ: Mapping[str, str]) -> None:
         """``environ``: for NO_COLOR (no-color.org), TERM and COLUMNS."""
@@ -56,10 +56,8 @@ class Lines(Report):
 
     def add(self, finding: Finding) -> None:
         super().add(finding)
-        text = f"{finding.subject}: {finding.what}"
-        if finding.fix:
-            text += f" {self._arrow} {finding.fix}"
-        self._print(finding.verdict, text)
+        fix = f"{self._arrow} {finding.fix}" if finding.fix else ""
+        self._print(finding.verdict, f"{finding.subject}: {finding.what}", fix)
 
     def end(self) -> None:
         counted = [
@@ -74,17 +72,21 @@ class Lines(Report):
         ]
         print(", ".join(counted) or "nothing to check", file=self._out, flush=True)
 
-    def _print(self, verdict: Verdict, text: str) -> None:
+    def _print(self, verdict: Verdict, what: str, fix: str) -> None:
         sign = self._signs[verdict]
-        encoding = self._out.encoding or "ascii"
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-        lines = [_printable(line) for line in text.splitlines()]
-        if self._width is not None:
-            width = self._width - len(sign) - 1
-            lines = [part for line in lines for part in _wrapped(line, width)]
+        width = None if self._width is None else self._width - len(sign) - 1
+        lines = self._lines(f"{what} {fix}" if fix else what)
+        if width is not None and any(len(line) > width for line in lines):
+            lines = [part for line in self._lines(what) + self._lines(fix) for part in _wrapped(line, width)]
         shown = f"\x1b[{_COLOURS[verdict]}m{sign}\x1b[0m" if self._coloured else sign
         indent = "\n" + " " * (len(sign) + 1)
         print(f"{shown} {indent.join(lines)}", file=self._out, flush=True)
+
+    def _lines(self, text: str) -> list[str]:
+        """The lines of ``text``, in the characters of the output's encoding."""
+        encoding = self._out.encoding or "ascii"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
+        return [_printable(line) for line in shown.splitlines()]
 
 
 class Json(Report):
