@@ -13,9 +13,8 @@ seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] || die "usage: $0 [SECONDS [TARGET...]]"
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frames handshake proxy server stanzas client erlang yaml session xmpp)
-
 make_environment requirements-dev.txt
+[ ${#targets[@]} -gt 0 ] || read -ra targets < <(.venv/bin/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)')
 .venv/bin/python -c 'import atheris' 2>/dev/null || die "atheris is not installed: no wheel for this Python or machine"
 
 folder=${FUZZ_FOLDER:-$(mktemp -d -t wsgw-fuzz-XXXXXX)}

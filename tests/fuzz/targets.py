@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import documents, machines, wires
+from tests.fuzz import documents, machines, pages, wires
 
 FOLDER = Path(__file__).parent
 
@@ -164,7 +164,29 @@ TARGETS = {
                 b"\x02\0\x09localhost",
                 b"\x05\0\x02a1",
                 b"\x20\0\x0f\x01\0\0\0\0\x21\0\x07TLSv1.3",
+                b"\x20\0\x0b\x07\0\0\0\0\x22\0\x03Joe",
                 b"\x23\0\x16TLS_AES_128_GCM_SHA256",
+            ),
+        ),
+        Target(
+            "pages",
+            pages.pages,
+            (
+                b"GET /.well-known/host-meta HTTP/1.1\r\n",
+                b"HEAD /.well-known/host-meta.json HTTP/1.1\r\n",
+                b"OPTIONS ",
+                b"GET http://localhost/",
+                b"/.well-known/acme-challenge/acme",
+                b"/console/settings.json",
+                b"Host: localhost\r\n",
+                b"If-None-Match: *\r\n",
+                b"X-Request-ID: a1\r\n",
+                b"traceparent: 00-1-2-00\r\n",
+                b"%2e%2e",
+                b"%2f",
+                b"..",
+                b"?",
+                b"\r\n\r\n",
             ),
         ),
         Target("server", documents.server, _XML),

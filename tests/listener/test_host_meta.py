@@ -116,6 +116,29 @@ def test_a_request_with_a_body_is_refused(pages: Gateway) -> None:
     assert answer(pages.ws_port, request(*lines)) == refusal(400, "Bad request: unexpected body")
 
 
+@pytest.mark.rule("9112-2.2")
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [
+        ("Connection: keep-alive", 200),
+        ("Content-Length: 0", 200),
+        ("Content-Length: 72", 400),
+        ("Transfer-Encoding: chunked", 400),
+    ],
+)
+def test_the_bytes_after_a_request_of_the_page_are_no_request(
+    pages: Gateway, field: str, status: int
+) -> None:
+    """One connection has one answer, so that no proxy gives a second one to another client."""
+    first, second = (
+        request("GET /.well-known/host-meta HTTP/1.1", f"Host: {host}", field)
+        for host in ("localhost", "example.org")
+    )
+    got = answer(pages.ws_port, first + second)
+    assert got.startswith(b"HTTP/1.1 %d " % status)
+    assert got.count(b"HTTP/1.1 ") == got.count(b"\r\nConnection: close\r\n") == 1
+
+
 def test_the_websocket_next_to_it_works(pages: Gateway) -> None:
     assert accepts(pages.ws_port, request("GET /any HTTP/1.1", *GOOD[1:]))
     assert accepts(pages.ws_port, request("GET /.well-known/other HTTP/1.1", *GOOD[1:]))
