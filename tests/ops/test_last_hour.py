@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.ops.test_history import NOW, NUMBER, sample
 from wsgw.ops.history import INTERVAL, History
-from wsgw.ops.last_hour import STEP, recent, steps
+from wsgw.ops.last_hour import STEP, by_cause, recent, steps
 
 
 def test_the_last_minute_is_summed_up() -> None:
@@ -43,3 +43,13 @@ def test_steps_end_at_whole_multiples_and_the_latest_is_first() -> None:
     assert all(step.at % STEP == 0 for step in found[1:])
     assert [step.at for step in found] == sorted((step.at for step in found), reverse=True)
     assert all(step.logins == 1 / INTERVAL for step in found)
+
+
+def test_ends_and_refusals_are_summed_by_cause_the_most_frequent_first() -> None:
+    history = History()
+    assert by_cause(history, NOW) == ({}, {})
+    for back in range(3):
+        history.add(sample(NUMBER - back, idle=1, no_pong=2, draining=4))
+    ended, refused = by_cause(history, NOW)
+    assert list(ended.items()) == [("no_pong", 6), ("idle", 3)]
+    assert refused == {"draining": 12}

@@ -90,8 +90,8 @@ class AdminPages:
     def _samples(self, request: Request) -> Answer:
         """The samples of the last hour, or those since the time ``after`` of the query."""
         try:
-            after = float(request.query.get("after", 0))
-        except ValueError:
+            after = int(float(request.query.get("after", 0)))
+        except (ValueError, OverflowError):  # also for NaN and infinity
             return Answer(400, b"after: expected seconds since the epoch\n")
         return Answer(200, _compact(history_document(self._history, time.time(), after)), _JSON)
 

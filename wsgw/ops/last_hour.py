@@ -1,12 +1,12 @@
-"""The samples of the last hour in steps of some minutes: a table for readers without plots."""
+"""The samples of the last hour as tables, for readers without plots: in steps of minutes, and by cause."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from wsgw.ops.history import ENDED, FIGURES, INTERVAL, History, Sample
+from wsgw.ops.history import ENDED, FIGURES, INTERVAL, REFUSED, History, Sample
 
 #: Seconds of a step, and of the time before a page of which it shows the rates.
 STEP: Final = 300
@@ -45,6 +45,21 @@ def steps(history: History, now: float) -> Iterator[Step]:
     samples = reversed(history.read(now))
     for _, group in groupby(samples, lambda sample: (sample.number * INTERVAL - 1) // STEP):
         yield _together(list(group)[::-1])
+
+
+def by_cause(history: History, now: float) -> tuple[dict[str, int], dict[str, int]]:
+    """How many sessions ended in the last hour by cause, and how many connections were refused by reason.
+
+    The most frequent ones come first; those that did not occur are missing.
+    """
+    samples = history.read(now)
+    ended = _sums(ENDED, (sample.values[_ENDED] for sample in samples))
+    return ended, _sums(REFUSED, (sample.values[_REFUSED] for sample in samples))
+
+
+def _sums(names: Sequence[str], rows: Iterable[Sequence[float]]) -> dict[str, int]:
+    sums = {name: int(sum(column)) for name, column in zip(names, zip(*rows, strict=True), strict=False)}
+    return {name: count for name, count in sorted(sums.items(), key=lambda item: -item[1]) if count}
 
 
 def _together(samples: Sequence[Sample]) -> Step:

@@ -247,9 +247,8 @@ def _lines(lines: list[tuple[float, str]] | None) -> Html | None:
     rows = [
         element("li", clock(at, seconds=True), " ", _without_client(text)) for at, text in reversed(lines)
     ]
-    shown = element(
-        "ol", *rows, class_="trace", role="region", aria_label="Trace, the latest line first", tabindex=0
-    )
+    label = "Trace, the latest line first"
+    shown = element("div", element("ol", *rows), class_="trace", role="region", aria_label=label, tabindex=0)
     none = element("p", "No line yet.")
     return element("section", element("h2", "Lines of the trace"), shown if rows else none, class_="card")
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from wsgw.errors.causes import LABELS
 from wsgw.ops.history import History
-from wsgw.ops.last_hour import recent, steps
+from wsgw.ops.last_hour import by_cause, recent, steps
 from wsgw.ops.markup import Html, element, joined, pairs, table
 from wsgw.ops.page_frame import FOLDER, ago, badge, clock, duration, frame, milliseconds, moment, rate
 
@@ -32,7 +33,7 @@ def page(found: dict[str, Any], history: History, now: float, *, has_sessions: b
             _notices(found, now),
             _tiles(found, history, now),
             _hour(history, now),
-            element("div", *_cards(found, now), class_="cards"),
+            element("div", *_causes(history, now), *_cards(found, now), class_="cards"),
         ]
     )
     title = f"wsgw: {'ready' if found['ready'] else 'not ready'}"
@@ -162,6 +163,14 @@ def _cards(found: dict[str, Any], now: float) -> Iterator[Html]:
     warnings = found["config"]["warnings"]
     parts = element("h2", "Warnings about the configuration"), _bullets(warnings)
     yield element("section", *parts, id="warnings", class_="card wide", hidden=not warnings)
+
+
+def _causes(history: History, now: float) -> Iterator[Html]:
+    ended, refused = by_cause(history, now)
+    rows = [(cause, LABELS[cause].replace("`", ""), count) for cause, count in ended.items()]
+    yield _card("ended", "Sessions ended in the last hour", ("cause", "~because", "#sessions"), rows)
+    heads = ("reason", "#connections")
+    yield _card("refused", "Connections refused in the last hour", heads, list(refused.items()))
 
 
 def _card(name: str, title: str, heads: Sequence[str], rows: Iterable[_Row], kind: str = "") -> Html:

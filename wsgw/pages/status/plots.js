@@ -180,7 +180,7 @@ export class Columns extends Plot {
         super(title, '', () => [], { whole: true });
         this.find = (samples) => {
             this.found = samples.minutes(group, 5, rest);
-            return this.found.names.map((name) => ({ name: name.replaceAll('_', ' '), values: this.found.counts[name] }));
+            return this.found.names.map((name) => ({ name, values: this.found.counts[name] }));
         };
     }
 

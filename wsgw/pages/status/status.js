@@ -34,8 +34,8 @@ const board = new Board(document.getElementById('plots'), samples, [
     new Plot('Loop delay', 'ms', () => [
         { name: 'longest of all workers', values: milliseconds(samples.column('lag')) },
     ]),
-    new Plot('Time to connect to the XMPP server', 'ms', () => [
-        { name: 'mean', values: milliseconds(connecting()) },
+    new Plot('Connect time', 'ms', () => [
+        { name: 'mean, to the XMPP server', values: milliseconds(connecting()) },
     ]),
     new Columns('Sessions ended, by cause', 'ended', 'all others'),
     new Columns('Connections refused, by reason', 'refused', 'all others'),
