@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,16 +32,6 @@ listen:
     request_handlers: {{/ws-xmpp: mod_websocket, /console: wsgw_console}}
     upstream: tcp://127.0.0.1:5222
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    for package in ("playwright-core", "axe-core"):
-        if not (ROOT / "node_modules" / package).is_dir():
-            missing(f"{package} is not installed (npm ci)")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return found or missing("no Chromium found (Debian package chromium)")
-
 
 Play = Callable[..., list[dict[str, object]]]
 

@@ -157,6 +157,16 @@ def new_account() -> Callable[[Server], Account]:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium that the browser driver starts; axe-core checks its pages."""
+    for package in ("playwright-core", "axe-core"):
+        if not (ROOT / "node_modules" / package).is_dir():
+            missing(f"{package} is not installed (npm ci)")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return found or missing("no Chromium found (Debian package chromium)")
+
+
+@pytest.fixture(scope="session")
 def node() -> str:
     """Path of a Node.js that runs the clients, with their packages installed."""
     if not (ROOT / "node_modules" / "strophe.js").is_dir():
