@@ -23,7 +23,7 @@ from tests.support.fixtures import missing
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
 #: The checks of the outside, by the first part of their names.
-OUTSIDE = {"dns", "tls", "host-meta", "websocket", "idle"}
+OUTSIDE = {"dns", "tls", "host-meta", "websocket", "client-address", "idle"}
 HIDE = "proxy_hide_header Access-Control-Allow-Origin;"
 SITES = {
     "nginx": Site(),
@@ -50,6 +50,8 @@ SITES = {
     "deleted": Site("haproxy", websocket=f"{HAPROXY}    http-request del-header Upgrade\n"),
     "subprotocol": Site(websocket=nginx_websocket("proxy_hide_header Sec-WebSocket-Protocol;")),
     "down": Site(websocket=nginx_websocket().replace("@BACKEND@", "127.0.0.1:1")),
+    "untrusted": Site("haproxy", gateway="far"),
+    "unnamed": Site("haproxy", websocket=HAPROXY.replace("    option forwardfor\n", "")),
     "cut": Site(websocket=nginx_websocket("proxy_read_timeout 1s;")),
     "tunnel": Site("haproxy", websocket=HAPROXY.replace("2m", "1s")),
     "pinged": Site("haproxy", websocket=HAPROXY.replace("2m", "2s"), gateway="pinging"),
@@ -93,6 +95,7 @@ def test_a_healthy_domain_has_no_fault(world: World, site: str) -> None:
         "websocket.direct",
         "websocket.public",
         "websocket.stream",
+        "client-address.source",
     ]
 
 
@@ -125,6 +128,7 @@ FAULTS = {
         "refuses web pages of the origin https://origin.wsgw.test",
         "websocket_origin",
     ),
+    "untrusted": ("client-address.source", "because the proxy is not trusted", "trusted_proxies"),
     "expired": ("tls.certificate", "has expired on", "renew it"),
     "othername": ("tls.certificate", "is for www.example.org", "get one for othername.wsgw.test"),
     "incomplete": ("tls.certificate", "chain is incomplete", "http://ca.wsgw.test/intermediate.der"),
@@ -152,6 +156,12 @@ def test_a_target_that_is_an_alias_is_noted(world: World) -> None:
     (note,) = (one for one in of_outside(world.doctor("alias", "--quick")) if one["verdict"] != "ok")
     assert (note["check"], note["verdict"]) == ("dns.srv", "note")
     assert note["fix"] == "name alias.wsgw.test there"
+
+
+def test_a_proxy_that_sends_no_address_is_noted(world: World) -> None:
+    (note,) = (one for one in of_outside(world.doctor("unnamed", "--quick")) if one["verdict"] != "ok")
+    assert (note["check"], note["verdict"]) == ("client-address.source", "note")
+    assert "haproxy: option forwardfor" in note["fix"]
 
 
 def test_without_a_configuration_the_outside_is_checked(world: World) -> None:

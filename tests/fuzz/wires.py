@@ -157,7 +157,7 @@ def _is_served(segments: object) -> bool:
 
 def _judge_addresses(headers: list[tuple[str, str]]) -> None:
     for peer in ("127.0.0.1", "10.1.2.3", "192.0.2.7", "fd00::1", ""):
-        address = client_address(peer, headers, _TRUSTED)
+        address = client_address(peer, headers, _TRUSTED).address
         assert address == peer or str(ip_address(address)) == address
         if peer == "192.0.2.7":
             assert address == peer, "an untrusted hop was trusted"

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.opening.client_address import TrustedProxies, client_address
+from wsgw.opening.client_address import (
+    FORWARDED,
+    MISSING,
+    PEER,
+    UNTRUSTED,
+    TrustedProxies,
+    client_address,
+)
 
 NOBODY = TrustedProxies()
 EVERYBODY = TrustedProxies(trust_all=True)
@@ -96,7 +103,29 @@ CASES = {
 def test_the_client_is_the_first_untrusted_hop_from_the_right(
     peer: str, headers: list[tuple[str, str]], trusted: TrustedProxies, client: str
 ) -> None:
-    assert client_address(peer, headers, trusted) == client
+    assert client_address(peer, headers, trusted).address == client
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "trusted", "source"),
+    [
+        (CLIENT, [], OURS, PEER),
+        (CLIENT, [], EVERYBODY, PEER),
+        ("10.0.0.1", xff(CLIENT), OURS, FORWARDED),
+        ("", xff(CLIENT), NOBODY, FORWARDED),
+        (CLIENT, forwarded(f"for={SPOOFED}"), EVERYBODY, FORWARDED),
+        ("10.0.0.1", xff(CLIENT), NOBODY, UNTRUSTED),
+        ("10.0.0.1", forwarded("for=unknown"), NOBODY, UNTRUSTED),
+        ("10.0.0.1", [], OURS, MISSING),
+        ("::1", [], NOBODY, MISSING),
+        ("", [], NOBODY, MISSING),
+        ("127.0.0.1", xff("rubbish"), NOBODY, MISSING),
+    ],
+)
+def test_the_source_of_the_address(
+    peer: str, headers: list[tuple[str, str]], trusted: TrustedProxies, source: str
+) -> None:
+    assert client_address(peer, headers, trusted).source == source
 
 
 @pytest.mark.parametrize(
@@ -138,6 +167,6 @@ def test_any_header_gives_an_address(
 ) -> None:
     headers = header(",".join(f"for={entry}" if header is forwarded else entry for entry in entries))
     for trusted in (NOBODY, OURS, EVERYBODY):
-        client = client_address(peer, headers, trusted)
+        client = client_address(peer, headers, trusted).address
         assert str(ip_address(client)) == client
-        assert client_address(client, [], trusted) == client
+        assert client_address(client, [], trusted).address == client

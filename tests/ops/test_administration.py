@@ -412,6 +412,19 @@ def test_repaired_stanzas_are_counted(start: StartAdmin) -> None:
         server.close()
 
 
+def test_sessions_are_counted_by_the_source_of_the_address(start: StartAdmin) -> None:
+    admin = start(1)
+    name = "wsgw_client_addresses_total"
+    assert admin.metrics().sum(name) == 0
+    browsers = [Browser(admin.gateway.ws_port, headers=("X-Forwarded-For: 198.51.100.1",)) for _ in range(2)]
+    browsers.append(Browser(admin.gateway.ws_port))
+    wait_until(lambda: admin.metrics().sum(name) == 3, PATIENCE, "the count")
+    metrics = admin.metrics()
+    assert (metrics.value(name, source="forwarded"), metrics.value(name, source="missing")) == (2, 1)
+    for browser in browsers:
+        browser.close()
+
+
 def test_a_stopped_gateway_leaves_no_files(start: StartAdmin, tmp_path: Path) -> None:
     files = tmp_path / "figures"
     files.mkdir()

@@ -14,6 +14,7 @@
     domains        the addresses and SRV records of a domain
     host_meta      the page by which clients find the WebSocket
     websocket      the WebSocket, directly and by its public address, and a stream in it
+    client_address whether wsgw gets the client's address from the proxy
     idle           whether a proxy cuts a quiet connection
 
     account        a login with an account, messages, and a resumed session

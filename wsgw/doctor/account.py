@@ -17,10 +17,10 @@ from wsgw.config.model import HANDLER
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.inquiry import Account, Check, Inquiry
 from wsgw.doctor.names import LookupFailed
-from wsgw.doctor.reach import at_most, connect, shown
+from wsgw.doctor.reach import at_most, connect, local_address, shown
 from wsgw.doctor.tls import trusting, verifying
 from wsgw.doctor.upgrade import enter
-from wsgw.doctor.websocket import dial_listener, local_address, no_gateway, origin_of, public_url
+from wsgw.doctor.websocket import dial_listener, no_gateway, origin_of, public_url
 from wsgw.probe.session import (
     Framing,
     Legacy,
@@ -85,7 +85,7 @@ def _way(account: Account, inquiry: Inquiry) -> _Way | None:
     for listener in inquiry.config.listeners if inquiry.config is not None else ():
         for path in listener.paths_of(HANDLER)[:1]:
             if not no_gateway(listener):
-                address = local_address(listener)
+                address = local_address(listener.ip)
                 scheme = "wss" if listener.tls else "ws"
                 url = f"{scheme}://{shown(address, listener.port)}{path}"
                 return _Way(url, origin, partial(dial_listener, listener, address), trusting())

@@ -18,6 +18,7 @@ from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
 from wsgw.doctor.account import ACCOUNT
 from wsgw.doctor.certificates import CERTIFICATES
+from wsgw.doctor.client_address import CLIENT_ADDRESS
 from wsgw.doctor.clock import CLOCK
 from wsgw.doctor.configuration import CONFIGURATION, errors, missing
 from wsgw.doctor.domains import DNS
@@ -47,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     DNS,
     HOST_META,
     WEBSOCKET,
+    CLIENT_ADDRESS,
     ACCOUNT,
     IDLE,
 )

@@ -15,6 +15,8 @@ from wsgw.doctor.names import Server, addresses_of
 
 #: Seconds to connect to one address.
 CONNECT_TIMEOUT = 5.0
+#: The local address that reaches a listener on all addresses.
+_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 #: This machine has no way to such an address, which says nothing about the host.
 _NO_ROUTE = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -30,6 +32,11 @@ def at_most(seconds: float) -> Iterator[None]:
         if expired is not timer:
             raise
         raise TimeoutError from None
+
+
+def local_address(ip: str) -> str:
+    """The address by which this machine reaches its listener on ``ip``."""
+    return _OF_ALL.get(ip, ip)
 
 
 class Attempt(NamedTuple):

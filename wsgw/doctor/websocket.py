@@ -19,7 +19,7 @@ from wsgw.doctor.host_meta import websocket_of
 from wsgw.doctor.inquiry import Check, Inquiry
 from wsgw.doctor.names import LookupFailed, is_local
 from wsgw.doctor.proxies import NO_BUFFERING, what_to_set
-from wsgw.doctor.reach import attempts, connect, dial, reason, shown
+from wsgw.doctor.reach import attempts, connect, dial, local_address, reason, shown
 from wsgw.doctor.stream import TIMEOUT, Answer, close_stream, open_stream
 from wsgw.doctor.tls import examine_tls, trusting
 from wsgw.doctor.upgrade import Backend, Entered, enter, enter_public, why_not
@@ -28,8 +28,6 @@ from wsgw.probe.websocket_client import Response, WebSocketFailed
 
 _NAME = "websocket"
 _PORTS = {"ws": 80, "wss": 443}
-#: The local address that reaches a listener on all addresses.
-_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _EXAMPLE = Backend("/ws-xmpp", "ADDRESS:PORT", None)
 #: Version 1 of the PROXY protocol: a connection of the proxy itself.
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
@@ -89,7 +87,7 @@ class _Domain:
     # -- directly --------------------------------------------------------------------------------
 
     def _examine_listener(self, listener: ListenerConfig, path: str) -> Iterator[Finding]:
-        address = local_address(listener)
+        address = local_address(listener.ip)
         place = shown(address, listener.port)
         name = f"{_NAME}.direct"
         backend = Backend(path, place, works=False)
@@ -197,11 +195,6 @@ class _Domain:
 
 def _segments(path: str) -> tuple[str, ...]:
     return tuple(unquote(segment) for segment in path.split("/") if segment)
-
-
-def local_address(listener: ListenerConfig) -> str:
-    """An address of this machine at which ``listener`` is reached."""
-    return _OF_ALL.get(listener.ip, listener.ip)
 
 
 def dial_listener(listener: ListenerConfig, address: str, _host: str, port: int) -> socket.socket:

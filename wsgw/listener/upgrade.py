@@ -18,7 +18,7 @@ from geventwebsocket.handler import WebSocketHandler
 from wsgw.capacity.admission import Ticket
 from wsgw.errors import HandshakeRefused, PlainRequest, refusals
 from wsgw.listener.context import ListenerContext
-from wsgw.opening.client_address import client_address
+from wsgw.opening.client_address import PEER, client_address
 from wsgw.opening.head_reader import StrictHeadReader
 from wsgw.opening.pages import page_answer
 from wsgw.opening.proxy_protocol import Client
@@ -59,6 +59,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self._ticket = ticket
         #: The client's address, as far as the request has been read.
         self._client = client.endpoint[0]
+        self._source = PEER
         #: The peer of the socket, or the client of the PROXY header.
         self._proxied = client
         #: Whether the request was refused, and whether a session has taken over the connection.
@@ -85,6 +86,7 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
         self._switch_protocols(key)
         self.socket = None  # the connection belongs to the session
         self.adopted = True
+        context.supervisor.tally.client_addresses[self._source] += 1
         context.supervisor.start_child(
             self._peer(), self._connection, session, context.upstream, context.sessions, self._ticket
         )
@@ -155,7 +157,8 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]
 
     def _charge_client(self) -> None:
         """Find the client's address, and count this connection for it. Raises HandshakeRefused (503)."""
-        self._client = client_address(self.client_address[0], self._reader.fields, self._context.trusted)
+        found = client_address(self.client_address[0], self._reader.fields, self._context.trusted)
+        self._client, self._source = found
         if self._client != self.client_address[0]:  # only the headers tell the address behind a proxy
             self._ticket.charge(self._client, monotonic())
 

@@ -27,6 +27,14 @@ _NETWORK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 #: Each worker counts these; the values survive the death of the worker.
 COUNTED: Final = (
     Metric("wsgw_sessions_opened_total", "counter", "WebSockets opened."),
+    Metric(
+        "wsgw_client_addresses_total",
+        "counter",
+        "WebSockets opened, by the source of the client's address: peer (the connection or the PROXY header),"
+        " forwarded (X-Forwarded-For or Forwarded of a trusted proxy), untrusted (a proxy that is not in"
+        " trusted_proxies sends such a header), missing (a trusted proxy sends none).",
+        ("source",),
+    ),
     Metric("wsgw_sessions_closed_total", "counter", "Sessions that ended, by cause.", ("cause",)),
     Metric(
         "wsgw_connections_refused_total",

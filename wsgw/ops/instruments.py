@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram, values
 
 from wsgw.errors.causes import LABELS, REPAIRS
 from wsgw.errors.refusals import REFUSALS
+from wsgw.opening.client_address import SOURCES
 from wsgw.ops.catalogue import COUNTED
 from wsgw.telemetry.tally import LIMITS_HIT, Passed, Survey, Tally
 
@@ -25,6 +26,7 @@ _KINDS = {"counter": Counter, "histogram": Histogram}
 _BYTES = ("from_browser", "to_browser", "from_upstream", "to_upstream")
 #: Known label values, published with 0 from the start: otherwise ``increase()`` would miss the first count.
 _KNOWN: dict[str, Iterable[tuple[str, ...]]] = {
+    "wsgw_client_addresses_total": [(source,) for source in SOURCES],
     "wsgw_sessions_closed_total": [(cause,) for cause in LABELS],
     "wsgw_connections_refused_total": [
         (refusal.label, str(status or "")) for refusal in REFUSALS for status in refusal.statuses
@@ -68,6 +70,8 @@ class Instruments:
         """
         self._grow(tally.opened, "wsgw_sessions_opened_total")
         self._grow(lost_lines, "wsgw_log_lines_lost_total")
+        for source, count in tally.client_addresses.items():
+            self._grow(count, "wsgw_client_addresses_total", source)
         for cause, count in tally.closed.items():
             self._grow(count, "wsgw_sessions_closed_total", cause)
         for (reason, status), count in tally.refused.items():

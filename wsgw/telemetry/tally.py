@@ -76,6 +76,8 @@ class Tally:
     def __init__(self) -> None:
         #: Sessions opened.
         self.opened = 0
+        #: Sessions opened, by the source of the client's address (``client_address.SOURCES``).
+        self.client_addresses: Counter[str] = Counter()
         #: Sessions ended, by the label of their cause.
         self.closed: Counter[str] = Counter()
         #: How often a limit was reached, by the option that sets it.
