@@ -182,6 +182,7 @@ def test_a_shaper_is_found_by_its_name(tmp_path: Path) -> None:
     "options",
     [
         '{acme_challenge_dir, "acme"}',
+        '{request_handlers, [{"/console", wsgw_console}]}',
         '{request_handlers, [{"/.well-known", mod_host_meta}]}',
         '{acme_challenge_dir, "acme"}, {upstream, "tcp://192.0.2.1"}',
         '{acme_challenge_dir, "acme"}, {request_handlers, [{"/admin", mod_http_api}]}',

@@ -40,12 +40,14 @@ TEXTS = [
 Endpoint = Callable[[Server, str], str]
 
 
-def run_client(argv: list[str], tmp_path: Path, parameters: dict[str, object]) -> list[dict[str, object]]:
+def run_client(
+    argv: list[str], tmp_path: Path, parameters: dict[str, object], seconds: float = SECONDS
+) -> list[dict[str, object]]:
     """Run one client program; its steps, or a failure that shows them."""
     log = tmp_path / "client.log"
-    child = Child([*argv, json.dumps({**parameters, "timeout": SECONDS})], log)
+    child = Child([*argv, json.dumps({**parameters, "timeout": seconds})], log)
     try:
-        status = child.wait(SECONDS + 10)
+        status = child.wait(seconds + 10)
     except subprocess.TimeoutExpired:
         status = None
     finally:

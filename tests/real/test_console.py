@@ -19,6 +19,8 @@ from tests.support.servers import Server
 
 SCRIPT = ROOT / "tests/real/clients/console.mjs"
 SECONDS = 30
+#: For all scenes of a test, on a busy machine.
+PLAY_SECONDS = 90
 ACCOUNTS = (Account("alice", "wonderland"), Account("bob", "builder"))
 #: An address that is not on loopback, in a namespace.
 ADDRESS = "10.199.7.1"
@@ -50,7 +52,7 @@ def play(node: str, chromium: str, tmp_path: Path) -> Play:
             "scenes": scenes,
             "hosts": [ADDRESS],
         }
-        return run_client([*under, node, str(SCRIPT)], tmp_path, parameters)
+        return run_client([*under, node, str(SCRIPT)], tmp_path, parameters, PLAY_SECONDS)
 
     return run
 
@@ -62,13 +64,13 @@ def started_demo(log: Path, *arguments: str, under: tuple[str, ...] = ()) -> Chi
 
 
 def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> None:
-    """By keyboard and in both languages, on a phone, in light and dark."""
+    """By keyboard, in both languages, on a phone, in light and dark; every error has its words."""
     port = ReservedPort()
     demo = started_demo(tmp_path / "demo.log", "--port", str(port.number))
     try:
         url = f"http://127.0.0.1:{port.number}/"
-        steps = [step["step"] for step in play(("chat", url), ("look", url))]
-        expected = ["login", "chat", "resumed", "left", "dark", "phone", "refused", "done"]
+        steps = [step["step"] for step in play(("chat", url), ("look", url), ("words", url))]
+        expected = ["login", "chat", "resumed", "left", "dark", "phone", "refused", "words", "measured"]
         assert [step for step in steps if step in expected] == expected
         assert demo.terminate(SECONDS) == 0
     finally:

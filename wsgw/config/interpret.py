@@ -15,6 +15,7 @@ from wsgw.config.hosts import served_hosts
 from wsgw.config.listeners import RawListener, raw_listeners
 from wsgw.config.model import (
     ADMIN_MODULE,
+    CONSOLE,
     HANDLER,
     HANDLER_NAMES,
     HOST_META,
@@ -297,8 +298,8 @@ def _upstream(
 def _has_pages_only(choices: Choices) -> bool:
     """Whether the listener serves pages and no WebSocket, so that it needs no XMPP server."""
     modules = {handler.module for handler in choices["request_handlers"]}
-    has_pages = HOST_META in modules or (choices["acme_challenge_dir"] is not None and not choices["tls"])
-    return has_pages and HANDLER not in modules
+    has_challenges = choices["acme_challenge_dir"] is not None and not choices["tls"]
+    return (has_challenges or bool(modules & {HOST_META, CONSOLE})) and HANDLER not in modules
 
 
 def _upstream_proxy_protocol(choices: Choices, facts: ServerFacts) -> str:

@@ -13,7 +13,7 @@ const complaints = [];
 async function open(browser, url, options = english) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(30_000);
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.goto(url);
@@ -91,7 +91,15 @@ async function chat(browser, url) {
 
     // The XML view has every message, and no secret.
     const xml = await one.locator('#frames').innerText();
-    for (const part of ['<open', '<auth', 'mechanism=', '<resume', '<body>written in the dark</body>', '↑ to the server', '↓ from the server']) {
+    for (const part of [
+        '<open',
+        '<auth',
+        'mechanism=',
+        '<resume',
+        '<body>written in the dark</body>',
+        '↑ to the server',
+        '↓ from the server',
+    ]) {
         assert.ok(xml.includes(part), part);
     }
     assert.match(xml, /<auth [^>]*>\(\d+ characters hidden\)<\/auth>/);
@@ -138,6 +146,73 @@ async function look(browser, url) {
     step('refused');
 }
 
+const framing = "xmlns='urn:ietf:params:xml:ns:xmpp-framing'";
+const streams = "xmlns:stream='http://etherx.jabber.org/streams'";
+
+// What a server answers to the first message, and the words that the page finds for it.
+const answers = [
+    [[`<close ${framing} see-other-uri='wss://other.example/ws'/>`], 'does not follow: wss://other.example/ws'],
+    [
+        [
+            `<stream:error ${streams}><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>`,
+            `<close ${framing}/>`,
+        ],
+        'Stream error host-unknown. The domain is not served here.',
+    ],
+    [
+        [
+            `<stream:features ${streams}><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>` +
+                '<mechanism>EXTERNAL</mechanism></mechanisms></stream:features>',
+        ],
+        'no login that this page knows: EXTERNAL',
+    ],
+    [[3000], 'closed with code 3000 gone: a code without a known meaning.'],
+];
+
+// What goes wrong is told in words; a server that refuses pings is measured by its count.
+async function words(browser, url) {
+    const page = await open(browser, url);
+    let play = null;
+    await page.routeWebSocket(/ws-xmpp/, (socket) => play(socket));
+    for (const [messages, expected] of answers) {
+        play = (socket) =>
+            socket.onMessage((sent) => {
+                if (sent.includes('<close')) socket.close({ code: 1000 });
+                if (!sent.includes('<open')) return;
+                socket.send(`<open ${framing} id='1' version='1.0'/>`);
+                for (const one of messages) {
+                    if (one === 3000) socket.close({ code: 3000, reason: 'gone' });
+                    else socket.send(one);
+                }
+            });
+        await page.getByRole('button', { name: 'Log in as alice' }).click();
+        await shows(page.locator('#cause'), expected);
+        await shows(status(page), 'Not connected.');
+    }
+    step('words');
+
+    // A server that does not know the password cannot sign.
+    const between = (change) => (socket) => {
+        const server = socket.connectToServer();
+        server.onMessage((received) => socket.send(change(received) ?? received));
+    };
+    play = between((received) => received.replace(/(<success[^>]*>)[^<]*/, '$1dj1hYWFh'));
+    await page.getByRole('button', { name: 'Log in as alice' }).click();
+    await shows(page.locator('#cause'), 'a wrong signature');
+
+    play = (socket) => {
+        const server = socket.connectToServer();
+        socket.onMessage((sent) => {
+            const id = sent.includes('urn:xmpp:ping') && /id="([^"]+)"/.exec(sent)[1];
+            if (!id) server.send(sent);
+            else socket.send(`<iq xmlns='jabber:client' type='error' id='${id}' from='localhost'/>`);
+        });
+    };
+    await page.getByRole('button', { name: 'Log in as alice' }).click();
+    await shows(page.locator('#round-trip'), 'by <r/> (XEP-0198)');
+    step('measured');
+}
+
 // https:// from another machine: as on loopback.
 async function secure(browser, url) {
     const page = await open(browser, url);
@@ -159,11 +234,15 @@ async function insecure(browser, url) {
     await isAccessible(page, 'insecure');
     assert.equal(sockets, 0);
     // The browser ignores this header where it trusts no origin, and says so.
-    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes('Cross-Origin-Opener-Policy')));
+    complaints.splice(
+        0,
+        complaints.length,
+        ...complaints.filter((text) => !text.includes('Cross-Origin-Opener-Policy')),
+    );
     step('explained');
 }
 
-const scenes = { chat, look, secure, insecure };
+const scenes = { chat, look, words, secure, insecure };
 await runInBrowser(async (browser) => {
     for (const [name, url] of parameters.scenes) {
         await scenes[name](browser, url);

@@ -18,7 +18,9 @@ export class Authentication {
 
     /** Send `<auth/>` for the best of the offered mechanisms; a Cause if there is none. */
     begin(features) {
-        const offered = children(child(features, NS.sasl, 'mechanisms'), NS.sasl, 'mechanism').map((one) => one.textContent);
+        const offered = children(child(features, NS.sasl, 'mechanisms'), NS.sasl, 'mechanism').map(
+            (one) => one.textContent,
+        );
         const mechanism = chooseMechanism(offered);
         if (!mechanism) return { kind: 'mechanisms', text: offered.join(', ') };
         this.mechanism = mechanism;

@@ -60,7 +60,9 @@ export class Chats extends EventTarget {
         this.#add(jid, { id, direction: 'down', text, time: new Date(), state: '' });
         // A receipt tells that this account is online (XEP-0184 section 8).
         if (id && child(stanza, NS.receipts, 'request') && this.#isSeenBy(jid)) {
-            this.#session.send(element(NS.client, 'message', { type, to: from }, element(NS.receipts, 'received', { id })));
+            this.#session.send(
+                element(NS.client, 'message', { type, to: from }, element(NS.receipts, 'received', { id })),
+            );
         }
     }
 

@@ -59,7 +59,10 @@ export class ContactsView {
         // The button with the focus keeps it.
         const focused = document.activeElement?.closest('#contacts li')?.dataset.jid;
         byId('contacts').replaceChildren(...jids.map((jid) => this.#contact(jid)));
-        if (focused) byId('contacts').querySelector(`[data-jid="${CSS.escape(focused)}"] button`)?.focus();
+        if (focused)
+            byId('contacts')
+                .querySelector(`[data-jid="${CSS.escape(focused)}"] button`)
+                ?.focus();
         byId('no-contacts').hidden = jids.length > 0;
         byId('requests').replaceChildren(...[...this.#roster.requests].map((jid) => this.#request(jid)));
     }
@@ -73,11 +76,24 @@ export class ContactsView {
             { 'data-jid': jid },
             make(
                 'button',
-                { type: 'button', class: 'contact', 'aria-current': jid === this.#chosen && 'true', onclick: () => this.#choose(jid) },
+                {
+                    type: 'button',
+                    class: 'contact',
+                    'aria-current': jid === this.#chosen && 'true',
+                    onclick: () => this.#choose(jid),
+                },
                 make('span', { class: `dot ${show}`, 'aria-hidden': 'true' }),
                 make('span', { class: 'contact-name' }, contact?.name || jid),
                 make('span', { class: 'muted contact-state' }, stateText(contact, show, status)),
-                ...(unread ? [make('span', { class: 'badge', 'aria-label': text('unread', { count: unread }) }, number(unread))] : []),
+                ...(unread
+                    ? [
+                          make(
+                              'span',
+                              { class: 'badge', 'aria-label': text('unread', { count: unread }) },
+                              number(unread),
+                          ),
+                      ]
+                    : []),
             ),
         );
     }
@@ -89,7 +105,12 @@ export class ContactsView {
             'li',
             { class: 'notice' },
             make('p', {}, text('wants', { jid })),
-            make('p', { class: 'actions' }, button('accept', 'accept', 'primary small'), button('decline', 'decline', 'small')),
+            make(
+                'p',
+                { class: 'actions' },
+                button('accept', 'accept', 'primary small'),
+                button('decline', 'decline', 'small'),
+            ),
         );
     }
 }

@@ -34,14 +34,18 @@ export class FramesView {
             make('span', { class: 'muted number' }, text('bytes', { size: number(size) })),
             make('time', { class: 'muted number' }, exactClock(new Date())),
         );
-        const body = root ? make('pre', {}, make('code', {}, pretty(root))) : make('p', { class: 'bad' }, text('notWellFormed'));
+        const body = root
+            ? make('pre', {}, make('code', {}, pretty(root)))
+            : make('p', { class: 'bad' }, text('notWellFormed'));
         this.#add(make('li', { class: `frame ${direction}` }, head, body));
     }
 
     /** Show an event of the connection between the messages. */
     note(words) {
         const time = make('time', { class: 'muted number' }, exactClock(new Date()));
-        this.#add(make('li', { class: 'frame note' }, make('p', { class: 'frame-head' }, make('span', {}, words), time)));
+        this.#add(
+            make('li', { class: 'frame note' }, make('p', { class: 'frame-head' }, make('span', {}, words), time)),
+        );
     }
 
     #add(row) {
@@ -104,7 +108,10 @@ function* tokens(one, indent) {
     for (const { name, value } of one.attributes) {
         yield { kind: 'attribute', value: ` ${name}` };
         yield { value: '=' };
-        yield { kind: 'value', value: `"${value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')}"` };
+        yield {
+            kind: 'value',
+            value: `"${value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')}"`,
+        };
     }
     if (!one.hasChildNodes()) {
         yield { value: '/>' };

@@ -42,7 +42,12 @@ function prepare() {
         ...settings.accounts.map(({ jid, password }, index) =>
             make(
                 'button',
-                { type: 'button', class: index ? '' : 'primary', disabled: !isSecureContext, onclick: () => login(jid, password) },
+                {
+                    type: 'button',
+                    class: index ? '' : 'primary',
+                    disabled: !isSecureContext,
+                    onclick: () => login(jid, password),
+                },
                 text('loginAs', { name: parseJid(jid).local }),
             ),
         ),

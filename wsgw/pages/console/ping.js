@@ -16,7 +16,7 @@ export async function measure(session) {
         await session.request('get', element(NS.ping, 'ping'), session.domain);
         return { milliseconds: performance.now() - begin, by: 'ping' };
     } catch (error) {
-        if (LOST.includes(error.condition) || !session.management.isEnabled) throw error;
+        if (LOST.includes(error.condition) || !session.management.isCounting) throw error;
     }
     begin = performance.now();
     await session.acknowledgement();

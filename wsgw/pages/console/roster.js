@@ -87,7 +87,9 @@ export class Roster extends EventTarget {
     }
 
     #store(item) {
-        const [jid, name, subscription, ask] = ['jid', 'name', 'subscription', 'ask'].map((key) => item.getAttribute(key) ?? '');
+        const [jid, name, subscription, ask] = ['jid', 'name', 'subscription', 'ask'].map(
+            (key) => item.getAttribute(key) ?? '',
+        );
         if (subscription === 'remove') this.contacts.delete(jid);
         else this.contacts.set(jid, { jid, name, subscription, ask });
     }

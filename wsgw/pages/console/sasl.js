@@ -75,13 +75,16 @@ class Scram {
 
     async verify(success) {
         const { v } = attributes(fromBase64(success));
-        if (!this.#signature || v !== this.#signature) throw new SaslError('a wrong signature: it may not know the password');
+        if (!this.#signature || v !== this.#signature)
+            throw new SaslError('a wrong signature: it may not know the password');
     }
 
     async #salted(salt, iterations) {
         const key = await crypto.subtle.importKey('raw', this.#password, 'PBKDF2', false, ['deriveBits']);
         const bits = { 'SHA-1': 160, 'SHA-256': 256, 'SHA-512': 512 }[this.#hash];
-        return new Uint8Array(await crypto.subtle.deriveBits({ name: 'PBKDF2', hash: this.#hash, salt, iterations }, key, bits));
+        return new Uint8Array(
+            await crypto.subtle.deriveBits({ name: 'PBKDF2', hash: this.#hash, salt, iterations }, key, bits),
+        );
     }
 
     async #hmac(key, text) {

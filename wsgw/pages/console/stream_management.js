@@ -31,7 +31,7 @@ export class StreamManagement {
     enable(enabled) {
         this.isEnabled = true;
         const resumable = ['true', '1'].includes(enabled.getAttribute('resume'));
-        this.id = resumable ? enabled.getAttribute('id') ?? '' : '';
+        this.id = resumable ? (enabled.getAttribute('id') ?? '') : '';
         this.seconds = enabled.getAttribute('max') ?? undefined;
     }
 

@@ -3,7 +3,8 @@
 const LANGUAGES = ['en', 'ru'];
 
 /** The first of the user's languages that the page speaks. */
-export const language = navigator.languages.map((one) => one.slice(0, 2).toLowerCase()).find((one) => LANGUAGES.includes(one)) ?? 'en';
+export const language =
+    navigator.languages.map((one) => one.slice(0, 2).toLowerCase()).find((one) => LANGUAGES.includes(one)) ?? 'en';
 
 const { default: table } = await import(`./texts_${language}.js`);
 const numbers = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
@@ -14,7 +15,10 @@ const exactTimes = new Intl.DateTimeFormat(language, { ...toTheSecond, fractiona
 /** The text with this key; `values` replace the names in braces. */
 export function text(key, values = {}) {
     const found = table[key] ?? key;
-    return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '').replace(/ {2,}/g, ' ').trim();
+    return found
+        .replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '')
+        .replace(/ {2,}/g, ' ')
+        .trim();
 }
 
 /** The text with this key, or with `otherwise` if the table does not have it. */
@@ -43,10 +47,11 @@ export function condition(name) {
     return key in table ? `${text(key).replace(/\.$/, '')} (${name})` : name;
 }
 
-/** Why a session has ended, in words. @param {import('./session.js').Cause} cause */
+/** Why a session has ended, in words. @param {import('./stream.js').Cause} cause */
 export function causeText(cause) {
     const key = `condition.${cause.condition}`;
-    const meaning = cause.kind === 'close' ? textOr(`close.${cause.code}`, 'close.other') : text(key in table ? key : '');
+    const meaning =
+        cause.kind === 'close' ? textOr(`close.${cause.code}`, 'close.other') : text(key in table ? key : '');
     const said = cause.text && ['stream', 'sasl'].includes(cause.kind) ? `“${cause.text}”` : cause.text;
     return text(`cause.${cause.kind}`, { ...cause, meaning, text: said, origin: location.origin });
 }

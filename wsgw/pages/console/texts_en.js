@@ -64,7 +64,8 @@ export default {
     'howTo.login': 'Log in. Open this page in a second tab, and log in there with another account.',
     'howTo.write': 'Choose a contact and write. The ticks show how far each message has come.',
     'howTo.watch': 'Watch every XMPP message, both ways, as the WebSocket carries it.',
-    'howTo.cut': 'Cut the connection, write from the other tab meanwhile, and see the session resumed with nothing lost.',
+    'howTo.cut':
+        'Cut the connection, write from the other tab meanwhile, and see the session resumed with nothing lost.',
 
     // Contacts
     contacts: 'Contacts',
@@ -108,7 +109,8 @@ export default {
 
     // XML
     frames: 'XML',
-    noFrames: 'Each XMPP message appears here, in both directions. Passwords and the content of logins are never shown.',
+    noFrames:
+        'Each XMPP message appears here, in both directions. Passwords and the content of logins are never shown.',
     frameCount: '{count} shown',
     framesWaiting: '{count} waiting',
     pause: 'Pause',

@@ -32,7 +32,14 @@ export class FramedSocket {
 
     /** Open a stream, or the one after the login (section 3.4). */
     open(domain, from) {
-        this.send(element(NS.framing, 'open', { to: domain, from, version: '1.0', 'xml:lang': document.documentElement.lang }));
+        this.send(
+            element(NS.framing, 'open', {
+                to: domain,
+                from,
+                version: '1.0',
+                'xml:lang': document.documentElement.lang,
+            }),
+        );
     }
 
     /** Send one element. It is lost without a word if the WebSocket is closing; stream management resends stanzas. */
