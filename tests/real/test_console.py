@@ -70,7 +70,18 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
     try:
         url = f"http://127.0.0.1:{port.number}/"
         steps = [step["step"] for step in play(("chat", url), ("look", url), ("words", url))]
-        expected = ["login", "chat", "resumed", "left", "dark", "phone", "refused", "words", "measured"]
+        expected = [
+            "login",
+            "chat",
+            "resumed",
+            "left",
+            "dark",
+            "phone",
+            "refused",
+            "words",
+            "measured",
+            "removed",
+        ]
         assert [step for step in steps if step in expected] == expected
         assert demo.terminate(SECONDS) == 0
     finally:

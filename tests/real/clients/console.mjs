@@ -169,7 +169,7 @@ const answers = [
     [[3000], 'closed with code 3000 gone: a code without a known meaning.'],
 ];
 
-// What goes wrong is told in words; a server that refuses pings is measured by its count.
+// Every error has its words; a server that refuses pings is measured by its count.
 async function words(browser, url) {
     const page = await open(browser, url);
     let play = null;
@@ -211,6 +211,12 @@ async function words(browser, url) {
     await page.getByRole('button', { name: 'Log in as alice' }).click();
     await shows(page.locator('#round-trip'), 'by <r/> (XEP-0198)');
     step('measured');
+
+    await chatWith(page, bob.jid);
+    await page.getByRole('button', { name: 'Remove the contact' }).click();
+    await page.locator('#no-contacts').waitFor();
+    await shows(page.locator('#choose-contact'), 'Choose a contact');
+    step('removed');
 }
 
 // https:// from another machine: as on loopback.

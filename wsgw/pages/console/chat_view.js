@@ -9,14 +9,20 @@ const LIST = new FollowedList(byId('messages'));
 export class ChatView {
     #chats;
     #roster;
+    #leave;
     #jid = '';
     /** id of a message → the element with its state */
     #states = new Map();
 
-    /** @param {import('./chat.js').Chats} chats @param {import('./roster.js').Roster} roster */
-    constructor(chats, roster) {
+    /**
+     * @param {import('./chat.js').Chats} chats
+     * @param {import('./roster.js').Roster} roster
+     * @param {() => void} leave called when the contact of the chat is removed
+     */
+    constructor(chats, roster, leave) {
         this.#chats = chats;
         this.#roster = roster;
+        this.#leave = leave;
         chats.addEventListener('message', ({ detail }) => detail.jid === this.#jid && this.#append(detail.message));
         chats.addEventListener('state', ({ detail }) => detail.jid === this.#jid && this.#mark(detail.message));
         byId('write').onsubmit = (event) => this.#send(event);
@@ -56,7 +62,7 @@ export class ChatView {
     async #remove() {
         try {
             await this.#roster.remove(this.#jid);
-            this.show('');
+            this.#leave();
         } catch (error) {
             byId('contacts-error').textContent = text('notRemoved', { condition: condition(error.condition) });
         }

@@ -88,7 +88,7 @@ function start(made, url) {
     connection.attach(session);
     const roster = new Roster(session);
     const chats = new Chats(session, (jid) => roster.isSeenBy(jid));
-    const chat = new ChatView(chats, roster);
+    const chat = new ChatView(chats, roster, () => choose(''));
     const contacts = new ContactsView(roster, choose);
 
     function choose(jid) {
