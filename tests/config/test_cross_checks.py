@@ -108,6 +108,11 @@ def test_certificate_and_key_may_be_two_files(tmp_path: Path) -> None:
     assert config.listeners[0].certfiles == (chain, key)
 
 
+def test_tls_whose_certfiles_match_no_file_is_an_error(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, listener("tls") + '{certfiles, ["none/*.pem"]}.')
+    assert found.endswith(f"with certificate, chain and key ({tmp_path}/none/*.pem matches no file)")
+
+
 @pytest.mark.parametrize("key", [KEY.replace("BEGIN", "BEGIN ENCRYPTED"), ""])
 def test_tls_without_a_usable_key_is_an_error(tmp_path: Path, key: str) -> None:
     write(tmp_path / "fullchain.pem", CERTIFICATE)

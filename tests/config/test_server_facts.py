@@ -84,12 +84,13 @@ def test_the_certificates_of_the_file_are_taken(tmp_path: Path) -> None:
     assert [why for _, why in facts.unusable] == [f"{tmp_path}/no.pem does not exist"]
 
 
-def test_a_wildcard_finds_its_files(tmp_path: Path) -> None:
-    names = ["a.pem", "b.pem"]
-    for name in names:
-        write(tmp_path / name, CERTIFICATE + KEY)
-    path = write(tmp_path / "f.yml", 'certfiles: ["*.pem", "none/*.pem"]')
-    assert server_facts(read_document(path, Problems())).certfiles == tuple(tmp_path / name for name in names)
+@pytest.mark.parametrize("folder", ["site", "[site]"])
+def test_a_wildcard_finds_its_files(tmp_path: Path, folder: str) -> None:
+    """Also in a folder whose name looks like a wildcard."""
+    (tmp_path / folder).mkdir()
+    pems = tuple(write(tmp_path / folder / name, CERTIFICATE + KEY) for name in ("a.pem", "b.pem"))
+    path = write(tmp_path / folder / "f.yml", 'certfiles: ["*.pem", "none/*.pem"]')
+    assert server_facts(read_document(path, Problems())).certfiles == pems
 
 
 def test_a_file_without_a_c2s_listener_gives_no_upstream() -> None:

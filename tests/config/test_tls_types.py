@@ -48,6 +48,8 @@ def test_other_protocol_options_are_an_error(value: Term, reason: str) -> None:
 
 def test_ciphers_are_text() -> None:
     assert Ciphers().parse(term('"HIGH:!aNULL@STRENGTH"'), Context()) == "HIGH:!aNULL@STRENGTH"
+    for word in (yaml_value("HIGH"), yaml_value('"HIGH"'), term("'HIGH'")):
+        assert Ciphers().parse(word, Context()) == "HIGH", "although macros have such names"
     for wrong in ("1", '""', '"a\\nb"', "true", '["HIGH"]'):
         with pytest.raises(Misfit):
             Ciphers().parse(term(wrong), Context())

@@ -35,7 +35,7 @@ class ServerFacts:
     max_stanza_size: int
     #: Global PEM files with certificates or keys; empty unless there are both.
     certfiles: tuple[Path, ...]
-    #: For each other global PEM file, the reason why it cannot serve TLS.
+    #: For each other global PEM file, and each wildcard without a file, the reason why it cannot serve TLS.
     keyless: tuple[str, ...]
     #: PEM files with certificates, including that of the c2s listener.
     upstream_certfiles: tuple[Path, ...]
@@ -72,7 +72,7 @@ def server_facts(document: Document) -> ServerFacts:
         else "off",
         max_stanza_size=_max_stanza_size(listener),
         certfiles=tuple(for_browsers) if keys and set(usable).intersection(everywhere) else (),
-        keyless=tuple(keyless.values()),
+        keyless=(*_wildcards_without_a_file(document), *keyless.values()),
         upstream_certfiles=usable,
         unusable=tuple((marks[path], why) for path, why in faults.items() if path not in keys),
         mark=listener.mark if listener is not None else None,
@@ -165,17 +165,35 @@ def _global_certfiles(document: Document) -> Iterator[tuple[Path, Mark]]:
             yield from _paths(setting.value)
 
 
+def _wildcards_without_a_file(document: Document) -> Iterator[str]:
+    """For each wildcard in ``certfiles`` that matches no file, that reason why it cannot serve TLS."""
+    for setting in document.settings:
+        for text, mark in _names(setting.value) if setting.name == "certfiles" else ():
+            if has_magic(text) and not _matching(text, mark):
+                yield f"{Path(mark.file).parent / text} matches no file"
+
+
 def _paths(term: Term) -> Iterator[tuple[Path, Mark]]:
     """The files that ``term`` names, each with its line."""
+    for text, mark in _names(term):
+        found = _matching(text, mark) if has_magic(text) else (Path(mark.file).parent / text,)
+        yield from ((path, mark) for path in found)
+
+
+def _matching(wildcard: str, mark: Mark) -> list[Path]:
+    """The files that match ``wildcard``, which is relative to the file at ``mark``."""
+    folder = Path(mark.file).parent
+    return [folder / name for name in sorted(glob(wildcard, root_dir=folder))[:_MAX_CERTFILES]]
+
+
+def _names(term: Term) -> Iterator[tuple[str, Mark]]:
+    """The names of files and the wildcards in ``term``, as written, each with its line."""
     if isinstance(term, TupleTerm) and term.items:  # {domain_certfile, "example.org", "/path.pem"}
         term = term.items[-1]
     for item in items_of(term) or (term,):
         text = text_of(item)
-        if not text or "\0" in text:
-            continue
-        path = Path(item.mark.file).parent / text
-        found = map(Path, sorted(glob(str(path)))[:_MAX_CERTFILES]) if has_magic(text) else (path,)
-        yield from ((each, item.mark) for each in found)
+        if text and "\0" not in text:
+            yield text, item.mark
 
 
 def _sorted_out(paths: list[Path], check: Callable[[Path], None]) -> tuple[tuple[Path, ...], dict[Path, str]]:

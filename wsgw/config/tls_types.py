@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from wsgw.config.option_types import Context, one_or_more, parse_each, wrong_type
-from wsgw.config.terms import Misfit, Term, show, text_of
+from wsgw.config.terms import Atom, Misfit, Term, name_of, show, text_of
 
 NO_TLS_1_2: Final = "no_tlsv1_2"
 NO_TLS_1_3: Final = "no_tlsv1_3"
@@ -58,7 +58,8 @@ class Ciphers:
     label: ClassVar[str] = "a string of OpenSSL's"
 
     def parse(self, term: Term, context: Context) -> str:
-        text = text_of(term)
+        # Names such as HIGH look like a macro; of an undefined one ``net.tls_policy`` finds no cipher.
+        text = name_of(term) if isinstance(term, Atom) and term.looks_like_macro else text_of(term)
         if not text or not text.isascii() or not text.isprintable():
             raise wrong_type(term, "a string as `openssl ciphers` reads it")
         return text
