@@ -7,14 +7,15 @@ import pwd
 import signal
 import ssl
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.processes.conftest import Start
 from tests.support.certificates import Certificate
 from tests.support.observe import PATIENCE
-from tests.support.processes import run_wsgw, wait_until
-from tests.support.wire import OPENINGS, Browser, XmppServer, frame
+from tests.support.processes import ReservedPort, run_wsgw, wait_until
+from tests.support.wire import OPENINGS, SECONDS, Browser, XmppServer, frame
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,25 @@ def test_workers_are_not_root(start: Start, certificate: Certificate) -> None:
     server.accept_stream().close()
     browser.close()
     server.close()
+    assert gateway.stop() == 0
+    gateway.assert_clean_log({})
+
+
+@pytest.mark.root
+def test_workers_need_no_file_for_the_status_page(start: Start) -> None:
+    """Wherever Python and wsgw are, also in a folder that only root may enter."""
+    port = ReservedPort()
+    gateway = start(
+        1,
+        user="nobody",
+        asks=False,
+        top_level=f"{{listen, [{{{port.number}, wsgw_admin, []}}]}}.\n",
+    )
+    gateway.child.signal(signal.SIGHUP)
+    wait_until(lambda: gateway.child.text().count(" listens on ") == 4, PATIENCE, "a reload")
+    with urlopen(f"http://127.0.0.1:{port.number}/status", timeout=SECONDS) as page:
+        assert page.status == 200
+    port.release()
     assert gateway.stop() == 0
     gateway.assert_clean_log({})
 

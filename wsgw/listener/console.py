@@ -20,6 +20,8 @@ from wsgw.pages.assets import INDEX, Asset, page_files, security_fields
 #: The document with the settings, next to the files.
 SETTINGS: Final = "settings.json"
 _METHODS: Final = "GET, HEAD"
+#: Read at the import, so in the parent: workers may lack the right, and an upgrade may remove the files.
+_FILES: Final = page_files("console")
 _PROTECTION: Final = security_fields()
 
 
@@ -42,14 +44,13 @@ class Console:
             "hosts": list(hosts),
             "accounts": [{"jid": jid, "password": password} for jid, password in accounts.items()],
         }
-        files = page_files("console")
         self._prefixes = frozenset(prefixes)
         self._places: dict[tuple[str, ...], Asset] = {}
         for prefix in self._prefixes:
             settings["websocket"] = websocket and "../" * len(prefix) + websocket.removeprefix("/")
             document = Asset.of(json.dumps(settings).encode(), "application/json")
-            self._places[prefix] = files[INDEX]
-            named = {**files, SETTINGS: document}
+            self._places[prefix] = _FILES[INDEX]
+            named = {**_FILES, SETTINGS: document}
             self._places.update(((*prefix, name), asset) for name, asset in named.items())
 
     def has(self, segments: tuple[str, ...]) -> bool:

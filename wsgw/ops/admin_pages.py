@@ -27,6 +27,8 @@ from wsgw.pages.assets import Asset, page_files
 #: ``/readyz`` waits at most so many seconds for the first attempt to connect to each XMPP server.
 FIRST_ATTEMPTS_TIMEOUT = 5.0
 _JSON: Final = "application/json"
+#: Read at the import, so in the parent: workers may lack the right, and an upgrade may remove the files.
+_FILES: Final = page_files("status")
 
 
 class AdminPages:
@@ -51,7 +53,7 @@ class AdminPages:
         }
         if listener.serve == "probes":
             return probes
-        files = {FOLDER + name: Route(partial(_file, asset)) for name, asset in page_files("status").items()}
+        files = {FOLDER + name: Route(partial(_file, asset)) for name, asset in _FILES.items()}
         return {
             **probes,
             "/status": Route(partial(self._status_page, has_sessions=listener.token is not None)),
