@@ -10,9 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -20,6 +18,8 @@ from typing import Final
 INDEX: Final = "index.html"
 #: The files that every page has, next to those of its folder.
 SHARED: Final = ("theme.css", "icon.svg")
+#: The folders with the files of a page each.
+PAGES: Final = ("console", "status")
 #: Suffix of the file → media type. JavaScript modules run only with this one (RFC 9239).
 MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -75,12 +75,17 @@ def security_fields(*, has_form: bool = False) -> Fields:
     ]
 
 
-@cache
 def page_files(page: str) -> Mapping[str, Asset]:
-    """The files of the folder ``page`` of this package and the shared ones, by name; read once."""
-    room = files(__package__)
-    found = [one for one in (room / page).iterdir() if PurePosixPath(one.name).suffix in MEDIA_TYPES]
+    """The files of the folder ``page``, one of ``PAGES``, and the shared ones, by name."""
+    return _FILES[page]
+
+
+def _read(page: str) -> Mapping[str, Asset]:
+    room = Path(__file__).parent
+    found = [one for one in (room / page).iterdir() if one.suffix in MEDIA_TYPES]
     found += [room / name for name in SHARED]
-    return MappingProxyType(
-        {one.name: Asset.of(one.read_bytes(), MEDIA_TYPES[PurePosixPath(one.name).suffix]) for one in found}
-    )
+    return MappingProxyType({one.name: Asset.of(one.read_bytes(), MEDIA_TYPES[one.suffix]) for one in found})
+
+
+#: Read with this module, in the parent: the account of the workers may have no right to read the package.
+_FILES: Final = {page: _read(page) for page in PAGES}
