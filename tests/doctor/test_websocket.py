@@ -74,7 +74,7 @@ def test_a_proxy_that_refuses_the_origin() -> None:
         ([OPEN, ERROR % b"host-unknown", CLOSE_7395], "host-unknown", "add localhost to hosts"),
         ([OPEN, ERROR % b"remote-connection-failed"], "remote-connection-failed", "start the XMPP server"),
         ([OPEN, ERROR % b"policy-violation"], "policy-violation", "logs of wsgw"),
-        ([CLOSE_7395], "<close/> came in place of the features", "wsgw's log"),
+        ([CLOSE_7395], "the server ends the stream", "wsgw's log"),
         ([b"<open"], "not one XML document", "wsgw's log"),
     ],
 )

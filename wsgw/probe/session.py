@@ -193,6 +193,8 @@ class Session:
     def expect(self, tag: str) -> Element:
         """The next element, whose tag must be ``tag``."""
         element = self.receive()
+        if element.tag == CLOSED != tag:
+            raise ValueError("the server ends the stream")
         if element.tag != tag:
             raise ValueError(f"expected {tag}, got {describe(element)}")
         return element
