@@ -62,7 +62,8 @@ def test_each_page_is_answered(start: StartAdmin, traffic: Traffic) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "host", "status"),
     [
-        ("GET", "/", None, 404),
+        ("GET", "/", None, 303),
+        ("GET", "/index.html", None, 404),
         ("GET", "/metrics/", None, 404),
         ("POST", "/metrics", None, 405),
         ("DELETE", "/status", None, 405),

@@ -173,6 +173,14 @@ def test_the_history_has_each_session_once_also_when_a_worker_dies(start: StartA
     assert newer["at"][0] == found["at"][-1]
 
 
+def test_after_an_upgrade_the_history_begins_again_and_the_page_says_so(start: StartAdmin) -> None:
+    admin = start(1)
+    before = read(admin)["since"]
+    admin.gateway.child.signal(signal.SIGUSR2)
+    wait_until(lambda: read(admin)["since"] > before, PATIENCE, "the new gateway to answer")
+    assert "since wsgw was started or upgraded at" in admin.ask("/status").text
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [("?after=", 200), ("?other=1", 200), ("?after=-1e9", 200), ("?after=1e300", 200)]

@@ -16,7 +16,7 @@ def test_the_last_minute_is_summed_up() -> None:
                 NUMBER - back, lag=back / 100, sessions=100 - back, connect_seconds=1, draining=2, **counts
             )
         )
-    found = recent(history, NOW)
+    found = recent(history.read(NOW))
     assert found.at == NUMBER * INTERVAL
     assert (found.sessions, found.logins, found.stanzas_from_client, found.stanzas_to_client) == (
         100,
@@ -30,15 +30,18 @@ def test_the_last_minute_is_summed_up() -> None:
 
 def test_without_samples_there_is_no_step() -> None:
     history = History()
-    assert list(steps(history, NOW)) == []
-    assert recent(history, NOW).connect is None
+    assert list(steps(history.read(NOW))) == []
+    assert recent(history.read(NOW)).connect is None
+    history.add(sample(NUMBER - 30, logins=5))
+    history.add(sample(NUMBER, logins=5))
+    assert recent(history.read(NOW)).logins == 1  # of the only sample of the last minute
 
 
 def test_steps_end_at_whole_multiples_and_the_latest_is_first() -> None:
     history = History()
     for back in range(300):
         history.add(sample(NUMBER - back, logins=1))
-    found = list(steps(history, NOW))
+    found = list(steps(history.read(NOW)))
     assert found[0].at == NUMBER * INTERVAL
     assert all(step.at % STEP == 0 for step in found[1:])
     assert [step.at for step in found] == sorted((step.at for step in found), reverse=True)
@@ -47,9 +50,9 @@ def test_steps_end_at_whole_multiples_and_the_latest_is_first() -> None:
 
 def test_ends_and_refusals_are_summed_by_cause_the_most_frequent_first() -> None:
     history = History()
-    assert by_cause(history, NOW) == ({}, {})
+    assert by_cause(history.read(NOW)) == ({}, {})
     for back in range(3):
         history.add(sample(NUMBER - back, idle=1, no_pong=2, draining=4))
-    ended, refused = by_cause(history, NOW)
+    ended, refused = by_cause(history.read(NOW))
     assert list(ended.items()) == [("no_pong", 6), ("idle", 3)]
     assert refused == {"draining": 12}

@@ -159,7 +159,7 @@ def test_a_listener_for_probes_has_no_other_page(start: StartAdmin) -> None:
     admin = start(1, admin="{%d, wsgw_admin, [{serve, probes}]}")
     assert admin.ask("/healthz").status == admin.ask("/metrics").status == 200
     assert admin.ask("/readyz").status == 503
-    for path in ("/status", "/status.json", "/history.json", "/status/status.css", *SESSION_PATHS):
+    for path in ("/", "/status", "/status.json", "/history.json", "/status/status.css", *SESSION_PATHS):
         assert admin.ask(path, headers=BEARER).status == 404
 
 

@@ -56,6 +56,7 @@ class AdminPages:
         files = {FOLDER + name: Route(partial(_file, asset)) for name, asset in _FILES.items()}
         return {
             **probes,
+            "/": Route(lambda _request: Answer.see_other("/status")),
             "/status": Route(partial(self._status_page, has_sessions=listener.token is not None)),
             "/status.json": Route(self._status),
             "/history.json": Route(self._samples),

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from wsgw.ops.history import ENDED, FIGURES, INTERVAL, REFUSED, History, Sample
+from wsgw.ops.history import ENDED, FIGURES, INTERVAL, REFUSED, Sample
 
-#: Seconds of a step, and of the time before a page of which it shows the rates.
+#: Seconds of a step, and of the time whose rates are those of now.
 STEP: Final = 300
 _RECENT: Final = 60
 _COLUMN: Final = {name: place for place, name in enumerate(FIGURES)}
@@ -35,24 +35,23 @@ class Step(NamedTuple):
     refused: int
 
 
-def recent(history: History, now: float) -> Step:
-    """The last minute before ``now`` (seconds since the epoch)."""
-    return _together(history.read(now, now - _RECENT))
+def recent(samples: Sequence[Sample]) -> Step:
+    """The last minute of ``samples``, which are in order of time, as all those below."""
+    begin = samples[-1].number - _RECENT // INTERVAL if samples else 0
+    return _together([sample for sample in samples[-_RECENT // INTERVAL :] if sample.number > begin])
 
 
-def steps(history: History, now: float) -> Iterator[Step]:
-    """The last hour, the latest step first. Steps begin at whole multiples of ``STEP``."""
-    samples = reversed(history.read(now))
-    for _, group in groupby(samples, lambda sample: (sample.number * INTERVAL - 1) // STEP):
+def steps(samples: Sequence[Sample]) -> Iterator[Step]:
+    """All of ``samples``, the latest step first. Steps begin at whole multiples of ``STEP``."""
+    for _, group in groupby(reversed(samples), lambda sample: (sample.number * INTERVAL - 1) // STEP):
         yield _together(list(group)[::-1])
 
 
-def by_cause(history: History, now: float) -> tuple[dict[str, int], dict[str, int]]:
-    """How many sessions ended in the last hour by cause, and how many connections were refused by reason.
+def by_cause(samples: Sequence[Sample]) -> tuple[dict[str, int], dict[str, int]]:
+    """How many sessions ended, by cause, and how many connections were refused, by reason.
 
     The most frequent ones come first; those that did not occur are missing.
     """
-    samples = history.read(now)
     ended = _sums(ENDED, (sample.values[_ENDED] for sample in samples))
     return ended, _sums(REFUSED, (sample.values[_REFUSED] for sample in samples))
 

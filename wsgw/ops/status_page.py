@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from wsgw.errors.causes import LABELS
-from wsgw.ops.history import History
+from wsgw.ops.history import INTERVAL, KEPT, History, Sample
 from wsgw.ops.last_hour import by_cause, recent, steps
 from wsgw.ops.markup import Html, element, joined, pairs, table
 from wsgw.ops.page_frame import FOLDER, ago, badge, clock, duration, frame, milliseconds, moment, rate
@@ -28,12 +28,13 @@ def page(found: dict[str, Any], history: History, now: float, *, has_sessions: b
 
     ``has_sessions``: the listener has the pages about sessions.
     """
+    samples = history.read(now)
     content = joined(
         [
             _notices(found, now),
-            _tiles(found, history, now),
-            _hour(history, now),
-            element("div", *_causes(history, now), *_cards(found, now), class_="cards"),
+            _tiles(found, samples),
+            _hour(samples, history.since, now),
+            element("div", *_causes(samples), *_cards(found, now), class_="cards"),
         ]
     )
     title = f"wsgw: {'ready' if found['ready'] else 'not ready'}"
@@ -83,8 +84,8 @@ def _warnings(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
 # The present, and the last hour
 
 
-def _tiles(found: dict[str, Any], history: History, now: float) -> Html:
-    last = recent(history, now)
+def _tiles(found: dict[str, Any], samples: Sequence[Sample]) -> Html:
+    last = recent(samples)
     stanzas = last.stanzas_from_client + last.stanzas_to_client
     tiles = [
         ("Sessions", found["sessions"], f"{found['sessions_logged_in']} logged in"),
@@ -107,9 +108,9 @@ def _replaced(restarts: int) -> str:
     return f"{restarts} workers replaced" if restarts else "no worker replaced"
 
 
-def _hour(history: History, now: float) -> Html:
-    since = "" if history.since < now - 3600 else ", since wsgw was started or upgraded at "
-    begun = clock(history.since) if since else None
+def _hour(samples: Sequence[Sample], began: float, now: float) -> Html:
+    since = "" if began < now - KEPT * INTERVAL else ", since wsgw was started or upgraded at "
+    begun = clock(began) if since else None
     note = element("p", "A sample every five seconds", since, begun, ".", class_="muted", id="since")
     heads = (
         "until",
@@ -131,7 +132,7 @@ def _hour(history: History, now: float) -> Html:
             step.ended,
             step.refused,
         )
-        for step in steps(history, now)
+        for step in steps(samples)
     ]
     hour = table("The last hour in steps of five minutes", heads, rows)
     shown = hour if rows else element("p", "No sample yet: the first one follows within seconds.")
@@ -165,8 +166,8 @@ def _cards(found: dict[str, Any], now: float) -> Iterator[Html]:
     yield element("section", *parts, id="warnings", class_="card wide", hidden=not warnings)
 
 
-def _causes(history: History, now: float) -> Iterator[Html]:
-    ended, refused = by_cause(history, now)
+def _causes(samples: Sequence[Sample]) -> Iterator[Html]:
+    ended, refused = by_cause(samples)
     rows = [(cause, LABELS[cause].replace("`", ""), count) for cause, count in ended.items()]
     yield _card("ended", "Sessions ended in the last hour", ("cause", "~because", "#sessions"), rows)
     heads = ("reason", "#connections")

@@ -6,7 +6,7 @@ const NAMESPACE = 'http://www.w3.org/2000/svg';
 const HOUR = 3600;
 const MARGIN = { top: 8, right: 6, bottom: 20, left: 44 };
 const MINUTE = 60;
-// Samples further apart are not joined by a line: none was taken in between.
+// No line joins samples that are further apart, because none was taken in between, nor values that are a minute apart.
 const GAP = 3;
 
 function svg(name, attributes, ...content) {
@@ -127,12 +127,14 @@ export class Plot {
     runs(values) {
         const { at, interval } = this.samples;
         const found = [];
-        let last = -Infinity;
+        let [sample, point] = [-Infinity, -Infinity];
         values.forEach((value, place) => {
+            if (at[place] - sample > GAP * interval) point = -Infinity;
+            sample = at[place];
             if (value === null) return;
-            if (at[place] - last > GAP * interval) found.push([]);
-            last = at[place];
-            found.at(-1).push([this.x(at[place]), this.y(value)]);
+            if (sample - point > MINUTE) found.push([]);
+            point = sample;
+            found.at(-1).push([this.x(point), this.y(value)]);
         });
         return found;
     }
