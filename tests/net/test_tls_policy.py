@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.snippets import listener, load_text
+from tests.config.snippets import HOSTS, listener, load_text
 from tests.net.test_tls import handshake
 from tests.support.certificates import Certificate, make_certificate
 from wsgw.config.pem import PemFiles
@@ -205,3 +205,17 @@ def test_workers_inherit_the_context_of_the_check(made: list[Certificate], tmp_p
     policy, place = TlsPolicy(("no_sslv3",), "ECDHE"), ("0.0.0.0", 5288)
     made_by_check = browser_context(files_of(made)[:1], policy=policy, place=place)
     assert listener_context(config.listeners[0], config, PemFiles()) is made_by_check
+
+
+def test_listeners_on_any_free_port_show_their_own_certificates(
+    made: list[Certificate], tmp_path: Path
+) -> None:
+    """Port 0 does not tell one listener from another."""
+    listeners = ", ".join(
+        f'{{0, websocket_session, [tls, {{certfile, "{one.pem}"}}, {{upstream, "tcp://h"}}]}}' for one in made
+    )
+    config = load_text(tmp_path, f"{HOSTS} {{listen, [{listeners}]}}.")
+    servers = [listener_context(one, config, PemFiles()) for one in config.listeners]
+    for one, name, server in zip(made, NAMES, servers, strict=True):
+        assert server is not None
+        handshake(ssl.create_default_context(cafile=one.ca), server, name)

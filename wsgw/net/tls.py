@@ -52,7 +52,7 @@ def check_tls(config: Config, files: PemFiles) -> None:
             problems.update(error.problems)
         try:
             if listener.certfiles:
-                browser_context(listener.certfiles, files, policy, (listener.ip, listener.port))
+                browser_context(listener.certfiles, files, policy, _place(listener))
         except ConfigError as error:
             for problem in error.problems:
                 mark = config.certificate_mark(listener, Path(problem.file))
@@ -73,7 +73,7 @@ def listener_context(listener: ListenerConfig, config: Config, files: PemFiles) 
     if not listener.tls:
         return None
     policy = TlsPolicy.of(listener, config, files)
-    return browser_context(listener.certfiles, files, policy, (listener.ip, listener.port))
+    return browser_context(listener.certfiles, files, policy, _place(listener))
 
 
 def browser_context(
@@ -105,6 +105,11 @@ def browser_context(
     base = _base(place or tuple(certfiles), policy)
     base.sni_callback = partial(_select, default, named)
     return base
+
+
+def _place(listener: ListenerConfig) -> tuple[str, int] | None:
+    """Address and port of ``listener``; None for port 0, any free port, which several listeners may have."""
+    return (listener.ip, listener.port) if listener.port else None
 
 
 @lru_cache(maxsize=64)
