@@ -162,6 +162,15 @@ def test_authorities_that_have_all_expired_are_a_finding(tmp_path: Path, make: M
     assert found(tmp_path, f'{{upstream_cafile, "{cafile}"}}, ', days=31) == []
 
 
+def test_authorities_of_clients_that_have_expired_are_a_finding(tmp_path: Path, make: Make) -> None:
+    verified = tls(make(days="90").pem) + f'{{tls_verify, true}}, {{cafile, "{make().ca}"}}, '
+    assert found(tmp_path, verified) == []
+    line, reason = the_one(found(tmp_path, verified, days=31))
+    assert line == 4
+    assert reason.startswith(f"cafile: {make().ca} has expired on ")
+    assert "the certificate of every client is refused: use a newer file" in reason
+
+
 # -- names and chains -----------------------------------------------------------------------------
 
 

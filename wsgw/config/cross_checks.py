@@ -139,9 +139,6 @@ def warnings_about(
             f"leaves room for {room}."
         )
         found.append(_at(choices.mark("max_sessions"), reason))
-    if choices.get("upstream", ()) and choices.names("upstream") and not listener.upstream:
-        reason = f"{where} ignores upstream: it serves pages only; add a request handler with {HANDLER}, or"
-        found.append(_at(choices.mark("upstream"), f"{reason} remove the upstream."))
     return found + _upstream_warnings(where, listener, choices, unusable)
 
 
@@ -203,6 +200,9 @@ def _upstream_warnings(
         for address in listener.upstream
         if address.scheme == "tcp" and not is_loopback(address.host)
     ]
+    if choices.get("upstream", ()) and choices.names("upstream") and not listener.upstream:
+        reason = f"{where} ignores upstream: it serves pages only; add a request handler with {HANDLER}, or"
+        found.append(_at(choices.mark("upstream"), f"{reason} remove the upstream."))
     secured = any(address.scheme in ("tls", "starttls", "srv") for address in listener.upstream)
     if secured and not listener.upstream_verify:
         reason = f"{where} has upstream_verify false: any server can receive the passwords."

@@ -86,13 +86,23 @@ def _certificates(config: Config, files: PemFiles, now: datetime) -> Iterator[Re
         yield from _no_certificate_for_the_hosts(config, listener, pairs)
     yield from _hosts_without_a_certificate(config, files)
     yield from _of_the_server(config, shown, files, now)
+    yield from _all_authorities(config, files, now)
+
+
+def _all_authorities(config: Config, files: PemFiles, now: datetime) -> Iterator[Remark]:
+    """Expired authorities of the XMPP server's certificate, and of the clients' certificates."""
     for listener in config.listeners:
         if listener.upstream_cafile is not None:
             effect = "the XMPP server's certificate is refused"
             if not _judges_the_server(listener):
                 effect = "wsgw does not check the XMPP server's certificate; if it did, it would refuse it"
             mark = config.mark(listener, "upstream_cafile")
-            yield from _of_authorities(mark, listener.upstream_cafile, effect, files, now)
+            subject = f"upstream_cafile: {listener.upstream_cafile}"
+            yield from _of_authorities(mark, subject, effect, _read(listener.upstream_cafile, files), now)
+        if listener.tls_verify and listener.cafile is not None:
+            effect = "the certificate of every client is refused"
+            subject, authorities = f"cafile: {listener.cafile}", _read(listener.cafile, files)
+            yield from _of_authorities(config.mark(listener, "cafile"), subject, effect, authorities, now)
 
 
 def _judges_the_server(listener: ListenerConfig) -> bool:
@@ -210,12 +220,13 @@ def _of_the_server(config: Config, shown: set[Path], files: PemFiles, now: datet
                 )
 
 
-def _of_authorities(mark: Mark, path: Path, effect: str, files: PemFiles, now: datetime) -> Iterator[Remark]:
+def _of_authorities(
+    mark: Mark, subject: str, effect: str, authorities: Iterable[Certificate], now: datetime
+) -> Iterator[Remark]:
     """A file of authorities of which none is valid at ``now``; ``effect`` says what follows from that."""
-    found = [_dates(certificate, now, "use a newer file") for certificate in _read(path, files)]
+    found = [_dates(certificate, now, "use a newer file") for certificate in authorities]
     if found and found[0] is not None and None not in found:
-        what = f"{found[0][0]}: {effect}"
-        yield Remark("certificate.authorities", mark, f"upstream_cafile: {path}", what, found[0][1])
+        yield Remark("certificate.authorities", mark, subject, f"{found[0][0]}: {effect}", found[0][1])
 
 
 def _read(path: Path, files: PemFiles) -> list[Certificate]:

@@ -2,8 +2,8 @@
 
 Both versions give its address. Version 2 may also have TLVs (type, length, value), of which wsgw knows three:
 the host name that the client asked for, an ID of the connection, and the client's TLS with the name in its
-certificate. A TLV that is not of
-these or breaks its grammar is ignored, and so is a truncated one: they decide nothing.
+certificate. A TLV that is not one of these or breaks its grammar is ignored, and so is a truncated one: they
+decide nothing.
 
 Listeners with ``use_proxy_protocol`` read it (``parse``); ``upstream_proxy_protocol`` writes it
 (``header_v1``, ``header_v2``). Source: haproxy's proxy-protocol.txt.
