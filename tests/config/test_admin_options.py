@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.snippets import C2S, HOSTS, load_text
+from tests.config.snippets import C2S, HOSTS, load_text, mistakes
 from wsgw.config.describe import changed, describe
 from wsgw.config.model import AdminListener, Config
 from wsgw.errors import ConfigError
@@ -66,3 +66,31 @@ def test_a_token_that_cannot_be_used_is_an_error_that_does_not_show_it(
     (problem,) = caught.value.problems
     assert reason in problem.reason
     assert not any(part in str(problem) for part in (SECRET[:15], "1234567890"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        f'["{SECRET}"]',
+        f'[{{token, "{SECRET}", x}}]',
+        f'[{{"{SECRET}", token}}]',
+        f'[{{token "{SECRET}"}}]',
+        f'[{{token, "{SECRET}}}]',
+        "[{token, Zm9vYmFyYmF6cXV4Zm9v}]",
+        f'[{{tokn, "{SECRET}"}}]',
+    ],
+)
+def test_a_token_at_the_wrong_place_is_not_shown_either(tmp_path: Path, options: str) -> None:
+    """Any user of the machine can read the errors of a reload on the status page."""
+    listeners = f"{C2S}, {{5288, websocket_session, []}}, {{5289, wsgw_admin, {options}}}"
+    found = mistakes(tmp_path, f"{HOSTS}\n{{listen, [{listeners}]}}.\n")
+    assert found
+    assert "Zm9v" not in str(found)
+
+
+def test_a_token_may_be_a_macro_of_another_file(tmp_path: Path) -> None:
+    (tmp_path / "secret.cfg").write_text(f"{{define_macro, 'TOKEN', \"{SECRET}\"}}.\n")
+    listeners = f"{C2S}, {{5288, websocket_session, []}}, {{5289, wsgw_admin, [{{token, 'TOKEN'}}]}}"
+    text = f'{{include_config_file, "secret.cfg"}}.\n{HOSTS}\n{{listen, [{listeners}]}}.\n'
+    (listener,) = load_text(tmp_path, text).admin_listeners
+    assert listener.token == SECRET

@@ -13,7 +13,7 @@ from wsgw.config.network_types import Address, Hosts
 from wsgw.config.option import Option
 from wsgw.config.option_types import Choice, Context
 from wsgw.config.spelling import nearest
-from wsgw.config.terms import Atom, Misfit, Problems, Term, name_of, show, text_of
+from wsgw.config.terms import Atom, Misfit, Problems, Term, name_of, text_of
 
 ADMIN_IP: Final = "127.0.0.1"
 #: The characters of a bearer token (RFC 6750 section 2.1).
@@ -78,15 +78,20 @@ def admin_choices(raw: RawListener, problems: Problems) -> Mapping[str, Any]:
     for key, value in [*given, *raw.options]:
         name = name_of(key)
         if name not in _BY_NAME:
-            shown = name if name is not None else show(key)
-            known = ", ".join(_BY_NAME)
-            hint = nearest(shown, tuple(_BY_NAME)) or f"; the options are {known}"
-            problems.add(key.mark, f"{ADMIN_MODULE} has no option {shown}{hint}")
+            problems.add(key.mark, _unknown(name))
         elif name in chosen:
             problems.add(key.mark, f"{name} is given twice")
         else:
             chosen[name] = _parsed(name, Atom("true", key.mark) if value is None else value, problems)
     return {option.name: chosen.get(option.name, option.default) for option in ADMIN_OPTIONS}
+
+
+def _unknown(name: str | None) -> str:
+    """The message about an unknown option. A long name may be a token that is at the wrong place."""
+    known = f"; the options are {', '.join(_BY_NAME)}"
+    if name is None or len(name) >= _SHORTEST:
+        return f"{ADMIN_MODULE} has an option that it does not know{known}"
+    return f"{ADMIN_MODULE} has no option {name}{nearest(name, tuple(_BY_NAME)) or known}"
 
 
 def _parsed(name: str, value: Term, problems: Problems) -> Any:

@@ -14,6 +14,9 @@ from wsgw.config.terms import MAX_DEPTH, Atom, ListTerm, Mark, Number, Problems,
 #: Errors reported for one file: a file that is no configuration must not fill the screen.
 _MAX_SYNTAX_PROBLEMS = 50
 
+#: Characters of a variable in a message: fewer than a token has.
+_LONGEST_SHOWN = 15
+
 _CLOSERS = {"{": "}", "[": "]", "<<": ">>"}
 
 
@@ -143,8 +146,7 @@ class _Reader:
             case TokenKind.PUNCTUATION:
                 return self._compound(token, depth)
             case TokenKind.VARIABLE:
-                reason = f"{token} is a variable here; a name in capitals needs single quotes: '{token}'"
-                raise BadSyntax(token.line, reason, token.start)
+                raise BadSyntax(token.line, _variable(str(token)), token.start)
         raise self._unexpected(token)
 
     def _unexpected(self, token: Token) -> BadSyntax:
@@ -258,3 +260,10 @@ def _decoded(octets: bytearray) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         return octets.decode("latin-1")
+
+
+def _variable(name: str) -> str:
+    """The message about a variable. A long one that is no macro's name may be a secret without its quotes."""
+    if len(name) > _LONGEST_SHOWN and not name.isupper():
+        return "a variable is here; a name in capitals needs single quotes, a string double quotes"
+    return f"{name} is a variable here; a name in capitals needs single quotes: '{name}'"
