@@ -16,6 +16,7 @@ settings.load_profile("any machine")
 
 pytest_plugins = [
     "tests.support.warden",
+    "tests.support.both_ways",
     "tests.support.fixtures",
     "tests.support.edges",
     "tests.support.markers",

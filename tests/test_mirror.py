@@ -15,6 +15,7 @@ MODULES = [
 #: user.
 TESTED_BY = {
     "__main__.py": "test_cli.py",
+    "_native/functions.py": "_native/test_core.py",
     "config/advice.py": "config/test_ejabberd_names.py",
     "config/gateway_options.py": "config/test_options.py",
     "config/listening_options.py": "config/test_options.py",

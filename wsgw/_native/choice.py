@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import cast
 
+from wsgw._native.functions import Functions
 from wsgw._native.sources import source_files, sources_hash
 
 VARIABLE = "WSGW_NATIVE"
@@ -50,6 +53,8 @@ def _advice() -> str:
 
 
 _choice = choose()
+#: Called after the choice has changed: they empty the caches of objects that use the extension.
+when_changed: list[Callable[[], None]] = []
 
 
 def choice() -> Choice:
@@ -57,15 +62,17 @@ def choice() -> Choice:
     return _choice
 
 
-def core() -> ModuleType | None:
+def core() -> Functions | None:
     """The extension, None in pure Python."""
-    return _choice.core
+    return cast("Functions | None", _choice.core)
 
 
 def turn_off(reason: str) -> None:
     """Use pure Python from now on, in this process; ``reason`` is part of a sentence."""
     global _choice
     _choice = Choice(None, reason, forced=True)
+    for empty in when_changed:
+        empty()
 
 
 def described() -> str:

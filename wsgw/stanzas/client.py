@@ -12,7 +12,7 @@ from defusedxml.common import DefusedXmlException
 
 from wsgw.errors import SessionError, causes
 from wsgw.stanzas.cutter import MAX_NAMES, MAX_PARSED, StreamHeader
-from wsgw.stanzas.fast_path import SHALLOW_ATTRIBUTES, SHALLOW_DEPTH, shallow_stanzas
+from wsgw.stanzas.fast_path import common_stanzas
 from wsgw.stanzas.namespaces import Namespaces
 from wsgw.stanzas.parser import (
     CDATA,
@@ -46,6 +46,7 @@ class ClientStanzas:
 
     __slots__ = (
         "_base",
+        "_common",
         "_declared",
         "_depth",
         "_end",
@@ -55,7 +56,6 @@ class ClientStanzas:
         "_parsed",
         "_parser",
         "_root",
-        "_shallow",
         "shared",
     )
 
@@ -63,8 +63,7 @@ class ClientStanzas:
         #: Other sessions may be using this checker; ``release`` leaves it its parser.
         self.shared = False
         self._root = root
-        allowed = max_depth >= SHALLOW_DEPTH and max_attributes >= SHALLOW_ATTRIBUTES
-        self._shallow = shallow_stanzas(root) if allowed else None
+        self._common = common_stanzas(root, levels=max_depth, attributes=max_attributes)
         self._max_depth = max_depth
         self._max_attributes = 2 * max_attributes  # expat lists names and values
         self._parser: expat.XMLParserType | None = None
@@ -85,7 +84,7 @@ class ClientStanzas:
         name ``STREAM``. Raises SessionError if ``text`` is anything but one well-formed element, or exceeds
         ``max_depth`` or ``max_attributes``.
         """
-        if self._shallow is not None and (name := self._shallow.name_of(text)) is not None:
+        if self._common is not None and (name := self._common.name_of(text)) is not None:
             return name, text
         parser = self._parser or self._new_parser()
         text = text.strip(WHITESPACE)

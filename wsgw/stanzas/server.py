@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from wsgw.errors import StreamError
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, TAG_LIMIT, TEXT_FIRST, StanzaCutter
-from wsgw.stanzas.fast_path import SHALLOW_SIZE, ShallowStanzas, shallow_stanzas
+from wsgw.stanzas.fast_path import CommonStanzas, common_stanzas
 from wsgw.stanzas.markup import CompleteMarkup
 from wsgw.stanzas.parser import WHITESPACE, not_well_formed
 from wsgw.stanzas.repair import SkippedStanza, StanzaRepair, long_tag
@@ -73,10 +73,10 @@ class ServerStream:
     __slots__ = (
         "_backlog",
         "_bindings",
+        "_common",
         "_cutter",
         "_markup",
         "_repair",
-        "_shallow",
         "_skipped",
         "failure",
         "limit",
@@ -103,7 +103,7 @@ class ServerStream:
         #: A start tag with the namespace declarations of the stream's header; empty before it.
         self._bindings = b""
         #: Between two stanzas: recognises common stanzas among the next bytes.
-        self._shallow: ShallowStanzas | None = None
+        self._common: CommonStanzas | None = None
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Return (expanded name, bytes) of each element that ``data`` completes, in order.
@@ -114,8 +114,8 @@ class ServerStream:
         feed only ``b""``.
         """
         events: list[tuple[str, bytes]] = []
-        if self._shallow is not None and not self._markup.held:
-            data = self._shallow.take(data, events)
+        if self._common is not None and not self._markup.held:
+            data = self._common.take(data, events)
         if (data or self._backlog is not None) and self.failure is None:
             try:
                 self._read(data, events)
@@ -138,7 +138,7 @@ class ServerStream:
 
     def drop_parser(self) -> None:
         """Drop the current stanza and its parser; nothing may be fed after that."""
-        self._shallow = self._skipped = None
+        self._common = self._skipped = None
         self._markup.take()
         self._backlog = None
         self.unusual = self.failure is not None or bool(self.repairs)
@@ -200,7 +200,7 @@ class ServerStream:
             cutter = self._cutter
             if cutter is None:
                 cutter = self._cutter = cutters.take(self._bindings)
-                self._shallow = None
+                self._common = None
             cutter.limit = self.limit
             chunk = cutter.cut(chunk, events)
             self._bindings = cutter.bindings  # the header may be in the same chunk as the next stanzas
@@ -237,8 +237,8 @@ class ServerStream:
 
     def _recognise(self) -> None:
         """Between two stanzas: let the fast path try the next bytes."""
-        if self.limit >= SHALLOW_SIZE and self._backlog is None:
-            self._shallow = shallow_stanzas(self._bindings)
+        if self._backlog is None:
+            self._common = common_stanzas(self._bindings, self.limit)
 
     def _leave_repair(self) -> None:
         if self._repair is not None:
