@@ -69,7 +69,9 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
     demo = started_demo(tmp_path / "demo.log", "--port", str(port.number))
     try:
         url = f"http://127.0.0.1:{port.number}/"
-        steps = [step["step"] for step in play(("chat", url), ("look", url), ("words", url))]
+        steps = [
+            step["step"] for step in play(*((scene, url) for scene in ("chat", "look", "words", "modules")))
+        ]
         expected = [
             "login",
             "chat",
@@ -81,6 +83,7 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
             "words",
             "measured",
             "removed",
+            "modules",
         ]
         assert [step for step in steps if step in expected] == expected
         assert demo.terminate(SECONDS) == 0

@@ -14,7 +14,8 @@ export const NS = {
     receipts: 'urn:xmpp:receipts',
 };
 
-const XHTML = 'http://www.w3.org/1999/xhtml';
+/** The namespaces of `<parsererror/>`, by which Chromium and WebKit, and Firefox, say that XML is not well-formed. */
+const ERRORS = ['http://www.w3.org/1999/xhtml', 'http://www.mozilla.org/newlayout/xml/parsererror.xml'];
 const factory = document.implementation.createDocument(null, null);
 
 /**
@@ -37,7 +38,7 @@ export function element(namespace, name, attributes = {}, ...children) {
 export function parse(text) {
     const root = new DOMParser().parseFromString(text, 'text/xml').documentElement;
     const signs = [root, root.firstElementChild];
-    return signs.some((one) => one?.localName === 'parsererror' && one.namespaceURI === XHTML) ? null : root;
+    return signs.some((one) => one?.localName === 'parsererror' && ERRORS.includes(one.namespaceURI)) ? null : root;
 }
 
 /** The element as one XML document (RFC 7395 section 3.3.3: it has all its namespace declarations). */
