@@ -222,6 +222,7 @@ def _host_meta(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from wsgw.doctor import Arguments, doctor
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all findings so far are printed: there is nothing to end
     return doctor(
         Arguments(
             _source(arguments),

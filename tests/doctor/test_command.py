@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import signal
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
 import pytest
 
-from tests.support.processes import run_wsgw
-from wsgw.cli import main
+from tests.support.processes import Child, run_wsgw
 from wsgw.config.source import Source
-from wsgw.doctor.command import CHECKS, UNUSABLE, examine
+from wsgw.doctor.command import CHECKS, Arguments, doctor, examine
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.inquiry import Account, Check, Inquiry
+from wsgw.errors import ConfigError
 
 INQUIRY = Inquiry(("example.org",), Source())
 FINE = Finding("a.b", "x", Verdict.OK, "works")
@@ -82,20 +86,37 @@ def test_every_error_of_the_configuration_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["exa mple.org"], "DOMAIN: exa mple.org: "),
-        (["example.org", "--account", "alice"], "--account: alice is no bare JID"),
-        (["example.org", "--account", "alice@example.org/x"], "is no bare JID"),
-        (["example.org", "--resolver", "127.0.0.1:dns"], "--resolver: 127.0.0.1:dns is no HOST:PORT"),
-        (["example.org", "--account", "alice@example.org"], "no password: set WSGW_PASSWORD"),
+        ({"domain": "exa mple.org"}, "DOMAIN: exa mple.org: "),
+        ({"account": "alice"}, "--account: alice is no bare JID"),
+        ({"account": "alice@example.org/x"}, "is no bare JID"),
+        ({"resolver": "127.0.0.1:dns"}, "--resolver: 127.0.0.1:dns is no HOST:PORT"),
+        ({"account": "alice@example.org"}, "no password: set WSGW_PASSWORD"),
     ],
 )
 def test_misuse_is_reported_with_the_argument(
-    arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_terminal(_prompt: str) -> str:
         raise EOFError
 
     monkeypatch.setattr(getpass, "getpass", no_terminal)
-    assert main(["doctor", *arguments]) == UNUSABLE
-    shown = capsys.readouterr()
-    assert (shown.out, reason in shown.err) == ("", True)
+    with pytest.raises(ConfigError, match=reason):
+        doctor(Arguments(Source(), **arguments))  # type: ignore[arg-type]
+
+
+def test_an_interrupted_command_ends_at_once_without_a_traceback(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        config = tmp_path / "wsgw.yml"
+        config.write_text(
+            "hosts: [localhost]\nlisten:\n- {module: websocket_session, port: 1, ip: 127.0.0.1,"
+            f" upstream: '{upstream}', request_handlers: {{/ws: mod_websocket}}}}\n"
+        )
+        child = Child([sys.executable, "-m", "wsgw", "doctor", "--config", str(config)], tmp_path / "log")
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        os.kill(child.pid, signal.SIGINT)
+        assert child.wait(10) == -signal.SIGINT
+        connection.close()
+    assert "Traceback" not in child.text()
+    assert "valid; hosts localhost" in child.text()

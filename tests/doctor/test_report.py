@@ -67,6 +67,18 @@ def test_only_a_terminal_gets_colours_and_wrapped_lines(monkeypatch: pytest.Monk
     assert lines(Output(), FAILED, TERM="xterm", COLUMNS="40")[0].endswith("start the server")
 
 
+def test_a_terminal_shows_the_check_that_runs_until_its_first_finding() -> None:
+    output = Output(terminal=True)
+    report = Lines(output, {"TERM": "xterm"})
+    report.begin("upstream")
+    assert output.text == "\r\x1b[K\x1b[2m... upstream\x1b[0m"
+    report.add(OK)
+    assert output.text.split("\x1b[0m")[1].startswith("\r\x1b[K\x1b[32m✔")
+    file = Output()
+    Lines(file, {"TERM": "xterm"}).begin("upstream")
+    assert file.text == ""
+
+
 def test_the_text_of_a_server_controls_no_terminal() -> None:
     assert lines(Output(), Finding("a.b", "x", Verdict.FAILED, "says \x1b[2J\x07"))[0] == "✘ x: says ?[2J?"
 

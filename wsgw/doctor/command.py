@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -83,7 +83,7 @@ def doctor(arguments: Arguments) -> int:
         usable = bool(inquiry.domains) and _none_was_expected(inquiry.source)
         for finding in missing(error) if usable else errors(error):
             report.add(finding)
-    for finding in examine(inquiry, CHECKS):
+    for finding in examine(inquiry, CHECKS, report.begin):
         report.add(finding)
     report.end()
     if not usable:
@@ -91,10 +91,16 @@ def doctor(arguments: Arguments) -> int:
     return FAILED if report.failed else FINE
 
 
-def examine(inquiry: Inquiry, checks: Sequence[Check]) -> Iterator[Finding]:
-    """Run ``checks`` one after the other, each within its time; yields the findings as they come."""
+def examine(
+    inquiry: Inquiry, checks: Sequence[Check], begin: Callable[[str], None] = lambda _name: None
+) -> Iterator[Finding]:
+    """Run ``checks`` one after the other, each within its time; yields the findings as they come.
+
+    ``begin`` gets the name of each check before it runs.
+    """
     for check in checks:
         if not (check.waits and inquiry.quick):
+            begin(check.name)
             yield from _bounded(check, inquiry)
 
 

@@ -15,6 +15,8 @@ _SIGNS = {Verdict.OK: "✔", Verdict.FAILED: "✘", Verdict.NOTE: "!", Verdict.S
 _ASCII_SIGNS = {Verdict.OK: "ok  ", Verdict.FAILED: "FAIL", Verdict.NOTE: "note", Verdict.SKIPPED: "skip"}
 #: Select Graphic Rendition (ECMA-48 section 8.3.117): green, bold red, yellow, faint.
 _COLOURS = {Verdict.OK: "32", Verdict.FAILED: "1;31", Verdict.NOTE: "33", Verdict.SKIPPED: "2"}
+#: Go to the start of the line and erase it (ECMA-48 section 8.3.41).
+_LINE_START = "\r\x1b[K"
 _ARROW, _ASCII_ARROW = "→", "->"
 
 
@@ -28,6 +30,9 @@ class Report:
     def failed(self) -> bool:
         """Whether a check has failed."""
         return self._found[Verdict.FAILED] > 0
+
+    def begin(self, check: str) -> None:
+        """Show that the check of this name runs now."""
 
     def add(self, finding: Finding) -> None:
         """Show ``finding``."""
@@ -47,6 +52,8 @@ class Lines(Report):
         #: Columns; None to leave lines as they are, for files and pipes.
         self._width: int | None = None
         self._coloured = False
+        #: Whether the last line is that of ``begin``.
+        self._shows_check = False
         if out.isatty():
             self._width = max(40, shutil.get_terminal_size().columns)
             self._coloured = not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
@@ -54,12 +61,18 @@ class Lines(Report):
         self._signs = _SIGNS if full else _ASCII_SIGNS
         self._arrow = _ARROW if full else _ASCII_ARROW
 
+    def begin(self, check: str) -> None:
+        if self._coloured:
+            self._shows_check = True
+            print(f"{_LINE_START}\x1b[2m... {check}\x1b[0m", end="", file=self._out, flush=True)
+
     def add(self, finding: Finding) -> None:
         super().add(finding)
         fix = f"{self._arrow} {finding.fix}" if finding.fix else ""
         self._print(finding.verdict, f"{finding.subject}: {finding.what}", fix)
 
     def end(self) -> None:
+        self._clear()
         counted = [
             f"{self._found[verdict]} {words}"
             for verdict, words in (
@@ -78,9 +91,16 @@ class Lines(Report):
         lines = self._lines(f"{what} {fix}" if fix else what)
         if width is not None and any(len(line) > width for line in lines):
             lines = [part for line in self._lines(what) + self._lines(fix) for part in _wrapped(line, width)]
+        self._clear()
         shown = f"\x1b[{_COLOURS[verdict]}m{sign}\x1b[0m" if self._coloured else sign
         indent = "\n" + " " * (len(sign) + 1)
         print(f"{shown} {indent.join(lines)}", file=self._out, flush=True)
+
+    def _clear(self) -> None:
+        """Remove the line that ``begin`` has shown."""
+        if self._shows_check:
+            print(_LINE_START, end="", file=self._out)
+            self._shows_check = False
 
     def _lines(self, text: str) -> list[str]:
         """The lines of ``text``, in the characters of the output's encoding."""
