@@ -25,6 +25,7 @@ function forgive(expected) {
     complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes(expected)));
 }
 
+const focus = (page) => page.evaluate(() => document.activeElement.id);
 const status = (page) => page.locator('#status');
 const message = (page, text) => page.locator('.message').filter({ hasText: text });
 const shows = (locator, text) => locator.filter({ hasText: text }).waitFor();
@@ -37,6 +38,7 @@ async function logIn(page, { jid, password }, labels = ['Address', 'Password']) 
     await page.keyboard.type(password);
     await page.keyboard.press('Enter');
     await shows(status(page), `${jid}/`);
+    assert.equal(await focus(page), 'contacts-title');
 }
 
 async function chatWith(page, jid) {
@@ -76,15 +78,17 @@ async function chat(browser, url) {
     await message(one, 'heard').waitFor();
     step('chat');
 
-    await one.getByRole('button', { name: 'Cut the connection' }).click();
+    await one.getByRole('button', { name: 'Cut the connection' }).press('Enter');
     await shows(status(one), 'The connection is lost');
+    assert.equal(await focus(one), 'resume-now');
     await say(other, 'while it was cut');
     await say(one, 'written in the dark');
     await shows(message(one, 'written in the dark'), 'waits for the connection');
     await shows(message(other, 'while it was cut'), /✓ at the server/);
     await isAccessible(one, 'interrupted');
-    await one.getByRole('button', { name: 'Resume now' }).click();
+    await one.getByRole('button', { name: 'Resume now' }).press('Enter');
     await shows(status(one), 'the session was resumed');
+    assert.equal(await focus(one), 'cut');
     await message(one, 'while it was cut').waitFor();
     await message(other, 'written in the dark').waitFor();
     await shows(message(one, 'written in the dark'), '✓✓ delivered');
@@ -109,8 +113,9 @@ async function chat(browser, url) {
     assert.match(xml, /<auth [^>]*>\(\d+ characters hidden\)<\/auth>/);
     assert.ok(!xml.includes(alice.password) && !xml.includes('n,,n='));
     await isAccessible(one, 'online');
-    await one.getByRole('button', { name: 'Log out' }).click();
+    await one.getByRole('button', { name: 'Log out' }).press('Enter');
     await shows(one.locator('#cause'), 'You have logged out');
+    assert.equal(await focus(one), 'login-title');
     await shows(other.locator('.contact-state'), /^offline$/);
     step('left');
 }

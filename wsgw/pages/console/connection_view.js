@@ -1,6 +1,6 @@
 // The view of the connection: its state, why it ended, its round trip and its last resumption.
 
-import { byId, make } from './dom.js';
+import { byId, isUsable, make } from './dom.js';
 import { measure } from './ping.js';
 import { STATES } from './session.js';
 import { causeText, condition, number, text } from './texts.js';
@@ -8,6 +8,8 @@ import { causeText, condition, number, text } from './texts.js';
 export class ConnectionView {
     #session = null;
     #clock = 0;
+    /** Whether a button had the focus that cannot be pressed in the present state. */
+    #holdsFocus = false;
 
     constructor() {
         byId('ping').addEventListener('click', () => this.#measure());
@@ -41,6 +43,7 @@ export class ConnectionView {
     }
 
     #drawState(state) {
+        this.#holdsFocus ||= byId('actions').contains(document.activeElement);
         const at = STATES.indexOf(state);
         byId('steps').replaceChildren(
             ...STATES.map((one, index) => {
@@ -53,7 +56,16 @@ export class ConnectionView {
         byId('actions').hidden = state === 'offline';
         for (const id of ['ping', 'cut']) byId(id).disabled = state !== 'online';
         byId('resume-now').hidden = state !== 'interrupted';
+        this.#moveFocus(state);
         this.#countDown(state === 'interrupted');
+    }
+
+    /** A button that was pressed by the keyboard gives the focus to the next one to press. */
+    #moveFocus(state) {
+        const next = { interrupted: 'resume-now', online: 'cut' }[state];
+        if (!next || !this.#holdsFocus) return;
+        this.#holdsFocus = false;
+        if (!isUsable(document.activeElement)) byId(next).focus();
     }
 
     #countDown(isWaiting) {

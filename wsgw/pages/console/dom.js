@@ -20,6 +20,11 @@ export function byId(id) {
     return document.getElementById(id);
 }
 
+/** Whether an element can keep the focus: it is shown and not disabled. */
+export function isUsable(one) {
+    return one !== null && one !== document.body && one.offsetParent !== null && !one.disabled;
+}
+
 /** A scrolling list that shows its last row, also when rows are added, until the user scrolls back. */
 export class FollowedList {
     #list;

@@ -4,7 +4,7 @@ import { ChatView } from './chat_view.js';
 import { Chats } from './chat.js';
 import { ConnectionView } from './connection_view.js';
 import { ContactsView } from './contacts_view.js';
-import { byId, make } from './dom.js';
+import { byId, isUsable, make } from './dom.js';
 import { FramesView } from './frames_view.js';
 import { Roster } from './roster.js';
 import { Session } from './session.js';
@@ -127,10 +127,10 @@ function start(made, url) {
 }
 
 function showCards(shown) {
-    const focused = document.activeElement?.closest('.card')?.id;
+    const hadFocus = document.activeElement !== document.body;
     for (const [name, ids] of Object.entries(CARDS)) for (const id of ids) byId(id).hidden = name !== shown;
-    // The focus moves on from a card that is hidden now.
-    if (focused && byId(focused).hidden) byId(CARDS[shown][0]).querySelector('h2').focus();
+    // The focus leaves a card or a button that is hidden now.
+    if (hadFocus && !isUsable(document.activeElement)) byId(CARDS[shown][0]).querySelector('h2').focus();
 }
 
 function fail(words) {
