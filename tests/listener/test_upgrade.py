@@ -78,13 +78,18 @@ def test_a_path_of_the_handler_is_accepted(edge: Gateway, target: str) -> None:
         "/x/ws-xmpp",
         "/ws-xmpp/..",
         "/ws%2Dxmpp%2F",
-        "*",
-        "ws-xmpp",
         "/%",
     ],
 )
 def test_any_other_path_is_not_found(edge: Gateway, target: str) -> None:
     assert answer(edge.ws_port, changed(0, f"GET {target} HTTP/1.1")) == refusal(404, "Not found")
+
+
+@pytest.mark.rule("9112-3.2")
+@pytest.mark.parametrize("target", ["*", "ws-xmpp", "localhost/ws-xmpp"])
+def test_a_target_that_is_neither_path_nor_url_is_refused(edge: Gateway, target: str) -> None:
+    got = answer(edge.ws_port, changed(0, f"GET {target} HTTP/1.1"))
+    assert got == refusal(400, "Bad request: invalid target")
 
 
 def test_a_nul_in_the_path_is_refused(edge: Gateway) -> None:
