@@ -109,7 +109,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     add("--account", metavar="JID", help="log in too; the password is asked for, or in WSGW_PASSWORD")
     add("--url", metavar="URL", help="where clients connect, wss://HOST/PATH (default: as host-meta says)")
     add("--origin", metavar="URL", help="origin of the web client (default: https://DOMAIN)")
-    add("--resolver", metavar="HOST[:PORT]", help="DNS server to ask (default: those of the system)")
+    add("--resolver", metavar="IP[:PORT]", help="DNS server to ask (default: those of the system)")
     add("--cafile", metavar="FILE", help="PEM file of authorities to trust in addition to the system's")
     add(
         "--idle",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
 import signal
 import socket
@@ -89,12 +90,20 @@ def test_every_error_of_the_configuration_is_a_finding(tmp_path: Path) -> None:
         ({"domain": "exa mple.org"}, "DOMAIN: exa mple.org: "),
         ({"account": "alice"}, "--account: alice is no bare JID"),
         ({"account": "alice@example.org/x"}, "is no bare JID"),
-        ({"resolver": "127.0.0.1:dns"}, "--resolver: 127.0.0.1:dns is no HOST:PORT"),
+        ({"resolver": "127.0.0.1:dns"}, "--resolver: 127.0.0.1:dns is no IP:PORT"),
+        ({"resolver": "dns.example"}, "--resolver: dns.example is no IP:PORT"),
+        ({"resolver": "dns.example:53"}, "--resolver: dns.example:53 is no IP:PORT"),
+        ({"url": "https://example.org/ws"}, "--url: https://example.org/ws is no address"),
+        ({"url": "wss://[example"}, r"--url: wss://\[example is no address"),
+        ({"origin": "example.org"}, "--origin: example.org is no address"),
+        ({"cafile": "/nonexistent"}, "--cafile: /nonexistent: No such file"),
+        ({"cafile": __file__}, f"--cafile: {__file__} has no certificate"),
+        ({"idle": math.nan}, "--idle: nan s is not above 0"),
         ({"account": "alice@example.org"}, "no password: set WSGW_PASSWORD"),
     ],
 )
 def test_misuse_is_reported_with_the_argument(
-    arguments: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+    arguments: dict[str, object], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_terminal(_prompt: str) -> str:
         raise EOFError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsgw.doctor.finding import Verdict
 from wsgw.doctor.host_meta import JSON_NAME, XRD_NAME, Fetched, Form, _judge
@@ -92,6 +94,8 @@ def test_the_type_must_be_that_of_the_form(media: str) -> None:
         (XRD_NAME, "<XRD/>", "is no XRD"),
         (XRD_NAME, xrd([]), "names no WebSocket"),
         (XRD_NAME, xrd(links_of("ws://example.org/ws")), "names ws://example.org/ws, which is not encrypted"),
+        (XRD_NAME, xrd(links_of("https://example.org/ws")), "which is no address of a WebSocket"),
+        (XRD_NAME, xrd(links_of("wss://[example/ws")), "which is no address of a WebSocket"),
         (JSON_NAME, "{", "is not JSON"),
         (JSON_NAME, "[" * 100_000, "is not JSON"),
         (JSON_NAME, "[]", "no object with a list of links"),
@@ -112,6 +116,8 @@ def test_a_wrong_content_is_a_fault(name: str, body: str | bytes, words: str) ->
         (301, "http://example.org/host-meta", "redirects to http://example.org/host-meta: browsers do not"),
         (302, "/.well-known/host-meta", f"redirects to {URL}: the redirects do not end"),
         (302, None, "answers 302"),
+        (302, "https://[example.org/", "answers 302"),
+        (302, "https://example.org:a/", "answers 302"),
         (500, None, "answers 500"),
         (403, None, "answers 403"),
     ],
@@ -132,3 +138,16 @@ def test_a_redirect_is_noted_and_needs_the_header_too() -> None:
 def test_the_json_form_may_be_missing() -> None:
     (finding,) = judged(JSON_NAME, status=404).findings
     assert finding.verdict is Verdict.NOTE
+
+
+@given(st.sampled_from([XRD_NAME, JSON_NAME]), st.binary() | st.text().map(str.encode), st.text(max_size=20))
+def test_any_page_has_findings(name: str, body: bytes, place: str) -> None:
+    assert judged(name, body).findings
+    assert judged(name, body, (CORS, ("location", place)), 302).findings
+
+
+@given(st.text(max_size=30))
+def test_any_link_has_findings(link: str) -> None:
+    form = judged(JSON_NAME, json_page(links_of(link or None)))
+    assert form.findings
+    assert form.websocket in ("", link)

@@ -47,7 +47,13 @@ def test_the_addresses_of_a_name(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("gone.example", "NXDOMAIN"), ("text.example", "neither an A nor an AAAA record")]
+    ("name", "words"),
+    [
+        ("gone.example", "NXDOMAIN"),
+        ("text.example", "neither an A nor an AAAA record"),
+        ("a..example", "no name that DNS can have"),
+        (f"{'a' * 64}.example", "no name that DNS can have"),
+    ],
 )
 def test_a_name_without_addresses(server: Server, name: str, words: str) -> None:
     with pytest.raises(LookupFailed, match=words) as caught:

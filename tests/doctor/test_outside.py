@@ -25,6 +25,22 @@ pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 #: The checks of the outside, by the first part of their names.
 OUTSIDE = {"dns", "tls", "host-meta", "websocket", "client-address", "idle"}
 HIDE = "proxy_hide_header Access-Control-Allow-Origin;"
+#: A web server's own page, with a path that wsgw does not serve.
+NAMED = """
+    location /.well-known/ {
+        add_header Access-Control-Allow-Origin "*";
+        location = /.well-known/host-meta {
+            default_type application/xrd+xml;
+            return 200 '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">
+                <Link rel="urn:xmpp:alt-connections:websocket" href="wss://named.wsgw.test/xmpp"/></XRD>';
+        }
+        location = /.well-known/host-meta.json {
+            default_type application/json;
+            return 200 '{"links": [{"rel": "urn:xmpp:alt-connections:websocket",
+                "href": "wss://named.wsgw.test/xmpp"}]}';
+        }
+    }
+"""
 SITES = {
     "nginx": Site(),
     "haproxy": Site("haproxy"),
@@ -44,6 +60,7 @@ SITES = {
     ),
     "missing": Site(host_meta="location /.well-known { return 404; }"),
     "path": Site(websocket=nginx_websocket().replace("@BACKEND@;", "@BACKEND@/xmpp;")),
+    "named": Site(host_meta=NAMED),
     "noplace": Site(websocket="location /other { return 404; }"),
     "old": Site(websocket=nginx_websocket(upgrade="")),
     "noupgrade": Site(websocket=nginx_websocket(upgrade="proxy_http_version 1.1;")),
@@ -113,6 +130,11 @@ FAULTS = {
     "type": ("host-meta.xrd", "type text/plain instead of application/xrd+xml", "nginx: types"),
     "missing": ("host-meta.xrd", "answers 404", "python -m wsgw host-meta missing.wsgw.test"),
     "path": ("websocket.public", "no WebSocket at the path /ws-xmpp", "without a path after the port"),
+    "named": (
+        "websocket.public",
+        "at the path /xmpp; wsgw serves /ws-xmpp",
+        "name the path /ws-xmpp in host-meta",
+    ),
     "noplace": ("websocket.public", "no WebSocket at the path /ws-xmpp", "location /ws-xmpp { proxy_pass"),
     "old": ("websocket.public", "the proxy speaks HTTP/1.0", "nginx: in the location"),
     "noupgrade": ("websocket.public", "removes the header Upgrade", "proxy_set_header Upgrade $http_upgrade"),

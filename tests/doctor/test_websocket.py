@@ -99,6 +99,14 @@ def test_a_proxy_that_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "haproxy: no option http-buffer-request" in fault.fix
 
 
+def test_an_address_without_tls_is_a_fault_except_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(says(OPEN, FEATURES)) as url:
+        assert not any(one.verdict is Verdict.FAILED for one in findings(url))
+        monkeypatch.setattr(websocket, "is_loopback", lambda _host: False)
+        (fault,) = (one for one in findings(url) if one.verdict is Verdict.FAILED)
+    assert (fault.check, "wss://" in fault.fix) == ("websocket.encryption", True)
+
+
 def test_an_unknown_address_is_not_tried() -> None:
     (skipped,) = websocket.check(Inquiry(("localhost",), Source()))
     assert (skipped.verdict, skipped.fix) == (Verdict.SKIPPED, "name it with --url")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import ssl
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from time import monotonic
 import gevent
 
 from wsgw.config import find_config
+from wsgw.config.network_types import is_web_address
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
 from wsgw.doctor.account import ACCOUNT
@@ -24,11 +26,13 @@ from wsgw.doctor.configuration import CONFIGURATION, errors, missing
 from wsgw.doctor.domains import DNS
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.host_meta import HOST_META
-from wsgw.doctor.idle import IDLE
+from wsgw.doctor.idle import IDLE, MAX_IDLE
 from wsgw.doctor.inquiry import Account, Check, Inquiry
 from wsgw.doctor.limits import LIMITS
+from wsgw.doctor.names import is_address
 from wsgw.doctor.ports import PORTS
 from wsgw.doctor.report import Json, Lines, Report
+from wsgw.doctor.tls import verifying
 from wsgw.doctor.upstreams import UPSTREAMS
 from wsgw.doctor.websocket import WEBSOCKET
 from wsgw.errors import ConfigError, ConfigProblem
@@ -37,6 +41,8 @@ from wsgw.xmpp.domain import normalise_domain
 #: The exit statuses: no check failed, one failed, the question or the configuration cannot be used.
 FINE, FAILED, UNUSABLE = 0, 1, 2
 PASSWORD = "WSGW_PASSWORD"
+#: The port of DNS servers.
+_DNS = 53
 #: All checks, in their order: from the cause to the consequence.
 CHECKS: tuple[Check, ...] = (
     CONFIGURATION,
@@ -135,13 +141,15 @@ def _bounded(check: Check, inquiry: Inquiry) -> Iterator[Finding]:
 def _asked(arguments: Arguments) -> Inquiry:
     """The inquiry without its configuration. Raises ConfigError with an argument that cannot be used."""
     domain = None if arguments.domain is None else _domain("DOMAIN", arguments.domain)
+    if not 0 < arguments.idle <= MAX_IDLE:
+        raise _misuse("--idle", f"{arguments.idle:g} s is not above 0 and up to {MAX_IDLE:g}")
     return Inquiry(
         () if domain is None else (domain,),
         arguments.source,
-        url=arguments.url,
-        origin=arguments.origin,
+        url=arguments.url and _url("--url", arguments.url, ("wss", "ws")),
+        origin=arguments.origin and _url("--origin", arguments.origin, ("https", "http")),
         resolver=None if arguments.resolver is None else _address(arguments.resolver),
-        cafile=None if arguments.cafile is None else Path(arguments.cafile),
+        cafile=None if arguments.cafile is None else _authorities(arguments.cafile),
         account=None if arguments.account is None else _account(arguments.account),
         idle=arguments.idle,
         quick=arguments.quick,
@@ -170,13 +178,32 @@ def _domain(name: str, text: str) -> str:
         raise _misuse(name, f"{text}: {error}") from None
 
 
-def _address(text: str) -> tuple[str, int]:
-    """``HOST`` or ``HOST:PORT``; the default port is that of DNS."""
-    host, colon, port = text.rpartition(":")
+def _url(name: str, text: str, schemes: tuple[str, ...]) -> str:
+    if not is_web_address(text, schemes):
+        raise _misuse(name, f"{text} is no address, as in {schemes[0]}://example.org")
+    return text
+
+
+def _authorities(file: str) -> Path:
     try:
-        return (host.strip("[]"), int(port)) if colon and host else (text, 53)
+        verifying(Path(file))
+    except ssl.SSLError:
+        raise _misuse("--cafile", f"{file} has no certificate in PEM") from None
+    except OSError as error:
+        raise _misuse("--cafile", f"{file}: {error.strerror}") from None
+    return Path(file)
+
+
+def _address(text: str) -> tuple[str, int]:
+    """``IP`` or ``IP:PORT``; the default port is that of DNS."""
+    host, colon, port = ("", "", "") if is_address(text) else text.rpartition(":")
+    try:
+        found = (host.strip("[]"), int(port)) if colon else (text, _DNS)
     except ValueError:
-        raise _misuse("--resolver", f"{text} is no HOST:PORT") from None
+        raise _misuse("--resolver", f"{text} is no IP:PORT") from None
+    if not is_address(found[0]):
+        raise _misuse("--resolver", f"{text} is no IP:PORT")
+    return found
 
 
 def _misuse(name: str, reason: str) -> ConfigError:

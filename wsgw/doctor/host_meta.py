@@ -15,6 +15,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from gevent import ssl
 
+from wsgw.config.network_types import is_web_address
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.https import ORIGIN, Page, RequestFailed, get
 from wsgw.doctor.inquiry import Check, Inquiry
@@ -167,7 +168,7 @@ def _judge(name: str, fetched: Fetched) -> Form:
     except ValueError as error:
         faults.append(finding(str(error), "publish the page that python -m wsgw host-meta writes"))
         return Form("", tuple(faults))
-    secure = [link for link in links if urlsplit(link).scheme == "wss"]
+    secure = [link for link in links if is_web_address(link, ("wss",))]
     if not secure:
         faults.append(finding(*_about_links(links)))
     if len(fetched.pages) > 1:
@@ -237,6 +238,8 @@ def _json_links(body: bytes) -> list[str]:
 
 
 def _about_links(links: list[str]) -> tuple[str, str]:
+    if links and not is_web_address(links[-1], ("ws",)):
+        return f"names {links[-1]}, which is no address of a WebSocket", "name a wss:// address"
     if links:
         what = f"names {links[-1]}, which is not encrypted: browsers refuse it on a page with HTTPS"
         return what, "name a wss:// address (websocket_url of mod_host_meta)"

@@ -32,9 +32,13 @@ class Page(NamedTuple):
 
     @property
     def redirect(self) -> str:
-        """The URL to which this answer sends the client; empty if to none."""
+        """The URL to which this answer sends the client; empty if to none, or to one that is no URL."""
         places = self.values("location")
-        return urljoin(self.url, places[0]) if self.status in _REDIRECTS and places else ""
+        try:
+            found = urljoin(self.url, places[0]) if self.status in _REDIRECTS and places else ""
+            return found if urlsplit(found).port != 0 else ""
+        except ValueError:
+            return ""
 
     @property
     def media_type(self) -> str:
@@ -67,14 +71,16 @@ def _get_one(url: str, connect: Connect, context: ssl.SSLContext) -> Page:
         raise RequestFailed(f"redirects to {url}, which names no host")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     plain = connect(parts.hostname, parts.port or 443)
-    with plain, context.wrap_socket(plain, server_hostname=parts.hostname) as sock:
-        try:
+    try:
+        with plain, context.wrap_socket(plain, server_hostname=parts.hostname) as sock:
             connection = HTTPConnection(parts.netloc.rpartition("@")[2])
             connection.sock = sock
             connection.request("GET", target, headers=_HEADERS)
             return _read(url, connection.getresponse())
-        except (HTTPException, ValueError) as error:
-            raise RequestFailed(f"does not answer in HTTP ({type(error).__name__})") from error
+    except ssl.SSLError:  # a refused certificate is a ValueError too
+        raise
+    except (HTTPException, ValueError) as error:
+        raise RequestFailed(f"does not answer in HTTP ({type(error).__name__})") from error
 
 
 def _read(url: str, response: HTTPResponse) -> Page:

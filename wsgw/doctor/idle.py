@@ -23,6 +23,8 @@ from wsgw.doctor.upgrade import enter_public
 from wsgw.doctor.websocket import origin_of, public_url
 from wsgw.probe.websocket_client import WebSocketClient, WebSocketClosed, WebSocketFailed
 
+#: Seconds to wait at most: by then any proxy has cut a quiet connection.
+MAX_IDLE = 600.0
 _NAME = "idle"
 _CUT = f"{_NAME}.cut"
 #: Seconds in which the server must answer after the wait.
@@ -104,4 +106,4 @@ def _counted(client: WebSocketClient) -> str:
     return f"{count} ping{'' if count == 1 else 's'} answered"
 
 
-IDLE = Check(_NAME, check, seconds=600.0, waits=True)
+IDLE = Check(_NAME, check, seconds=MAX_IDLE + 60.0, waits=True)

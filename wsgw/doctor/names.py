@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import dns.exception
+import dns.name
 import dns.resolver
 
 #: The services of an XMPP domain for clients without WebSocket (RFC 6120 section 3.2.1, XEP-0368).
@@ -89,6 +90,10 @@ def alias_of(name: str, server: Server) -> str:
 
 def _ask(name: str, kind: str, server: Server) -> dns.resolver.Answer | None:
     """The records of a name, None if it has none of this kind. Raises LookupFailed."""
+    try:
+        dns.name.from_text(name)
+    except dns.exception.DNSException:
+        raise LookupFailed("is no name that DNS can have", f"correct the name {name}") from None
     try:
         return _resolver(server).resolve(name, kind, lifetime=_LIFETIME, search=False)
     except dns.resolver.NoAnswer:

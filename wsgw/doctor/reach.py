@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import gevent
@@ -70,8 +71,9 @@ def dial(address: str, port: int) -> socket.socket:
     return sock
 
 
+@cache
 def attempts(host: str, port: int, server: Server) -> list[Attempt]:
-    """One attempt for each address of ``host``, all at the same time. Raises LookupFailed."""
+    """One attempt for each address of ``host``, all at the same time, and once only. Raises LookupFailed."""
 
     def attempt(address: str) -> Attempt:
         try:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from gevent import socket
 
+from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import HANDLER, ListenerConfig
 from wsgw.doctor.domains import examine_addresses
 from wsgw.doctor.finding import Finding, Verdict
@@ -129,6 +130,13 @@ class _Domain:
             what = f"not tried: {shown(host, port)} is not reached"
             yield Finding(f"{_NAME}.public", url, Verdict.SKIPPED, what)
             return
+        if parts.scheme == "ws" and not is_loopback(host):
+            what = (
+                "is not encrypted: browsers refuse it on a page with HTTPS, and networks can read passwords"
+            )
+            yield Finding(
+                f"{_NAME}.encryption", url, Verdict.FAILED, what, "let clients connect to a wss:// address"
+            )
         path = parts.path or "/"
         try:
             entered = enter_public(url, self._origin, self._inquiry)
