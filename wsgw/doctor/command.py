@@ -102,11 +102,11 @@ def examine(
 ) -> Iterator[Finding]:
     """Run ``checks`` one after the other, each within its time; yields the findings as they come.
 
-    ``begin`` gets the name of each check before it runs.
+    ``begin`` gets a line about each check before it runs.
     """
     for check in checks:
         if not (check.waits and inquiry.quick):
-            begin(check.name)
+            begin(f"{check.name}: {inquiry.idle:g} s, --quick leaves it out" if check.waits else check.name)
             yield from _bounded(check, inquiry)
 
 

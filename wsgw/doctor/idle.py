@@ -7,7 +7,6 @@ without a login in order, with one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from time import monotonic
 
@@ -34,10 +33,6 @@ _ANSWER = 10.0
 def check(inquiry: Inquiry) -> Iterator[Finding]:
     """The findings about all domains, whose connections wait at the same time."""
     urls = {domain: public_url(domain, inquiry) for domain in inquiry.domains}
-    if any(urls.values()) and sys.stderr.isatty():
-        print(
-            f"waiting {inquiry.idle:g} s for an idle cut (--quick leaves it out)", file=sys.stderr, flush=True
-        )
     running = [gevent.spawn(_examine, domain, url, inquiry) for domain, url in urls.items() if url]
     for one in running:
         yield one.get()
