@@ -41,7 +41,6 @@ TESTED_BY = {
     "demo/stanzas.py": "demo/test_routing.py",
     "demo/subscriptions.py": "demo/test_presence.py",
     "doctor/certificates.py": "doctor/test_inside.py",
-    "doctor/clock.py": "doctor/test_inside.py",
     "doctor/configuration.py": "doctor/test_command.py",
     "doctor/finding.py": "doctor/test_report.py",
     "doctor/inquiry.py": "doctor/test_command.py",

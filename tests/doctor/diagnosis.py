@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tests.support.processes import ROOT
 
 #: The checks of the inside, by the first part of their names.
-INSIDE = {"configuration", "certificate", "listener", "port", "limit", "clock", "upstream"}
+INSIDE = {"configuration", "certificate", "access", "listener", "port", "limit", "clock", "upstream"}
 
 
 class Diagnosis(NamedTuple):

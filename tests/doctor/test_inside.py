@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ReservedPort
 from tests.support.servers import Server
 from tests.upstream.scripted import dropping
+from tests.upstream.test_check import config_of
+from wsgw.doctor import limits
 
 pytestmark = pytest.mark.slow
 
@@ -337,3 +340,20 @@ def test_without_a_running_gateway_this_is_noted(tmp_path: Path) -> None:
     assert (note["verdict"], note["fix"]) == ("note", "start it: systemctl start wsgw")
     (limit,) = found.of("limit.files")
     assert limit["subject"] == "open files of this shell"
+
+
+def test_more_workers_than_the_processors_of_the_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits, "_group_of", lambda _process: "wsgw.service")
+    (tmp_path / "wsgw.service").mkdir()
+    maximum = tmp_path / "wsgw.service" / "cpu.max"
+    config = replace(config_of("unix:/none"), workers=4)
+    process = limits._Process("open files of this shell", "self")
+    for quota, expected in (("max 100000", []), ("400000 100000", []), ("150000 100000", ["workers"])):
+        maximum.write_text(f"{quota}\n")
+        found = list(limits._processors(config, process))
+        assert [one.subject for one in found] == expected
+    assert found[0].what == "4 workers share the time of 1.5 processors (cpu.max)"
+    assert found[0].fix == "set workers to 1"

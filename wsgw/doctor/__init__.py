@@ -7,6 +7,7 @@
 
     configuration  the errors and warnings of the configuration
     certificates   the certificates that it names
+    access         whether the gateway's account can read its files
     ports          the ports of its listeners, and the gateway that uses them now
     limits         open files, local ports and other limits of the machine
     clock          whether the clock is right

@@ -18,6 +18,7 @@ from wsgw.config import find_config
 from wsgw.config.network_types import is_web_address
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
+from wsgw.doctor.access import ACCESS
 from wsgw.doctor.account import ACCOUNT
 from wsgw.doctor.certificates import CERTIFICATES
 from wsgw.doctor.client_address import CLIENT_ADDRESS
@@ -47,6 +48,7 @@ _DNS = 53
 CHECKS: tuple[Check, ...] = (
     CONFIGURATION,
     CERTIFICATES,
+    ACCESS,
     PORTS,
     LIMITS,
     CLOCK,

@@ -147,11 +147,15 @@ def _processors(config: Config, process: _Process) -> Iterator[Finding]:
 def _of_group(process: _Process, name: str) -> str:
     """The content of a file of the process's control group; empty if there is none."""
     try:
-        lines = Path(f"/proc/{process.pid}/cgroup").read_text("utf-8").splitlines()
-        group = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
-        return (_CGROUPS / group / name).read_text("ascii").strip()
+        return (_CGROUPS / _group_of(process) / name).read_text("ascii").strip()
     except (OSError, StopIteration):
         return ""
+
+
+def _group_of(process: _Process) -> str:
+    """The path of its control group (cgroups(7)). Raises OSError, and StopIteration without cgroup v2."""
+    lines = Path(f"/proc/{process.pid}/cgroup").read_text("utf-8").splitlines()
+    return next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
 
 
 LIMITS = Check("limit", _check)
