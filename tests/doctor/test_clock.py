@@ -20,7 +20,7 @@ def finding() -> Finding:
 
 
 def test_a_clock_before_this_release_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock.time, "time", lambda: 0.0)
+    monkeypatch.setattr("wsgw.doctor.clock.time.time", lambda: 0.0)
     assert (finding().verdict, finding().fix) == (Verdict.FAILED, "set it: timedatectl set-ntp true")
     assert finding().what == "shows 1970-01-01 00:00 UTC, before this release"
 
