@@ -5,26 +5,36 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Iterator
 
 from wsgw.ops.history import ENDED, FIGURES, INTERVAL, KEPT, REFUSED, History, Sample
+
+#: The hour includes so many seconds after the start, in which sessions can begin: samples of the workers in
+#: this time are dropped.
+AHEAD = 20
 
 
 def seed() -> None:
     """Fill each history of this process as soon as it is made."""
-    make = History.__init__
+    make, add = History.__init__, History.add
+    filled_until = int((time.time() + AHEAD) // INTERVAL)
 
     def filled(self: History) -> None:
         make(self)
         self.since = time.time() - KEPT * INTERVAL
-        fill(self, int(time.time() // INTERVAL))
+        for sample in hour(filled_until):
+            add(self, sample)
 
-    History.__init__ = filled  # type: ignore[method-assign]
+    def add_later(self: History, sample: Sample) -> bool:
+        return sample.number <= filled_until or add(self, sample)
+
+    History.__init__, History.add = filled, add_later  # type: ignore[method-assign]
 
 
-def fill(history: History, last: int) -> None:
+def hour(last: int) -> Iterator[Sample]:
     """An hour until the interval ``last``: growth, a restart of the XMPP server, a flood of one address.
 
-    It ends with about 120 sessions.
+    It ends with about 130 sessions, each with a stanza every two seconds.
     """
     chance = random.Random(5)
     sessions = 70.0
@@ -32,7 +42,7 @@ def fill(history: History, last: int) -> None:
         minute = (number - last + KEPT) * INTERVAL / 60
         sessions, named = _interval(chance, minute, sessions)
         values = [named.get(name, 0.0) for name in (*FIGURES, *ENDED, *REFUSED)]
-        history.add(Sample(number, values))
+        yield Sample(number, values)
 
 
 def _interval(chance: random.Random, minute: float, sessions: float) -> tuple[float, dict[str, float]]:
@@ -43,7 +53,9 @@ def _interval(chance: random.Random, minute: float, sessions: float) -> tuple[fl
         return float(math.floor(expected) + (chance.random() < expected % 1))
 
     down, after, flood = 22 <= minute < 24, 24 <= minute < 27, 41 <= minute < 45
-    logins = 0.0 if down else some(sessions / 185 + 0.09) + (some((95 - sessions) / 4) if after else 0)
+    logins = (
+        0.0 if down else some(sessions / 185 + 0.09) + (some(max(0.0, (95 - sessions) / 4)) if after else 0)
+    )
     ended = {
         "closed_by_client": some(sessions / 350),
         "browser_lost": some(sessions / 600),

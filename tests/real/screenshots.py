@@ -1,6 +1,7 @@
 """Makes the pictures of the documentation: ``python -m tests.real.screenshots [FOLDER]``.
 
-The console shows a chat over the demo, the status page the invented hour of ``tests.ops.seeded_history``.
+The console shows a chat over the demo, the status page the invented hour of ``tests.ops.seeded_history`` and
+sessions that play on.
 FOLDER is ``docs/images`` by default.
 """
 
@@ -16,8 +17,11 @@ from pathlib import Path
 from tests.support.certificates import make_certificate
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT, Child, ReservedPort
+from tests.support.traffic import Traffic
 
 SECONDS = 60
+#: Sessions, and seconds between two stanzas of one of them, as at the end of the invented hour.
+SESSIONS, PACE = 130, 2.0
 ADMIN = "{{listen, [{{{port}, wsgw_admin, []}}]}}.\n"
 
 
@@ -25,29 +29,26 @@ def make_pictures(folder: Path) -> None:
     """Write the pictures into ``folder``. subprocess.CalledProcessError if a page does not get that far."""
     with tempfile.TemporaryDirectory(prefix="wsgw-screenshots-") as name:
         temporary = Path(name)
-        demo, status, upstream = ReservedPort(), ReservedPort(), ReservedPort()
+        demo, status = ReservedPort(), ReservedPort()
         console = Child(
             [sys.executable, "-m", "wsgw", "demo", "--port", str(demo.number)], temporary / "demo"
         )
-        server = Child(
-            [sys.executable, "-m", "wsgw.demo", "--port", str(upstream.number)], temporary / "server"
-        )
-        gateway = Gateway(
-            temporary / "wsgw",
-            make_certificate(temporary / "certificate"),
-            upstream.number,
-            top_level=ADMIN.format(port=status.number),
-            before="tests.ops.seeded_history:seed",
-        )
-        try:
-            server.wait_for_ports(upstream.number)
-            gateway.start().child.wait_for_ports(status.number)
-            console.wait_for_ports(demo.number)
-            _draw(folder, demo.number, status.number)
-        finally:
-            gateway.close()
-            console.kill()
-            server.kill()
+        with Traffic() as traffic:
+            gateway = Gateway(
+                temporary / "wsgw",
+                make_certificate(temporary / "certificate"),
+                traffic.port,
+                top_level=ADMIN.format(port=status.number),
+                before="tests.ops.seeded_history:seed",
+            )
+            try:
+                gateway.start().child.wait_for_ports(status.number)
+                traffic.begin(gateway.ws_port, SESSIONS, PACE)
+                console.wait_for_ports(demo.number)
+                _draw(folder, demo.number, status.number)
+            finally:
+                gateway.close()
+                console.kill()
 
 
 def _draw(folder: Path, console: int, status: int) -> None:
