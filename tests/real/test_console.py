@@ -70,7 +70,8 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
     try:
         url = f"http://127.0.0.1:{port.number}/"
         steps = [
-            step["step"] for step in play(*((scene, url) for scene in ("chat", "look", "words", "modules")))
+            step["step"]
+            for step in play(*((scene, url) for scene in ("accessibleChat", "look", "words", "modules")))
         ]
         expected = [
             "login",
