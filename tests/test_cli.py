@@ -94,6 +94,9 @@ def test_check_prints_the_settings_that_would_run(tmp_path: Path) -> None:
     assert re.search(r"^  max_sessions +5$", done.stdout, re.MULTILINE)
     assert re.search(r"^  upstream +tcp://127\.0\.0\.1:5222$", done.stdout, re.MULTILINE)
     assert re.search(r"^  handshake_timeout +10  \(default\)$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^reads frames and stanzas with (native functions|pure Python \(.+\))$", done.stdout, re.MULTILINE
+    )
     assert run_wsgw("--offline", "--config", config, "check").stdout == done.stdout, (
         "the option may stand before the command"
     )

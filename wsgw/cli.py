@@ -190,11 +190,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from wsgw.gateway import native_functions
     from wsgw.processes.settings import Settings
 
     settings = Settings.read(_source(arguments))
     config = settings.config
-    print(describe(config), flush=True)
+    print(describe(config))
+    print(f"reads frames and stanzas with {native_functions()}", flush=True)
     _warn(config.warnings)
     if not arguments.offline:
         _warn(settings.obstacles())

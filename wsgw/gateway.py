@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import Event
 
+from wsgw._native.choice import Choice, choice, turn_off
 from wsgw.capacity.accept_share import AcceptShare, Beats
 from wsgw.capacity.admission import Admission
 from wsgw.capacity.table import SharedTable, addresses_for
@@ -74,13 +75,18 @@ class Gateway:
         shared: Shared,
         slot: int = 0,
         first_id: int = 1,
+        *,
+        native: bool = True,
     ) -> None:
         """Accept nothing yet.
 
         ``files``: the content of the PEM files. ``sockets``: the listening socket of each listener.
         ``slot``: the column of this process in ``shared``. ``first_id``: the number of its first
-        connection in the log. Raises ConfigError if a certificate cannot be used.
+        connection in the log. ``native``: whether this process may use the native functions. Raises
+        ConfigError if a certificate cannot be used.
         """
+        if not native:
+            turn_off("a worker crashed")
         self.config = config
         self.state = shared.state
         room = session_limit()
@@ -177,7 +183,7 @@ class Gateway:
         ]
         log_unhandled()
         try:
-            log_start(self.config, self._files)
+            log_start(self.config, self._files, native_functions())
             self.start()
             if started is not None:
                 started()
@@ -227,6 +233,11 @@ def listener_url(config: ListenerConfig) -> str:
     host = f"[{config.ip}]" if ":" in config.ip else config.ip
     path = next(iter(config.url_paths(HANDLER)), "/")
     return f"{'wss' if config.tls else 'ws'}://{host}:{config.port}{path}"
+
+
+def native_functions() -> Choice:
+    """The native functions that this process uses, or why it uses none; as a text for the log."""
+    return choice()
 
 
 def log_unhandled() -> None:

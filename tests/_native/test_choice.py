@@ -67,4 +67,4 @@ def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_choice", choice.choice())
     choice.turn_off("a reason")
     assert choice.core() is None
-    assert choice.described() == "pure Python (a reason)"
+    assert str(choice.choice()) == "pure Python (a reason)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from tests.ops.admin import PATIENCE, Admin
 from tests.ops.conftest import StartAdmin
+from tests.support.both_ways import needs_native
 from tests.support.observe import held, listening, without_descriptors
 from tests.support.processes import ReservedPort, accepts, children_of, wait_until
 from tests.support.traffic import Traffic
@@ -276,6 +278,28 @@ def test_the_status_has_the_facts_that_an_admin_needs(start: StartAdmin, traffic
             {"name": name, "certificates": [shown]} for name in ("*", "localhost")
         ]
         assert found["certificates_current"] is True
+
+
+@needs_native
+def test_a_worker_without_native_functions_after_a_crash_is_shown(start: StartAdmin) -> None:
+    admin = start(1)
+    assert admin.status()["native"] == {"in_use": True, "reason": ""}
+    assert admin.metrics().sum("wsgw_build_info", native="yes") == 1
+    assert admin.metrics().value("wsgw_native_disabled") == 0
+    os.kill(admin.status()["workers"][0]["pid"], signal.SIGSEGV)
+    wait_until(lambda: admin.metrics().value("wsgw_native_disabled") == 1, PATIENCE, "the new worker")
+    assert {worker["slot"]: worker["native_disabled"] for worker in admin.status()["workers"]} == {
+        0: True,
+        1: False,
+    }
+    assert "Worker 0 uses no native functions" in admin.ask("/status").text
+
+
+def test_pure_python_is_shown(start: StartAdmin) -> None:
+    admin = start(1, env={"WSGW_NATIVE": "0"})
+    assert admin.status()["native"] == {"in_use": False, "reason": "WSGW_NATIVE=0"}
+    assert admin.metrics().sum("wsgw_build_info", native="no") == 1
+    assert "pure Python: WSGW_NATIVE=0" in admin.ask("/status").text
 
 
 def test_sessions_without_a_host_are_shown_too(alone: Admin) -> None:

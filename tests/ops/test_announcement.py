@@ -27,7 +27,7 @@ def lines_of(folder: Path, caplog: pytest.LogCaptureFixture, *listeners: str, to
     path.write_text(TOP + "".join(f"  - {listener}\n" for listener in listeners) + top)
     caplog.set_level(logging.INFO, "wsgw.gateway")
     config = load(path)
-    log_start(config, PemFiles.of(config))
+    log_start(config, PemFiles.of(config), "a reader of stanzas")
     return [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
 
 
@@ -44,6 +44,7 @@ def test_a_listener_has_the_urls_for_clients_its_upstream_and_its_limits(
     assert lines[1:] == [
         "port 5288: no TLS, open to this machine only; for web pages of https://chat.example.org; limits: "
         "connections from one address none, bytes of a stanza 262144, before login 10000",
+        "reads frames and stanzas with a reader of stanzas",
         "logs lines of level info and above to standard error",
     ]
 
@@ -63,7 +64,7 @@ def test_a_listener_without_a_websocket_has_one_line(
     pages = "{port: 80, module: websocket_session, acme_challenge_dir: acme}"
     lines = lines_of(tmp_path, caplog, pages)
     assert re.fullmatch(r"wsgw \S+ listens on port 80, without a WebSocket", lines[0])
-    assert len(lines) == 2
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ DAY = 86400
 def document(**changes: Any) -> dict[str, Any]:
     found = {
         "version": "1.0",
+        "native": {"in_use": True, "reason": ""},
         "ready": True,
         "why_not_ready": [],
         "started_at": NOW - 60,
@@ -145,3 +146,16 @@ def test_durations() -> None:
         "4.6 days",
     ]
     assert (milliseconds(None), milliseconds(0.0123)) == ("–", "12.3 ms")
+
+
+def test_the_functions_in_use_are_shown() -> None:
+    worker = {"pid": 1, "sessions": 0, "memory": None, "started_at": NOW, "restarts": 1, "leaving": False}
+    workers = [
+        {**worker, "slot": 0, "native_disabled": True},
+        {**worker, "slot": 1, "native_disabled": False},
+    ]
+    found = shown(workers=workers)
+    assert notices(found) == ["Worker 0 uses no native functions, because the previous one crashed."]
+    assert found.count('<span class="badge warn">pure Python</span>') == 1
+    assert "native functions</" in found
+    assert "pure Python: not built</" in shown(native={"in_use": False, "reason": "not built"})

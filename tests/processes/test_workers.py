@@ -14,8 +14,20 @@ from pathlib import Path
 import pytest
 
 from tests.processes.conftest import Start
+from tests.processes.upgrading import upgrade
+from tests.support.both_ways import needs_native
 from tests.support.gateway import Gateway
-from tests.support.observe import PATIENCE, asleep, gone, held, said, wait_for_silence, without_descriptors
+from tests.support.observe import (
+    PATIENCE,
+    asleep,
+    count,
+    gone,
+    held,
+    reload,
+    said,
+    wait_for_silence,
+    without_descriptors,
+)
 from tests.support.processes import accepts, children_of, run_wsgw, wait_until
 from tests.support.traffic import Traffic, assert_whole
 from tests.support.wire import Browser
@@ -117,6 +129,38 @@ def test_a_worker_that_keeps_dying_is_replaced_less_and_less_often(start: Start)
     assert re.findall(ends, gateway.child.text()) == ["now", "in 0.5 s", "in 1 s"]
     wait_until(lambda: len(gateway.workers) == 1, PATIENCE, "a worker")
     Browser(gateway.ws_port).close()
+
+
+def kill_worker(gateway: Gateway, number: signal.Signals) -> None:
+    """Kill one of the workers, and wait for the worker in its place."""
+    victim, serving = gateway.workers[0], count(gateway, r"worker 0 \(process \d+\) serves")
+    os.kill(victim, number)
+    said(gateway, r"worker 0 \(process \d+\) serves", serving + 1)
+
+
+@needs_native
+def test_a_crashed_worker_is_replaced_by_one_without_native_functions(start: Start) -> None:
+    """Its slot keeps to Python, also after a reload; an upgrade turns the native functions on again."""
+    line = r"ERROR .*worker 0 runs without native functions until wsgw is upgraded or restarted"
+    gateway = start(1, ws_options="{workers, 1}, ")
+    kill_worker(gateway, signal.SIGKILL)
+    assert not count(gateway, line)
+    kill_worker(gateway, signal.SIGSEGV)
+    assert count(gateway, line) == 1
+    reload(gateway)
+    kill_worker(gateway, signal.SIGBUS)
+    assert count(gateway, line) == 1, "it used none"
+    Browser(gateway.ws_port).close()
+    parent = upgrade(gateway, gateway.child.pid)
+    (worker,) = children_of(parent)
+    os.kill(worker, signal.SIGABRT)
+    said(gateway, line, 2)
+
+
+def test_a_crash_in_pure_python_changes_nothing(start: Start) -> None:
+    gateway = start(1, ws_options="{workers, 1}, ", env={"WSGW_NATIVE": "0"})
+    kill_worker(gateway, signal.SIGSEGV)
+    assert not count(gateway, "without native functions")
 
 
 def test_a_parent_without_descriptors_tries_again(start: Start, traffic: Traffic) -> None:

@@ -25,14 +25,15 @@ class Choice:
 
     core: ModuleType | None
     reason: str = ""
-    #: Python was forced, by the variable or after a crash; any other reason lies in the installation.
-    forced: bool = False
+
+    def __str__(self) -> str:
+        return "native functions" if self.core else f"pure Python ({self.reason})"
 
 
 def choose() -> Choice:
     """Load the extension if the environment allows it and if it was built from the present sources."""
     if os.environ.get(VARIABLE) == "0":
-        return Choice(None, f"{VARIABLE}=0", forced=True)
+        return Choice(None, f"{VARIABLE}=0")
     try:
         core = importlib.import_module("wsgw._native._core")
     except ModuleNotFoundError:
@@ -70,15 +71,10 @@ def core() -> Functions | None:
 def turn_off(reason: str) -> None:
     """Use pure Python from now on, in this process; ``reason`` is part of a sentence."""
     global _choice
-    _choice = Choice(None, reason, forced=True)
+    _choice = Choice(None, reason)
     for empty in when_changed:
         empty()
 
 
-def described() -> str:
-    """What this process uses, and why, in one line."""
-    return "native functions" if _choice.core else f"pure Python ({_choice.reason})"
-
-
 if __name__ == "__main__":
-    print(described())
+    print(_choice)

@@ -18,10 +18,10 @@ from wsgw.ops.expiry import expiries
 log = logging.getLogger("wsgw.gateway")
 
 
-def log_start(config: Config, files: PemFiles) -> None:
+def log_start(config: Config, files: PemFiles, functions: object) -> None:
     """Log the warnings about the configuration, then what it makes the gateway do, in a few lines.
 
-    ``files``: the content of its PEM files.
+    ``files``: the content of its PEM files. ``functions``: those that read stanzas, as a text.
     """
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -51,6 +51,7 @@ def log_start(config: Config, files: PemFiles) -> None:
         )
     for admin in config.admin_listeners:
         log.info("port %d: status page %s", admin.port, _status_url(admin))
+    log.info("reads frames and stanzas with %s", functions)
     log.info("logs lines of level %s and above to %s", config.log_level, _destination(os.environ))
 
 

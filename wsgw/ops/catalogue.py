@@ -127,6 +127,11 @@ STANDING: Final = (
     Metric("wsgw_workers", "gauge", "Workers that serve sessions."),
     Metric("wsgw_worker_restarts_total", "counter", "Workers that died and were replaced."),
     Metric(
+        "wsgw_native_disabled",
+        "gauge",
+        "Workers that use no native functions because the previous worker crashed with them.",
+    ),
+    Metric(
         "wsgw_worker_published_timestamp_seconds",
         "gauge",
         "Time at which a worker last published its metrics.",
@@ -161,6 +166,11 @@ STANDING: Final = (
         "Whether the PEM files on the disk are in use; 0 if they have changed and cannot be used.",
     ),
     Metric("wsgw_start_time_seconds", "gauge", "Time at which the gateway was started."),
-    Metric("wsgw_build_info", "gauge", "Always 1.", ("version", "python")),
+    Metric(
+        "wsgw_build_info",
+        "gauge",
+        "Always 1. native: whether workers use the native functions (yes, no).",
+        ("version", "python", "native"),
+    ),
 )
 METRICS: Final = (*COUNTED, *STANDING)

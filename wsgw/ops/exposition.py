@@ -49,6 +49,7 @@ class _Standing(Collector):
 def _samples(overview: Overview) -> dict[str, _Samples]:
     parent = overview.parent
     reload = parent.get("last_reload") or {"at": parent.get("started_at", 0.0), "ok": True}
+    native = "yes" if parent.get("native", {}).get("in_use") else "no"
     attempts = overview.attempts.items()
     workers = overview.workers.items()
     return {
@@ -62,6 +63,7 @@ def _samples(overview: Overview) -> dict[str, _Samples]:
         "wsgw_ready": _one(not overview.why_not_ready()),
         "wsgw_workers": _one(sum(not worker["leaving"] for worker in parent.get("workers", ()))),
         "wsgw_worker_restarts_total": _one(parent.get("restarts", 0)),
+        "wsgw_native_disabled": _one(sum(one["native_disabled"] for one in parent.get("workers", ()))),
         "wsgw_worker_published_timestamp_seconds": [((str(slot),), one["at"]) for slot, one in workers],
         "wsgw_worker_resident_memory_bytes": [((str(slot),), one["memory"]) for slot, one in workers],
         "wsgw_worker_cpu_seconds_total": [((str(slot),), one["cpu"]) for slot, one in workers],
@@ -75,7 +77,7 @@ def _samples(overview: Overview) -> dict[str, _Samples]:
         ],
         "wsgw_certificates_current": _one(parent.get("certificates_current", True)),
         "wsgw_start_time_seconds": _one(parent.get("started_at", 0.0)),
-        "wsgw_build_info": [((parent.get("version", ""), platform.python_version()), 1.0)],
+        "wsgw_build_info": [((parent.get("version", ""), platform.python_version(), native), 1.0)],
     }
 
 

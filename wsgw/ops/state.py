@@ -7,7 +7,9 @@ The parent of a gateway has one in memory, which workers inherit and from which 
     source                 the file of the configuration, empty for the command line
     last_reload            null, or {at, ok, errors}: errors are sentences with file and line
     certificates_current   false if changed PEM files could not be used and the previous content is in use
-    workers                [{slot, pid, started_at, restarts, leaving}]
+    native                 {in_use, reason}: whether workers use the native functions, and if not, why
+    workers                [{slot, pid, started_at, restarts, leaving, native_disabled}]: native_disabled
+                           after a crash, until an upgrade or a restart
     restarts               how many workers have died and were replaced
     draining               whether the gateway ends its sessions
     retiring               whether a newer parent has taken over the ports

@@ -20,6 +20,7 @@ def status(overview: Overview, now: float) -> dict[str, Any]:
     started_at = parent.get("started_at", now)
     return {
         "version": parent.get("version", ""),
+        "native": parent.get("native", {"in_use": False, "reason": ""}),
         "ready": not overview.why_not_ready(),
         "why_not_ready": overview.why_not_ready(),
         "started_at": started_at,

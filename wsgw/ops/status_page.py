@@ -73,6 +73,9 @@ def _warnings(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     for one in found["upstreams"] if found["ready"] else ():
         if one["ok"] is False:
             yield "warn", f"The XMPP server {one['address']} does not answer: {one['error']}."
+    for one in found["workers"]:
+        if one["native_disabled"]:
+            yield "warn", f"Worker {one['slot']} uses no native functions, because the previous one crashed."
     if not found["certificates_current"]:
         yield "bad", "Changed certificate files cannot be used, and the previous ones stay. The log says why."
     for one in found["certificate_names"]:
@@ -190,7 +193,10 @@ def _configuration(found: dict[str, Any], now: float) -> Html:
     if reload is not None:
         last = f"{ago(reload['at'], now)}, {'valid' if reload['ok'] else 'INVALID'}"
     source = config["source"] or "none: the command line"
-    facts = pairs([("file", source), ("last reload", last)], class_="facts")
+    native = found["native"]
+    functions = "native functions" if native["in_use"] else f"pure Python: {native['reason']}"
+    known = [("file", source), ("last reload", last), ("frames and stanzas", functions)]
+    facts = pairs(known, class_="facts")
     rows = [
         (one["option"], one["listener"] or "the gateway", one["value"], one["default"].replace("`", ""))
         for one in config["changed"]
@@ -218,7 +224,8 @@ def _upstreams(found: dict[str, Any], now: float) -> Iterator[_Row]:
 def _workers(found: dict[str, Any], now: float) -> Iterator[_Row]:
     for one in found["workers"]:
         memory = "?" if one["memory"] is None else f"{one['memory'] >> 20} MiB"
-        name = joined([str(one["slot"]), " ", badge("warn", "leaving")]) if one["leaving"] else one["slot"]
+        marks = [("leaving", one["leaving"]), ("pure Python", one["native_disabled"])]
+        name = joined([str(one["slot"]), *(badge("warn", mark) for mark, holds in marks if holds)])
         age = duration(now - one["started_at"])
         yield name, one["pid"], one["sessions"], memory, age, one["restarts"]
 

@@ -37,6 +37,8 @@ FORK_PAUSE = 1.0
 SHORT_LIFE = 10.0
 #: A worker must be prepared within so many seconds.
 PREPARE_TIMEOUT = 60.0
+#: A worker that dies by one of these may have met a fault of the native functions.
+CRASHES = frozenset((signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS))
 #: The *n*th worker numbers its connections in the log from *n* times this number.
 IDS_OF_A_WORKER = 10_000_000
 
@@ -54,6 +56,8 @@ class Member:
     started_at: float
     #: It has its settings and can serve.
     prepared: bool = False
+    #: It uses the native functions.
+    native: bool = False
     #: It accepts no more connections, and is not replaced when it ends.
     leaving: bool = False
 
@@ -64,6 +68,8 @@ class _Slot:
     short_lives: int = 0
     #: When to fork again, monotonic.
     due: float = 0.0
+    #: A worker that used the native functions has crashed: the next ones use none.
+    native_disabled: bool = False
 
 
 @dataclass
@@ -113,6 +119,7 @@ class Crew:
                 "started_at": member.started_at,
                 "restarts": self._slots[member.slot].restarts,
                 "leaving": member.leaving,
+                "native_disabled": self._slots[member.slot].native_disabled,
             }
             for member in self.members.values()
         ]
@@ -177,7 +184,7 @@ class Crew:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             self.watch.close_all()
             parts = (channel, self.settings, self.sockets, self.account, self.shared)
-            status = work(*parts, slot, first_id)
+            status = work(*parts, slot, first_id, native=not self._slots[slot].native_disabled)
         except Exception:  # the thread that writes the log could not be started, for example
             log_directly(self.settings.config.log_level, self.settings.config.log_format)
             log.exception("fault in the gateway")
@@ -243,7 +250,7 @@ class Crew:
             self.read_messages(member)
             connections = self.shared.table.connections_of(member.slot)
             self._forget(member)
-            self._record_end(member, _cause(status), connections)
+            self._record_end(member, os.waitstatus_to_exitcode(status), connections)
             if not member.leaving:
                 lost.append(member)
         return lost
@@ -255,7 +262,9 @@ class Crew:
         self.shared.table.worker_died(member.slot)
         self.on_worker_ended(member.slot)
 
-    def _record_end(self, member: Member, cause: str, connections: int) -> None:
+    def _record_end(self, member: Member, code: int, connections: int) -> None:
+        """``code``: the exit status, or the negative number of the signal that killed it."""
+        cause = _cause(code)
         if member.leaving or not self.begun:
             if cause:
                 log.error("worker %d (process %d) ended: %s", member.slot, member.pid, cause)
@@ -271,11 +280,15 @@ class Crew:
             *(member.slot, member.pid, cause or "without a request to stop", connections),
             f"in {pause:g} s" if pause else "now",
         )
+        if member.native and -code in CRASHES:
+            slot.native_disabled = True
+            log.error(
+                "worker %d runs without native functions until wsgw is upgraded or restarted", member.slot
+            )
 
 
-def _cause(status: int) -> str:
-    """Why a process ended, from its wait status; empty if it exited with 0."""
-    code = os.waitstatus_to_exitcode(status)
+def _cause(code: int) -> str:
+    """Why a process ended, from its exit code; empty if it exited with 0."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit status {code}" if code else ""

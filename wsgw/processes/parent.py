@@ -23,7 +23,7 @@ from wsgw.capacity.accept_share import LOOK_EVERY
 from wsgw.config.gateway_options import MAX_WORKERS
 from wsgw.config.source import Source
 from wsgw.errors import ConfigError
-from wsgw.gateway import Shared
+from wsgw.gateway import Shared, native_functions
 from wsgw.net.listen_sockets import bind_sockets, listen
 from wsgw.ops.logs import change_logging
 from wsgw.ops.metrics_files import MetricsFiles
@@ -38,7 +38,7 @@ from wsgw.processes.signals import Signals
 from wsgw.processes.succession import Succession
 from wsgw.processes.systemd import Watchdog, notify
 from wsgw.processes.watch import Watch
-from wsgw.processes.worker import DRAIN, FAILED, PREPARED, SERVE, STOP, problems_of
+from wsgw.processes.worker import DRAIN, FAILED, NATIVE, PREPARED, SERVE, STOP, problems_of
 
 log = logging.getLogger("wsgw.processes.parent")
 
@@ -167,6 +167,7 @@ class Parent:
                 "source": self._crew.settings.config.source,
                 "last_reload": self._reloader.last,
                 "certificates_current": self._renewal.is_current,
+                "native": {"in_use": bool(native_functions().core), "reason": native_functions().reason},
                 "workers": self._crew.described(),
                 "restarts": self._crew.restarts,
                 "draining": self._draining,
@@ -213,7 +214,7 @@ class Parent:
 
     def _on_message(self, member: Member, message: Message) -> None:
         if message.word == PREPARED:
-            member.prepared = True
+            member.prepared, member.native = True, message.body == NATIVE
             if self._crew.begun:
                 self._crew.send([member], SERVE)
                 log.info("worker %d (process %d) serves", member.slot, member.pid)

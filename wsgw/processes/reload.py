@@ -14,6 +14,7 @@ from socket import socket
 
 from wsgw.config.source import Source
 from wsgw.errors import ConfigError
+from wsgw.gateway import native_functions
 from wsgw.net.listen_sockets import open_sockets
 from wsgw.ops.announcement import log_start
 from wsgw.ops.logs import change_logging
@@ -61,7 +62,7 @@ class Reloader:
     def announce(self) -> None:
         """Log the present settings, and let one worker check the XMPP servers if there are new checks."""
         config = self._crew.settings.config
-        log_start(config, self._crew.settings.files)
+        log_start(config, self._crew.settings.files, native_functions())
         checked, self._checked = self._checked, frozenset(checks_of(config))
         if not self._offline and not self._checked <= checked:
             self._crew.send(self._crew.serving[:1], ASK)

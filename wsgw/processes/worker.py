@@ -22,7 +22,7 @@ import gevent.socket
 from gevent.event import Event
 
 from wsgw.errors import ConfigError, ConfigProblem
-from wsgw.gateway import Gateway, Shared, log_unhandled
+from wsgw.gateway import Gateway, Shared, log_unhandled, native_functions
 from wsgw.net.listen_sockets import Place, by_place
 from wsgw.ops.logs import change_logging, start_logging
 from wsgw.processes.control import Channel, Message
@@ -32,8 +32,9 @@ from wsgw.upstream.check import check_upstreams, checks_of
 
 log = logging.getLogger(__name__)
 
-#: The messages of a worker to the parent.
+#: The messages of a worker to the parent. The body of ``PREPARED`` is ``NATIVE`` or empty.
 PREPARED, FAILED = "prepared", "failed"
+NATIVE = b"native"
 #: The commands of the parent to a worker.
 SERVE, SETTINGS, ASK, RETIRE, DRAIN, STOP = "serve", "settings", "ask", "retire", "drain", "stop"
 #: Exit statuses.
@@ -51,17 +52,19 @@ def work(
     shared: Shared,
     slot: int,
     first_id: int,
+    *,
+    native: bool,
 ) -> int:
     """Run a worker in the present process, until the parent ends it; returns the exit status.
 
     ``channel``: to the parent. ``sockets``: they listen when ``SERVE`` arrives, not necessarily now.
     ``account``: the account to change to, None to keep the present one. ``first_id``: the number of the
-    first connection in the log.
+    first connection in the log. ``native``: whether it may use the native functions.
     """
     writer = start_logging(settings.config.log_level, settings.config.log_format)
     try:
         log_unhandled()
-        gateway = Gateway(settings.config, settings.files, sockets, shared, slot, first_id)
+        gateway = Gateway(settings.config, settings.files, sockets, shared, slot, first_id, native=native)
         if account is not None:
             become(account)
         Worker(channel, settings, sockets, gateway).run()
@@ -99,7 +102,7 @@ class Worker:
         self._gateway.supervisor.accept_share.beat(
             time.monotonic()
         )  # the others leave connections to this worker
-        self._channel.send(PREPARED)
+        self._channel.send(PREPARED, NATIVE if native_functions().core else b"")
         gevent.spawn(self._read_commands)
         self._over.wait()
         self._gateway.stop()
