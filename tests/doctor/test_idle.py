@@ -26,9 +26,9 @@ def finding(url: str, seconds: float = 5.0) -> Finding:
 @pytest.mark.parametrize(
     ("last", "verdict", "words"),
     [
-        (CLOSING, Verdict.SKIPPED, r"was ended after 0 s \(auth_timeout\), with 0 pings answered"),
+        (CLOSING, Verdict.SKIPPED, r"was ended after \d s \(auth_timeout\), with 0 pings answered"),
         (frame(b"", PING, masked=False) + CLOSING, Verdict.OK, "no idle cut: .* with 1 ping answered"),
-        (b"", Verdict.FAILED, "the proxy cuts a connection after 0 s without traffic$"),
+        (b"", Verdict.FAILED, r"the proxy cuts a connection after \d s without traffic$"),
     ],
     ids=["session", "session-with-ping", "cut"],
 )

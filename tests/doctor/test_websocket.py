@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 
 import pytest
 
@@ -52,6 +54,26 @@ def test_a_connection_that_ends_during_the_upgrade() -> None:
     with serving(lambda _connection, _request: None) as url:
         *_, fault = findings(url)
     assert "ends the connection during the upgrade" in fault.what
+
+
+def test_a_port_without_tls_is_one_fault() -> None:
+    """The WebSocket is not tried then."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        *_, fault, skipped = findings(f"wss://127.0.0.1:{listening.getsockname()[1]}/ws")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert (fault.check, fault.verdict) == ("tls.handshake", Verdict.FAILED)
+    assert "does not speak TLS" in fault.what
+    assert (skipped.check, skipped.verdict) == ("websocket.public", Verdict.SKIPPED)
 
 
 def test_a_proxy_that_refuses_the_origin() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from gevent import socket
+from gevent import socket, ssl
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import HANDLER, ListenerConfig
@@ -140,6 +140,9 @@ class _Domain:
         path = parts.path or "/"
         try:
             entered = enter_public(url, self._origin, self._inquiry)
+        except ssl.SSLError:  # the findings about TLS say why
+            yield Finding(f"{_NAME}.public", url, Verdict.SKIPPED, "not tried, because TLS fails")
+            return
         except (OSError, WebSocketFailed) as error:
             backend = self._backend_for(path)
             yield Finding(f"{_NAME}.public", url, Verdict.FAILED, *why_not(error, path, backend))
