@@ -31,7 +31,11 @@ def findings(url: str) -> list[Finding]:
             "final address",
         ),
         ("HTTP/1.1 200 OK\r\nServer: Caddy\r\n", "answers 200 in place of 101", "Caddy: reverse_proxy"),
-        ("HTTP/1.1 426 Upgrade Required\r\nServer: Apache/2.4\r\n", "answers 426", "Apache: ProxyPass"),
+        (
+            "HTTP/1.1 426 Upgrade Required\r\nServer: Apache/2.4\r\n",
+            "answers 426",
+            "Apache: ProxyPass /ws-xmpp http://ADDRESS:PORT/ws-xmpp",
+        ),
         ("HTTP/1.1 401 Unauthorized\r\n", "answers 401", "exempt this path from logins"),
         ("HTTP/1.1 403 Forbidden\r\n", "answers 403", "exempt this path from logins"),
         ("HTTP/1.1 404 Not Found\r\nServer: nginx\r\n", "at the path /ws-xmpp", "nginx: location /ws-xmpp"),

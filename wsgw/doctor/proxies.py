@@ -17,7 +17,7 @@ FORWARD_UPGRADE: Final[Advice] = {
     ),
     "haproxy": "no http-request del-header of Upgrade or Connection, and mode http",
     "Caddy": "reverse_proxy forwards upgrades: remove header_up lines for Connection and Upgrade",
-    "Apache": "ProxyPass PATH http://ADDRESS:PORT/PATH upgrade=websocket",
+    "Apache": "ProxyPass {path} http://{backend}{path} upgrade=websocket",
 }
 FORWARD_PATH: Final[Advice] = {
     "nginx": "location {path} {{ proxy_pass http://{backend}; ... }}, without a path after the port",

@@ -113,7 +113,8 @@ def _about_refusal(response: Response, path: str, backend: Backend) -> tuple[str
     status = response.status
     if response.phrase in _LOST:
         what, advice = _LOST[response.phrase]
-        return f"the proxy {what}, so wsgw refuses the upgrade ({status})", what_to_set(advice, response)
+        fix = what_to_set(advice, response, path=path, backend=backend.place)
+        return f"the proxy {what}, so wsgw refuses the upgrade ({status})", fix
     if 300 <= status < 400:
         place = ", ".join(response.values("location")) or "nowhere"
         what = f"answers {status}, a redirect to {place}: browsers do not follow it for a WebSocket"
@@ -132,7 +133,7 @@ def _about_refusal(response: Response, path: str, backend: Backend) -> tuple[str
         return f"answers {status}", fix
     if status in (200, 400, 426):
         what = f"answers {status} in place of 101: the proxy does not forward the upgrade"
-        return what, what_to_set(FORWARD_UPGRADE, response)
+        return what, what_to_set(FORWARD_UPGRADE, response, path=path, backend=backend.place)
     if status == 0:
         return "does not answer in HTTP", "let the proxy speak HTTP/1.1 on this port (haproxy: mode http)"
     return f"answers {status} to the upgrade", "read the log of the proxy for this request"
