@@ -1,14 +1,11 @@
-// The console: the login, and the views of the session that it starts.
+// The console: the login, and the session that it starts.
 
-import { ChatView } from './chat_view.js';
-import { Chats } from './chat.js';
 import { ConnectionView } from './connection_view.js';
-import { ContactsView } from './contacts_view.js';
 import { byId, isUsable, make } from './dom.js';
 import { FramesView } from './frames_view.js';
-import { Roster } from './roster.js';
 import { Session } from './session.js';
-import { causeText, condition, text, translate } from './texts.js';
+import { text, translate } from './texts.js';
+import { Workspace } from './workspace.js';
 import { parseJid } from './xml.js';
 
 /** The cards that are shown without a session, and with one. */
@@ -23,10 +20,11 @@ let settings = { version: '', websocket: null, hosts: [], accounts: [] };
 let session = null;
 
 showCards('offline');
-try {
-    settings = await (await fetch('settings.json')).json();
+const loaded = await fetch('settings.json').catch(() => null);
+if (loaded?.ok) {
+    settings = await loaded.json();
     prepare();
-} catch {
+} else {
     fail(text('noSettings'));
 }
 
@@ -72,6 +70,7 @@ function submit(event) {
     byId('password').value = '';
 }
 
+/** Log in, if no session runs and no password would leave the page in clear. */
 function login(jid, password, resource = '') {
     if (!isSecureContext || (session && session.state !== 'offline')) return;
     const url = byId('url').value;
@@ -80,50 +79,19 @@ function login(jid, password, resource = '') {
         return;
     }
     fail('');
-    start(new Session(url, { jid, password, resource }), url);
+    start(url, { jid, password, resource });
 }
 
-function start(made, url) {
-    session = made;
+function start(url, credentials) {
+    session = new Session(url, credentials);
     connection.attach(session);
-    const roster = new Roster(session);
-    const chats = new Chats(session, (jid) => roster.isSeenBy(jid));
-    const chat = new ChatView(chats, roster, () => choose(''));
-    const contacts = new ContactsView(roster, choose);
-
-    function choose(jid) {
-        chat.show(jid);
-        contacts.chosen(jid);
-        drawTitle();
-    }
-    function drawTitle() {
-        const count = contacts.unreadCount;
-        document.title = `${count ? `(${count}) ` : ''}${parseJid(made.jid).bare} – ${text('title')}`;
-    }
-
-    const on = (event, handle) => made.addEventListener(event, ({ detail }) => handle(detail));
-    on('frame', (frame) => frames.frame(frame));
-    on('state', (state) => state === 'connecting' && frames.note(text('note.connecting', { url })));
-    on('interrupted', (cause) => frames.note(`${text('note.interrupted')}. ${causeText(cause)}`));
-    on('online', async () => {
-        showCards('online');
-        drawTitle();
-        try {
-            await roster.load();
-        } catch (error) {
-            byId('contacts-error').textContent = text('rosterFailed', { condition: condition(error.condition) });
-        }
+    session.addEventListener('state', ({ detail }) => {
+        if (detail === 'connecting') frames.note(text('note.connecting', { url }));
     });
-    on('ended', (cause) => {
-        frames.note(`${text('note.ended')}. ${causeText(cause)}`);
-        document.title = text('title');
-        showCards('offline');
-    });
-    chats.addEventListener('message', ({ detail: { jid, message } }) => {
-        if (message.direction === 'down' && (jid !== chat.jid || document.hidden)) contacts.unread(jid);
-        drawTitle();
-    });
-    made.connect();
+    new Workspace(session, frames);
+    session.addEventListener('online', () => showCards('online'));
+    session.addEventListener('ended', () => showCards('offline'));
+    session.connect();
 }
 
 function showCards(shown) {
