@@ -16,11 +16,14 @@ import gevent
 import pytest
 
 from tests.support.processes import Child, run_wsgw
+from wsgw.config.files import SEARCHED
+from wsgw.config.model import Config
 from wsgw.config.source import Source
-from wsgw.doctor.command import CHECKS, Arguments, doctor, examine
+from wsgw.doctor import command
+from wsgw.doctor.command import CHECKS, UNUSABLE, Arguments, doctor, examine
 from wsgw.doctor.finding import Finding, Verdict
 from wsgw.doctor.inquiry import Account, Check, Inquiry
-from wsgw.errors import ConfigError
+from wsgw.errors import ConfigError, ConfigProblem
 
 INQUIRY = Inquiry(("example.org",), Source())
 FINE = Finding("a.b", "x", Verdict.OK, "works")
@@ -111,6 +114,26 @@ def test_misuse_is_reported_with_the_argument(
     monkeypatch.setattr(getpass, "getpass", no_terminal)
     with pytest.raises(ConfigError, match=reason):
         doctor(Arguments(Source(), **arguments))  # type: ignore[arg-type]
+
+
+def test_without_a_configuration_of_wsgw_only_the_outside_is_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A modern ejabberd's own file has no gateway. A file that was named must be usable."""
+    monkeypatch.setattr(command, "CHECKS", ())
+    monkeypatch.delenv("WSGW_CONFIG", raising=False)
+    monkeypatch.setattr(command, "find_config", lambda *_: SEARCHED[-1])
+    monkeypatch.setattr(Source, "read", lambda source: load_nothing(source))
+    assert doctor(Arguments(Source(), domain="example.org")) == 0
+    assert capsys.readouterr().out.startswith("– inside: only the outside is checked: no listener here →")
+    assert doctor(Arguments(Source())) == UNUSABLE
+    assert doctor(Arguments(Source("wsgw.yml"), domain="example.org")) == UNUSABLE
+    monkeypatch.setattr(command, "find_config", lambda *_: SEARCHED[0])
+    assert doctor(Arguments(Source(), domain="example.org")) == UNUSABLE
+
+
+def load_nothing(source: Source) -> Config:
+    raise ConfigError([ConfigProblem("x.yml", 1, "no listener here:\n  listen:")])
 
 
 def test_an_interrupted_command_ends_at_once_without_a_traceback(tmp_path: Path) -> None:

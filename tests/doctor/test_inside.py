@@ -23,7 +23,10 @@ from tests.support.processes import ReservedPort
 from tests.support.servers import Server
 from tests.upstream.scripted import dropping
 from tests.upstream.test_check import config_of
-from wsgw.doctor import limits
+from wsgw.config.pem import PemFiles, leaf_certificate
+from wsgw.doctor import limits, upstreams
+from wsgw.doctor.finding import Verdict
+from wsgw.upstream.check import Answer, Offer, checks_of
 
 pytestmark = pytest.mark.slow
 
@@ -195,6 +198,24 @@ def test_a_host_that_the_server_does_not_serve(
     else:
         assert fault["check"] == "upstream.host"
         assert fault["fix"] == "hosts must name a domain that the XMPP server serves"
+
+
+def test_features_that_hinder_logins(make: Make) -> None:
+    config = config_of("tls://xmpp.example:5223")
+    check = next(iter(checks_of(config)))
+    leaf = leaf_certificate(make("xmpp.example", days="5").chain, PemFiles())
+
+    def about(*mechanisms: str, binds: bool = False, certificate: bytes | None = None) -> dict[str, Verdict]:
+        answer = Answer(check, config.listeners[0], None, Offer(mechanisms, (), binds, certificate))
+        assert answer.offer is not None
+        return {one.check: one.verdict for one in upstreams._about(answer, answer.offer)}
+
+    good = {"upstream.reach": Verdict.OK}
+    assert about("SCRAM-SHA-1", "PLAIN") == good
+    assert about() == {"upstream.sasl": Verdict.FAILED}
+    assert about("PLAIN") == {**good, "upstream.sasl": Verdict.NOTE}
+    assert about("SCRAM-SHA-1-PLUS", binds=True) == {**good, "upstream.binding": Verdict.NOTE}
+    assert about("SCRAM-SHA-1", certificate=leaf) == {**good, "upstream.expiry": Verdict.NOTE}
 
 
 # -- certificates ---------------------------------------------------------------------------------

@@ -9,20 +9,13 @@ from pathlib import Path
 
 from wsgw.config.model import Config
 from wsgw.config.pem import PemFiles
-from wsgw.config.remark import Remark
 from wsgw.doctor.configuration import findings_of
-from wsgw.doctor.finding import Finding, Verdict
+from wsgw.doctor.finding import Finding, Verdict, finding_of
 from wsgw.doctor.inquiry import Check, Inquiry
 from wsgw.errors import ConfigError
 from wsgw.net.findings import findings
 from wsgw.net.key_pairs import KeyPair, has_key, key_pairs
 from wsgw.net.tls import check_tls
-
-
-def finding_of(remark: Remark) -> Finding:
-    """A remark as a finding; it fails if clients cannot log in for it."""
-    verdict = Verdict.FAILED if remark.fatal else Verdict.NOTE
-    return Finding(remark.topic, remark.subject, verdict, remark.what, remark.fix)
 
 
 def _check(inquiry: Inquiry) -> Iterator[Finding]:

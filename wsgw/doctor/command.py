@@ -15,6 +15,7 @@ from time import monotonic
 import gevent
 
 from wsgw.config import find_config
+from wsgw.config.files import SEARCHED
 from wsgw.config.network_types import is_web_address
 from wsgw.config.pem import PemFiles
 from wsgw.config.source import Source
@@ -213,11 +214,11 @@ def _misuse(name: str, reason: str) -> ConfigError:
 
 
 def _none_was_expected(source: Source) -> bool:
-    """Whether no configuration was named and none is in its usual places."""
+    """Whether no configuration was named, and none of wsgw is in its usual places."""
     if source.file or source.listen or source.domains or source.upstreams:
         return False
     try:
-        find_config(None, os.environ)
+        found = find_config(None, os.environ)
     except ConfigError:
         return True
-    return False
+    return found == SEARCHED[-1]  # that of a modern ejabberd, which would not start with a listener of wsgw

@@ -26,9 +26,9 @@ def findings_of(check: str, error: ConfigError) -> Iterator[Finding]:
 
 def missing(error: ConfigError) -> Iterator[Finding]:
     """The finding that there is none; the gateway of the domain may run on another machine."""
-    for problem in error.problems:
-        what = f"{problem.reason}; only the outside is checked"
-        yield Finding(f"{_NAME}.valid", "inside", Verdict.SKIPPED, what)
+    reason = error.problems[0].reason.partition("\n")[0].rstrip(":")
+    what = f"only the outside is checked: {reason}"
+    yield Finding(f"{_NAME}.valid", "inside", Verdict.SKIPPED, what, "name a file with --config")
 
 
 def _check(inquiry: Inquiry) -> Iterator[Finding]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from wsgw.config.remark import Remark
+
 
 class Verdict(Enum):
     """The values are those of the JSON."""
@@ -31,3 +33,9 @@ class Finding:
     what: str
     #: What the admin can do, in the imperative; empty if the verdict is OK or ``what`` says it.
     fix: str = ""
+
+
+def finding_of(remark: Remark) -> Finding:
+    """A remark as a finding; it fails if clients cannot log in for it."""
+    verdict = Verdict.FAILED if remark.fatal else Verdict.NOTE
+    return Finding(remark.topic, remark.subject, verdict, remark.what, remark.fix)

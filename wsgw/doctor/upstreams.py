@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import gevent
 
 from wsgw.config.cross_checks import is_loopback
 from wsgw.config.model import ListenerConfig, UpstreamAddress
 from wsgw.config.remark import Remark
-from wsgw.doctor.certificates import finding_of
-from wsgw.doctor.finding import Finding, Verdict
+from wsgw.doctor.finding import Finding, Verdict, finding_of
 from wsgw.doctor.inquiry import Check, Inquiry
 from wsgw.errors import ConfigError
+from wsgw.net.certificate import certificate_of
 from wsgw.net.tls import check_tls
 from wsgw.upstream.check import REACH, TLS, XMPP, Answer, Offer, answers, one_answer
 
 #: Seconds for each attempt in another way than the configured one.
 _PATIENCE = 3.0
+#: The time before the expiry in which a certificate should have been renewed.
+_SOON = timedelta(days=14)
 #: The usual ports for clients (RFC 6120 section 14.7, and that of direct TLS).
 _STREAMS, _DIRECT_TLS = 5222, 5223
 
@@ -62,6 +65,7 @@ def _about(answer: Answer, offer: Offer) -> Iterator[Finding]:
         return
     what = f"answers for {answer.check.domain}, with {', '.join(every)}"
     yield Finding("upstream.reach", subject, Verdict.OK, f"{what}; SASL2" if offer.sasl2 else what)
+    yield from _about_dates(subject, offer.certificate)
     if set(every) == {"PLAIN"}:
         yield Finding(
             "upstream.sasl",
@@ -79,6 +83,17 @@ def _about(answer: Answer, offer: Offer) -> Iterator[Finding]:
             "switch off SCRAM-...-PLUS, HT-...-EXPR, -UNIQ, -ENDP and <sasl-channel-binding/> in the server, "
             "or reach it at a plain tcp:// upstream on loopback",
         )
+
+
+def _about_dates(subject: str, certificate: bytes | None) -> Iterator[Finding]:
+    """Whether the certificate is renewed in time. An expired one that is accepted is a setting."""
+    try:
+        ends = certificate_of(certificate or b"").not_after
+    except ValueError:  # without TLS, or one that only OpenSSL can read
+        return
+    if timedelta() < ends - datetime.now(timezone.utc) < _SOON:
+        what = f"its certificate expires on {ends:%Y-%m-%d %H:%M} UTC: wsgw will refuse it"
+        yield Finding("upstream.expiry", subject, Verdict.NOTE, what, "renew it at the XMPP server")
 
 
 # A server that cannot

@@ -76,6 +76,8 @@ class Offer(NamedTuple):
     sasl2: tuple[str, ...]
     #: Whether a mechanism binds to the server's TLS, which fails through a gateway.
     binds_channel: bool
+    #: The server's certificate in DER; None without TLS.
+    certificate: bytes | None = None
 
 
 class Answer(NamedTuple):
@@ -203,12 +205,12 @@ class _RunningCheck:
             if isinstance(element, str):
                 return self._fault(XMPP, f"does not speak XMPP ({element})", _NO_XMPP)
             try:
-                return self._about(header, element)
+                return self._about(header, element, connection.peer_certificate)
             except StreamError as error:  # the element exceeds a limit of the parser
                 return self._fault(XMPP, f"does not speak XMPP ({error.text})", _NO_XMPP)
         return self._fault(XMPP, "ends the connection without an answer", self._advice_for_silence())
 
-    def _about(self, header: bytes, data: bytes) -> _Found:
+    def _about(self, header: bytes, data: bytes, certificate: bytes | None) -> _Found:
         """What the server's first element says. Raises StreamError if it costs too much to read."""
         element = read_element(header, data)
         if element.name == ERROR:
@@ -221,7 +223,8 @@ class _RunningCheck:
             host = self._listener.upstream[0]
             form = f"starttls://{host.host}:{host.port}" if host.scheme == "tcp" else "starttls://HOST:PORT"
             return self._fault(WANTS_TLS, "requires STARTTLS", f"write it as {form}")
-        return None, _offer(element, offers_channel_binding(header, data))
+        offer = _offer(element, offers_channel_binding(header, data))
+        return None, offer._replace(certificate=certificate)
 
     @property
     def _is_plain(self) -> bool:
