@@ -49,7 +49,6 @@ TESTED_BY = {
     "doctor/proxies.py": "doctor/test_websocket.py",
     "doctor/reach.py": "doctor/test_names.py",
     "doctor/stream.py": "doctor/test_websocket.py",
-    "doctor/tls.py": "doctor/test_outside.py",
     "doctor/upgrade.py": "doctor/test_websocket.py",
     "doctor/limits.py": "doctor/test_inside.py",
     "doctor/ports.py": "doctor/test_inside.py",

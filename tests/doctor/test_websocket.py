@@ -125,6 +125,15 @@ def test_a_proxy_that_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "haproxy: no option http-buffer-request" in fault.fix
 
 
+def test_an_answer_that_is_late_is_noted() -> None:
+    examined = websocket._Domain("localhost", Inquiry(("localhost",), Source()))
+    examined._direct = stream.Answer(seconds=0.1)
+    for seconds, verdict in ((3.0, Verdict.OK), (4.0, Verdict.NOTE)):
+        (found,) = examined._about_stream("wss://localhost/ws", stream.Answer(seconds=seconds))
+        assert found.verdict is verdict
+    assert found.what == "the answer arrives after 4.0 s, and directly after 0.1 s: the proxy buffers"
+
+
 def test_an_address_without_tls_is_a_fault_except_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(says(OPEN, FEATURES)) as url:
         assert not any(one.verdict is Verdict.FAILED for one in findings(url))

@@ -29,6 +29,8 @@ from wsgw.probe.websocket_client import Response, WebSocketFailed
 
 _NAME = "websocket"
 _PORTS = {"ws": 80, "wss": 443}
+#: Seconds by which an answer through the proxy may be later.
+_LATE = 3.0
 _EXAMPLE = Backend("/ws-xmpp", "ADDRESS:PORT", None)
 #: Version 1 of the PROXY protocol: a connection of the proxy itself.
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
@@ -189,7 +191,12 @@ class _Domain:
         self, subject: str, answer: Answer, response: Response | None = None
     ) -> Iterator[Finding]:
         name = f"{_NAME}.stream"
-        if answer.is_open:
+        if answer.is_open and self._direct is not None and answer.seconds > self._direct.seconds + _LATE:
+            directly = f"and directly after {self._direct.seconds:.1f} s"
+            what = f"the answer arrives after {answer.seconds:.1f} s, {directly}: the proxy buffers"
+            fix = what_to_set(NO_BUFFERING, response)
+            yield Finding(f"{_NAME}.buffering", subject, Verdict.NOTE, what, fix)
+        elif answer.is_open:
             took = f"{answer.seconds * 1000:.0f} ms"
             yield Finding(name, subject, Verdict.OK, f"a stream to {self._domain} opens in {took}")
         elif answer.condition:
