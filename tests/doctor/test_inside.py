@@ -26,7 +26,7 @@ from tests.upstream.test_check import config_of
 from wsgw.config.pem import PemFiles, leaf_certificate
 from wsgw.doctor import limits, upstreams
 from wsgw.doctor.finding import Verdict
-from wsgw.upstream.check import Answer, Offer, checks_of
+from wsgw.upstream.check import REACH, TLS, XMPP, Answer, Offer, checks_of
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +198,36 @@ def test_a_host_that_the_server_does_not_serve(
     else:
         assert fault["check"] == "upstream.host"
         assert fault["fix"] == "hosts must name a domain that the XMPP server serves"
+
+
+@pytest.mark.parametrize(
+    ("address", "topic", "proxy", "expected"),
+    [
+        ("tcp://127.0.0.1:5223", XMPP, "off", ["starttls off", "tls off", "tcp v2", "starttls v2", "tls v2"]),
+        ("tcp://192.0.2.1:5223", XMPP, "off", ["starttls off", "tls off", "starttls v2", "tls v2", "tcp v2"]),
+        ("tls://127.0.0.1:5222", TLS, "v1", ["tcp v1", "starttls v1", "tcp off", "starttls off", "tls off"]),
+        ("unix:/run/xmpp", XMPP, "v2", ["unix off"]),
+    ],
+)
+def test_the_other_ways_to_a_port(address: str, topic: str, proxy: str, expected: list[str]) -> None:
+    """Over the network the ways with TLS come first."""
+    (listener,) = config_of(address, upstream_proxy_protocol=proxy).listeners
+    others = upstreams._others(listener, listener.upstream[0], topic)
+    assert [f"{one.upstream[0].scheme} {one.upstream_proxy_protocol}" for one in others] == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("tcp://127.0.0.1:5280", ["tcp://127.0.0.1:5222", "tls://127.0.0.1:5223"]),
+        ("starttls://127.0.0.1:5222", ["tls://127.0.0.1:5223"]),
+        ("unix:/run/xmpp", []),
+    ],
+)
+def test_the_usual_ports_of_a_host_that_is_not_reached(address: str, expected: list[str]) -> None:
+    (listener,) = config_of(address).listeners
+    others = upstreams._others(listener, listener.upstream[0], REACH)
+    assert [str(one.upstream[0]) for one in others] == expected
 
 
 def test_features_that_hinder_logins(make: Make) -> None:
