@@ -12,6 +12,8 @@ from tests.real.test_clients import CLIENTS, run_client
 from tests.support.certificates import Certificate
 from tests.support.wire import XmppServer
 
+#: For all scenes on a busy machine; they take about 15.
+SECONDS = 120
 SCENES = {"plots", "refreshed", "old", "hidden", "small", "plain", "sessions", "done"}
 
 
@@ -29,6 +31,6 @@ def test_the_status_page_in_a_browser(
             "token": TOKEN,
             "users": [{"jid": f"{user}@localhost/web", "address": address} for user, address in USERS],
         }
-        steps = run_client([node, str(CLIENTS / "status.mjs")], tmp_path, parameters)
+        steps = run_client([node, str(CLIENTS / "status.mjs")], tmp_path, parameters, SECONDS)
         sessions.close()
     assert {step["step"] for step in steps} == SCENES

@@ -31,7 +31,7 @@ PAGE: Final = 50
 #: Characters of a search at most.
 _WORDS: Final = 256
 _SESSIONS: Final = FOLDER + "sessions"
-_UNTOLD: Final = {Caller.UNKNOWN: 401, Caller.LIMITED: 429}
+_STATUS_OF_REFUSAL: Final = {Caller.UNKNOWN: 401, Caller.LIMITED: 429}
 _JSON: Final = "application/json"
 
 
@@ -63,8 +63,8 @@ class SessionPages:
 
         def answer(request: Request) -> Answer:
             caller = self._access.caller(request.field("Authorization"), request.field("Cookie"))
-            if caller in _UNTOLD:
-                return self._refused(request, _UNTOLD[caller])
+            if caller in _STATUS_OF_REFUSAL:
+                return self._refused(request, _STATUS_OF_REFUSAL[caller])
             is_change = request.environ["REQUEST_METHOD"] == "POST"
             if is_change and caller is Caller.COOKIE and not request.is_of_this_site:
                 return Answer.of_text(403)
@@ -92,8 +92,10 @@ class SessionPages:
         if not request.is_of_this_site:
             return Answer.of_text(403)
         caller = self._access.check(request.form.get("token", "").strip())
-        if caller in _UNTOLD:
-            return self._login_page(back, _UNTOLD[caller], "This is not the token of this listener.")
+        if caller in _STATUS_OF_REFUSAL:
+            return self._login_page(
+                back, _STATUS_OF_REFUSAL[caller], "This is not the token of this listener."
+            )
         return Answer.see_other(back, [_cookie(request, self._access.new_cookie(), LIFETIME)])
 
     def _logout(self, request: Request) -> Answer:
