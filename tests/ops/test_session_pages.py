@@ -289,6 +289,10 @@ def test_a_worker_that_does_not_answer_is_named(start: StartAdmin, xmpp_server: 
         assert 0 < found["matching"] < len(USERS)
         page = admin.ask("/status/sessions", headers=BEARER).text
         assert "Worker 1 has not answered" in page
+        page = admin.ask("/status/session?id=7", headers=BEARER).text
+        assert "Worker 1 has not answered" in page
+        assert "has ended" not in page
+        assert admin.ask("/status/session.json?id=7", headers=BEARER).status == 503
     finally:
         os.kill(workers[1], signal.SIGCONT)
 
@@ -311,7 +315,8 @@ def test_the_cookie_is_bound_to_the_pages_and_to_this_site(watched: Admin) -> No
 
 
 @pytest.mark.parametrize(
-    "back", ["https://evil.example/", "//evil.example", "/status/\r\nX: y", "", "/metrics"]
+    "back",
+    ["https://evil.example/", "//evil.example", "/status/\r\nX: y", "", "/metrics", "/status/session?é"],
 )
 def test_the_login_leads_to_no_other_place(watched: Admin, back: str) -> None:
     answer = post(watched, "/status/login", {"token": TOKEN, "back": back})

@@ -54,7 +54,9 @@ def test_the_policy_allows_only_the_same_origin_and_nothing_inline() -> None:
     policy = dict(rule.strip().split(" ", 1) for rule in fields["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert set(policy.values()) == {"'none'", "'self'"}
-    assert "form-action 'self'" in dict(security_fields(has_form=True))["Content-Security-Policy"]
+    with_form = dict(security_fields(has_form=True))
+    assert "form-action 'self'" in with_form["Content-Security-Policy"]
+    assert (fields["Referrer-Policy"], with_form["Referrer-Policy"]) == ("no-referrer", "same-origin")
     assert fields["X-Content-Type-Options"] == "nosniff"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.real.conftest import ADDRESS
 from tests.real.test_clients import run_client
 from tests.support.certificates import Certificate
-from tests.support.fixtures import Account, missing
+from tests.support.fixtures import Account
 from tests.support.gateway import ERLANG_CONFIG, Gateway
 from tests.support.network_namespaces import NetworkNamespace
 from tests.support.processes import ROOT, Child, ReservedPort, wait_until
@@ -22,8 +23,6 @@ SECONDS = 30
 #: For all scenes of a test, on a busy machine.
 PLAY_SECONDS = 90
 ACCOUNTS = (Account("alice", "wonderland"), Account("bob", "builder"))
-#: An address that is not on loopback, in a namespace.
-ADDRESS = "10.199.7.1"
 CONFIG = ERLANG_CONFIG.replace("mod_websocket}}]}}", 'mod_websocket}}, {{["console"], wsgw_console}}]}}')
 PLAIN = """\
 hosts: [localhost]
@@ -110,19 +109,6 @@ def test_the_console_in_front_of_a_server(
         steps = play(("chat", f"http://127.0.0.1:{gateway.ws_port}/console/"), accounts=accounts)
         assert {"contacts", "chat", "resumed", "left", "done"} <= {step["step"] for step in steps}
         gateway.assert_clean_log({account.user: account.password for account in accounts})
-
-
-@pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[NetworkNamespace]:
-    """A separate network, with one address that is not on loopback."""
-    try:
-        made = NetworkNamespace(tmp_path / "namespace.log")
-    except OSError as error:
-        missing(f"no network namespace: {error}")
-    with closing(made):
-        made.ip("link", "set", "lo", "up")
-        made.ip("address", "add", f"{ADDRESS}/24", "dev", "lo")
-        yield made
 
 
 @pytest.mark.root

@@ -82,17 +82,25 @@ def table_page(found: Document, version: str) -> Html:
     return frame("wsgw: sessions", _bar(logged_in=True), content, version=version, script="sessions.js")
 
 
-def session_page(connection: int, found: Document | None, error: str, version: str, now: float) -> Html:
+def session_page(
+    connection: int,
+    found: Document | None,
+    silent: Sequence[int],
+    error: str,
+    version: str,
+    now: float,
+) -> Html:
     """The page of one session. ``found``: the answer of its worker, None if no worker knows it.
 
-    ``now``: seconds since the epoch.
+    ``silent``: the workers that have not answered. ``now``: seconds since the epoch.
     """
     session = found["session"] if found is not None else None
     notice = element("p", error, class_="notice bad", role="alert") if error else None
     lines = found["lines"] if found is not None else None
     if session is None:
         what = element("p", "This session has ended, or has never been.", class_="notice warn")
-        parts = [notice, element("h2", f"Connection {connection}"), what, _lines(lines)]
+        told = list(_silent(silent)) if found is None and silent else [what]
+        parts = [notice, element("h2", f"Connection {connection}"), *told, _lines(lines)]
     else:
         title = session["jid"] or "no JID yet"
         heading = element("div", element("h2", title), element("p", _marks(session)), class_="heading")
@@ -126,7 +134,7 @@ def _link(text: str, page: str, **query: object) -> Html:
 def _silent(slots: Sequence[int]) -> Iterator[Html]:
     for slot in slots:
         yield element(
-            "p", f"Worker {slot} has not answered: its sessions are missing here.", class_="notice warn"
+            "p", f"Worker {slot} has not answered: its sessions are not known.", class_="notice warn"
         )
 
 

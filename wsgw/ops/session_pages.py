@@ -130,18 +130,21 @@ class SessionPages:
 
     def _session(self, request: Request) -> Answer:
         connection = _number(request.query.get("id", ""))
-        found = self._facts(connection)
+        found, silent = self._facts(connection)
         error = "This worker already traces as many sessions as it may." if "busy" in request.query else ""
-        markup = session_page(connection, found, error, self._version(), time.time())
+        markup = session_page(connection, found, silent, error, self._version(), time.time())
         return Answer.of_page(markup, 200 if found is not None else 404)
 
     def _session_document(self, request: Request) -> Answer:
-        found = self._facts(_number(request.query.get("id", "")))
-        return _json(found) if found is not None else Answer.of_text(404)
+        found, silent = self._facts(_number(request.query.get("id", "")))
+        if found is not None:
+            return _json(found)
+        return Answer.of_text(503 if silent else 404)
 
-    def _facts(self, connection: int) -> Document | None:
-        """What the worker of a connection knows of it; None if no worker knows it."""
-        return _first(self._exchange.ask_all({"ask": "session", "connection": connection}))
+    def _facts(self, connection: int) -> tuple[Document | None, list[int]]:
+        """(What the worker of a connection knows of it, None if no worker does; the silent workers)."""
+        answers = self._exchange.ask_all({"ask": "session", "connection": connection})
+        return _first(answers), answers.silent
 
     def _trace(self, request: Request) -> Answer:
         connection = _number(request.form.get("id", ""))
@@ -163,7 +166,8 @@ def _number(text: str) -> int:
 
 def _way_back(path: str) -> str:
     """A path of these pages to return to after the login; never an address of another host."""
-    return path if path.startswith((_SESSIONS, FOLDER + "session")) and path.isprintable() else _SESSIONS
+    is_ours = path.startswith(FOLDER + "session") and path.isascii() and path.isprintable()
+    return path if is_ours else _SESSIONS
 
 
 def _json(document: Any) -> Answer:

@@ -59,6 +59,7 @@ class Asset:
 def security_fields(*, has_form: bool = False) -> Fields:
     """The header fields that protect a page and its files; ``has_form``: its forms may post to its origin.
 
+    A form must not have the policy ``no-referrer``: its ``Origin`` would be ``null`` (Fetch, section 3.1).
     ``connect-src 'self'`` also allows WebSockets to the same host and port (Content Security Policy Level 3).
     """
     form_action = "'self'" if has_form else "'none'"
@@ -70,7 +71,7 @@ def security_fields(*, has_form: bool = False) -> Fields:
         ("Content-Security-Policy", policy),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Referrer-Policy", "no-referrer"),
+        ("Referrer-Policy", "same-origin" if has_form else "no-referrer"),
         ("X-Content-Type-Options", "nosniff"),
     ]
 
