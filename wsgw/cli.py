@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -225,6 +226,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from wsgw.doctor import Arguments, doctor
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # all findings so far are printed: there is nothing to end
+    open_files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # no warning about the limit of this process
     return doctor(
         Arguments(
             _source(arguments),
@@ -237,6 +240,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             idle=arguments.idle,
             quick=arguments.quick,
             json=arguments.json,
+            open_files=open_files,
         )
     )
 

@@ -5,6 +5,7 @@ Real gateways run in front of real servers. The doctor reads a file with their p
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import socket
@@ -361,6 +362,15 @@ def test_a_low_limit_of_open_files_of_the_running_gateway(
     assert fault["fix"] == f"{note['fix']}, or lower max_sessions"
 
 
+def test_a_low_limit_of_this_shell_is_that_of_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service that deploy.sh installs has its own limit."""
+    config = config_of("unix:/none")
+    process = limits._Process("self", is_gateway=False)
+    assert [one.verdict for one in limits._open_files(config, process, 300)] == [Verdict.OK]
+    monkeypatch.setattr(limits, "_given", lambda *_: 1000)
+    assert [one.verdict for one in limits._open_files(config, process, 300)] == [Verdict.NOTE]
+
+
 def test_more_sessions_than_local_ports(prosody: Server, examine: Callable[..., Diagnosis]) -> None:
     found = examine(prosody, options="max_sessions: 70000")
     (fault,) = found.of("limit.ports")
@@ -401,10 +411,18 @@ def test_more_workers_than_the_processors_of_the_control_group(
     (tmp_path / "wsgw.service").mkdir()
     maximum = tmp_path / "wsgw.service" / "cpu.max"
     config = replace(config_of("unix:/none"), workers=4)
-    process = limits._Process("open files of this shell", "self")
+    process = limits._Process("self", is_gateway=False)
     for quota, expected in (("max 100000", []), ("400000 100000", []), ("150000 100000", ["workers"])):
         maximum.write_text(f"{quota}\n")
         found = list(limits._processors(config, process))
         assert [one.subject for one in found] == expected
     assert found[0].what == "4 workers share the time of 1.5 processors (cpu.max)"
     assert found[0].fix == "set workers to 1"
+
+
+def test_the_limit_of_the_doctors_shell_is_no_warning_about_the_gateway(
+    prosody: Server, examine: Callable[..., Diagnosis]
+) -> None:
+    """A shell may open 1024 files, and the service 65536."""
+    with open_files(os.getpid(), 1024):
+        assert examine(prosody, options="max_sessions: 5000").inside == []

@@ -77,6 +77,8 @@ class Arguments:
     idle: float = 65.0
     quick: bool = False
     json: bool = False
+    #: The limit of the shell, which this process may have raised.
+    open_files: int = 0
 
 
 def doctor(arguments: Arguments) -> int:
@@ -156,6 +158,7 @@ def _asked(arguments: Arguments) -> Inquiry:
         account=None if arguments.account is None else _account(arguments.account),
         idle=arguments.idle,
         quick=arguments.quick,
+        open_files=arguments.open_files,
     )
 
 

@@ -52,6 +52,8 @@ class Inquiry:
     idle: float = 65.0
     #: Leave out the checks that wait.
     quick: bool = False
+    #: How many files a gateway could open that is started in the same shell; 0 if that is not known.
+    open_files: int = 0
 
 
 class Check(NamedTuple):

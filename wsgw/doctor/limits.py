@@ -1,4 +1,4 @@
-"""What the machine allows: open files, local ports, queues of connections, memory, processors."""
+"""What the machine allows: open files, local ports, queues of connections, processors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ _CGROUPS = Path("/sys/fs/cgroup")
 class _Process(NamedTuple):
     """The process whose limits count."""
 
-    #: As the subject of a finding.
-    name: str
     pid: str
+    #: Whether it is the gateway; otherwise a gateway that is started elsewhere may have other limits.
+    is_gateway: bool
+
+    @property
+    def name(self) -> str:
+        """The subject of a finding."""
+        return f"open files of process {self.pid}" if self.is_gateway else "open files of this shell"
 
 
 def _check(inquiry: Inquiry) -> Iterator[Finding]:
@@ -33,11 +38,10 @@ def _check(inquiry: Inquiry) -> Iterator[Finding]:
     if config is None:
         return
     holder = running_gateway(config)
-    if holder is None:
-        process = _Process("open files of this shell", "self")
-    else:
-        process = _Process(f"open files of process {holder.pid}", str(holder.pid))
-    yield from _open_files(config, process)
+    process = _Process("self", False) if holder is None else _Process(str(holder.pid), True)
+    limit = _limit_of_files(process) if process.is_gateway else inquiry.open_files
+    if limit:
+        yield from _open_files(config, process, limit)
     yield from _local_ports(config)
     yield from _queue(config)
     yield from _processors(config, process)
@@ -46,32 +50,30 @@ def _check(inquiry: Inquiry) -> Iterator[Finding]:
 # Open files
 
 
-def _open_files(config: Config, process: _Process) -> Iterator[Finding]:
-    limit = _limit_of_files(process)
-    if limit is None:
-        return
+def _open_files(config: Config, process: _Process, limit: int) -> Iterator[Finding]:
     room = sessions_within(limit, config.workers)
     wanted = max((_given(config, listener) for listener in config.listeners), default=0)
     what = f"{limit} at most, room for {room} sessions"
     fix = "raise LimitNOFILE (systemctl edit wsgw) or ulimit -n, and restart wsgw"
     if room < wanted:
         what += f", but max_sessions is {wanted}"
-        yield Finding("limit.files", process.name, Verdict.FAILED, what, f"{fix}, or lower max_sessions")
-    elif room < _ENOUGH and not wanted:
+        verdict = Verdict.FAILED if process.is_gateway else Verdict.NOTE
+        yield Finding("limit.files", process.name, verdict, what, f"{fix}, or lower max_sessions")
+    elif room < _ENOUGH and not wanted and process.is_gateway:
         yield Finding("limit.files", process.name, Verdict.NOTE, what, fix)
     else:
         yield Finding("limit.files", process.name, Verdict.OK, what)
 
 
-def _limit_of_files(process: _Process) -> int | None:
-    """The soft limit; None if it cannot be seen."""
+def _limit_of_files(process: _Process) -> int:
+    """The soft limit; 0 if it cannot be seen."""
     try:
         text = Path(f"/proc/{process.pid}/limits").read_text("ascii")
     except OSError:
-        return None
+        return 0
     found = re.search(r"^Max open files +(\w+)", text, re.MULTILINE)
     if found is None:
-        return None
+        return 0
     return resource.RLIM_INFINITY if found[1] == "unlimited" else int(found[1])
 
 
