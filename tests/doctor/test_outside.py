@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.doctor.world import (
+    CADDY,
     HAPROXY,
     NOWHERE,
     SILENT_IP,
@@ -44,6 +45,8 @@ NAMED = """
 SITES = {
     "nginx": Site(),
     "haproxy": Site("haproxy"),
+    "caddy": Site("caddy"),
+    "stripped": Site("caddy", websocket=f"handle_path /ws-xmpp* {{\n{CADDY}\n}}\nhandle {{\n{CADDY}\n}}"),
     "nowhere": Site(address=NOWHERE),
     "silent": Site(address=SILENT_IP),
     "target": Site(more={"_xmpp-client._tcp.target.wsgw.test SRV": ["0 0 5222 gone.wsgw.test."]}),
@@ -81,7 +84,7 @@ SITES = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    for program in ("ip", "nginx", "haproxy", "openssl"):
+    for program in ("ip", "nginx", "haproxy", "caddy", "openssl"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed")
     try:
@@ -98,7 +101,7 @@ def of_outside(findings: list[dict[str, str]]) -> list[dict[str, str]]:
     return [finding for finding in findings if finding["check"].partition(".")[0] in OUTSIDE]
 
 
-@pytest.mark.parametrize("site", ["nginx", "haproxy"])
+@pytest.mark.parametrize("site", ["nginx", "haproxy", "caddy"])
 def test_a_healthy_domain_has_no_fault(world: World, site: str) -> None:
     found = of_outside(world.doctor(site, "--quick"))
     assert {finding["verdict"] for finding in found} == {"ok"}, found
@@ -134,6 +137,11 @@ FAULTS = {
         "websocket.public",
         "at the path /xmpp; wsgw serves /ws-xmpp",
         "name the path /ws-xmpp in host-meta",
+    ),
+    "stripped": (
+        "websocket.public",
+        "no WebSocket at the path /ws-xmpp",
+        "Caddy: reverse_proxy /ws-xmpp 127.0.0.1",
     ),
     "noplace": ("websocket.public", "no WebSocket at the path /ws-xmpp", "location /ws-xmpp { proxy_pass"),
     "old": ("websocket.public", "the proxy speaks HTTP/1.0", "nginx: in the location"),

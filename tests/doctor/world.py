@@ -1,6 +1,6 @@
 """A small internet in a network namespace: a DNS server, proxies on port 443, gateways, an XMPP server.
 
-Each site is a domain ``NAME.wsgw.test``, behind nginx or haproxy, with one fault or none.
+Each site is a domain ``NAME.wsgw.test``, behind nginx, haproxy or Caddy, with one fault or none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from tests.support.processes import ROOT, Child, wait_until
 from tests.support.wire import END
 
 ZONE = "wsgw.test"
-NGINX_IP, HAPROXY_IP, SILENT_IP, GATEWAY_IP, DNS_IP = (f"192.0.2.{number}" for number in (1, 2, 9, 10, 53))
+NGINX_IP, HAPROXY_IP, CADDY_IP, SILENT_IP, GATEWAY_IP, DNS_IP = (
+    f"192.0.2.{number}" for number in (1, 2, 3, 9, 10, 53)
+)
+_PROXIES = {"nginx": NGINX_IP, "haproxy": HAPROXY_IP, "caddy": CADDY_IP}
 NOWHERE = "nowhere"
 _FEATURES = (
     b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
@@ -61,7 +64,7 @@ class Site:
     """A domain. The texts are parts of the proxy's configuration, in which ``{backend}`` is the gateway."""
 
     proxy: str = "nginx"
-    #: nginx: the location of the WebSocket. haproxy: lines of the backend.
+    #: nginx: the location of the WebSocket. haproxy: lines of the backend. Caddy: the whole site block.
     websocket: str = ""
     #: nginx: the locations of host-meta.
     host_meta: str = ""
@@ -110,6 +113,21 @@ defaults
 frontend web
     bind @IP@:443 ssl crt @PEM@ alpn http/1.1
 @RULES@
+"""
+CADDY = "reverse_proxy @BACKEND@"
+CADDY_HEAD = """\
+{
+    admin off
+    auto_https off
+    storage file_system "@FOLDER@/caddy"
+}
+"""
+CADDY_SITE = """
+https://@DOMAIN@ {
+    bind @IP@
+    tls "@PEM@" "@PEM@"
+    @BLOCK@
+}
 """
 
 
@@ -161,7 +179,7 @@ class World:
     def _start(self) -> None:
         self._namespace = self._stack.enter_context(closing(NetworkNamespace(self._folder / "namespace.log")))
         self._namespace.ip("link", "set", "lo", "up")
-        for address in (NGINX_IP, HAPROXY_IP, SILENT_IP, GATEWAY_IP, DNS_IP):
+        for address in (NGINX_IP, HAPROXY_IP, CADDY_IP, SILENT_IP, GATEWAY_IP, DNS_IP):
             self._namespace.ip("address", "add", f"{address}/32", "dev", "lo")
         self._make_certificates()
         self._start_xmpp_server()
@@ -173,6 +191,8 @@ class World:
         (self._folder / "nginx").mkdir()
         self._run("nginx", "nginx", "-c", str(self._write("nginx.conf", self._nginx())))
         self._run("haproxy", "haproxy", "-f", str(self._write("haproxy.cfg", self._haproxy())))
+        caddyfile = str(self._write("Caddyfile", self._caddy()))
+        self._run("caddy", "caddy", "run", "--adapter", "caddyfile", "--config", caddyfile)
         wait_until(self._are_ready, 30.0, "the servers")
 
     def _run(self, name: str, *argv: str) -> None:
@@ -186,7 +206,7 @@ class World:
 
     def _are_ready(self) -> bool:
         gateways = (GATEWAYS[site.gateway] for site in self._sites.values())
-        needed = {(one.ip, one.port) for one in gateways} | {(NGINX_IP, 443), (HAPROXY_IP, 443)}
+        needed = {(one.ip, one.port) for one in gateways} | {(ip, 443) for ip in _PROXIES.values()}
         dns_is_ready = "ready" in (self._folder / "dns.log").read_text("utf-8")
         return dns_is_ready and needed <= listening(self._namespace.pid)
 
@@ -237,7 +257,7 @@ class World:
         records: dict[str, Sequence[str]] = {}
         for name, site in self._sites.items():
             domain = domain_of(name)
-            address = site.address or {"nginx": NGINX_IP, "haproxy": HAPROXY_IP}[site.proxy]
+            address = site.address or _PROXIES[site.proxy]
             usual = {
                 f"{domain} A": [address],
                 f"_xmpp-client._tcp.{domain} SRV": [f"0 5 5222 {domain}."],
@@ -256,6 +276,17 @@ class World:
                 text = text.replace("@BACKEND@", GATEWAYS[site.gateway].place).replace("@IP@", NGINX_IP)
                 servers.append(text.replace("@MORE@", ""))
         return NGINX.replace("@SERVERS@", "".join(servers))
+
+    def _caddy(self) -> str:
+        sites = CADDY_HEAD
+        for name, site in self._sites.items():
+            if site.proxy == "caddy":
+                text = CADDY_SITE.replace("@BLOCK@", site.websocket or CADDY).replace(
+                    "@DOMAIN@", domain_of(name)
+                )
+                text = text.replace("@PEM@", str(self._pems[site.certificate].pem)).replace("@IP@", CADDY_IP)
+                sites += text.replace("@BACKEND@", GATEWAYS[site.gateway].place)
+        return sites
 
     def _haproxy(self) -> str:
         sites = {name: site for name, site in self._sites.items() if site.proxy == "haproxy"}
