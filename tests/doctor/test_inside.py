@@ -183,6 +183,11 @@ def test_a_port_that_expects_a_proxy_header(ejabberd: Server, examine: Callable[
     assert fault["fix"] == "it answers otherwise: set upstream_proxy_protocol to v2"
 
 
+def test_a_port_that_expects_no_proxy_header(prosody: Server, examine: Callable[..., Diagnosis]) -> None:
+    fault = only(examine(prosody, options="upstream_proxy_protocol: v2"), "upstream.xmpp")
+    assert fault["fix"] == "it answers otherwise: set upstream_proxy_protocol to off"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["ejabberd", "prosody"])
 @pytest.mark.parametrize("scheme", ["tcp", "starttls", "tls"])
@@ -205,13 +210,13 @@ def test_a_host_that_the_server_does_not_serve(
     ("address", "topic", "proxy", "expected"),
     [
         ("tcp://127.0.0.1:5223", XMPP, "off", ["starttls off", "tls off", "tcp v2", "starttls v2", "tls v2"]),
-        ("tcp://192.0.2.1:5223", XMPP, "off", ["starttls off", "tls off", "starttls v2", "tls v2", "tcp v2"]),
+        ("tcp://192.0.2.1:5223", XMPP, "off", ["starttls off", "tls off", "starttls v2", "tls v2"]),
         ("tls://127.0.0.1:5222", TLS, "v1", ["tcp v1", "starttls v1", "tcp off", "starttls off", "tls off"]),
         ("unix:/run/xmpp", XMPP, "v2", ["unix off"]),
     ],
 )
 def test_the_other_ways_to_a_port(address: str, topic: str, proxy: str, expected: list[str]) -> None:
-    """Over the network the ways with TLS come first."""
+    """Over the network only those with TLS."""
     (listener,) = config_of(address, upstream_proxy_protocol=proxy).listeners
     others = upstreams._others(listener, listener.upstream[0], topic)
     assert [f"{one.upstream[0].scheme} {one.upstream_proxy_protocol}" for one in others] == expected

@@ -24,19 +24,17 @@ def _check(inquiry: Inquiry) -> Iterator[Finding]:
     config = inquiry.config
     if config is None:
         return
-    free = 0
+    served = False
     for use in uses(config):
         place = _shown(use.listener)
         for problem in use.problems:
             yield Finding("port.free", place, Verdict.FAILED, problem.reason)
         if use.problems:
             continue
-        if use.holder is None:
-            free += 1
-            yield Finding("port.free", place, Verdict.OK, "free")
-        else:
-            yield Finding("port.free", place, Verdict.OK, f"open, by {use.holder}")
-    if free == len(config.all_listeners):
+        served |= use.holder is not None
+        what = "free" if use.holder is None else f"open, by {use.holder}"
+        yield Finding("port.free", place, Verdict.OK, what)
+    if not served:
         what, fix = "no gateway runs with this configuration", "start it: systemctl start wsgw"
         yield Finding("port.gateway", "gateway", Verdict.NOTE, what, fix)
 

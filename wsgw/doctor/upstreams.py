@@ -117,17 +117,20 @@ def _with_a_way(answer: Answer, remark: Remark, inquiry: Inquiry) -> Remark:
 
 
 def _others(listener: ListenerConfig, address: UpstreamAddress, topic: str) -> Iterator[ListenerConfig]:
-    """Other ways to the same host, the most probable first, each as the options of a listener."""
+    """Other ways to the same host, the most probable first, each as the options of a listener.
+
+    None leaves out TLS over a network: passwords would cross it in clear.
+    """
     quick = replace(listener, connect_timeout=min(_PATIENCE, listener.connect_timeout))
     if topic == REACH:
-        if address.port not in (0, _STREAMS):
+        if address.port not in (0, _STREAMS):  # with the configured TLS
             yield replace(quick, upstream=(replace(address, port=_STREAMS),))
         if address.port not in (0, _DIRECT_TLS):
             yield replace(quick, upstream=(replace(address, scheme="tls", port=_DIRECT_TLS),))
         return
     schemes = [address.scheme]
     if address.scheme != "unix":
-        schemes = ["tcp", "starttls", "tls"] if is_loopback(address.host) else ["starttls", "tls", "tcp"]
+        schemes = ["tcp", "starttls", "tls"] if is_loopback(address.host) else ["starttls", "tls"]
     known = listener.upstream_proxy_protocol
     for protocol in (known, "v2") if known == "off" else (known, "off"):
         for scheme in schemes:
