@@ -30,6 +30,10 @@ format: | .venv ## ruff: sort imports, format
 types: | .venv ## mypy
 	$(python) -m mypy
 
+.PHONY: build
+build: | .venv ## the native functions, in place
+	@scripts/build.sh .venv/bin/python
+
 .PHONY: docs
 docs: | .venv ## write the pages that are made from the code and from the rules
 	$(python) -m wsgw options >docs/options.md

@@ -12,7 +12,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 help_if_asked "$@"
 
 make_environment requirements.txt
-note "$(scripts/build.sh .venv/bin/python || true)"
 
 say "wsgw demo"
 exec .venv/bin/python -m wsgw demo "$@"

@@ -151,13 +151,27 @@ pip_install() {
     fi
 }
 
-# make_environment FILE [FOLDER]: creates .venv or FOLDER with the packages of a requirements file.
+# build_native: builds the native functions with the Python of .venv, and prints the result in one line. In CI a warning of
+# the compiler is an error. Succeeds without a compiler, too.
+build_native() {
+    local status=0 result
+    if [ "${CI:-}" = true ]; then local -x CFLAGS="-Wall -Wextra -Werror ${CFLAGS:-}"; fi
+    result=$(scripts/build.sh .venv/bin/python) || status=$?
+    note "$result"
+    [ "$status" -eq 0 ] || [ "$status" -eq "$native_unable" ]
+}
+
+native_unable=3 # the exit status of build.sh without a compiler or headers
+
+# make_environment FILE [FOLDER]: creates .venv, and builds the native functions, or FOLDER, with the packages of a
+# requirements file.
 make_environment() {
     local python folder=${2:-.venv}
     python=$(find_python)
     say "Python packages in $folder ($("$python" --version))"
     make_venv "$folder" "$python"
     pip_install "$folder" "$1"
+    if [ "$folder" = .venv ]; then build_native || true; fi
 }
 
 # become_tests MODULE ARGUMENT...: replaces this script by a module of tests/.

@@ -16,8 +16,11 @@ fi
 
 quick_selection="not real and not slow and not root and not perf"
 quick_seconds=60
-debian_packages=(ejabberd prosody prosody-modules python3-certbot chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev libssl-dev prometheus nginx-light apache2-bin caddy)
+debian_packages=(ejabberd prosody prosody-modules python3-certbot chromium curl haproxy openssl libexpat1 iproute2 shellcheck systemd gcc libc6-dev python3-dev libssl-dev prometheus nginx-light apache2-bin caddy)
 xml_tests=(tests/stanzas tests/xmpp)
+# With the native functions they run among all tests, without them once more.
+pure_tests=(tests/websocket_session tests/websocket_xmpp tests/conformance
+    tests/end_to_end/test_rfc6120.py tests/end_to_end/test_rfc7395.py tests/end_to_end/test_hostile_xml.py)
 # Neighbours stay together, which share servers; a worker that has nothing left takes half of what the other has.
 at_once=(-n "${WORKERS:-2}" --dist worksteal)
 failures=()
@@ -64,7 +67,11 @@ test_xml_under_debian_python() {
     pip_install .venv-debian .venv-debian/requirements.txt || return
     note "$(.venv-debian/bin/python -c 'import pyexpat, sys; print("Python", sys.version.split()[0], pyexpat.EXPAT_VERSION)')" \
         "of $(dpkg-query -W libexpat1 2>/dev/null || echo unknown origin)"
-    .venv-debian/bin/python -m pytest -q "${at_once[@]}" "${xml_tests[@]}"
+    WSGW_NATIVE=0 .venv-debian/bin/python -m pytest -q "${at_once[@]}" "${xml_tests[@]}"
+}
+
+test_in_pure_python() {
+    WSGW_NATIVE=0 .venv/bin/python -m pytest -q "${at_once[@]}" "${pure_tests[@]}"
 }
 
 make_environment requirements-dev.txt
@@ -76,6 +83,7 @@ if ! $quick; then
 fi
 
 run=.venv/bin/python
+check "native functions" build_native
 check "ruff check" "$run" -m ruff check --quiet .
 check "ruff format" "$run" -m ruff format --check --quiet .
 check "mypy --strict" "$run" -m mypy --no-error-summary
@@ -83,7 +91,8 @@ if $quick; then
     check "quick tests" "$run" -m pytest -q "${at_once[@]}" -m "$quick_selection" \
         --durations 10 --durations-min 1 "$@"
 else
-    check "XML tests under Debian's Python" test_xml_under_debian_python
+    check "XML tests under Debian's Python, without native functions" test_xml_under_debian_python
+    check "tests without native functions" test_in_pure_python
     check "all tests" "$run" -m pytest -q "${at_once[@]}" "$@"
 fi
 if $quick && [ "$SECONDS" -gt "$quick_seconds" ]; then

