@@ -22,7 +22,7 @@ from typing import Final
 from wsgw.errors import PageAnswer, refusals
 from wsgw.opening.pages import PageRequest
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wsgw.listener")
 
 #: The folder of the tokens in a URL.
 FOLDER: Final = (".well-known", "acme-challenge")
