@@ -13,6 +13,7 @@ from tests.doctor.diagnosis import Diagnosis, diagnose
 from tests.support.certificates import Certificate
 from tests.support.fixtures import Account as Registered
 from tests.support.gateway import Gateway
+from tests.support.processes import ReservedPort
 from tests.support.servers import Server
 from wsgw.config.source import Source
 from wsgw.doctor.account import ACCOUNT, _Trial, _Way
@@ -83,6 +84,17 @@ def test_a_password_crosses_no_network_without_tls() -> None:
     (finding,) = ACCOUNT.run(inquiry)
     assert (finding.check, finding.verdict) == ("account.login", Verdict.SKIPPED)
     assert finding.what == "no login: ws://192.0.2.1/ws-xmpp would carry it over the network without TLS"
+
+
+def test_without_a_websocket_there_is_no_login() -> None:
+    """That is the consequence of a fault that another check finds."""
+    port = ReservedPort()
+    url = f"ws://127.0.0.1:{port.number}/ws-xmpp"
+    account = Account("alice", "example.org", "open sesame")
+    (finding,) = ACCOUNT.run(Inquiry(("example.org",), Source(), url=url, account=account))
+    port.release()
+    assert finding.verdict is Verdict.SKIPPED
+    assert finding.what == f"not tried, because no WebSocket opens at {url}"
 
 
 def test_without_an_address_there_is_no_login() -> None:

@@ -125,7 +125,8 @@ def test_without_a_configuration_of_wsgw_only_the_outside_is_checked(
     monkeypatch.setattr(command, "find_config", lambda *_: SEARCHED[-1])
     monkeypatch.setattr(Source, "read", lambda source: load_nothing(source))
     assert doctor(Arguments(Source(), domain="example.org")) == 0
-    assert capsys.readouterr().out.startswith("– inside: only the outside is checked: no listener here →")
+    ejabberds = f"{SEARCHED[-1]} is ejabberd's own file"
+    assert f"– inside: only the outside is checked: {ejabberds} → name a file" in capsys.readouterr().out
     assert doctor(Arguments(Source())) == UNUSABLE
     assert doctor(Arguments(Source("wsgw.yml"), domain="example.org")) == UNUSABLE
     monkeypatch.setattr(command, "find_config", lambda *_: SEARCHED[0])

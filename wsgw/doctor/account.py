@@ -104,7 +104,16 @@ class _Trial:
         """All findings; after a failed login the other steps are left out."""
         for framing in (Rfc7395(), Legacy()):
             try:
-                with closing(self._way.enter()) as client:
+                client = self._way.enter()
+            except ssl.SSLCertVerificationError as fault:
+                yield self._failed("login", f"no login at {self._way.url}", fault)
+                return
+            except _FAULTS:  # another check says why
+                what = f"not tried, because no WebSocket opens at {self._way.url}"
+                yield _finding(self._account, "login", Verdict.SKIPPED, what)
+                return
+            try:
+                with closing(client):
                     session = self._session(client, framing)
                     with at_most(_SOON):
                         features, mechanism = _log_in(session)

@@ -91,8 +91,9 @@ def doctor(arguments: Arguments) -> int:
         domains = inquiry.domains or config.hosts
         inquiry = replace(inquiry, config=config, files=PemFiles.of(config), domains=domains)
     except ConfigError as error:
-        usable = bool(inquiry.domains) and _none_was_expected(inquiry.source)
-        for finding in missing(error) if usable else errors(error):
+        reason = _without_configuration(inquiry.source) if inquiry.domains else ""
+        usable = bool(reason)
+        for finding in missing(reason) if usable else errors(error):
             report.add(finding)
     for finding in examine(inquiry, CHECKS, report.begin):
         report.add(finding)
@@ -216,12 +217,16 @@ def _misuse(name: str, reason: str) -> ConfigError:
     return ConfigError([ConfigProblem(name, 0, reason)])
 
 
-def _none_was_expected(source: Source) -> bool:
-    """Whether no configuration was named, and none of wsgw is in its usual places."""
+def _without_configuration(source: Source) -> str:
+    """Why it is right that there is no configuration: none was named, and none is in its usual places.
+
+    Empty if there should be one.
+    """
     if source.file or source.listen or source.domains or source.upstreams:
-        return False
+        return ""
     try:
         found = find_config(None, os.environ)
-    except ConfigError:
-        return True
-    return found == SEARCHED[-1]  # that of a modern ejabberd, which would not start with a listener of wsgw
+    except ConfigError as error:
+        return error.problems[0].reason
+    # A modern ejabberd would not start with a listener of wsgw in its file.
+    return f"{found} is ejabberd's own file" if found == SEARCHED[-1] else ""

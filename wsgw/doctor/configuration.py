@@ -24,9 +24,8 @@ def findings_of(check: str, error: ConfigError) -> Iterator[Finding]:
         yield Finding(check, place, Verdict.FAILED, problem.reason)
 
 
-def missing(error: ConfigError) -> Iterator[Finding]:
+def missing(reason: str) -> Iterator[Finding]:
     """The finding that there is none; the gateway of the domain may run on another machine."""
-    reason = error.problems[0].reason.partition("\n")[0].rstrip(":")
     what = f"only the outside is checked: {reason}"
     yield Finding(f"{_NAME}.valid", "inside", Verdict.SKIPPED, what, "name a file with --config")
 
