@@ -20,6 +20,7 @@ OF_FIXTURES = {
     "promtool": "real",
     "start": "slow",  # a gateway for one test, in several processes
     "start_server": "real",
+    "watched": "slow",  # six sessions through two workers
 }
 #: By folder: all tests in it have the marker.
 OF_FOLDERS = {
