@@ -26,7 +26,7 @@ CC=gcc CFLAGS="-O1 -g -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-saniti
 
 # Small objects come from malloc too, so that a byte after one of them is seen. The interpreter itself leaks.
 export LD_PRELOAD=$runtime PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 CI=true
-tests=(tests/_native/test_core.py tests/_native/test_pure.py tests/_native/test_differential.py
+tests=(tests/_native/test_core.py tests/_native/test_pure.py tests/_native/test_differential.py tests/_native/test_transcripts.py
     tests/stanzas/test_fast_path.py tests/test_websocket_frame.py)
 say "testing for $seconds seconds"
 while true; do

@@ -17,6 +17,7 @@ from struct import Struct
 
 from wsgw._native import pure
 from wsgw._native.choice import core
+from wsgw._native.functions import Functions
 from wsgw.errors import CloseCode, InvalidText, MessageTooBig, WebSocketViolation
 
 
@@ -37,6 +38,8 @@ MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
 #: ``FrameParser`` returns this for a data frame that completes no message.
 FRAGMENT: tuple[int, bytes] = (Opcode.CONTINUATION, b"")
+#: In place of an opcode: the payloads of several text messages, one common stanza in each (``ChunkParser``).
+STANZAS = -2
 #: The header was read, and part of the payload is missing. Compared by identity.
 _BEGUN: tuple[int, bytes] = (-1, b"")
 
@@ -143,12 +146,19 @@ class FrameParser:
         "_unmask",
         "accept_binary",
         "max_message_size",
+        "stanza_bounds",
+        "taken",
     )
 
     def __init__(self, max_message_size: int, *, accept_binary: bool = False) -> None:
         #: Bytes that one whole message may have; may be changed between messages.
         self.max_message_size = max_message_size
         self.accept_binary = accept_binary
+        #: The bounds of a common stanza (``Functions``): a ``ChunkParser`` may take stanzas of several frames
+        #: together. None: not at all.
+        self.stanza_bounds: tuple[int, int, int] | None = None
+        #: The number of frames that the last ``STANZAS`` were in; of messages, presences and iqs among them.
+        self.taken = (0, 0)
         self._buffer = b""
         self._position = 0
         #: Type of the fragmented message, None between messages; its payload so far.
@@ -336,6 +346,40 @@ class FrameParser:
         message = (int(self._message_opcode), bytes(self._message))
         self._reset_message()
         return message
+
+
+class ChunkParser(FrameParser):
+    """A parser that takes the common stanzas of a chunk of bytes together, by native code.
+
+    While ``stanza_bounds`` are set, ``parse_stream`` may also return ``STANZAS`` and the payloads, without
+    anything between them, of successive text messages that each are one common stanza.
+    """
+
+    __slots__ = ("_stanzas_of_frames",)
+
+    def __init__(self, max_message_size: int, native: Functions) -> None:
+        super().__init__(max_message_size)
+        self._stanzas_of_frames = native.stanzas_of_frames
+
+    def parse_stream(self) -> tuple[int, bytes] | None:
+        """Return the next message, control frame or ``STANZAS``; None if more bytes are needed."""
+        if self._position == len(self._buffer):
+            self._buffer, self._position = b"", 0
+            return None
+        if self.stanza_bounds is not None and self._message is None and not self._remaining:
+            payloads, frames, stanzas, self._position = self._stanzas_of_frames(
+                self._buffer, self._position, self.max_message_size, *self.stanza_bounds
+            )
+            if frames:
+                self.taken = (frames, stanzas)
+                return STANZAS, payloads
+        return super().parse_stream()
+
+
+def parser_for_xmpp(max_message_size: int) -> FrameParser:
+    """Return a new parser of a client's frames: a ``ChunkParser`` where native functions are in use."""
+    native = core()
+    return FrameParser(max_message_size) if native is None else ChunkParser(max_message_size, native)
 
 
 def _check_utf8(payload: bytes) -> None:

@@ -124,6 +124,9 @@ class Echo:
         else:
             self._session.send(text)
 
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None:
+        raise AssertionError("stanza_bounds were not set")
+
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """No other part needs this."""
 

@@ -336,10 +336,14 @@ class Mute:
 
     def __init__(self) -> None:
         self.max_message_size = PREAUTH
+        self.stanza_bounds: tuple[int, int, int] | None = None
         self.got: list[bytes] = []
 
     def send(self, text: bytes) -> None:
         self.got.append(text)
+
+    def send_frames(self, frames: bytes) -> None:
+        raise AssertionError("there was no login")
 
     def close(self, code: int, reason: str) -> None:
         raise AssertionError(f"closed: {code} {reason}")

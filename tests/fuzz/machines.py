@@ -66,6 +66,9 @@ class _XmppSide:
         elif text == b"wait":
             self.ready = False
 
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None:
+        raise AssertionError("stanza_bounds were not set")
+
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
         self.told.append(("lost", cause, detail))
 
@@ -147,6 +150,7 @@ class _Browser:
 
     def __init__(self) -> None:
         self.max_message_size = _MAX_MESSAGE
+        self.stanza_bounds: tuple[int, int, int] | None = None
         self.got: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         #: The tag that opened the stream, in legacy framing.
@@ -162,6 +166,11 @@ class _Browser:
         elif text != b" ":  # the legacy keepalive may come before the header
             assert is_one_element(tree(text)), text
             assert text.startswith(b"<open ") or any(got.startswith(b"<open ") for got in self.got), self.got
+
+    def send_frames(self, data: bytes) -> None:
+        for opcode, payload in server_frames(data):
+            assert opcode == TEXT
+            self.send(payload)
 
     @staticmethod
     def _opens_legacy_stream(text: bytes) -> bool:

@@ -31,6 +31,9 @@ class XmppSide:
     def process_request(self, text: bytes) -> None:
         self.told.append(f"text {text.decode()}")
 
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None:
+        self.told.append(f"{stanzas} stanzas {elements.decode()}")
+
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
         self.told.append(f"lost {Ending(cause, detail)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.fuzz.oracles import server_frames
 from tests.support.wire import CLOSE_7395, END, OPENINGS, SERVER_HEADER, SUCCESS
 from wsgw.errors import CloseCode, Farewell, SessionError, causes
 from wsgw.websocket_xmpp import WebSocketXmpp, XmppLimits
@@ -34,10 +35,14 @@ class Browser:
 
     def __init__(self) -> None:
         self.max_message_size = 10_000
+        self.stanza_bounds: tuple[int, int, int] | None = None
         self.got: list[bytes] = []
 
     def send(self, text: bytes) -> None:
         self.got.append(text)
+
+    def send_frames(self, data: bytes) -> None:
+        self.got += [payload for _, payload in server_frames(data)]
 
     def close(self, code: int, reason: str) -> None:
         self.got.append(f"Close {code} {reason}".rstrip().encode())

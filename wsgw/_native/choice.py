@@ -10,7 +10,6 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import cast
 
 from wsgw._native.functions import Functions
@@ -23,7 +22,7 @@ VARIABLE = "WSGW_NATIVE"
 class Choice:
     """The extension, or the reason why this process runs in pure Python, as part of a sentence."""
 
-    core: ModuleType | None
+    core: Functions | None
     reason: str = ""
 
     def __str__(self) -> str:
@@ -42,7 +41,7 @@ def choose() -> Choice:
         return Choice(None, f"the extension cannot be loaded: {error}; {_advice()}")
     if getattr(core, "SOURCES_HASH", None) != sources_hash():
         return Choice(None, f"the extension was built from other sources; {_advice()}")
-    return Choice(core)
+    return Choice(cast("Functions", core))
 
 
 def _advice() -> str:
@@ -65,7 +64,7 @@ def choice() -> Choice:
 
 def core() -> Functions | None:
     """The extension, None in pure Python."""
-    return cast("Functions | None", _choice.core)
+    return _choice.core
 
 
 def turn_off(reason: str) -> None:

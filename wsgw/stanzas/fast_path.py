@@ -26,6 +26,9 @@ _NAMES = {
 #: In the order of ``Kind`` in ``stanza.h``.
 _KINDS = tuple(_NAMES.values())
 
+#: The event of stanzas that are in frames already; no element can have this name.
+FRAMES = "frames"
+
 
 class Bounds(NamedTuple):
     """The bounds of a common stanza: the most bytes, levels of elements, and attributes of one element."""
@@ -39,6 +42,9 @@ class Bounds(NamedTuple):
 SHALLOW_SIZE, SHALLOW_DEPTH, SHALLOW_ATTRIBUTES = SHALLOW = Bounds(2048, 5, 6)
 #: Of the functions in C, whose time is linear in the size: an archived, encrypted message has seven levels.
 NATIVE_BOUNDS = Bounds(256 * 1024, 16, 16)
+#: Bytes of a stanza above which the framing decides about declarations by the words in it (``xmpp/framing``).
+MAX_FRAMED = 64 * 1024
+_FRAMED_BOUNDS = NATIVE_BOUNDS._replace(size=MAX_FRAMED)
 
 #: A value without quotes in it: a lookahead could not tell a name from a value after such a quote. The bound
 #: keeps a failure cheap.
@@ -171,6 +177,37 @@ class NativeStanzas:
         return data[place:] if place else data
 
 
+class FramedStanzas:
+    """Makes frames of one session's common stanzas; all others are elements."""
+
+    __slots__ = ("_count", "_declaration", "_elements", "_frames_of_stanzas", "_inherits")
+
+    def __init__(self, native: Functions, root: bytes, declaration: bytes, elements: CommonStanzas) -> None:
+        self._frames_of_stanzas = native.frames_of_stanzas
+        self._declaration = declaration
+        self._inherits = _inherits(root)
+        self._elements = elements
+        self._count = 0
+
+    def take(self, data: bytes, events: list[tuple[str, bytes]]) -> bytes:
+        """As ``CommonStanzas.take``; an event ``FRAMES`` has the frames of the first stanzas."""
+        frames, elements, stanzas, place = self._frames_of_stanzas(
+            data, self._declaration, self._inherits, *_FRAMED_BOUNDS
+        )
+        if elements:
+            self._count += stanzas
+            events.append((FRAMES, frames))
+        if place == len(data):
+            return b""
+        rest = data[place:]
+        return self._elements.take(rest, events) if len(rest) > MAX_FRAMED else rest
+
+    def take_count(self) -> int:
+        """Return the number of stanzas in frames since the last call."""
+        count, self._count = self._count, 0
+        return count
+
+
 def _inherits(root: bytes) -> bool:
     """Whether the default namespace inside the start tag ``root`` is ``jabber:client``."""
     name, _ = first_tag(root, b"<iq/>")
@@ -196,6 +233,27 @@ def _may_end(data: bytes, start: int) -> bool:
     )
 
 
+def common_bounds(size: int, levels: int, attributes: int) -> Bounds | None:
+    """Return the bounds of the native functions that keep the limits of a stream or a client.
+
+    None in pure Python, or if a limit is below ``SHALLOW``.
+    """
+    if core() is None or size < SHALLOW_SIZE or levels < SHALLOW_DEPTH or attributes < SHALLOW_ATTRIBUTES:
+        return None
+    return Bounds(*map(min, (size, levels, attributes), NATIVE_BOUNDS))
+
+
+def framed_stanzas(root: bytes, size: int, declaration: bytes) -> FramedStanzas | None:
+    """Return a maker of frames for one session inside ``root``; None in pure Python, or if ``size`` is small.
+
+    ``declaration`` is inserted into each first tag that does not declare its namespace.
+    """
+    native, elements = core(), common_stanzas(root, size)
+    if native is None or elements is None or size < MAX_FRAMED:
+        return None
+    return FramedStanzas(native, root, declaration, elements)
+
+
 @lru_cache(maxsize=64)
 def common_stanzas(
     root: bytes,
@@ -209,10 +267,10 @@ def common_stanzas(
     """
     if size < SHALLOW_SIZE or levels < SHALLOW_DEPTH or attributes < SHALLOW_ATTRIBUTES:
         return None
-    native = core()
-    if native is None:
+    native, bounds = core(), common_bounds(size, levels, attributes)
+    if native is None or bounds is None:
         return ShallowStanzas(root)
-    return NativeStanzas(native, root, Bounds(*map(min, (size, levels, attributes), NATIVE_BOUNDS)))
+    return NativeStanzas(native, root, bounds)
 
 
 when_changed.append(common_stanzas.cache_clear)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from wsgw.errors import StreamError
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, TAG_LIMIT, TEXT_FIRST, StanzaCutter
-from wsgw.stanzas.fast_path import CommonStanzas, common_stanzas
+from wsgw.stanzas.fast_path import CommonStanzas, FramedStanzas, common_stanzas, framed_stanzas
 from wsgw.stanzas.markup import CompleteMarkup
 from wsgw.stanzas.parser import WHITESPACE, not_well_formed
 from wsgw.stanzas.repair import SkippedStanza, StanzaRepair, long_tag
@@ -49,6 +49,19 @@ class ServerElements(Protocol):
         """The stanzas from which content was removed."""
 
     @property
+    def declaration(self) -> bytes | None:
+        """The argument of ``frame_stanzas``."""
+
+    def frame_stanzas(self, declaration: bytes | None) -> None:
+        """Let ``feed`` return common stanzas together, in frames (``FRAMES``), by native functions.
+
+        ``declaration`` is inserted into each first tag that does not declare its namespace; None: no frames.
+        """
+
+    def take_framed(self) -> int:
+        """Return the number of stanzas that ``feed`` has returned in frames since the last call."""
+
+    @property
     def unusual(self) -> bool:
         """Whether there is a failure, a repair, or a rest for which ``feed(b"")`` must be called."""
 
@@ -75,9 +88,12 @@ class ServerStream:
         "_bindings",
         "_common",
         "_cutter",
+        "_framed",
         "_markup",
         "_repair",
         "_skipped",
+        "_uncounted",
+        "declaration",
         "failure",
         "limit",
         "repairs",
@@ -103,7 +119,11 @@ class ServerStream:
         #: A start tag with the namespace declarations of the stream's header; empty before it.
         self._bindings = b""
         #: Between two stanzas: recognises common stanzas among the next bytes.
-        self._common: CommonStanzas | None = None
+        self._common: CommonStanzas | FramedStanzas | None = None
+        #: What ``frame_stanzas`` has asked for; stanzas in earlier frames that ``take_framed`` must count.
+        self.declaration: bytes | None = None
+        self._framed: FramedStanzas | None = None
+        self._uncounted = 0
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Return (expanded name, bytes) of each element that ``data`` completes, in order.
@@ -146,6 +166,24 @@ class ServerStream:
         if self._cutter is not None:
             self._cutter.release()
             self._cutter = None
+
+    def frame_stanzas(self, declaration: bytes | None) -> None:
+        """Let ``feed`` return common stanzas in frames, until a restart (``ServerElements``)."""
+        self._stop_framing()
+        if self._common is not None and declaration is not None:
+            self.declaration = declaration
+            self._framed = framed_stanzas(self._bindings, self.limit, declaration)
+        if self._common is not None:
+            self._recognise()
+
+    def _stop_framing(self) -> None:
+        self._uncounted = self.take_framed()
+        self.declaration = self._framed = None
+
+    def take_framed(self) -> int:
+        """Return the number of stanzas in frames since the last call (``ServerElements``)."""
+        count, self._uncounted = self._uncounted, 0
+        return count if self._framed is None else count + self._framed.take_count()
 
     @property
     def at_border(self) -> bool:
@@ -214,6 +252,8 @@ class ServerStream:
             if cutter.restarted:
                 self._bindings = b""
                 self._cutter = None
+                if self._framed is not None:
+                    self._stop_framing()
                 cutter.release()
             elif cutter.depth == 1:
                 self._cutter = None
@@ -238,7 +278,7 @@ class ServerStream:
     def _recognise(self) -> None:
         """Between two stanzas: let the fast path try the next bytes."""
         if self._backlog is None:
-            self._common = common_stanzas(self._bindings, self.limit)
+            self._common = self._framed or common_stanzas(self._bindings, self.limit)
 
     def _leave_repair(self) -> None:
         if self._repair is not None:

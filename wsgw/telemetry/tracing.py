@@ -257,7 +257,16 @@ class _Wrapper(Generic[_Inner]):
 
 
 class _TracedFrames(_Wrapper[Frames]):
-    """Logs the frames from the browser."""
+    """Logs the frames from the browser, each alone: the wrapped parser takes none together."""
+
+    def __init__(self, inner: Frames, trace: _Trace) -> None:
+        super().__init__(inner, trace)
+        self.stanza_bounds: tuple[int, int, int] | None = None
+        inner.stanza_bounds = None
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        return self.inner.taken
 
     def feed(self, data: bytes) -> None:
         self.inner.feed(data)
@@ -293,6 +302,17 @@ class _TracedBrowser(_Wrapper[Browser]):
         self._trace.element(_TO_BROWSER, text)
         self.inner.send(text)
 
+    @property
+    def stanza_bounds(self) -> tuple[int, int, int] | None:
+        return self.inner.stanza_bounds
+
+    @stanza_bounds.setter
+    def stanza_bounds(self, bounds: tuple[int, int, int] | None) -> None:
+        self.inner.stanza_bounds = bounds
+
+    def send_frames(self, frames: bytes) -> None:
+        self.inner.send_frames(frames)
+
     def close(self, code: int, reason: str) -> None:
         self.inner.close(code, reason)
 
@@ -303,6 +323,15 @@ class _TracedServer:
     def __init__(self, inner: ServerElements, trace: _Trace) -> None:
         self.inner = inner
         self._trace = trace
+        self.declaration: bytes | None = None
+        inner.frame_stanzas(None)
+
+    def frame_stanzas(self, declaration: bytes | None) -> None:
+        """Note what holds after the trace: it logs each stanza alone."""
+        self.declaration = declaration
+
+    def take_framed(self) -> int:
+        return self.inner.take_framed()
 
     @property
     def failure(self) -> StreamError | None:

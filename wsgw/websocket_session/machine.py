@@ -16,12 +16,13 @@ from wsgw.errors import CloseCode, Farewell, HandshakeRefused, SessionError, Web
 from wsgw.opening.request import UpgradeRequest, judge
 from wsgw.websocket_frame import (
     FRAGMENT,
-    FrameParser,
+    STANZAS,
     Opcode,
     make,
     make_close,
     make_ping,
     parse_close,
+    parser_for_xmpp,
 )
 from wsgw.websocket_session.browser_queue import BLANK, NO_CONNECTION, BrowserQueue, Connection
 from wsgw.websocket_session.sides import NO_XMPP, Event, Frames, Timers, XmppSide
@@ -73,7 +74,7 @@ class WebSocketSession:
         #: Seconds until the last ping was answered; the owner counts and resets it.
         self.ping_time: float | None = None
         self._timers = timers
-        self._parser: Frames = FrameParser(max_message_size)
+        self._parser: Frames = parser_for_xmpp(max_message_size)
         self._xmpp: XmppSide = NO_XMPP
         self._queue = BrowserQueue(NO_CONNECTION)
         #: A message that arrived while the XMPP side was not ready.
@@ -140,7 +141,9 @@ class WebSocketSession:
 
     def rewire(self, frames: Callable[[Frames], Frames]) -> None:
         """Replace the source of frames by ``frames(source)``: a trace wraps and unwraps it."""
+        bounds = self._parser.stanza_bounds
         self._parser = frames(self._parser)
+        self._parser.stanza_bounds = bounds
 
     def detach(self) -> None:
         """The session is over: drop the XMPP side and the connection."""
@@ -155,6 +158,15 @@ class WebSocketSession:
     @max_message_size.setter
     def max_message_size(self, size: int) -> None:
         self._parser.max_message_size = size
+
+    @property
+    def stanza_bounds(self) -> tuple[int, int, int] | None:
+        """The bounds of the common stanzas that the XMPP side takes together; None: it takes none so."""
+        return self._parser.stanza_bounds
+
+    @stanza_bounds.setter
+    def stanza_bounds(self, bounds: tuple[int, int, int] | None) -> None:
+        self._parser.stanza_bounds = bounds
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the browser; ``process`` handles them."""
@@ -180,12 +192,20 @@ class WebSocketSession:
                 self.frames_received += 1
                 if message[0] == _TEXT and self._state is WebSocketSession.ws_session:
                     self._xmpp.process_request(message[1])  # the most common case, as ws_session does it
+                elif message[0] == STANZAS:
+                    self._pass_stanzas(message[1])
                 elif message is not FRAGMENT:
                     self._state(self, _FRAME_EVENTS[message[0]], message[1])
         except WebSocketViolation as violation:
             self._violated(violation)
             return False
         return True
+
+    def _pass_stanzas(self, elements: bytes) -> None:
+        frames, stanzas = self._parser.taken
+        self.frames_received += frames - 1  # ``process`` has counted one
+        if self._state is WebSocketSession.ws_session:
+            self._xmpp.process_stanzas(elements, stanzas)
 
     def _process_control_frames(self, limit: int) -> bool:
         """While the XMPP side is not ready: handle control frames up to the next message, which is held."""
@@ -276,6 +296,11 @@ class WebSocketSession:
             self.data_to_send.append(make(text))
         else:
             self._state(self, Event.SEND, text)
+
+    def send_frames(self, frames: bytes) -> None:
+        """Send whole frames of text messages."""
+        if self._state is WebSocketSession.ws_session:
+            self.data_to_send.append(frames)
 
     def sent(self, now: float) -> None:
         """Note that the owner has sent ``data_to_send``, which puts off the next ping."""

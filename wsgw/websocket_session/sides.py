@@ -38,12 +38,21 @@ class Frames(Protocol):
     """A source of frames: ``websocket_frame``'s parser, or a trace in front of it."""
 
     max_message_size: int
+    #: The bounds of common stanzas that ``parse_stream`` may return together; None: it must not.
+    stanza_bounds: tuple[int, int, int] | None
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        """The number of frames of the last ``STANZAS``, and that of messages, presences and iqs in them."""
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the browser."""
 
     def parse_stream(self) -> tuple[int, bytes] | None:
-        """Return (opcode, payload) of the next message or control frame, None if more bytes are needed."""
+        """Return (opcode, payload) of the next message or control frame, None if more bytes are needed.
+
+        With ``stanza_bounds`` it may be ``STANZAS`` and several stanzas together.
+        """
 
 
 class XmppSide(Protocol):
@@ -55,6 +64,9 @@ class XmppSide(Protocol):
 
     def process_request(self, text: bytes) -> None:
         """Take one text message (UTF-8)."""
+
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None:
+        """Take common elements of several messages together; ``stanzas`` is the number of stanzas in them."""
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """Handle that the browser is gone, or leaves without closing its stream."""
@@ -69,6 +81,8 @@ class _NoXmpp:
     ready = False
 
     def process_request(self, text: bytes) -> None: ...
+
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None: ...
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None: ...
 

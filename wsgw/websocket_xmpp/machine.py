@@ -4,6 +4,8 @@ Events go in through public methods. Messages for the browser go to ``send`` and
 bytes for the server to ``to_upstream``. Two attributes are requests to the owner: ``connect_to``, a domain to
 connect to, and ``upstream_finished``, to flush and end the connection to the server. The machine uses no
 socket and no clock. ``states`` has the table of transitions and the rule of the endings.
+
+Longer than 400 lines because it is one machine.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from wsgw.errors import CloseCode, Farewell, SessionError, StreamError, Upstream
 from wsgw.errors.causes import NOT_ENDED, Cause, Ending
 from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.cutter import SERVER_STANZA_LIMIT, STREAM_END
+from wsgw.stanzas.fast_path import FRAMES, common_bounds
 from wsgw.stanzas.parser import IQ, STANZAS, STREAM, WHITESPACE, split_name
 from wsgw.stanzas.server import Repair, ServerElements, ServerStream
 from wsgw.stanzas.start_tag import Opening, without_declaration
@@ -133,7 +136,9 @@ class WebSocketXmpp:
         server: Callable[[ServerElements], ServerElements],
     ) -> None:
         """Replace the browser and the source of the server's elements: a trace wraps and unwraps them."""
+        declaration = self._server_stream.declaration
         self._browser, self._server_stream = browser(self._browser), server(self._server_stream)
+        self._server_stream.frame_stanzas(declaration)
 
     @property
     def ready(self) -> bool:
@@ -148,6 +153,12 @@ class WebSocketXmpp:
             self._state(self, text)
         except SessionError as error:
             self.fail(error)
+
+    def process_stanzas(self, elements: bytes, stanzas: int) -> None:
+        """Take common elements together, after the login; ``stanzas`` is the number of stanzas in them."""
+        if self._state is WebSocketXmpp.loop:
+            self.stanzas_from_client += stanzas
+            self.to_upstream.append(elements)
 
     def browser_lost(self, cause: Cause, detail: str = "") -> None:
         """The browser is gone without ending its stream: the server gets a FIN, and may keep the session."""
@@ -319,7 +330,10 @@ class WebSocketXmpp:
             self.fail(UpstreamFailed(cause))
 
     def _other_server_element(self, name: str, element: bytes) -> None:
-        if name == STREAM:
+        if name == FRAMES:
+            self.stanzas_to_client += self._server_stream.take_framed()
+            self._browser.send_frames(element)
+        elif name == STREAM:
             self._browser.send(self.framing.server_header(element))
             self._header_sent = True
         elif name == STREAM_END:
@@ -360,6 +374,16 @@ class WebSocketXmpp:
     def _follow_login(self, name: str, element: bytes) -> None:
         if self.login.from_server(name, self.framing.server_root, element):
             self._browser.max_message_size = self._limits.max_stanza_size
+        if self.login.over and self._server_stream.declaration is None:
+            self._pass_chunks()
+
+    def _pass_chunks(self) -> None:
+        """Let several common stanzas pass at once, where native functions are in use: none is needed here."""
+        limits = self._limits
+        bounds = common_bounds(limits.max_stanza_size, limits.max_depth, limits.max_attributes)
+        if bounds is not None and (declaration := self.framing.declaration) is not None:
+            self._browser.stanza_bounds = bounds
+            self._server_stream.frame_stanzas(declaration)
 
     # -- deadlines and the end -----------------------------------------------------------------
 

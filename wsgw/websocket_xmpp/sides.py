@@ -22,9 +22,14 @@ class Browser(Protocol):
 
     #: Bytes that one message of the client may have.
     max_message_size: int
+    #: The bounds of common stanzas of the client that ``process_stanzas`` takes together; None: not at all.
+    stanza_bounds: tuple[int, int, int] | None
 
     def send(self, text: bytes) -> None:
         """Send one text message (UTF-8)."""
+
+    def send_frames(self, frames: bytes) -> None:
+        """Send whole frames of text messages."""
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake (RFC 6455 section 7.1.2)."""

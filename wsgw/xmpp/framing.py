@@ -130,6 +130,14 @@ class Framing(ABC):
         (RFC 7395 section 3.3.2).
         """
 
+    @property
+    def declaration(self) -> bytes | None:
+        """The declaration that ``stanza`` inserts into a stanza without prefixes that declares no namespace.
+
+        None if the messages of the client and the elements of the server are not separate documents.
+        """
+        return None
+
     @abstractmethod
     def stanza(self, element: bytes) -> bytes:
         """Return the message for the browser with ``element``, the bytes of a first-level element."""
@@ -192,6 +200,10 @@ class Rfc7395Framing(Framing):
             raise SessionError(causes.OTHER_FRAMING)
         if split_name(name)[1] in ("open", "close"):
             raise SessionError(causes.NO_FRAMING)
+
+    @property
+    def declaration(self) -> bytes:
+        return self._default_declaration
 
     def stanza(self, element: bytes) -> bytes:
         """Insert the missing declarations into the root tag, nearly always ``xmlns='jabber:client'``.
