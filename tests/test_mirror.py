@@ -72,7 +72,6 @@ TESTED_BY = {
     "ops/page_frame.py": "ops/test_status_page.py",
     "ops/session_markup.py": "ops/test_session_pages.py",
     "ops/status_document.py": "ops/test_administration.py",
-    "probe/session.py": "doctor/test_account.py",
     "processes/inherited.py": "processes/test_handover.py",
     "processes/parent.py": "processes/test_reload.py",
     "processes/settings.py": "processes/test_crew.py",

@@ -16,9 +16,14 @@ from tests.support.gateway import Gateway
 from tests.support.processes import ReservedPort
 from tests.support.servers import Server
 from wsgw.config.source import Source
+from wsgw.doctor import host_meta
 from wsgw.doctor.account import ACCOUNT, _Trial, _Way
 from wsgw.doctor.finding import Verdict
+from wsgw.doctor.host_meta import Fetched
+from wsgw.doctor.https import Page
 from wsgw.doctor.inquiry import Account, Inquiry
+from wsgw.doctor.websocket import public_url
+from wsgw.opening.host_meta import links_of, xrd
 from wsgw.probe.session import Session, StreamFailed
 
 pytestmark = pytest.mark.slow
@@ -95,6 +100,21 @@ def test_without_a_websocket_there_is_no_login() -> None:
     port.release()
     assert finding.verdict is Verdict.SKIPPED
     assert finding.what == f"not tried, because no WebSocket opens at {url}"
+
+
+def test_a_forged_host_meta_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate is refused, but the WebSocket that it names may have a valid one."""
+    page = Page("", 200, (), xrd(links_of("wss://thief.example/ws")).encode())
+    fetched = Fetched("", (page,), is_genuine=False)
+    monkeypatch.setattr(host_meta, "fetch", lambda *_question: fetched)
+    account = Account("alice", "example.org", "open sesame")
+    inquiry = Inquiry(("example.org",), Source(), account=account)
+    (finding,) = ACCOUNT.run(inquiry)
+    assert (finding.check, finding.verdict) == ("account.login", Verdict.SKIPPED)
+    assert finding.what == (
+        "no login: the certificate of host-meta, which names wss://thief.example/ws, is refused"
+    )
+    assert public_url("example.org", inquiry) == "wss://thief.example/ws", "the other checks need it"
 
 
 def test_without_an_address_there_is_no_login() -> None:

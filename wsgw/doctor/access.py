@@ -52,8 +52,15 @@ def _reads(uid: int, path: Path) -> bool:
         groups, gid = [], uid
     else:
         groups, gid = os.getgrouplist(account.pw_name, account.pw_gid), account.pw_gid
+    # Without the environment: the account could read the password of --account from it.
     tried = subprocess.run(
-        ["test", "-r", path], user=uid, group=gid, extra_groups=groups, check=False, timeout=_PATIENCE
+        ["test", "-r", path],
+        user=uid,
+        group=gid,
+        extra_groups=groups,
+        env={"PATH": os.defpath},
+        check=False,
+        timeout=_PATIENCE,
     )
     return tried.returncode == 0
 

@@ -64,8 +64,7 @@ def _check(inquiry: Inquiry) -> Iterator[Finding]:
         return
     way = _way(account, inquiry)
     if way is None:
-        what = "the address of the WebSocket is not known, and no gateway of the configuration runs here"
-        yield _finding(account, "login", Verdict.SKIPPED, what, "name it with --url")
+        yield _without_address(account, inquiry)
         return
     parts = urlsplit(way.url)
     if parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
@@ -76,9 +75,13 @@ def _check(inquiry: Inquiry) -> Iterator[Finding]:
 
 
 def _way(account: Account, inquiry: Inquiry) -> _Way | None:
-    """The public address, whose certificate must be valid; without one a listener of this machine."""
+    """The public address, whose certificate must be valid; without one a listener of this machine.
+
+    The certificate of host-meta must be valid too: another machine would name its address, for which it has
+    a valid certificate, and get the password.
+    """
     origin = origin_of(account.domain, inquiry)
-    url = public_url(account.domain, inquiry)
+    url = public_url(account.domain, inquiry, genuine=True)
     if url:
         dial = partial(connect, server=inquiry.resolver)
         return _Way(url, origin, dial, verifying(inquiry.cafile))
@@ -90,6 +93,17 @@ def _way(account: Account, inquiry: Inquiry) -> _Way | None:
                 url = f"{scheme}://{shown(address, listener.port)}{path}"
                 return _Way(url, origin, partial(dial_listener, listener, address), trusting())
     return None
+
+
+def _without_address(account: Account, inquiry: Inquiry) -> Finding:
+    doubtful = public_url(account.domain, inquiry)
+    if doubtful:
+        what = f"no login: the certificate of host-meta, which names {doubtful}, is refused"
+        fix = "correct the certificate, name its authority with --cafile, or name the address with --url"
+    else:
+        what = "the address of the WebSocket is not known, and no gateway of the configuration runs here"
+        fix = "name it with --url"
+    return _finding(account, "login", Verdict.SKIPPED, what, fix)
 
 
 class _Trial:

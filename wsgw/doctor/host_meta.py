@@ -51,6 +51,8 @@ class Fetched(NamedTuple):
     url: str
     pages: tuple[Page, ...] = ()
     error: Exception | None = None
+    #: Whether the certificate is valid; otherwise another machine than that of the domain may have answered.
+    is_genuine: bool = True
 
 
 class Form(NamedTuple):
@@ -67,9 +69,13 @@ def check(inquiry: Inquiry) -> Iterator[Finding]:
             yield from _about(domain, inquiry)
 
 
-def websocket_of(domain: str, inquiry: Inquiry) -> str:
-    """The URL of the WebSocket that clients of ``domain`` find; empty if they find none."""
-    forms = (_form(domain, name, inquiry) for name in _TYPES)
+def websocket_of(domain: str, inquiry: Inquiry, *, genuine: bool = False) -> str:
+    """The URL of the WebSocket that clients of ``domain`` find; empty if they find none.
+
+    ``genuine``: only one from a page that was sent with a valid certificate, as a password needs it.
+    """
+    fetched = [(name, fetch(domain, name, inquiry.resolver, inquiry.cafile)) for name in _TYPES]
+    forms = (_form(name, one) for name, one in fetched if one.is_genuine or not genuine)
     return next((form.websocket for form in forms if form.websocket), "")
 
 
@@ -86,13 +92,12 @@ def fetch(domain: str, name: str, server: Server, cafile: Path | None) -> Fetche
             try:
                 return Fetched(url, tuple(get(url, way, verifying(cafile))))
             except ssl.SSLCertVerificationError:
-                return Fetched(url, tuple(get(url, way, trusting())))
+                return Fetched(url, tuple(get(url, way, trusting())), is_genuine=False)
     except (LookupFailed, RequestFailed, OSError) as error:
         return Fetched(url, error=error)
 
 
-def _form(domain: str, name: str, inquiry: Inquiry) -> Form:
-    fetched = fetch(domain, name, inquiry.resolver, inquiry.cafile)
+def _form(name: str, fetched: Fetched) -> Form:
     return Form("", ()) if fetched.error else _judge(name, fetched)
 
 
@@ -111,7 +116,8 @@ def _about(domain: str, inquiry: Inquiry) -> Iterator[Finding]:
     if fetched.pages[-1].status in _GONE:
         yield _missing(domain, fetched, inquiry)
         return
-    xrd, other = (_form(domain, name, inquiry) for name in _TYPES)
+    other = _form(JSON_NAME, fetch(domain, JSON_NAME, inquiry.resolver, inquiry.cafile))
+    xrd = _form(XRD_NAME, fetched)
     yield from xrd.findings
     yield from (_without_repetition(finding, xrd) for finding in other.findings)
     if xrd.websocket and other.websocket and xrd.websocket != other.websocket:

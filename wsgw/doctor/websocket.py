@@ -47,10 +47,11 @@ def origin_of(domain: str, inquiry: Inquiry) -> str:
     return inquiry.origin or f"https://{domain}"
 
 
-def public_url(domain: str, inquiry: Inquiry) -> str:
+def public_url(domain: str, inquiry: Inquiry, *, genuine: bool = False) -> str:
     """The address by which clients find the WebSocket of ``domain``; empty if none is known.
 
     That is the URL of the inquiry, otherwise that of host-meta, otherwise the one that host-meta should have.
+    ``genuine``: host-meta counts only with a valid certificate.
     """
     if inquiry.url:
         return inquiry.url
@@ -58,7 +59,7 @@ def public_url(domain: str, inquiry: Inquiry) -> str:
         return ""
     named = inquiry.config.host_meta if inquiry.config is not None else ()
     configured = (one.websocket for one in named if one.host == domain)
-    return websocket_of(domain, inquiry) or next(filter(None, configured), "")
+    return websocket_of(domain, inquiry, genuine=genuine) or next(filter(None, configured), "")
 
 
 class _Domain:

@@ -6,6 +6,7 @@ shares no codec with the gateway.
 
 from __future__ import annotations
 
+import re
 import secrets
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
@@ -32,6 +33,11 @@ from wsgw.probe.websocket_client import WebSocketClient
 _NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 _NS_LIMITS = "urn:xmpp:stream-limits:0"
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-1")
+#: More rounds would keep this process busy for minutes, in which no timeout counts.
+_MOST_ROUNDS = 1_000_000
+_ROUNDS = re.compile(r",i=(\d{1,18})", re.ASCII)
+#: The condition of a login with wrong credentials (RFC 6120 section 6.5.10).
+_WRONG = "not-authorized"
 _MAX_STANZA = 1024 * 1024
 _STANZAS = {f"{{{NS_CLIENT}}}{name}" for name in ("message", "presence", "iq")}
 #: The elements in place of the two framings' ways to open and to close a stream.
@@ -256,11 +262,17 @@ class Session:
     # -- SASL (RFC 6120 section 6) ---------------------------------------------------------------
 
     def _log_in_by_scram(self, mechanism: str) -> None:
-        client = ScramClient([mechanism], self._name, self._password)
+        try:
+            client = ScramClient([mechanism], self._name, self._password)
+        except ScramException as error:  # of SASLprep (RFC 4013)
+            raise LoginRefused(f"SCRAM has no such user name or password: {error}", _WRONG) from error
         self._send_auth("auth", client.get_client_first().encode(), {"mechanism": mechanism})
         challenge = _octets(self._expect_of_login("challenge"))
         try:
             client.set_server_first(challenge)
+            rounds = _ROUNDS.search(challenge)
+            if rounds is not None and int(rounds[1]) > _MOST_ROUNDS:
+                raise ValueError(f"the server demands {rounds[1]} rounds of SCRAM")
             self._send_auth("response", client.get_client_final().encode(), {})
             client.set_server_final(_octets(self._expect_of_login("success")))
         except ScramException as error:

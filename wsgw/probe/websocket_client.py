@@ -6,6 +6,7 @@ client has no extensions; it joins fragments and answers pings.
 
 from __future__ import annotations
 
+import re
 import secrets
 from base64 import b64encode
 from collections.abc import Callable
@@ -192,7 +193,7 @@ class WebSocketClient:
         status_line = self._read_line()
         version, _, rest = status_line.partition(" ")
         code, _, phrase = rest.partition(" ")
-        status = int(code) if version.startswith("HTTP/") and code.isdecimal() else 0
+        status = int(code) if version.startswith("HTTP/") and re.fullmatch(r"\d{3}", code, re.ASCII) else 0
         headers = []
         while line := self._read_line():
             name, _, value = line.partition(":")
