@@ -43,6 +43,8 @@ class BuildPython(build_py):
 
 
 setup(
+    # One wheel for every Python from 3.10 on, as the extension.
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
     cmdclass={"build_ext": BuildExtension, "build_py": BuildPython},
     ext_modules=[
         Extension(

@@ -75,6 +75,10 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path, monkeypatch: pytes
     assert packed == kept | native
 
 
+def test_the_wheel_is_for_each_supported_python(wheel: Path) -> None:
+    assert wheel.name.startswith(f"wsgw-{wsgw.__version__}-cp310-abi3-linux_")
+
+
 def test_the_wheel_requires_the_packages_of_requirements_txt(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))

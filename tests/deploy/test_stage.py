@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import CONFIG, NEW, OLD, Built
-from tests.deploy.staging import Stage
+from tests.deploy.staging import Stage, copy_tree
+from tests.support.both_ways import needs_native
 
 Make = Callable[[Path | None], Stage]
 
@@ -22,6 +24,24 @@ def test_a_second_deployment_of_the_same_tree_changes_nothing(built: Built, make
     said = stage.deploy(built.old)
     assert stage.snapshot() == before
     assert "nothing to do" in said
+
+
+def test_an_extension_built_in_the_tree_is_no_change(built: Built, make_stage: Make, tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "tree", OLD)
+    (tree / "wsgw/_native/_core.abi3.so").write_bytes(b"not for this Python")
+    assert "nothing to do" in make_stage(built.first).deploy(tree)
+
+
+def test_a_change_of_the_sources_in_c_is_another_release(built: Built) -> None:
+    commands = 'tree=$0; . "$tree/scripts/lib-release.sh"; source_files'
+    listed = subprocess.check_output(["bash", "-c", commands, built.old], text=True).split("\0")
+    assert {"setup.py", "wsgw/_native/core.c", "wsgw/_native/frame.h"} <= set(listed)
+
+
+@needs_native
+def test_a_release_has_native_functions_built_with_its_python(built: Built, make_stage: Make) -> None:
+    done = make_stage(built.first).python("-I", "-m", "wsgw._native.choice")
+    assert done.stdout == "native functions\n"
 
 
 def test_the_first_deployment_makes_release_configuration_and_units(built: Built, make_stage: Make) -> None:
