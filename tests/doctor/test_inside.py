@@ -41,7 +41,7 @@ listen:
   request_handlers: {{/ws-xmpp: mod_websocket}}
   upstream: {upstream}
   upstream_cafile: {ca}
-  connect_timeout: 3
+  connect_timeout: {seconds}
   {options}
 - module: websocket_session
   port: {wss}
@@ -51,7 +51,7 @@ listen:
   request_handlers: {{/ws-xmpp: mod_websocket}}
   upstream: {upstream}
   upstream_cafile: {ca}
-  connect_timeout: 3
+  connect_timeout: {seconds}
 {more}
 """
 
@@ -70,6 +70,7 @@ def examine(
         hosts: str = "[localhost]",
         options: str = "",
         more: str = "",
+        seconds: int = 3,
     ) -> Diagnosis:
         gateway = start_gateway(server)
         private = Path(shutil.copy(certfile or certificate.pem, tmp_path / "certificate.pem"))
@@ -80,6 +81,7 @@ def examine(
                 hosts=hosts,
                 options=options,
                 more=more,
+                seconds=seconds,
                 ws=gateway.ws_port,
                 wss=gateway.wss_port,
                 certfile=private,
@@ -149,12 +151,13 @@ def test_a_server_that_is_down(prosody: Server, examine: Callable[..., Diagnosis
 
 def test_a_server_whose_packets_are_lost(prosody: Server, examine: Callable[..., Diagnosis]) -> None:
     with dropping() as port:
-        fault = only(examine(prosody, f"tcp://127.0.0.1:{port}"), "upstream.reach")
-    assert fault["what"] == "does not answer within 3 s"
+        fault = only(examine(prosody, f"tcp://127.0.0.1:{port}", seconds=1), "upstream.reach")
+    assert fault["what"] == "does not answer within 1 s"
 
 
 def test_a_port_for_another_protocol(ejabberd: Server, examine: Callable[..., Diagnosis]) -> None:
-    fault = only(examine(ejabberd, f"tcp://127.0.0.1:{ejabberd.http_port}"), "upstream.xmpp")
+    found = examine(ejabberd, f"tcp://127.0.0.1:{ejabberd.http_port}", seconds=1)
+    fault = only(found, "upstream.xmpp")
     assert fault["fix"].startswith("name the port for XMPP clients")
 
 
@@ -315,6 +318,7 @@ def test_a_key_of_another_certificate_and_a_key_for_everyone(
         hosts="[localhost]",
         options="",
         more="",
+        seconds=3,
         ws=gateway.ws_port,
         wss=gateway.wss_port,
         certfile=mixed,
