@@ -32,17 +32,19 @@ static bool reserve(Output *output, size_t more)
     return set_room(output, 2 * output->room + more);
 }
 
-static void append(Output *output, const uint8_t *from, size_t size)
+/* The first `size` of the `room` bytes of an object, which ends unless it is returned; NULL with an exception. */
+static PyObject *first_of(PyObject *bytes, size_t size, size_t room)
 {
-    memcpy(output->bytes + output->size, from, size);
-    output->size += size;
+    if (size == room)
+        return bytes;
+    PyObject *first = PyBytes_FromStringAndSize(PyBytes_AsString(bytes), (Py_ssize_t)size);
+    Py_DECREF(bytes);
+    return first;
 }
 
-/* The bytes with the other results; the output ends. */
-static PyObject *finish(Output *output, size_t elements, size_t stanzas, Py_ssize_t place)
+/* The result of a function on a chunk; `bytes` passes to it, or is NULL with an exception. */
+static PyObject *with_counts(PyObject *bytes, size_t elements, size_t stanzas, Py_ssize_t place)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)output->bytes, (Py_ssize_t)output->size);
-    PyMem_Free(output->bytes);
     if (bytes == NULL)
         return NULL;
     return Py_BuildValue("Nnnn", bytes, (Py_ssize_t)elements, (Py_ssize_t)stanzas, place);
@@ -98,6 +100,16 @@ PyObject *take_stanzas(PyObject *module, PyObject *const *arguments, Py_ssize_t 
 
 /* -- from the browser: frames in, stanzas out ------------------------------------------------------------ */
 
+/* The bytes of the payloads of the frames that read_text_frame takes from `at` on. */
+static size_t size_of_payloads(const uint8_t *at, const uint8_t *end, size_t max_size)
+{
+    Frame frame;
+    size_t size = 0;
+    for (; read_text_frame(at, end, max_size, &frame); at = frame.payload + frame.size)
+        size += frame.size;
+    return size;
+}
+
 /*
  * stanzas_of_frames(data, start, max_size, size, levels, attributes) -> (stanzas, elements, stanza count, place)
  *
@@ -110,43 +122,73 @@ PyObject *stanzas_of_frames(PyObject *module, PyObject *const *arguments, Py_ssi
     Data data;
     size_t max_size, elements = 0, stanzas = 0;
     Bounds bounds;
-    Output output = {0};
     (void)module;
     if (!count_arguments(count, 6) || !read_bytes_from(arguments[0], arguments[1], &data) ||
         !read_size(arguments[2], &max_size) || !read_bounds(arguments + 3, &bounds))
         return NULL;
-    /* A payload is shorter than its frame: all payloads fit. */
-    if (!set_room(&output, (size_t)(data.end - data.start)))
+    const size_t room = size_of_payloads(data.start, data.end, max_size);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
+    if (bytes == NULL)
         return NULL;
+    uint8_t *const first = (uint8_t *)PyBytes_AsString(bytes), *payload = first;
     const uint8_t *at = data.start;
     Frame frame;
-    while (read_text_frame(at, data.end, max_size, &frame)) {
-        uint8_t *payload = output.bytes + output.size, *end = payload + frame.size;
+    while (read_text_frame(at, data.end, max_size, &frame)) { /* the frames that size_of_payloads has counted */
+        uint8_t *const end = payload + frame.size;
         Stanza stanza;
         unmask(payload, frame.payload, frame.size, frame.mask);
         if (!read_stanza(payload, end, &bounds, false, &stanza) || stanza.end != end)
             break;
-        output.size += frame.size;
+        payload = end;
         elements++;
         stanzas += stanza.kind <= IQ;
         at = frame.payload + frame.size;
     }
-    return finish(&output, elements, stanzas, PyBytes_Size(arguments[0]) - (data.end - at));
+    bytes = first_of(bytes, (size_t)(payload - first), room);
+    return with_counts(bytes, elements, stanzas, PyBytes_Size(arguments[0]) - (data.end - at));
 }
 
 /* -- from the server: stanzas in, frames out -------------------------------------------------------------- */
 
-/* Append a frame with the stanza at `at`; `declaration` is inserted unless the stanza has its own. */
+static uint8_t *put(uint8_t *to, const uint8_t *from, size_t size)
+{
+    memcpy(to, from, size);
+    return to + size;
+}
+
+/* The bytes of `declaration` that the stanza needs: none if it has its own. */
+static size_t missing(const Stanza *stanza, Data declaration)
+{
+    return stanza->declares ? 0 : (size_t)(declaration.end - declaration.start);
+}
+
+/* Write a frame with the stanza at `at` to `to`, whose room is that of its header, the stanza and what is missing. */
+static uint8_t *write_frame(uint8_t *to, const uint8_t *at, const Stanza *stanza, Data declaration)
+{
+    const size_t declared = missing(stanza, declaration);
+    to += write_header(to, (size_t)(stanza->end - at) + declared);
+    to = put(to, at, (size_t)(stanza->after_name - at));
+    to = put(to, declaration.start, declared);
+    return put(to, stanza->after_name, (size_t)(stanza->end - stanza->after_name));
+}
+
+/* A frame with the one stanza of a chunk: the most common case, which needs no copy. */
+static PyObject *frame_of(const uint8_t *at, const Stanza *stanza, Data declaration)
+{
+    uint8_t header[MAX_HEADER];
+    const size_t payload = (size_t)(stanza->end - at) + missing(stanza, declaration);
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(write_header(header, payload) + payload));
+    if (frame != NULL)
+        write_frame((uint8_t *)PyBytes_AsString(frame), at, stanza, declaration);
+    return frame;
+}
+
+/* Append a frame with the stanza at `at`. */
 static bool append_frame(Output *output, const uint8_t *at, const Stanza *stanza, Data declaration)
 {
-    const size_t missing = stanza->declares ? 0 : (size_t)(declaration.end - declaration.start);
-    const size_t size = (size_t)(stanza->end - at) + missing;
-    if (!reserve(output, MAX_HEADER + size))
+    if (!reserve(output, MAX_HEADER + (size_t)(stanza->end - at) + missing(stanza, declaration)))
         return false;
-    output->size += write_header(output->bytes + output->size, size);
-    append(output, at, (size_t)(stanza->after_name - at));
-    append(output, declaration.start, missing);
-    append(output, stanza->after_name, (size_t)(stanza->end - stanza->after_name));
+    output->size = (size_t)(write_frame(output->bytes + output->size, at, stanza, declaration) - output->bytes);
     return true;
 }
 
@@ -168,18 +210,18 @@ PyObject *frames_of_stanzas(PyObject *module, PyObject *const *arguments, Py_ssi
         !read_bounds(arguments + 3, &bounds))
         return NULL;
     const bool inherits = arguments[2] == Py_True;
-    /* Enough for one stanza; append_frame reserves what others need. */
-    const size_t declared = (size_t)(declaration.end - declaration.start);
-    if (!set_room(&output, (size_t)(data.end - data.start) + MAX_HEADER + declared))
-        return NULL;
     const uint8_t *at = skip_white_space(data.start, data.end);
     Stanza stanza;
-    while (at < data.end && read_stanza(at, data.end, &bounds, inherits, &stanza)) {
+    for (; at < data.end && read_stanza(at, data.end, &bounds, inherits, &stanza); elements++) {
+        const bool only = elements == 0 && stanza.end == data.end;
+        stanzas += stanza.kind <= IQ;
+        if (only)
+            return with_counts(frame_of(at, &stanza, declaration), 1, stanzas, data.end - data.start);
         if (!append_frame(&output, at, &stanza, declaration))
             return NULL;
-        elements++;
-        stanzas += stanza.kind <= IQ;
         at = skip_white_space(stanza.end, data.end);
     }
-    return finish(&output, elements, stanzas, at - data.start);
+    PyObject *frames = PyBytes_FromStringAndSize((const char *)output.bytes, (Py_ssize_t)output.size);
+    PyMem_Free(output.bytes);
+    return with_counts(frames, elements, stanzas, at - data.start);
 }
