@@ -25,13 +25,15 @@ CC=gcc CFLAGS="-O1 -g -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-saniti
     "$python" -m wsgw._native.build
 
 # Small objects come from malloc too, so that a byte after one of them is seen. The interpreter itself leaks.
-export LD_PRELOAD=$runtime PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 CI=true
+# Reports go to files, because pytest captures standard error.
+export LD_PRELOAD=$runtime PYTHONMALLOC=malloc CI=true
+export ASAN_OPTIONS=detect_leaks=0:log_path=$folder/report UBSAN_OPTIONS=print_stacktrace=1:log_path=$folder/report
 tests=(tests/_native/test_core.py tests/_native/test_pure.py tests/_native/test_differential.py tests/_native/test_transcripts.py
     tests/stanzas/test_fast_path.py tests/test_websocket_frame.py)
 say "testing for $seconds seconds"
 while true; do
     "$python" -m pytest -q -p no:cacheprovider -p no:faulthandler -m "not perf" "${tests[@]}" \
-        --deselect tests/_native/test_core.py::test_no_reference_is_lost
+        --deselect tests/_native/test_core.py::test_no_reference_is_lost || { cat report* >&2 && die "the tests failed"; }
     [ "$SECONDS" -lt "$seconds" ] || break
 done
 say "no errors in $SECONDS seconds"

@@ -24,11 +24,14 @@ import gevent
 from tests.bench.counter import Counter
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.processes import ReservedPort
+from wsgw._native.choice import core
 from wsgw.config import load
 from wsgw.gateway import Gateway
 
 STORED = Path(__file__).with_name("operations.json")
+#: The key of the stored figures: the version of Python, and whether the native functions are in use.
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+KEY = VERSION if core() is None else f"{VERSION} native"
 LOGINS = 9
 MESSAGES = 25
 
@@ -207,8 +210,10 @@ def main() -> None:
     figures = count()
     if "--store" in sys.argv[1:]:
         stored = json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
-        stored[VERSION] = figures
-        ordered = dict(sorted(stored.items(), key=lambda item: int(item[0].split(".")[1])))
+        stored[KEY] = figures
+        ordered = dict(
+            sorted(stored.items(), key=lambda item: (int(item[0].split()[0].split(".")[1]), item[0]))
+        )
         STORED.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures))
 
