@@ -130,6 +130,16 @@ def test_silent_clients_block_no_user(start: StartAdmin, traffic: Traffic) -> No
                 sock.close()
 
 
+def test_a_form_that_does_not_arrive_is_no_fault(start: StartAdmin) -> None:
+    token = '{%d, wsgw_admin, [{token, "sixteen-letters-"}]}'
+    admin = start(1, admin=token, constants={"wsgw.ops.http_server.REQUEST_TIMEOUT": 0.5})
+    head = b"POST /status/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", admin.port), PATIENCE) as slow:
+        slow.sendall(head + b"token")
+        assert slow.recv(4096) == b""
+    assert "Traceback" not in admin.gateway.child.text()
+
+
 def test_the_admin_listener_waits_for_descriptors(start: StartAdmin, tmp_path: Path) -> None:
     """It logs the error like other listeners; figures are published meanwhile, and later it accepts again."""
     admin = start(1, ws_options="{workers, 1}, ", env={"TMPDIR": str(tmp_path)})

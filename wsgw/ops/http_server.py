@@ -299,5 +299,11 @@ class _Handler(pywsgi.WSGIHandler):
         too_large = isinstance(ex, HTTPException) or self.headers.status
         return ("431" if too_large else "400"), b""
 
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """End a request that takes too long without an answer; any other error is a fault, and 500."""
+        if isinstance(error, gevent.Timeout):
+            raise error
+        super().handle_error(kind, error, trace)
+
     def log_request(self) -> None:
         """Do nothing: monitoring would cause a log line every few seconds."""
