@@ -68,10 +68,8 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
     demo = started_demo(tmp_path / "demo.log", "--port", str(port.number))
     try:
         url = f"http://127.0.0.1:{port.number}/"
-        steps = [
-            step["step"]
-            for step in play(*((scene, url) for scene in ("accessibleChat", "look", "words", "modules")))
-        ]
+        scenes = ("accessibleChat", "look", "days", "words", "modules")
+        steps = [step["step"] for step in play(*((scene, url) for scene in scenes))]
         expected = [
             "login",
             "chat",
@@ -80,6 +78,7 @@ def test_two_pages_of_the_demo_chat_and_resume(play: Play, tmp_path: Path) -> No
             "dark",
             "phone",
             "refused",
+            "days",
             "words",
             "measured",
             "removed",

@@ -244,6 +244,10 @@ const secrets = [
     "<iq><query xmlns='jabber:iq:auth'><password>SECRET</password><digest>SECRET</digest></query></iq>",
     "<iq><x xmlns='jabber:x:data'><field var='password'><value>SECRET</value></field></x></iq>",
     "<iq><x xmlns='jabber:x:data'><field type='text-private' var='b'><value>SECRET</value></field></x></iq>",
+    "<presence><x xmlns='http://jabber.org/protocol/muc'><password>SECRET</password></x></presence>",
+    "<message><x xmlns='jabber:x:conference' jid='c@d' password='SECRET'/></message>",
+    "<iq><services xmlns='urn:xmpp:extdisco:2'><service host='d' password='SECRET'/></services></iq>",
+    "<next xmlns='urn:xmpp:sasl:2'><task-data>SECRET</task-data></next>",
 ];
 
 // The modules of the page by themselves: no secret is shown, and passwords are prepared as RFC 4013 section 3 does.
@@ -261,11 +265,72 @@ async function modules(browser, url) {
         return ['I\u00adX', 'user', 'USER', '\u00aa', '\u2168', 'a\u00a0b'].map(prepare);
     });
     assert.deepEqual(prepared, ['IX', 'user', 'USER', 'a', 'IX', 'a b']);
+    const stale = await page.evaluate(async () => {
+        const { element, NS, parse } = await import('./xml.js');
+        const { Roster } = await import('./roster.js');
+        const items = [element(NS.roster, 'item', { jid: 'c@d', subscription: 'both' })];
+        const session = Object.assign(new EventTarget(), {
+            jid: 'a@b/c',
+            requests: { answers: new Map() },
+            request: async () => element(NS.roster, 'query', {}, ...items.splice(0)),
+            send: () => {},
+        });
+        const roster = new Roster(session);
+        const known = () => [roster.contacts.size, roster.presenceOf('c@d').show];
+        await roster.load();
+        const detail = parse("<presence xmlns='jabber:client' from='c@d/e'/>");
+        session.dispatchEvent(new CustomEvent('stanza', { detail }));
+        const first = known();
+        await roster.load();
+        return [first, known()];
+    });
+    assert.deepEqual(stale, [
+        [1, 'online'],
+        [0, 'offline'],
+    ]);
+    const error = "<message><parsererror xmlns='http://www.w3.org/1999/xhtml'/></message>";
+    assert.ok(await page.evaluate(async (text) => (await import('./xml.js')).parse(text) !== null, error));
     const malformed = await page.evaluate(async () => (await import('./xml.js')).parse('<a><b></a>'));
     assert.equal(malformed, null);
     // The browser's own element for malformed XML has a style, which the policy does not apply.
     forgive('Applying inline style');
     step('modules');
+}
+
+// A page that is left open for days: what it keeps is bounded, and it says goodbye once.
+async function days(browser, url) {
+    const page = await open(browser, url);
+    const sent = [];
+    let send = null;
+    await page.routeWebSocket(/ws-xmpp/, (socket) => {
+        const server = socket.connectToServer();
+        send = (text) => socket.send(text);
+        socket.onMessage((text) => {
+            sent.push(text);
+            server.send(text);
+        });
+    });
+    const count = (begin) => sent.filter((text) => text.startsWith(begin)).length;
+    await page.getByRole('button', { name: 'Log in as alice' }).click();
+    await shows(page.locator('#round-trip'), /by ping/);
+    await chatWith(page, bob.jid);
+    for (let number = 0; number < 40; number += 1) {
+        const ping = "<ping xmlns='urn:xmpp:ping'/>";
+        send(`<iq xmlns='jabber:client' type='get' id='p${number}' from='localhost'>${ping}</iq>`);
+    }
+    const hidden = '&#x202E;'; // turns the direction of what follows
+    for (let number = 0; number < 510; number += 1) {
+        const body = `<body>${hidden}number ${number}</body>`;
+        send(`<message xmlns='jabber:client' type='chat' id='m' from='${bob.jid}/x'>${body}</message>`);
+    }
+    await message(page, 'number 509').waitFor();
+    assert.equal(await page.locator('.message').count(), 500);
+    await page.locator('.frame', { hasText: `${hidden}number 509</body>` }).waitFor();
+    assert.ok(count('<r ') >= 2, 'the answers to pings are acknowledged');
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await shows(page.locator('#cause'), 'You have logged out');
+    assert.equal(count('<close'), 1);
+    step('days');
 }
 
 // https:// from another machine: as on loopback.
@@ -295,7 +360,7 @@ async function insecure(browser, url) {
 
 const accessibleChat = (browser, url) => chat(browser, url, isAccessible);
 
-const scenes = { chat, accessibleChat, look, words, modules, secure, insecure };
+const scenes = { chat, accessibleChat, look, words, modules, days, secure, insecure };
 await runInBrowser(async (browser) => {
     for (const [name, url] of parameters.scenes) {
         await scenes[name](browser, url);

@@ -53,6 +53,21 @@ async function plots(browser) {
     await sessions.focus();
     await page.waitForResponse((answer) => answer.url().includes('/history.json?after='));
     assert.ok(await sessions.evaluate((element) => element === document.activeElement), 'the focus is lost');
+    // A tab that is hidden and shown again while it asks does not ask a second time.
+    const atOnce = await page.evaluate(async () => {
+        const { repeat } = await import('/status/refresh.js');
+        let [running, most] = [0, 0];
+        const work = async () => {
+            running += 1;
+            most = Math.max(most, running);
+            await new Promise((done) => setTimeout(done, 50));
+            running -= 1;
+        };
+        repeat(work, 600, () => {});
+        document.dispatchEvent(new Event('visibilitychange'));
+        return most;
+    });
+    assert.equal(atOnce, 1);
     step('refreshed');
 }
 

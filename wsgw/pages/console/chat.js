@@ -4,7 +4,7 @@ import { conditionOf } from './requests.js';
 import { bareJid, child, element, NS, textOf, uniqueName } from './xml.js';
 
 /** The most messages of a chat that are kept. */
-const MOST_MESSAGES = 500;
+export const MOST_MESSAGES = 500;
 
 /**
  * @typedef {object} Message

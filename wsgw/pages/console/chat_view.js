@@ -1,17 +1,18 @@
 // The view of one chat: its messages with their delivery, and the form for a new one.
 
+import { MOST_MESSAGES } from './chat.js';
 import { byId, FollowedList, make } from './dom.js';
 import { clock, condition, text } from './texts.js';
 
 /** The list outlives the sessions, and each session has a view. */
-const LIST = new FollowedList(byId('messages'));
+const LIST = new FollowedList(byId('messages'), MOST_MESSAGES);
 
 export class ChatView {
     #chats;
     #roster;
     #leave;
     #jid = '';
-    /** id of a message → the element with its state */
+    /** id of a message to the server → the element with its state */
     #states = new Map();
 
     /**
@@ -71,7 +72,9 @@ export class ChatView {
     #append(message) {
         const sender = message.direction === 'up' ? text('you') : this.#jid;
         const state = make('span', { class: 'message-state' });
-        this.#states.set(message.id, state);
+        // The id of a message from the server is the sender's choice.
+        if (message.direction === 'up') this.#states.set(message.id, state);
+        if (this.#states.size > MOST_MESSAGES) this.#states.delete(this.#states.keys().next().value);
         const line = make('p', { class: 'muted message-line' }, make('time', {}, clock(message.time)), ' ', state);
         const who = make('span', { class: 'visually-hidden' }, `${sender}: `);
         LIST.add(make('div', { class: `message ${message.direction}` }, make('p', {}, who, message.text), line));

@@ -4,11 +4,15 @@ import { byId, make } from './dom.js';
 import { condition, number, text } from './texts.js';
 import { parseJid } from './xml.js';
 
+/** Milliseconds. */
+const DRAW_AFTER = 50;
+
 export class ContactsView {
     #roster;
     #choose;
     #unread = new Map();
     #chosen = '';
+    #timer = 0;
     /** Senders of messages that are no contacts. */
     #strangers = new Set();
 
@@ -16,7 +20,7 @@ export class ContactsView {
     constructor(roster, choose) {
         this.#roster = roster;
         this.#choose = choose;
-        roster.addEventListener('change', () => this.#draw());
+        roster.addEventListener('change', () => this.#drawSoon());
         byId('add').onsubmit = (event) => this.#add(event);
         byId('contacts-error').textContent = '';
         this.#draw();
@@ -53,7 +57,14 @@ export class ContactsView {
         }
     }
 
+    /** Draw once for all changes of a moment: after the login each contact sends its presence. */
+    #drawSoon() {
+        this.#timer ||= setTimeout(() => this.#draw(), DRAW_AFTER);
+    }
+
     #draw() {
+        clearTimeout(this.#timer);
+        this.#timer = 0;
         const known = this.#roster.contacts;
         const jids = [...known.keys(), ...[...this.#strangers].filter((jid) => !known.has(jid))].sort();
         // The button with the focus keeps it.

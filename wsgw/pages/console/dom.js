@@ -28,10 +28,13 @@ export function isUsable(one) {
 /** A scrolling list that shows its last row, also when rows are added, until the user scrolls back. */
 export class FollowedList {
     #list;
+    #most;
     #follows = true;
 
-    constructor(list) {
+    /** @param {Element} list @param {number} most the most rows; further ones replace the first */
+    constructor(list, most) {
         this.#list = list;
+        this.#most = most;
         list.addEventListener('scroll', () => {
             this.#follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
         });
@@ -41,6 +44,7 @@ export class FollowedList {
 
     add(...rows) {
         this.#list.append(...rows);
+        while (this.#list.childElementCount > this.#most) this.#list.firstElementChild.remove();
         this.#toTheEnd();
     }
 

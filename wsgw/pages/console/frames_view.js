@@ -9,10 +9,12 @@ import { parse } from './xml.js';
 const MOST_ROWS = 300;
 const MOST_CHARACTERS = 8000;
 const INDENT = '  ';
+/** Characters without a shape, which could hide text or turn its direction: they are shown as references. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 export class FramesView {
     #list = byId('frames');
-    #followed = new FollowedList(this.#list);
+    #followed = new FollowedList(this.#list, MOST_ROWS);
     /** The rows that wait while the view is paused. */
     #waiting = [];
     #isPaused = false;
@@ -57,7 +59,6 @@ export class FramesView {
     #append(rows) {
         this.#list.hidden = false;
         this.#followed.add(...rows);
-        while (this.#list.childElementCount > MOST_ROWS) this.#list.firstElementChild.remove();
     }
 
     #pause(isPaused) {
@@ -110,7 +111,7 @@ function* tokens(one, indent) {
         yield { value: '=' };
         yield {
             kind: 'value',
-            value: `"${value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')}"`,
+            value: `"${escaped(value).replaceAll('"', '&quot;')}"`,
         };
     }
     if (!one.hasChildNodes()) {
@@ -124,10 +125,16 @@ function* tokens(one, indent) {
             yield { value: '\n' };
             yield* tokens(node, indent + INDENT);
         } else if (isText || node.textContent.trim()) {
-            yield { kind: 'text', value: node.textContent.replaceAll('&', '&amp;').replaceAll('<', '&lt;') };
+            yield { kind: 'text', value: escaped(node.textContent) };
         }
     }
     yield { value: `${isText ? '' : `\n${indent}`}</` };
     yield { kind: 'tag', value: one.nodeName };
     yield { value: '>' };
+}
+
+function escaped(text) {
+    const reference = (character) =>
+        '\n\t'.includes(character) ? character : `&#x${character.codePointAt(0).toString(16).toUpperCase()};`;
+    return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replace(INVISIBLE, reference);
 }

@@ -20,12 +20,14 @@ let settings = { version: '', websocket: null, hosts: [], accounts: [] };
 let session = null;
 
 showCards('offline');
-const loaded = await fetch('settings.json').catch(() => null);
-if (loaded?.ok) {
-    settings = await loaded.json();
+try {
+    const answer = await fetch('settings.json');
+    if (!answer.ok) throw new Error(`settings.json: ${answer.status}`);
+    settings = await answer.json();
     prepare();
-} else {
+} catch (error) {
     fail(text('noSettings'));
+    console.error(error);
 }
 
 /** Fill the form for the login by the settings of this listener. */

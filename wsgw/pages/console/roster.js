@@ -28,6 +28,8 @@ export class Roster extends EventTarget {
     async load() {
         this.#own = bareJid(this.#session.jid);
         const query = await this.#session.request('get', element(NS.roster, 'query'));
+        // A new session on the same page: what the last one knew may be over.
+        for (const known of [this.contacts, this.requests, this.#presences]) known.clear();
         children(query, NS.roster, 'item').forEach((item) => this.#store(item));
         this.#session.send(element(NS.client, 'presence'));
         this.#changed();
@@ -90,8 +92,12 @@ export class Roster extends EventTarget {
         const [jid, name, subscription, ask] = ['jid', 'name', 'subscription', 'ask'].map(
             (key) => item.getAttribute(key) ?? '',
         );
-        if (subscription === 'remove') this.contacts.delete(jid);
-        else this.contacts.set(jid, { jid, name, subscription, ask });
+        if (subscription === 'remove') {
+            this.contacts.delete(jid);
+            this.#presences.delete(jid);
+        } else {
+            this.contacts.set(jid, { jid, name, subscription, ask });
+        }
     }
 
     #presence(presence) {
@@ -105,7 +111,10 @@ export class Roster extends EventTarget {
             if (!this.#presences.has(jid)) this.#presences.set(jid, new Map());
             this.#presences.get(jid).set(full, { show: SHOWS.includes(show) ? show : 'online', status });
         }
-        if (type === 'unavailable') this.#presences.get(jid)?.delete(full);
+        if (type === 'unavailable') {
+            this.#presences.get(jid)?.delete(full);
+            if (!this.#presences.get(jid)?.size) this.#presences.delete(jid);
+        }
         this.#changed();
     }
 

@@ -18,8 +18,10 @@ const LOSSES = ['cut', 'close', 'unopened', 'timeout'];
 const PASSING = [...LOSSES, 'system-shutdown', 'remote-connection-failed', 'resource-constraint', 'connection-timeout'];
 /** Milliseconds in which the server sends what it has kept, after a resumption. */
 const ARRIVAL = 1000;
-/** The name under which an `<a/>` is waited for. */
-const ACKNOWLEDGEMENT = 'a';
+/** The name under which an `<a/>` is waited for: none that an iq can have. */
+const ACKNOWLEDGEMENT = Symbol('a');
+/** Stanzas without an acknowledgement after which the page asks for it, also if none is a message. */
+const ASK_AFTER = 16;
 
 /**
  * Events: `state`; `frame` (Frame); `online`, `resumed` and `resumption`; `stanza` (Element); `acknowledged` and
@@ -80,7 +82,8 @@ export class Session extends EventTarget {
         this.management.keep(stanza);
         if (this.state !== 'online') return;
         this.#stream.send(stanza);
-        if (stanza.localName === 'message') this.#askForAcknowledgement();
+        const isDue = this.management.unacknowledged.length % ASK_AFTER === 0;
+        if (isDue || stanza.localName === 'message') this.#askForAcknowledgement();
     }
 
     /** The payload of the result of an iq; `to` is empty for the own account. Throws RequestError. */

@@ -40,6 +40,7 @@ export class Stream {
     #features = null;
     #bindId = '';
     #cause = null;
+    #hasClosed = false;
     #timer;
 
     /**
@@ -70,7 +71,7 @@ export class Stream {
     /** End the stream in order because of `cause`. */
     leave(cause) {
         this.#cause ??= cause;
-        this.send(element(NS.framing, 'close'));
+        this.#close();
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.cut(cause), CLOSE_WITHIN);
     }
@@ -105,8 +106,14 @@ export class Stream {
     #closed(root) {
         const uri = root.getAttribute('see-other-uri');
         if (uri) this.#cause ??= { kind: 'other-uri', text: uri };
-        this.send(element(NS.framing, 'close'));
+        this.#close();
         this.#socket.close();
+    }
+
+    /** Send `<close/>`, once. */
+    #close() {
+        if (!this.#hasClosed) this.send(element(NS.framing, 'close'));
+        this.#hasClosed = true;
     }
 
     #negotiate(features) {

@@ -36,9 +36,12 @@ export function element(namespace, name, attributes = {}, ...children) {
 
 /** The root element of `text`, or null if it is not well-formed. */
 export function parse(text) {
+    // The text itself may have such an element; a gateway sends only well-formed XML.
+    const isOfThePeer = text.includes('parsererror');
     const root = new DOMParser().parseFromString(text, 'text/xml').documentElement;
     const signs = [root, root.firstElementChild];
-    return signs.some((one) => one?.localName === 'parsererror' && ERRORS.includes(one.namespaceURI)) ? null : root;
+    const isError = (one) => one?.localName === 'parsererror' && ERRORS.includes(one.namespaceURI);
+    return !isOfThePeer && signs.some(isError) ? null : root;
 }
 
 /** The element as one XML document (RFC 7395 section 3.3.3: it has all its namespace declarations). */

@@ -60,16 +60,20 @@ export async function refresh() {
 // with null about a success.
 export function repeat(step, seconds, failed) {
     let timer = null;
+    let runs = false;
     async function turn() {
         clearTimeout(timer);
         timer = null;
-        if (document.hidden) return;
+        // A tab that is hidden and shown again during a step must not begin a second one: it would add samples twice.
+        if (document.hidden || runs) return;
+        runs = true;
         try {
             await step();
             failed(null);
         } catch (error) {
             failed(error);
         }
+        runs = false;
         timer = setTimeout(turn, seconds * 1000);
     }
     document.addEventListener('visibilitychange', () => {
