@@ -6,7 +6,8 @@ import socket
 import ssl as plain_ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
 
 import gevent
 import pytest
@@ -14,6 +15,8 @@ from gevent import socket as gevent_socket
 from gevent import ssl
 from websockets.sync.server import ServerConnection, serve
 
+from tests.doctor.played import OPENED, replies
+from tests.doctor.played import serving as played
 from tests.support.certificates import Certificate
 from wsgw.probe.websocket_client import (
     Response,
@@ -101,6 +104,19 @@ def test_a_deadline_ends_the_wait_for_a_message_over_tls(certificate: Certificat
         with pytest.raises(gevent.Timeout) as caught, deadline:
             client.receive()
         assert caught.value is deadline
+
+
+def test_a_deadline_counts_while_frames_arrive_without_end() -> None:
+    def flood(connection: socket.socket, request: bytes) -> None:
+        replies(OPENED)(connection, request)
+        ends = monotonic() + 3
+        with suppress(OSError):
+            while monotonic() < ends:
+                connection.sendall(b"\x8a\x00" * 50_000)  # pongs
+
+    deadline = gevent.Timeout(0.2)
+    with played(flood) as url, WebSocketClient(url) as client, pytest.raises(gevent.Timeout), deadline:
+        client.receive()
 
 
 def test_no_origin_by_default() -> None:

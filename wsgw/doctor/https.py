@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from gevent import socket, ssl
+
+from wsgw.probe.websocket_client import reader_of
 
 #: The origin of the page that asks. Not a name of DNS (RFC 6761 section 6.4).
 ORIGIN = "https://wsgw-doctor.invalid"
@@ -46,6 +48,15 @@ class Page(NamedTuple):
         return ", ".join(self.values("content-type")).partition(";")[0].strip().lower()
 
 
+class _Response(HTTPResponse):
+    """An answer on whose end or length the reader does not depend: its timeout counts in any case."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp.close()
+        self.fp = reader_of(sock)
+
+
 class RequestFailed(Exception):
     """A server's answer is not one of HTTP, or too long; the message says which, as a clause."""
 
@@ -75,6 +86,7 @@ def _get_one(url: str, connect: Connect, context: ssl.SSLContext) -> Page:
         with plain, context.wrap_socket(plain, server_hostname=parts.hostname) as sock:
             connection = HTTPConnection(parts.netloc.rpartition("@")[2])
             connection.sock = sock
+            connection.response_class = _Response
             connection.request("GET", target, headers=_HEADERS)
             return _read(url, connection.getresponse())
     except ssl.SSLError:  # a refused certificate is a ValueError too

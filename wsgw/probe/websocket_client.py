@@ -11,12 +11,14 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
+from io import BufferedReader, RawIOBase
 from itertools import cycle
 from time import monotonic
 from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import gevent
 from gevent import socket, ssl
 
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -70,6 +72,23 @@ class WrongSubprotocol(UpgradeFailed):
     """The answer does not select the subprotocol ``xmpp``."""
 
 
+class _Raw(RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        gevent.sleep(0)
+        return int(self._sock.recv_into(buffer))
+
+
+def reader_of(sock: socket.socket) -> BufferedReader:
+    """The file to read ``sock``; timeouts of gevent count also while more bytes arrive than are read."""
+    return BufferedReader(_Raw(sock))
+
+
 def tls_context() -> ssl.SSLContext:
     """A context that checks certificates by the system's authorities, as clients do.
 
@@ -119,7 +138,7 @@ class WebSocketClient:
         self._sock = connect(parts.hostname, parts.port or _PORTS[parts.scheme])
         if parts.scheme == "wss":
             self._sock = _with_tls(self._sock, context or tls_context(), parts.hostname)
-        self._reader: BinaryIO = self._sock.makefile("rb")
+        self._reader = reader_of(self._sock)
         #: The moments (seconds, monotonic) of the server's pings.
         self.pings: list[float] = []
         try:
