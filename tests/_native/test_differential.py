@@ -1,9 +1,4 @@
-"""The recogniser in C, the one in Python and expat agree on stanzas of any bytes.
-
-The recognisers follow one grammar (docs/decisions/common-stanzas.md) with different bounds. So the one in C
-recognises each stanza that the expression recognises; the expression recognises each stanza that the one in
-C recognises within the narrower bounds; and expat accepts each of them.
-"""
+"""The recognisers in C and in Python, and expat, agree on changed stanzas (``tests/fuzz/recognisers.py``)."""
 
 from __future__ import annotations
 
@@ -15,39 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._native.stanzas import REAL, mutated
+from tests.fuzz.recognisers import ROOTS, compare, recognisers
 from tests.support.both_ways import needs_native
 from wsgw._native.choice import core
-from wsgw.errors import SessionError
-from wsgw.stanzas.client import ClientStanzas
 from wsgw.stanzas.fast_path import SHALLOW, NativeStanzas, ShallowStanzas
 
 pytestmark = needs_native
 NATIVE: Any = core()
-
-HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-COMPONENT = HEADER.replace(b"jabber:client", b"jabber:component:accept")
-ROOTS = (b"<messages>", HEADER, COMPONENT)
-
-
-def by_expat(root: bytes, text: bytes) -> str | None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsgw.stanzas.client.common_stanzas", lambda *_, **__: None)
-        checker = ClientStanzas(root, 100, 100)
-    try:
-        name, _ = checker.check(text)
-    except SessionError:
-        return None
-    return name
-
-
-def compare(root: bytes, text: bytes) -> bool:
-    """Compare the three ways; return whether the recogniser in C took the text."""
-    wide = NativeStanzas(NATIVE, root).name_of(text)
-    narrow = NativeStanzas(NATIVE, root, SHALLOW).name_of(text)
-    assert ShallowStanzas(root).name_of(text) == narrow, text
-    assert narrow is None or wide == narrow, text
-    assert wide is None or wide == by_expat(root, text), text
-    return wide is not None
 
 
 @given(mutated, st.sampled_from(ROOTS))
@@ -79,3 +48,8 @@ def test_both_recognisers_take_the_same_of_a_chunk(
     ShallowStanzas(root).take(data, pure)
     NativeStanzas(NATIVE, root, SHALLOW).take(data, narrow)
     assert narrow[: len(pure)] == pure
+
+
+@given(st.lists(mutated, max_size=4), st.sampled_from([b"", b" "]))
+def test_chunks_agree_with_their_stanzas(elements: list[bytes], between: bytes) -> None:
+    recognisers(between.join(elements))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import documents, machines, pages, wires
+from tests.fuzz import documents, machines, pages, recognisers, wires
 
 FOLDER = Path(__file__).parent
 
@@ -190,6 +190,7 @@ TARGETS = {
             ),
         ),
         Target("server", documents.server, _XML),
+        Target("recognisers", recognisers.recognisers, (*_XML, *_STANZAS)),
         Target("stanzas", documents.stanzas, (*_XML, *_STANZAS)),
         Target("client", documents.client, _XML),
         Target("erlang", documents.erlang, (*_CONFIG, b"<<", b">>", b"{", b"}.", b"[", b"]", b"$a", b"16#")),
