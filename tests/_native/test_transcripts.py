@@ -217,3 +217,16 @@ def test_a_trace_ends_the_chunks_and_lets_them_begin_again() -> None:
     assert played.session._parser.inner.stanza_bounds is None  # type: ignore[attr-defined]
     played.session.rewire(lambda wrapped: wrapped.inner)  # type: ignore[attr-defined]
     assert played.session.stanza_bounds is not None
+
+
+def test_after_the_functions_are_turned_off_new_sessions_use_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the worker that replaces one that has crashed."""
+    before = Played()
+    monkeypatch.setattr(choice, "_choice", choice.choice())
+    choice.turn_off("a test")
+    after = Played()
+    monkeypatch.undo()
+    assert before.session.stanza_bounds is not None
+    assert after.session.stanza_bounds is None
+    for empty in choice.when_changed:
+        empty()
