@@ -83,6 +83,7 @@ _LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a:\n\t- b", "t.yml:2: not YAML: "),
         ("a: [b", "t.yml:1: not YAML: "),
         ("a: *b", "t.yml:1: not YAML: found undefined alias 'b'"),
+        ("token: *sixteen-letters-", "t.yml:1: not YAML: found undefined alias '...'"),
         ("a: 1\nb: \x01", "t.yml:2: not YAML: special characters are not allowed"),
         ("just words", "t.yml:1: expected options, each as 'name: value'"),
         ("- a: 1\n- b", "t.yml:2: expected options"),

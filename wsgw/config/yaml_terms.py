@@ -6,6 +6,7 @@ repeated keys. A limit bounds the expansion of aliases.
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Any
 
@@ -28,6 +29,8 @@ from wsgw.config.terms import (
 #: Values at most after the expansion of aliases; a few lines of nested aliases could make billions.
 _MAX_NODES = 200_000
 _TAG = "tag:yaml.org,2002:"
+#: The name of an alias or an anchor in an error. A long one may be a secret without its quotes.
+_LONG_NAME = re.compile(r"'[^']{16,}'")
 
 
 def read_yaml(text: str, file: str, problems: Problems) -> list[Term]:
@@ -58,7 +61,8 @@ def _line_of(error: yaml.MarkedYAMLError) -> int:
 
 
 def _reason_of(error: yaml.MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.problem, error.context) if part) or "malformed"
+    reason = ", ".join(part for part in (error.problem, error.context) if part) or "malformed"
+    return _LONG_NAME.sub("'...'", reason)
 
 
 class _Converter:

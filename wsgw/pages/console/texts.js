@@ -3,7 +3,7 @@
 const LANGUAGES = ['en', 'ru'];
 
 /** The first of the user's languages that the page speaks. */
-export const language =
+const language =
     navigator.languages.map((one) => one.slice(0, 2).toLowerCase()).find((one) => LANGUAGES.includes(one)) ?? 'en';
 
 const { default: table } = await import(`./texts_${language}.js`);
@@ -22,7 +22,7 @@ export function text(key, values = {}) {
 }
 
 /** The text with this key, or with `otherwise` if the table does not have it. */
-export function textOr(key, otherwise) {
+function textOr(key, otherwise) {
     return text(key in table ? key : otherwise);
 }
 

@@ -52,7 +52,6 @@ export default {
     resourceHint: 'chosen by the server',
     url: 'WebSocket',
     hosts: 'Domains of this wsgw: {hosts}',
-    wrongAddress: 'An address has a name and a domain: name@{domain}',
     otherOrigin: 'The page may connect only to its own host and port, {origin}. Open the console of the other one.',
     insecure:
         'This page came over http:// from another machine. There the browser has no cryptography (WebCrypto) for SCRAM, and a password would cross the network unencrypted. The login is therefore switched off.',

@@ -23,7 +23,7 @@ function html(name, attributes, ...content) {
     return made;
 }
 
-export function short(value) {
+function short(value) {
     if (value === null) return '–';
     if (value >= 1e6) return `${(value / 1e6).toPrecision(3)}M`;
     if (value >= 1e4) return `${(value / 1e3).toPrecision(3)}k`;
@@ -32,7 +32,7 @@ export function short(value) {
 }
 
 // The ends of the steps of an axis from 0 to at least `most`: 1, 2 or 5 times a power of ten apart.
-export function ticks(most, whole) {
+function ticks(most, whole) {
     const rough = Math.max(most, whole ? 1 : 1e-3) / 3;
     const power = 10 ** Math.floor(Math.log10(rough));
     let step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
