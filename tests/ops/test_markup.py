@@ -15,6 +15,12 @@ def test_texts_are_escaped_everywhere() -> None:
     assert pairs([(evil, evil)]) == f"<dl><div><dt>{safe}</dt><dd>{safe}</dd></div></dl>"
 
 
+def test_texts_have_no_invisible_characters() -> None:
+    assert element("td", "moc\u202e\u200bא.é\n", title="\u202e") == (
+        '<td title="\u202e">moc\\u202e\\u200bא.é\\x0a</td>'
+    )
+
+
 def test_attributes_without_a_value_and_elements_without_an_end() -> None:
     assert (
         element("input", name="q", required=True, disabled=False, value=None) == '<input name="q" required>'

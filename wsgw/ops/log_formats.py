@@ -28,9 +28,9 @@ class PlainFormatter(logging.Formatter):
         """Return the line, and below it the traceback, indented so that no line of it looks like a record."""
         text = record.getMessage()
         shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
-        line = self._prefix(record) + _escaped(" ".join([text, *shown]))
+        line = self._prefix(record) + visible(" ".join([text, *shown]))
         traceback = record.exc_text.split("\n") if record.exc_text else []
-        return "\n".join([line, *("    " + _escaped(each) for each in traceback)])
+        return "\n".join([line, *("    " + visible(each) for each in traceback)])
 
     def _prefix(self, record: logging.LogRecord) -> str:
         return f"{self.formatTime(record)} {record.levelname} {record.name}[{record.process}]: "
@@ -93,18 +93,18 @@ def formatter_for(log_format: str, *, terminal: bool, environment: Mapping[str, 
 def message_with_fields(record: logging.LogRecord) -> str:
     """The message of a record and its fields, escaped."""
     shown = [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
-    return _escaped(" ".join([record.getMessage(), *shown]))
+    return visible(" ".join([record.getMessage(), *shown]))
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return getattr(record, "fields", {})
 
 
-def _escaped(text: str) -> str:
+def visible(text: str) -> str:
     """Escape every character that a terminal does not show: Unicode categories C* and Z*, except the blank.
 
     So no control character, line separator, change of the writing direction, character without width or
-    lone surrogate reaches the terminal of a reader.
+    lone surrogate reaches a reader.
     """
     if text.isprintable():
         return text

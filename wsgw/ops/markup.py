@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
+from wsgw.ops.log_formats import visible
+
 #: Elements without an end tag (HTML, section 13.1.2).
 _VOID: Final = frozenset(("img", "input", "link", "meta"))
 #: The class of the cells of a column, by the first character of its head.
@@ -41,7 +43,8 @@ def joined(content: Iterable[object]) -> Html:
 def _markup(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, Html) else escape(str(value))
+    # A peer chooses parts of the texts: as in the log, it hides no character and turns no direction.
+    return value if isinstance(value, Html) else escape(visible(str(value)))
 
 
 def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
