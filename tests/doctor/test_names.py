@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from wsgw.doctor.domains import check
 from wsgw.doctor.finding import Verdict
 from wsgw.doctor.inquiry import Inquiry
 from wsgw.doctor.names import LookupFailed, Target, addresses_of, alias_of, services_of
+from wsgw.doctor.reach import at_most
 
 Server = tuple[str, int]
 
@@ -44,6 +46,14 @@ def test_the_addresses_of_a_name(server: Server) -> None:
     assert alias_of("both.example", server) == ""
     assert addresses_of("2001:db8::5", server) == ("2001:db8::5",)
     assert addresses_of("localhost", server) == ("127.0.0.1", "::1")
+
+
+def test_a_deadline_ends_the_wait_for_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_LIFETIME", 2.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(TimeoutError), at_most(0.1):
+            addresses_of("silent.example", silent.getsockname())
 
 
 @pytest.mark.parametrize(

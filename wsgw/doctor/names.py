@@ -9,6 +9,7 @@ from typing import NamedTuple
 import dns.exception
 import dns.name
 import dns.resolver
+import gevent
 
 #: The services of an XMPP domain for clients without WebSocket (RFC 6120 section 3.2.1, XEP-0368).
 SERVICES = ("_xmpp-client", "_xmpps-client")
@@ -95,7 +96,8 @@ def _ask(name: str, kind: str, server: Server) -> dns.resolver.Answer | None:
     except dns.exception.DNSException:
         raise LookupFailed("is no name that DNS can have", f"correct the name {name}") from None
     try:
-        return _resolver(server).resolve(name, kind, lifetime=_LIFETIME, search=False)
+        # In a native thread: dnspython blocks, and no timeout of a check would count meanwhile.
+        return gevent.get_hub().threadpool.apply(_resolve, (name, kind, server))
     except dns.resolver.NoAnswer:
         return None
     except dns.resolver.NXDOMAIN:
@@ -107,6 +109,10 @@ def _ask(name: str, kind: str, server: Server) -> dns.resolver.Answer | None:
     except dns.exception.DNSException:
         fix = "correct /etc/resolv.conf, or name a DNS server with --resolver"
         raise LookupFailed("the DNS server does not answer", fix, is_server=True) from None
+
+
+def _resolve(name: str, kind: str, server: Server) -> dns.resolver.Answer:
+    return _resolver(server).resolve(name, kind, lifetime=_LIFETIME, search=False)
 
 
 @cache
