@@ -95,24 +95,31 @@ def _ask(name: str, kind: str, server: Server) -> dns.resolver.Answer | None:
         dns.name.from_text(name)
     except dns.exception.DNSException:
         raise LookupFailed("is no name that DNS can have", f"correct the name {name}") from None
+    # In a native thread: dnspython blocks, and no timeout of a check would count meanwhile.
+    found = gevent.get_hub().threadpool.apply(_resolve, (name, kind, server))
+    if isinstance(found, LookupFailed):
+        raise found
+    return found
+
+
+def _resolve(name: str, kind: str, server: Server) -> dns.resolver.Answer | LookupFailed | None:
+    """The records, None without any of this kind, or why there is no answer. It raises nothing.
+
+    gevent would print the traceback of an exception in a thread.
+    """
     try:
-        # In a native thread: dnspython blocks, and no timeout of a check would count meanwhile.
-        return gevent.get_hub().threadpool.apply(_resolve, (name, kind, server))
+        return _resolver(server).resolve(name, kind, lifetime=_LIFETIME, search=False)
     except dns.resolver.NoAnswer:
         return None
     except dns.resolver.NXDOMAIN:
         fix = f"add an A or AAAA record for {name}, or correct the name"
-        raise LookupFailed("does not exist in DNS (NXDOMAIN)", fix) from None
+        return LookupFailed("does not exist in DNS (NXDOMAIN)", fix)
     except dns.resolver.NoNameservers:
         fix = "correct the zone or the delegation of the domain: a DNS server refuses it or fails (SERVFAIL)"
-        raise LookupFailed("DNS gives no answer", fix, is_server=True) from None
+        return LookupFailed("DNS gives no answer", fix, is_server=True)
     except dns.exception.DNSException:
         fix = "correct /etc/resolv.conf, or name a DNS server with --resolver"
-        raise LookupFailed("the DNS server does not answer", fix, is_server=True) from None
-
-
-def _resolve(name: str, kind: str, server: Server) -> dns.resolver.Answer:
-    return _resolver(server).resolve(name, kind, lifetime=_LIFETIME, search=False)
+        return LookupFailed("the DNS server does not answer", fix, is_server=True)
 
 
 @cache
