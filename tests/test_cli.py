@@ -405,6 +405,14 @@ def test_a_gateway_starts_again_on_its_port(certificate: Certificate, tmp_path: 
         gateway.close()
 
 
+@pytest.mark.parametrize("before", [[], ["--config", "another.yml"]])
+def test_check_takes_the_file_without_an_option(tmp_path: Path, before: list[str]) -> None:
+    file = written(tmp_path, GOOD % (5288, ""))
+    done = run_wsgw(*before, "check", str(file), "--offline")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"configuration: {file}\n")
+
+
 def test_without_its_packages_it_says_how_to_install_them() -> None:
     done = subprocess.run([sys.executable, "-S", "-m", "wsgw"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1

@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     check = commands.add_parser("check", help="print the settings, or every error of the configuration")
     _add_settings(check, suppress=True)
+    check.add_argument(
+        "config", metavar="FILE", nargs="?", default=argparse.SUPPRESS, help="the same as --config FILE"
+    )
     check.set_defaults(run=_check)
     options = commands.add_parser("options", help="print the table of options")
     options.set_defaults(run=_options)
