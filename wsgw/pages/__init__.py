@@ -5,6 +5,8 @@ Content-Security-Policy holds. No file needs a build step: a browser runs the mo
 
     assets       the files of a page, each with its media type and its ETag
 
+    console/     the page of the handler ``wsgw_console`` (``listener.console``)
+    status/      the scripts and the style of the status page (``ops.status_page``)
     theme.css    colours, type and controls of all pages, in light and dark
     icon.svg     the icon of all pages
 """
